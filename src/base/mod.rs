@@ -1,0 +1,1 @@
+//! Floor 0: domain-free building blocks, no I/O.

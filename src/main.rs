@@ -1,0 +1,3 @@
+//! The `pregon` binary.
+
+fn main() {}
