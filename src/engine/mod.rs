@@ -1,1 +1,6 @@
-//! Floor 2: what a broker is, pure.
+//! Floor 2: what a broker is, as a pure state machine.
+
+pub mod homes;
+pub mod limits;
+pub mod message;
+pub mod stats;
