@@ -1,7 +1,5 @@
 //! The rules about a file as a whole: its first line, its length, its place in the module tree.
 
-use std::collections::BTreeMap;
-
 use crate::source::Source;
 
 /// Past this many lines a file is mentioned.
@@ -56,26 +54,12 @@ pub fn long(source: &Source) -> Option<String> {
 
 /// A file that no `mod` line names is never compiled: its tests would never run.
 pub fn orphans(files: &[Source]) -> Vec<String> {
-    let by_path: BTreeMap<&str, &Source> = files
-        .iter()
-        .map(|file| (file.path.as_str(), file))
-        .collect();
     let mut found = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
-        let Some((folder, module)) = place(&file.path) else {
+        let Some((parents, module)) = parents(file, files) else {
             continue;
         };
-        let candidates = [
-            format!("{folder}/mod.rs"),
-            format!("{folder}/lib.rs"),
-            format!("{folder}/main.rs"),
-            format!("{folder}.rs"),
-        ];
-        let parents: Vec<_> = candidates
-            .iter()
-            .filter_map(|path| by_path.get(path.as_str()))
-            .collect();
-        if !parents.is_empty() && !parents.iter().any(|parent| declares(parent, module)) {
+        if !parents.is_empty() && !parents.iter().any(|parent| declares(parent, module, false)) {
             found.push(file.finding(
                 1,
                 format!("no `mod {module};` names this file, so it is never compiled"),
@@ -83,6 +67,26 @@ pub fn orphans(files: &[Source]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether the file, or a module above it, is declared under `#[cfg(test)]`.
+pub fn is_test_only(file: &Source, files: &[Source]) -> bool {
+    parents(file, files).is_some_and(|(parents, module)| {
+        let is_test =
+            |parent: &&Source| declares(parent, module, true) || is_test_only(parent, files);
+        parents.iter().any(is_test)
+    })
+}
+
+/// The files that may declare this one, and the name under which; nothing for the root of a crate.
+fn parents<'a>(file: &'a Source, files: &'a [Source]) -> Option<(Vec<&'a Source>, &'a str)> {
+    let (folder, module) = place(&file.path)?;
+    let paths = ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].map(|end| format!("{folder}{end}"));
+    let parents = files
+        .iter()
+        .filter(|other| paths.contains(&other.path))
+        .collect();
+    Some((parents, module))
 }
 
 /// The folder whose module declares the file, and the file's name as a module; nothing for the root of a crate.
@@ -95,11 +99,13 @@ fn place(path: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn declares(parent: &Source, module: &str) -> bool {
-    parent
-        .code()
-        .windows(2)
-        .any(|pair| pair[0].text == "mod" && pair[1].text == module)
+/// Whether a `mod` line of `parent` names the module; if `for_test`, one under `#[cfg(test)]`.
+fn declares(parent: &Source, module: &str, for_test: bool) -> bool {
+    let code = parent.code();
+    let mut pairs = code.windows(2);
+    pairs.any(|pair| {
+        pair[0].text == "mod" && pair[1].text == module && (pair[0].in_test || !for_test)
+    })
 }
 
 #[cfg(test)]
@@ -126,6 +132,22 @@ mod tests {
         assert!(long(&file(601)).is_some());
         assert!(too_long(&file(1_000)).is_empty());
         assert_eq!(too_long(&file(1_001)).len(), 1);
+    }
+
+    #[test]
+    fn a_file_under_a_test_module_is_test_only() {
+        let files = [
+            Source::new(
+                "src/base/mod.rs",
+                "pub mod slab; #[cfg(test)]\nmod model; mod ring;",
+            ),
+            Source::new("src/base/model.rs", "mod naive;"),
+            Source::new("src/base/model/naive.rs", ""),
+            Source::new("src/base/ring.rs", ""),
+            Source::new("src/base/slab.rs", ""),
+        ];
+        let seen = files.each_ref().map(|file| is_test_only(file, &files));
+        assert_eq!(seen, [false, true, true, false, false]);
     }
 
     #[test]

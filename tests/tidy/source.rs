@@ -75,7 +75,7 @@ impl Source {
         let mut test_is_next = false;
         let mut code = Vec::with_capacity(tokens.len());
         for (at, token) in tokens.iter().enumerate() {
-            let in_test = open.iter().any(|(_, is_test)| *is_test);
+            let in_test = test_is_next || open.iter().any(|(_, is_test)| *is_test);
             let inline_modules = open.iter().filter(|(is_module, _)| *is_module).count();
             code.push(Code {
                 text: token.text,
