@@ -4,7 +4,7 @@
 //! `#[test]`: `/// v5: MQTT-3.1.0-1, X5-CONN-PIPELINE`. Ids that begin with `MQTT-` are those of the OASIS texts, misprints
 //! kept; those with `X` are ours, for what the texts demand without a number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::source::Source;
@@ -44,14 +44,16 @@ impl Version {
     }
 }
 
-type Ids = BTreeSet<(Version, String)>;
+type Id = (Version, String);
 
 /// The tables and the claims, and what is wrong with them.
 #[derive(Default)]
 pub struct Ledger {
-    stated: Ids,
-    excused: Ids,
-    claimed: Ids,
+    /// With the place and the words of each statement, as a finding shows them.
+    stated: BTreeMap<Id, String>,
+    /// With the place of each exception.
+    excused: BTreeMap<Id, String>,
+    claimed: BTreeSet<Id>,
     pub problems: Vec<String>,
 }
 
@@ -69,40 +71,36 @@ impl Ledger {
         {
             ledger.read_claims(file);
         }
-        let doubly: Vec<_> = ledger
-            .claimed
-            .intersection(&ledger.excused)
-            .cloned()
-            .collect();
+        let doubly = ledger
+            .excused
+            .iter()
+            .filter(|(id, _)| ledger.claimed.contains(id));
         ledger.problems.extend(
-            doubly
-                .iter()
-                .map(|(version, id)| format!("{} {id} is both tested and excused", version.key())),
+            doubly.map(|(_, place)| format!("{place} is excused although a test claims it")),
         );
         ledger
     }
 
     /// What no test claims and no exception excuses.
     pub fn open(&self) -> Vec<String> {
-        let is_open =
-            |id: &&(Version, String)| !self.claimed.contains(*id) && !self.excused.contains(*id);
-        self.stated
-            .iter()
-            .filter(is_open)
-            .map(|(version, id)| format!("{} {id} is neither tested nor excused", version.key()))
+        let is_open = |id: &Id| !self.claimed.contains(id) && !self.excused.contains_key(id);
+        let open = self.stated.iter().filter(|(id, _)| is_open(id));
+        open.map(|(_, statement)| format!("{statement} (neither tested nor excused)"))
             .collect()
     }
 
     /// The table of the README.
     pub fn scorecard(&self) -> String {
-        let count =
-            |ids: &Ids, version: Version| ids.iter().filter(|(of, _)| *of == version).count();
+        fn count<'a>(ids: impl Iterator<Item = &'a Id>, version: Version) -> usize {
+            ids.filter(|(of, _)| *of == version).count()
+        }
         let mut card = String::from(
             "| standard | statements | tested | excused | open |\n|---|---:|---:|---:|---:|\n",
         );
         for version in Version::ALL {
-            let [stated, tested, excused] =
-                [&self.stated, &self.claimed, &self.excused].map(|ids| count(ids, version));
+            let stated = count(self.stated.keys(), version);
+            let tested = count(self.claimed.iter(), version);
+            let excused = count(self.excused.keys(), version);
             let open = stated.saturating_sub(tested + excused);
             writeln!(
                 card,
@@ -127,7 +125,12 @@ impl Ledger {
                 self.problems
                     .push(table.finding(line, format!("{id} says nothing")));
             }
-            if !self.stated.insert((version, id.to_owned())) {
+            let statement = table.finding(line, format!("{id} {requirement}"));
+            if self
+                .stated
+                .insert((version, id.to_owned()), statement)
+                .is_some()
+            {
                 self.problems
                     .push(table.finding(line, format!("{id} stands here twice")));
             }
@@ -140,8 +143,9 @@ impl Ledger {
                 self.problems
                     .push(table.finding(line, format!("the reason for {id} is a sentence")));
             }
+            let place = table.finding(line, id);
             if let Some(id) = self.known(table, line, key, id)
-                && !self.excused.insert(id)
+                && self.excused.insert(id, place).is_some()
             {
                 self.problems.push(table.finding(line, "excused twice"));
             }
@@ -229,15 +233,9 @@ impl Ledger {
     }
 
     /// The id, if the tables know it.
-    fn known(
-        &mut self,
-        file: &Source,
-        line: usize,
-        key: &str,
-        id: &str,
-    ) -> Option<(Version, String)> {
+    fn known(&mut self, file: &Source, line: usize, key: &str, id: &str) -> Option<Id> {
         let named = Version::from_key(key).map(|version| (version, id.to_owned()));
-        let known = named.filter(|named| self.stated.contains(named));
+        let known = named.filter(|named| self.stated.contains_key(named));
         if known.is_none() {
             self.problems
                 .push(file.finding(line, format!("`{key}: {id}` is no statement of the tables")));
@@ -333,9 +331,9 @@ mod tests {
             "/// v5: A-1\n#[test]\nfn f() {}\n// v5: A-2\n#[test] fn g() {}",
         );
         let open = [
-            "v5 A-2 is neither tested nor excused",
-            "v311 A-1 is neither tested nor excused",
-            "v311 A-2 is neither tested nor excused",
+            "tests/conformance/statements-v5.tsv:3: A-2 Listen. (neither tested nor excused)",
+            "tests/conformance/statements-v311.tsv:2: A-1 Speak. (neither tested nor excused)",
+            "tests/conformance/statements-v311.tsv:3: A-2 Listen. (neither tested nor excused)",
         ];
         assert_eq!(ledger.open(), open);
         assert_eq!(
@@ -380,7 +378,7 @@ mod tests {
             (
                 "A-1\tv5\tNo.\n",
                 "/// v5: A-1\n#[test]\nfn f() {}",
-                "both tested and excused",
+                "exceptions.tsv:2: A-1 is excused although a test claims it",
             ),
         ] {
             let problems = ledger(exceptions, tests).problems.join("\n");
