@@ -128,6 +128,8 @@ pub struct Connection {
     pub maximum_packet: u32,
     /// Bytes that the shell could not send yet.
     pub backlog: u32,
+    /// Shards with a receiver that this publisher waits for.
+    pub pressing_shards: u8,
     /// Why it is not read now; empty when it is.
     pub holds: u8,
     /// Whether diagnostics are welcome on every packet.
@@ -152,6 +154,7 @@ impl Connection {
             silence_max_ms: 0,
             maximum_packet: u32::MAX,
             backlog: 0,
+            pressing_shards: 0,
             holds: 0,
             wants_problem_info: true,
             extras: None,

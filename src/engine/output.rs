@@ -143,7 +143,7 @@ pub struct Outputs {
     pub questions: Vec<Question>,
     /// What happened, for logs and traces.
     pub events: Vec<Event>,
-    /// When the shard wants a tick at the latest.
+    /// Set when put-off work wants a tick in the next turn.
     pub wake_at: Option<Time>,
 }
 

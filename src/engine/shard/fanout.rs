@@ -170,7 +170,7 @@ impl Shard {
         })
     }
 
-    fn deliver_to_all(
+    pub(super) fn deliver_to_all(
         &mut self,
         route: &Route,
         targets: &[Target],

@@ -50,6 +50,7 @@ use letters::Pressure;
 use publish::{RepeatedPublish, Routing};
 use retain::Scan;
 use routes::Routes;
+use verbatim::Receivers;
 
 /// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
 #[derive(Clone)]
@@ -115,6 +116,7 @@ pub struct Shard {
     chunks: Chunks,
     random: Random,
     batches: Batches,
+    run_receivers: Receivers,
     stats: Stats,
 }
 
@@ -153,6 +155,7 @@ impl Shard {
             chunks: Chunks::default(),
             random,
             batches: Batches::default(),
+            run_receivers: Receivers::default(),
             stats: Stats::default(),
             limits,
             homes,
@@ -201,7 +204,7 @@ impl Shard {
     /// # Panics
     /// When one does not hold.
     pub fn check(&self) {
-        let mut queued = self.groups.copies() as u64;
+        let mut queued = self.groups.copies() as u64 + self.fanout_copies();
         for (key, session) in self.sessions.iter() {
             self.check_session(key, session);
             queued += session.own_copies() as u64;
@@ -291,9 +294,9 @@ impl Shard {
                 break;
             }
         }
-        let has_work = !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty();
-        let due = if has_work { Some(now) } else { self.next_due(now) };
-        out.wake_at = [out.wake_at, due].into_iter().flatten().min();
+        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
+            out.wake_at = Some(now);
+        }
     }
 
     fn last_reason(&mut self, reason: Reason) {

@@ -5,6 +5,7 @@ use std::mem;
 use bytes::Buf;
 
 use super::Shard;
+use super::verbatim::RunTaken;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
@@ -47,7 +48,6 @@ impl Shard {
         let key = self.connections.insert(Connection::new(peer, now, handshake_by));
         self.connection_wheel.schedule(key, handshake_by);
         self.stats.connections_opened += 1;
-        out.wake_at = [out.wake_at, Some(handshake_by)].into_iter().flatten().min();
         Some(key)
     }
 
@@ -100,10 +100,12 @@ impl Shard {
             Phase::AwaitConnect => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
             Phase::Authenticating(_) | Phase::Connected => self.limits.packet_bytes_max,
         };
-        if connection.is_connected()
-            && let Some(count) = self.try_run(key, bytes, now, out)
-        {
-            return Taken::Bytes(count);
+        if connection.is_connected() {
+            match self.try_run(key, bytes, now, out) {
+                RunTaken::Bytes(count) => return Taken::Bytes(count),
+                RunTaken::Held => return Taken::Held,
+                RunTaken::None => {}
+            }
         }
         let (flow, count) = match next_frame(bytes, maximum) {
             Ok(Next::Need(count)) => return Taken::Needs(count),
