@@ -1,1 +1,3 @@
-//! Floor 0: domain-free building blocks, no I/O.
+//! Floor 0: the domain-free building blocks that every other floor stands on.
+
+pub mod time;
