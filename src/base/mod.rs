@@ -1,3 +1,4 @@
 //! Floor 0: the domain-free building blocks that every other floor stands on.
 
+pub mod random;
 pub mod time;
