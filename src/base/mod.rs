@@ -1,4 +1,5 @@
 //! Floor 0: the domain-free building blocks that every other floor stands on.
 
+pub mod hash;
 pub mod random;
 pub mod time;
