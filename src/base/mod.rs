@@ -1,6 +1,7 @@
 //! Floor 0: the domain-free building blocks that every other floor stands on.
 
 pub mod bitset;
+pub mod checksum;
 pub mod hash;
 pub mod random;
 pub mod time;
