@@ -4,4 +4,5 @@ pub mod bitset;
 pub mod checksum;
 pub mod hash;
 pub mod random;
+pub mod ring;
 pub mod time;
