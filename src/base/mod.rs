@@ -5,4 +5,5 @@ pub mod checksum;
 pub mod hash;
 pub mod random;
 pub mod ring;
+pub mod slab;
 pub mod time;
