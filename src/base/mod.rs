@@ -1,5 +1,6 @@
 //! Floor 0: the domain-free building blocks that every other floor stands on.
 
+pub mod backoff;
 pub mod bitset;
 pub mod chains;
 pub mod checksum;
