@@ -5,6 +5,7 @@ pub mod bitset;
 pub mod chains;
 pub mod checksum;
 pub mod hash;
+pub mod payload;
 pub mod random;
 pub mod ring;
 pub mod slab;
