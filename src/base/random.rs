@@ -203,11 +203,17 @@ mod tests {
 
     #[test]
     fn below_draws_again_in_the_uneven_rest() {
-        // Two thirds of 2^64: without the second draw the even numbers would come twice as often.
+        // Two thirds of 2^64: without the second draw, odd numbers of the lower half would come
+        // twice as often as even ones.
         let n = u64::MAX / 3 * 2;
         let mut random = Random::from_seed(4);
-        let low_half = (0..30_000).filter(|_| random.below(n) < n / 2).count();
-        assert!((14_500..15_500).contains(&low_half), "{low_half}");
+        let lower: Vec<u64> = (0..30_000)
+            .map(|_| random.below(n))
+            .filter(|&number| number < n / 2)
+            .collect();
+        let odd_count = lower.iter().filter(|number| *number % 2 == 1).count();
+        assert!((14_500..15_500).contains(&lower.len()));
+        assert!((7_000..8_000).contains(&odd_count), "{odd_count}");
         assert!((0..1_000).all(|_| random.below(n) < n));
         assert_eq!(random.below(1), 0);
     }
