@@ -100,9 +100,10 @@ impl<K: Copy> Wheel<K> {
             {
                 looked += 1;
                 match look(key) {
-                    // Not before the next tick, so that an owner who asks for the past cannot keep
-                    // us here.
-                    Look::At(deadline) => self.place(key, deadline, target + 1),
+                    // Not in this call, so that an owner who asks for the past cannot keep us here.
+                    Look::At(deadline) => {
+                        self.place(key, deadline, self.current.max(target + 1));
+                    }
                     Look::Gone | Look::Fired => self.len -= 1,
                 }
             }
@@ -355,6 +356,18 @@ mod tests {
         assert_eq!(fire(&mut wheel, 50, AMPLE), (vec![], false));
         assert_eq!(fire(&mut wheel, 20, AMPLE), (vec![], false));
         assert_eq!(fire(&mut wheel, 100, AMPLE), (vec![1], false));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_over_work_left_over_keeps_the_entries() {
+        let mut wheel = Wheel::new(10, 8);
+        wheel.schedule(1, at(50));
+        wheel.schedule(2, at(50));
+        assert_eq!(fire(&mut wheel, 50, 1), (vec![2], true));
+        let swept = wheel.advance(at(20), AMPLE, |_| Look::At(at(50)));
+        assert_eq!((swept.looked, swept.has_more), (1, false));
+        wheel.check();
+        assert_eq!(fire(&mut wheel, 60, AMPLE), (vec![1], false));
     }
 
     #[test]
