@@ -9,7 +9,7 @@ macro_rules! reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Reason {
-            $(#[doc = $name] $variant = $code,)*
+            $(#[doc = concat!("`", $name, "`")] $variant = $code,)*
         }
 
         impl Reason {
