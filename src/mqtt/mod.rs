@@ -22,6 +22,7 @@
 //! a maximum is an argument.
 
 pub mod error;
+pub mod frame;
 pub mod properties;
 pub mod property;
 pub mod reason;
