@@ -3,7 +3,7 @@
 //! # Map
 //! From the small to the large: [`varint`] and [`text`] are the elementary fields, [`topic`] what is published to and
 //! subscribed, [`property`] one property of 5.0 with the table of all of them, [`properties`] the sets. [`frame`] cuts a stream of bytes into packets, whatever
-//! the pieces it arrives in. Each packet has a file of its own; [`publish`] is the hot one, and [`run`] finds
+//! the pieces it arrives in. Each packet has a file of its own; [`publish`] reads and [`outgoing`] writes the hot one, and [`run`] finds
 //! neighbouring PUBLISH packets that need no decoding at all. [`version`], [`reason`] and [`error`] are the words
 //! that all of them use.
 //!
@@ -23,8 +23,10 @@
 
 pub mod error;
 pub mod frame;
+pub mod outgoing;
 pub mod properties;
 pub mod property;
+pub mod publish;
 pub mod reason;
 pub mod text;
 pub mod topic;
