@@ -1,1 +1,2 @@
 //! Floor 2: what a broker is, pure.
+pub mod subscriptions;

@@ -1,0 +1,11 @@
+//! Who wants which topic: the subscription index of a shard, and the interest that all shards share.
+
+pub mod audience;
+pub mod entry;
+pub mod fingerprint;
+pub mod index;
+pub mod matching;
+pub mod pages;
+pub mod parts;
+pub mod prefixes;
+pub mod texts;
