@@ -1,2 +1,3 @@
 //! Floor 2: what a broker is, pure.
+
 pub mod subscriptions;

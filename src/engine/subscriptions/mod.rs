@@ -5,6 +5,8 @@ pub mod entry;
 pub mod fingerprint;
 pub mod index;
 pub mod matching;
+#[cfg(test)]
+mod model;
 pub mod pages;
 pub mod parts;
 pub mod prefixes;
