@@ -3,4 +3,5 @@
 pub mod homes;
 pub mod limits;
 pub mod message;
+pub mod session;
 pub mod stats;
