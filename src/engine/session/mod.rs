@@ -13,6 +13,8 @@
 
 pub mod delivery;
 pub mod outbound;
+#[cfg(test)]
+mod outbound_model;
 pub mod packet_ids;
 pub mod pipeline;
 pub mod queue;

@@ -330,7 +330,7 @@ mod tests {
             let mut pipeline = Pipeline { first: u32::MAX - 1_000, ..Pipeline::default() };
             let (mut shadows, mut gone) = (VecDeque::<Shadow>::new(), Vec::<Ticket>::new());
             for step in 0..50_000 {
-                match random.below(8) {
+                match random.below(10) {
                     0..2 => {
                         let (due, outcome) = (any_due(&mut random, step), any_outcome(&mut random));
                         let waits = u16::try_from(random.below(4)).unwrap();
@@ -338,7 +338,7 @@ mod tests {
                         shadows.push_back(Shadow { ticket, due, outcome, waits });
                     }
                     2..6 if !shadows.is_empty() => {
-                        let index = random.index(shadows.len().min(20));
+                        let index = random.index(shadows.len().min(20)).min(random.index(4));
                         speak(&mut random, &mut pipeline, &mut shadows[index]);
                     }
                     6 if !gone.is_empty() => {
