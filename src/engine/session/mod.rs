@@ -1,11 +1,16 @@
 //! What a client finds again when it comes back: subscriptions, messages on their way, its will.
 
+pub mod delivery;
 pub mod outbound;
+#[cfg(test)]
+mod outbound_model;
 pub mod packet_ids;
 pub mod pipeline;
+pub mod queue;
 pub mod received;
 pub mod state;
 pub mod will;
+pub mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
