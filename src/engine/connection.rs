@@ -10,7 +10,11 @@ use bytes::BytesMut;
 use crate::base::hash::Map;
 use crate::base::slab::Key;
 use crate::base::time::Time;
-use crate::engine::auth::{Decision, Exchange, Identity, OwnedAction};
+use crate::engine::auth::Decision;
+use crate::engine::auth::exchange::Dialogue;
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::policy;
+use crate::engine::output::OwnedAction;
 use crate::engine::quota::TokenBucket;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
@@ -51,9 +55,9 @@ pub struct Handshake {
     /// Whether we assigned it.
     pub is_assigned: bool,
     /// The exchange of an enhanced authentication; away while a question is open.
-    pub exchange: Option<Box<dyn Exchange>>,
-    /// Whether the client must speak next, with AUTH.
-    pub awaits_auth: bool,
+    pub exchange: Option<Box<Dialogue>>,
+    /// Whose answer about the credentials is awaited.
+    pub link: Option<policy::Link>,
     /// Who it turned out to be, while the question whether it may connect is open.
     pub identified: Option<(Arc<Identity>, Option<Vec<u8>>)>,
 }
@@ -86,7 +90,7 @@ pub struct Extras {
     /// The authentication method of CONNECT.
     pub auth_method: Option<Box<str>>,
     /// A re-authentication under way; the exchange is away while a question is open.
-    pub reauthentication: Option<Option<Box<dyn Exchange>>>,
+    pub reauthentication: Option<Option<Box<Dialogue>>>,
     /// Messages a second.
     pub message_bucket: Option<TokenBucket>,
     /// Bytes a second.

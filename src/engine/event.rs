@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::auth::Identity;
+use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::message::SessionId;
 use crate::engine::stats::DropReason;

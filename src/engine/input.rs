@@ -1,20 +1,18 @@
 //! What can happen to a shard.
 
-use std::sync::Arc;
-
-use crate::engine::auth::{Decision, Identity, Step};
+use crate::engine::auth::exchange::{Dialogue, Step};
+use crate::engine::auth::{Decision, Verdict};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
-use crate::mqtt::Reason;
 
 /// The answer to a [`crate::engine::output::Question`].
 #[derive(Debug)]
 pub enum Answer {
-    /// To credentials: who it is, or why not.
-    Credentials(Result<Arc<Identity>, Reason>),
+    /// To credentials: what the authenticator that was asked says.
+    Credentials(Verdict),
     /// To a step of an enhanced authentication, with the exchange to go on with.
-    Exchange(Box<dyn crate::engine::auth::Exchange>, Step),
+    Exchange(Box<Dialogue>, Step),
     /// To an action.
     Action(Decision),
 }

@@ -7,8 +7,8 @@ use crate::engine::connection::ConnectionKey;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::retained::Cursor;
 use crate::engine::session::SessionKey;
-use crate::engine::session::outbound::SubscriptionIds;
-use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::delivery::SubscriptionIds;
+use crate::engine::session::pipeline::{Outcome, Ticket};
 use crate::engine::shard::publish::Routing;
 use crate::engine::shard::retain::Scan;
 use crate::engine::subscriptions::shared::{GroupKey, MemberId, Terms};
@@ -38,7 +38,7 @@ pub struct JoinTicket {
     /// The connection whose SUBACK waits.
     pub connection: ConnectionKey,
     /// Its place among the answers.
-    pub ticket: u32,
+    pub ticket: Ticket,
     /// The filter's place in the packet.
     pub index: u16,
 }

@@ -7,14 +7,17 @@ use bytes::BytesMut;
 
 use crate::base::payload::Payload;
 use crate::base::time::Time;
-use crate::engine::auth::Identity;
+use crate::engine::auth::exchange::Dialogue;
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::policy;
+use crate::engine::auth::Action;
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
 use crate::mqtt::packet::Packet;
-use crate::mqtt::publish::Head;
-use crate::mqtt::{PacketId, Version};
+use crate::mqtt::outgoing::Head;
+use crate::mqtt::version::{PacketId, QoS, Version};
 
 /// One receiver of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,8 @@ pub struct Question {
 pub enum About {
     /// Whether these credentials hold.
     Credentials {
+        /// Which authenticator has to say something.
+        link: policy::Link,
         /// The client identifier.
         client_id: Box<str>,
         /// The user name, if one was sent.
@@ -109,9 +114,7 @@ pub enum About {
     /// What the next step of an enhanced authentication is; the exchange itself comes back with the answer.
     Exchange {
         /// The mechanism and where it stands.
-        exchange: Box<dyn crate::engine::auth::Exchange>,
-        /// What the client sent.
-        data: Option<Vec<u8>>,
+        exchange: Box<Dialogue>,
     },
     /// Whether this may be done.
     Action {
@@ -120,8 +123,71 @@ pub enum About {
         /// The client identifier.
         client_id: Box<str>,
         /// What is wanted.
-        action: crate::engine::auth::OwnedAction,
+        action: OwnedAction,
     },
+}
+
+/// An [`Action`] in memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedAction {
+    /// To connect.
+    Connect,
+    /// To publish.
+    Publish {
+        /// The topic's name.
+        topic: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether it is retained.
+        retain: bool,
+    },
+    /// To subscribe.
+    Subscribe {
+        /// The filter.
+        filter: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether the subscription is shared.
+        is_shared: bool,
+    },
+    /// To get messages of a topic.
+    Receive {
+        /// The topic's name.
+        topic: Box<str>,
+    },
+    /// To leave a will.
+    Will {
+        /// The topic's name.
+        topic: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether it is retained.
+        retain: bool,
+    },
+}
+
+impl OwnedAction {
+    /// A copy of an action.
+    pub fn of(action: Action<'_>) -> Self {
+        match action {
+            Action::Connect => Self::Connect,
+            Action::Publish { topic, qos, retain } => Self::Publish { topic: topic.into(), qos, retain },
+            Action::Subscribe { filter, qos, is_shared } => Self::Subscribe { filter: filter.into(), qos, is_shared },
+            Action::Receive { topic } => Self::Receive { topic: topic.into() },
+            Action::Will { topic, qos, retain } => Self::Will { topic: topic.into(), qos, retain },
+        }
+    }
+
+    /// The action, borrowed.
+    pub fn as_action(&self) -> Action<'_> {
+        match *self {
+            Self::Connect => Action::Connect,
+            Self::Publish { ref topic, qos, retain } => Action::Publish { topic, qos, retain },
+            Self::Subscribe { ref filter, qos, is_shared } => Action::Subscribe { filter, qos, is_shared },
+            Self::Receive { ref topic } => Action::Receive { topic },
+            Self::Will { ref topic, qos, retain } => Action::Will { topic, qos, retain },
+        }
+    }
 }
 
 /// The wishes of one or more calls of `handle`. One per shard, cleared and reused each turn.

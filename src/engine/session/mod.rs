@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use crate::base::slab::Key;
 use crate::base::time::Time;
-use crate::engine::auth::Identity;
+use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
-use crate::engine::subscriptions::FilterId;
+use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::shared::Terms;
 use crate::mqtt::Version;
 use outbound::Outbound;
@@ -44,7 +44,7 @@ pub struct Link {
     pub has_aliases: bool,
     /// Whether it is full: QoS 0 waits no longer.
     pub is_full: bool,
-    /// Whether the client may read everything it subscribed to, without a question at delivery.
+    /// The most unacknowledged messages on their way to it.
     pub inflight_max: u16,
 }
 
@@ -132,8 +132,8 @@ impl Session {
         self.filters.len() + self.shared.len()
     }
 
-    /// The copies that lie here, for the ledger.
-    pub fn copies(&self) -> usize {
-        self.outbound.as_ref().map_or(0, |outbound| outbound.copies())
+    /// The session's own copies that lie here, for the ledger; those of shared groups are in the groups' account.
+    pub fn own_copies(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.own_copies())
     }
 }

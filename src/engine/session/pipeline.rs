@@ -15,11 +15,15 @@ pub enum Due {
     PubAck {
         /// The identifier of the PUBLISH.
         id: PacketId,
+        /// Why it was refused before anybody was asked.
+        refusal: Option<Reason>,
     },
     /// To a QoS 2 PUBLISH.
     PubRec {
         /// The identifier of the PUBLISH.
         id: PacketId,
+        /// Why it was refused before anybody was asked.
+        refusal: Option<Reason>,
     },
     /// To a SUBSCRIBE.
     SubAck {
@@ -75,6 +79,11 @@ struct Open {
 }
 
 impl Outcome {
+    /// Somebody has it.
+    pub const fn stored() -> Self {
+        Self { matched: true, stored: true, refused: false }
+    }
+
     /// What two shards say together.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {

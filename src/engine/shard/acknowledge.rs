@@ -56,8 +56,8 @@ impl Shard {
                 self.discard(session_key, delivery, DropReason::Refused, out);
                 self.room_in_window(session_key, now, out);
             }
+            Recorded::Closed => {}
             // [MQTT-3.6.2-1] there is nothing to release.
-            Recorded::Unknown if ack.reason.is_error() => {}
             Recorded::Unknown => write_pubrel(&link, ack.id, Reason::PacketIdentifierNotFound, out),
         }
         Flow::Next
@@ -97,8 +97,14 @@ impl Shard {
             let version = connection.version;
             let Some((due, outcome)) = connection.pipeline.pop_ready() else { return };
             match due {
-                Due::PubAck { id } => self.write_ack(key, id, outcome_for(version, outcome), AckKind::PubAck, out),
-                Due::PubRec { id } => self.write_ack(key, id, outcome_for(version, outcome), AckKind::PubRec, out),
+                Due::PubAck { id, refusal } => {
+                    let reason = refusal.unwrap_or(outcome_for(version, outcome));
+                    self.write_ack(key, id, reason, AckKind::PubAck, out);
+                }
+                Due::PubRec { id, refusal } => {
+                    let reason = refusal.unwrap_or(outcome_for(version, outcome));
+                    self.write_ack(key, id, reason, AckKind::PubRec, out);
+                }
                 Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
                 Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
             }

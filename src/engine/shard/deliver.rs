@@ -12,14 +12,16 @@ use crate::engine::limits::INLINE_PAYLOAD_BYTES_MAX;
 use crate::engine::mesh::{Fate, Mesh};
 use crate::engine::message::{Publication, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
-use crate::engine::session::outbound::{Delivery, Enqueued, Next, QueueBounds, Source};
+use crate::engine::session::delivery::{Delivery, Source};
+use crate::engine::session::outbound::Next;
+use crate::engine::session::queue::{Enqueued, QueueBounds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::ack::Ack;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::Properties;
-use crate::mqtt::publish::{Outgoing, encode_head, encoded_len};
+use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::{PacketId, QoS, Reason};
 
 /// Everything about one copy that goes into a packet for one receiver.
@@ -88,7 +90,14 @@ impl<'a> Copy<'a> {
 }
 
 /// Writes a copy for one receiver; `false` when it is larger than the receiver accepts [MQTT-3.1.2-24].
-pub(super) fn write_copy(connection: &mut Connection, link: &Link, copy: &Copy<'_>, now: Time, out: &mut Outputs) -> bool {
+pub(super) fn write_copy(
+    connection: &mut Connection,
+    link: &Link,
+    copy: &Copy<'_>,
+    seed: Seed,
+    now: Time,
+    out: &mut Outputs,
+) -> bool {
     let (alias, is_known) = find_alias(connection, copy.topic);
     let topic = if is_known { "" } else { copy.topic };
     let outgoing = copy.outgoing(topic, alias, now);
@@ -97,7 +106,7 @@ pub(super) fn write_copy(connection: &mut Connection, link: &Link, copy: &Copy<'
     }
     if let (Some(alias), false) = (alias, is_known) {
         // Only a packet that is really sent defines an alias.
-        learn_alias(connection, copy.topic, alias);
+        learn_alias(connection, copy.topic, alias, seed);
     }
     let draft = out.draft(copy.body.clone(), |bytes| {
         let head = encode_head(link.version, &outgoing, bytes);
@@ -124,8 +133,8 @@ fn find_alias(connection: &Connection, topic: &str) -> (Option<NonZeroU16>, bool
     (next.and_then(NonZeroU16::new), false)
 }
 
-fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16) {
-    let aliases = connection.extras().aliases_out.get_or_insert_with(|| map(Seed::new(0)));
+fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16, seed: Seed) {
+    let aliases = connection.extras().aliases_out.get_or_insert_with(|| map(seed));
     aliases.insert(topic.into(), alias);
 }
 
@@ -234,7 +243,7 @@ impl Shard {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &Copy::of_delivery(&delivery, None, false), now, out) {
+        if write_copy(connection, &link, &Copy::of_delivery(&delivery, None, false), self.seed, now, out) {
             self.delivered(delivery, out);
         } else {
             self.discard(key, delivery, DropReason::PacketTooLarge, out);
@@ -252,7 +261,7 @@ impl Shard {
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let why = if !may_receive {
             DropReason::NotAuthorized
-        } else if write_copy(connection, &link, &copy, now, out) {
+        } else if write_copy(connection, &link, &copy, self.seed, now, out) {
             return;
         } else {
             DropReason::PacketTooLarge

@@ -83,10 +83,10 @@ impl Shard {
             return self.end_session(key, now, out); // [MQTT-4.1.0-2]
         }
         if expiry_s < u32::MAX {
-            session.ends_at = now.after_seconds(u64::from(expiry_s)); // [MQTT-3.1.2-23]
+            session.ends_at = now.after_seconds(expiry_s); // [MQTT-3.1.2-23]
         }
         if let Some(will) = &session.will {
-            session.will_at = now.after_seconds(u64::from(will.delay_s)); // [MQTT-3.1.2-8]
+            session.will_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
         self.presence(key, out);
         self.return_shared(key, false, out);
@@ -125,7 +125,7 @@ impl Shard {
         let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
         publication.retain = will.retain; // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         if let Some(seconds) = will.message_expiry_s {
-            publication.expires = now.after_seconds(u64::from(seconds));
+            publication.expires = now.after_seconds(seconds);
         }
         let _nobody_waits_for_it = self.route(&mut publication, None, None, now, out);
         self.stats.wills_published += 1;

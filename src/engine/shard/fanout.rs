@@ -13,12 +13,12 @@ use crate::engine::homes::ShardId;
 use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
-use crate::engine::session::outbound::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
-use crate::engine::subscriptions::{Options, Subscriber, SubscriberKind};
-use crate::mqtt::publish::{Outgoing, encode_head};
+use crate::engine::subscriptions::entry::{Options, Subscriber, SubscriberKind};
+use crate::mqtt::outgoing::{Outgoing, encode_head};
 use crate::mqtt::{QoS, Topic, Version};
 
 /// The publisher, wherever its connection is.
@@ -316,7 +316,7 @@ impl Shard {
         }
         let copy = Copy::of_publication(publication, QoS::AtMostOnce, retain, ids);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &copy, now, out) {
+        if write_copy(connection, &link, &copy, self.seed, now, out) {
             self.stats.ledger.delivered += 1;
         } else {
             self.stats.ledger.drop_one(DropReason::PacketTooLarge);

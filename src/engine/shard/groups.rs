@@ -6,12 +6,13 @@ use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Fate, JoinTicket, Mesh};
 use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
-use crate::engine::session::outbound::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
+use crate::engine::session::queue::QueueBounds;
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Membership, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::shared::{Accepted, Dispatch, GroupKey, MemberId, Terms};
-use crate::engine::subscriptions::{Options, Subscriber};
+use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::mqtt::{Filter, QoS, Reason};
 
 impl Membership {
@@ -89,7 +90,7 @@ impl Shard {
         let reason = match joined {
             Ok(joined) => {
                 if joined.is_new_group {
-                    let options = Options::new(0, QoS::ExactlyOnce, false, true);
+                    let options = Options::new(QoS::ExactlyOnce);
                     let inserted = self.index.insert(parsed, Subscriber::group(joined.group.index()), options);
                     if inserted.is_first {
                         self.declared.declare(&self.interest, parsed);
@@ -154,8 +155,8 @@ impl Shard {
         self.dispatch(key, now, out);
     }
 
-    fn group_bounds(&self) -> crate::engine::session::outbound::QueueBounds {
-        crate::engine::session::outbound::QueueBounds {
+    fn group_bounds(&self) -> QueueBounds {
+        QueueBounds {
             messages_max: self.limits.group_queue_messages_max,
             bytes_max: self.limits.group_queue_bytes_max,
             policy: self.limits.queue_policy,
@@ -226,9 +227,11 @@ impl Shard {
     /// The client of a member is gone: what it has not acknowledged goes back to the groups.
     pub(super) fn return_shared(&mut self, key: SessionKey, session_ends: bool, out: &mut Outputs) {
         let Some(outbound) = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut()) else { return };
-        for delivery in outbound.take_returns(session_ends) {
-            let why = if delivery.is_begun_qos2 { DropReason::SessionEnded } else { DropReason::Offline };
-            self.discard(key, delivery.delivery, why, out);
+        for returned in outbound.take_returns(session_ends) {
+            match returned {
+                Returned::GiveBack(delivery) => self.discard(key, delivery, DropReason::Offline, out),
+                Returned::Discard(delivery) => self.discard(key, delivery, DropReason::SessionEnded, out),
+            }
         }
     }
 }

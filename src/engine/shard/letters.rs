@@ -26,13 +26,12 @@ pub(super) struct Pressure {
     for_shards: Vec<(ShardId, ConnectionKey)>,
 }
 
-impl Default for Pressure {
-    fn default() -> Self {
-        Self { receivers: map(Seed::new(0)), publishers: map(Seed::new(0)), for_shards: Vec::new() }
-    }
-}
-
 impl Pressure {
+    /// Nobody is slowed down.
+    pub fn new(seed: Seed) -> Self {
+        Self { receivers: map(seed), publishers: map(seed), for_shards: Vec::new() }
+    }
+
     /// When somebody has to look at the receivers again.
     pub fn next_look(&self) -> Option<Time> {
         self.receivers.values().map(|receiver| receiver.looked_at).min()
@@ -244,10 +243,10 @@ impl Shard {
     /// The way to another shard is full, or has room again.
     pub(super) fn mesh_room(&mut self, to: ShardId, has_room: bool, out: &mut Outputs) {
         if !has_room {
-            self.full_shards.insert(to.index());
+            self.full_shards.insert(to.bit());
             return;
         }
-        self.full_shards.remove(to.index());
+        self.full_shards.remove(to.bit());
         let mut freed = Vec::new();
         self.pressure.for_shards.retain(|(shard, key)| {
             if *shard == to {
@@ -264,7 +263,7 @@ impl Shard {
 
     /// A publication went to a shard whose way is full: it is kept, but its publisher is read no more for now.
     pub(super) fn slow_down_for_shard(&mut self, to: ShardId, publisher: Option<ConnectionKey>, out: &mut Outputs) {
-        let Some(key) = publisher.filter(|_| self.full_shards.contains(to.index())) else { return };
+        let Some(key) = publisher.filter(|_| self.full_shards.contains(to.bit())) else { return };
         if !self.pressure.for_shards.contains(&(to, key)) {
             self.pressure.for_shards.push((to, key));
             self.stats.publishers_paused += 1;

@@ -29,7 +29,7 @@ use crate::base::random::Random;
 use crate::base::slab::Slab;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
-use crate::engine::auth::Policy;
+use crate::engine::auth::policy::Policy;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
@@ -43,7 +43,9 @@ use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::Stats;
 use crate::engine::subscriptions::shared::Groups;
-use crate::engine::subscriptions::{Declared, Index, Interest};
+use crate::engine::subscriptions::declared::Declared;
+use crate::engine::subscriptions::index::Index;
+use crate::engine::subscriptions::interest::Interest;
 use crate::mqtt::Reason;
 use fanout::{Batches, Fanout};
 use letters::Pressure;
@@ -134,7 +136,7 @@ impl Shard {
             seed,
             serial: 0,
             index: Index::new(seed),
-            declared: Declared::new(&interest, id.index()),
+            declared: Declared::new(id.bit(), &interest),
             groups: Groups::new(seed),
             routes: Routes::new(seed),
             retained: Retained::new(),
@@ -146,7 +148,7 @@ impl Shard {
             connection_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
             session_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
             fanouts: VecDeque::new(),
-            pressure: Pressure::default(),
+            pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),

@@ -16,7 +16,7 @@ use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::{Due, Outcome, Ticket};
-use crate::engine::session::received;
+use crate::engine::session::received::Arrival;
 use crate::mqtt::publish::{Publish, copy_forwarded};
 use crate::mqtt::{PacketId, QoS, Reason, Topic, Version};
 
@@ -165,8 +165,8 @@ impl Shard {
         }
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
         let is_repeat = publish.packet_id.is_some_and(|id| session.received.contains(id));
-        let open = connection.pipeline.pubacks_open() + session.received.len();
-        !is_repeat && open >= usize::from(self.limits.receive_maximum)
+        let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
+        !is_repeat && open >= u32::from(self.limits.receive_maximum)
     }
 
     /// Charges the client's buckets; above the quota it is read again when they have filled up.
@@ -215,9 +215,9 @@ impl Shard {
         let origin = session.id;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             match session.received.publish(id) {
-                received::Publish::New => {}
-                received::Publish::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
-                received::Publish::StillRouting => return self.join_routing(key, session_key, id),
+                Arrival::New => {}
+                Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
+                Arrival::StillRouting => return self.join_routing(key, session_key, id),
             }
         }
         let mut scratch = Vec::new();
@@ -225,7 +225,7 @@ impl Shard {
         let mut publication = Publication::new(topic.as_str(), forwarded, publish.payload, publish.qos, origin);
         publication.retain = publish.retain;
         if let Some(seconds) = publish.message_expiry {
-            publication.expires = now.after_seconds(u64::from(seconds));
+            publication.expires = now.after_seconds(seconds);
         }
         match publish.packet_id {
             None => {
@@ -248,7 +248,7 @@ impl Shard {
     ) {
         let qos = publication.qos;
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let due = if qos == QoS::AtLeastOnce { Due::PubAck { id } } else { Due::PubRec { id } };
+        let due = due(qos, id, None);
         let ticket = connection.pipeline.push(due, 1, Outcome::default());
         let routing = Routing { session, connection: key, ticket, id, qos, waits: 1, outcome: Outcome::default() };
         let routing = self.routings.insert(routing);
@@ -270,7 +270,7 @@ impl Shard {
     ) -> Outcome {
         let wanted = if self.is_alone() { Bits64::default() } else { self.interested(publication.topic) };
         let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
-        for to in wanted.iter().map(ShardId::new).filter(|to| *to != self.id) {
+        for to in wanted.iter().map(ShardId::of_bit).filter(|to| *to != self.id) {
             let message = publication.keep(&mut self.chunks).clone();
             self.stats.forwards_sent += 1;
             self.wait_for_one_more(routing);
@@ -279,12 +279,12 @@ impl Shard {
         }
         let outcome = if publication.retain && self.limits.retain_available {
             let mut told = wanted;
-            told.insert(self.id.index());
+            told.insert(self.id.bit());
             self.retain(publication, told, routing, now, out).merge(outcome)
         } else {
             outcome
         };
-        if wanted.difference(Bits64::only(self.id.index())).is_empty() && !outcome.matched {
+        if wanted.difference(Bits64::of(self.id.bit())).is_empty() && !outcome.matched {
             self.stats.publishes_unmatched += 1;
         }
         outcome
@@ -316,7 +316,11 @@ impl Shard {
             && let Some(session) = self.sessions.get_mut(routing.session)
         {
             // [MQTT-4.3.3-9] a refused identifier is free again.
-            if is_refused { session.received.refused(routing.id) } else { session.received.stored(routing.id) }
+            if is_refused {
+                session.received.refused(routing.id);
+            } else {
+                session.received.stored(routing.id);
+            }
         }
         self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
         while let Some(place) = self.repeats.iter().position(|r| r.session == routing.session && r.id == routing.id) {
@@ -334,7 +338,7 @@ impl Shard {
 
     fn repeat_pubrec(&mut self, key: ConnectionKey, id: PacketId, now: Time, out: &mut Outputs) -> Flow {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.pipeline.push(Due::PubRec { id }, 0, Outcome::stored());
+            connection.pipeline.push(Due::PubRec { id, refusal: None }, 0, Outcome::stored());
             self.flush_pipeline(key, now, out);
         }
         Flow::Next
@@ -342,7 +346,7 @@ impl Shard {
 
     fn join_routing(&mut self, key: ConnectionKey, session: SessionKey, id: PacketId) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let ticket = connection.pipeline.push(Due::PubRec { id }, 1, Outcome::default());
+        let ticket = connection.pipeline.push(Due::PubRec { id, refusal: None }, 1, Outcome::default());
         self.repeats.push(RepeatedPublish { session, id, connection: key, ticket });
         Flow::Next
     }
@@ -368,10 +372,8 @@ impl Shard {
             }
         }
         let Some(id) = publish.packet_id else { return Flow::Next };
-        let due = if publish.qos == QoS::AtLeastOnce { Due::PubAck { id } } else { Due::PubRec { id } };
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let ticket = connection.pipeline.push(due, 1, Outcome::default());
-        connection.pipeline.resolve_code(ticket, 0, reason);
+        connection.pipeline.push(due(publish.qos, id, Some(reason)), 0, Outcome::default());
         self.flush_pipeline(key, now, out);
         Flow::Next
     }
@@ -379,12 +381,16 @@ impl Shard {
 
 /// The properties that are forwarded: the packet's own bytes where all of them are, else a copy without the others.
 fn forwarded<'a>(publish: &Publish<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    let has_ours = publish.message_expiry.is_some() || publish.topic_alias.is_some();
-    if !has_ours {
-        return publish.properties.raw();
+    if let Some(unchanged) = publish.forwarded_unchanged() {
+        return unchanged;
     }
     copy_forwarded(publish.properties, scratch);
     scratch
+}
+
+/// The acknowledgement that a publication is owed.
+fn due(qos: QoS, id: PacketId, refusal: Option<Reason>) -> Due {
+    if qos == QoS::ExactlyOnce { Due::PubRec { id, refusal } } else { Due::PubAck { id, refusal } }
 }
 
 /// Whether a payload says it is UTF-8 text and is not.

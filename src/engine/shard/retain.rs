@@ -12,7 +12,7 @@ use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::SessionKey;
-use crate::engine::session::outbound::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::stats::DropReason;
 use crate::mqtt::{Filter, QoS, Topic};
@@ -103,7 +103,7 @@ impl Shard {
         self.retained.set(topic, message.clone()); // [MQTT-3.3.1-5]
         if !self.is_alone() {
             let late = self.interested(message.topic()).difference(told);
-            for shard in late.iter().map(ShardId::new) {
+            for shard in late.iter().map(ShardId::of_bit) {
                 self.tell(shard, Mesh::RetainedLate { message: message.clone() }, out);
             }
         }
@@ -172,11 +172,11 @@ impl Shard {
             ScanState::Planned => {
                 let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
                 let homes = if filter.has_wildcards() {
-                    Bits64::first_n(self.homes.shards())
+                    self.homes.all_bits()
                 } else {
-                    Bits64::only(self.homes.topic(filter.as_str()).index())
+                    Bits64::of(self.homes.topic(filter.as_str()).bit())
                 };
-                let at = ShardId::new(homes.first().expect("every topic has a home"));
+                let at = ShardId::of_bit(homes.first().expect("every topic has a home"));
                 let scan = self.scans.insert(Scan { session: key, homes, at, cursor: Cursor::default() });
                 plan.state = ScanState::Asked(scan);
                 self.ask_for_page(scan, now, out);
@@ -221,10 +221,10 @@ impl Shard {
         let (qos, id) = (plan.qos, plan.subscription_id);
         scan.cursor = cursor;
         if is_last {
-            scan.homes.remove(scan.at.index());
+            scan.homes.remove(scan.at.bit());
             scan.cursor = Cursor::default();
             if let Some(next) = scan.homes.first() {
-                scan.at = ShardId::new(next);
+                scan.at = ShardId::of_bit(next);
             }
         }
         let is_over = scan.homes.is_empty();
@@ -289,7 +289,7 @@ impl Shard {
             ScanState::Asked(key) | ScanState::Paused(key) => key,
         };
         self.scans.get(key).is_some_and(|scan| {
-            scan.homes.contains(home.index()) && (scan.at != home || !scan.cursor.has_passed(topic))
+            scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic))
         })
     }
 

@@ -6,7 +6,8 @@ use crate::base::hash::{Map, Seed, map};
 use crate::engine::limits::{Overlap, ROUTE_TARGETS_CACHED_MAX, ROUTES_MAX};
 use crate::engine::session::SessionKey;
 use crate::engine::subscriptions::shared::GroupKey;
-use crate::engine::subscriptions::{FilterId, Options};
+use crate::engine::subscriptions::entry::Options;
+use crate::engine::subscriptions::index::FilterId;
 use crate::mqtt::QoS;
 
 /// One session that wants a topic, with all its subscriptions that match taken together.
@@ -31,7 +32,7 @@ impl Target {
     /// A session by one of its subscriptions.
     pub fn new(session: SessionKey, options: Options, ids: &mut Vec<u32>) -> Self {
         let ids_start = u32::try_from(ids.len()).expect("a route has fewer than 2^32 targets");
-        ids.extend(options.subscription_id());
+        ids.extend(options.id());
         Self {
             session,
             qos: options.qos(),

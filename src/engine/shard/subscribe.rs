@@ -14,7 +14,7 @@ use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
 use crate::engine::session::{Membership, SessionKey};
 use crate::engine::subscriptions::shared::Terms;
-use crate::engine::subscriptions::{Options, Subscriber};
+use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
 use crate::mqtt::{Filter, Reason, Subscription};
@@ -124,7 +124,10 @@ impl Shard {
             joins.push(Joining { index, membership });
             return Reason::granted(qos);
         }
-        let options = Options::new(subscription_id, qos, requested.no_local, requested.retain_as_published);
+        let options = Options::new(qos)
+            .with_id(subscription_id)
+            .with_no_local(requested.no_local)
+            .with_retain_as_published(requested.retain_as_published);
         let is_known = self.is_subscribed(session_key, subscription.filter);
         if !is_known && is_full {
             return Reason::QuotaExceeded;

@@ -18,7 +18,8 @@ use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::Link;
 use crate::engine::stats::DropReason;
 use crate::mqtt::frame::{Next, next_frame};
-use crate::mqtt::publish::{Outgoing, Publish, encode_head};
+use crate::mqtt::outgoing::{Outgoing, encode_head};
+use crate::mqtt::publish::Publish;
 use crate::mqtt::run::find_run;
 use crate::mqtt::{QoS, Topic, Version};
 
@@ -117,7 +118,7 @@ impl Shard {
         let wanted = if self.is_alone() { Bits64::default() } else { self.interested(run.topic) };
         let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
         let mut has_forwarded = false;
-        for to in wanted.iter().map(ShardId::new).filter(|to| *to != self.id) {
+        for to in wanted.iter().map(ShardId::of_bit).filter(|to| *to != self.id) {
             let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
             let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
             self.stats.forwards_sent += 1;
