@@ -124,7 +124,8 @@ fn a_turning_wheel_allocates_nothing() {
         for _ in 0..ticks {
             tick += 1;
             let now = Time::from_millis(tick * 100);
-            let _ = wheel.advance(now, usize::MAX, |_| Look::At(now.after_ms(25_000)));
+            let swept = wheel.advance(now, usize::MAX, |_| Look::At(now.after_ms(25_000)));
+            assert!(!swept.has_more);
         }
     };
     turn(1_000);

@@ -1,5 +1,4 @@
-//! Objects under generation-checked keys: a key outlives its object without ever finding another
-//! one.
+//! Objects under generation-checked keys: an old key finds nothing, never a successor.
 //!
 //! A key is an index and the generation that the slot had when the object moved in. Removal raises
 //! the generation, so an old key held by a timer, a batch under way or another shard simply finds

@@ -275,7 +275,7 @@ mod tests {
         wheel.schedule(1, at(1_000));
         let (mut looks, mut fired_at) = (0, None);
         for now in (0..2_000).step_by(5) {
-            let _ = wheel.advance(at(now), AMPLE, |_| {
+            let swept = wheel.advance(at(now), AMPLE, |_| {
                 looks += 1;
                 if at(now).has_passed(at(1_000)) {
                     fired_at = Some(now);
@@ -283,6 +283,7 @@ mod tests {
                 }
                 Look::At(at(1_000))
             });
+            assert!(!swept.has_more);
         }
         assert_eq!(fired_at, Some(1_000));
         assert!(
@@ -382,14 +383,15 @@ mod tests {
         assert!(full <= ENTRIES as usize * 10, "{full} bytes");
         for second in 1..600 {
             let now = at(second * 1_000);
-            let _ = wheel.advance(now, AMPLE, |_| Look::At(now.after_ms(60_000)));
+            let swept = wheel.advance(now, AMPLE, |_| Look::At(now.after_ms(60_000)));
+            assert!(!swept.has_more);
         }
         assert!(
             wheel.heap_bytes() <= full + full / 10,
             "ten turns grow nothing"
         );
         let mut looks = 0;
-        let _ = wheel.advance(at(700_000), AMPLE, |_| {
+        let swept = wheel.advance(at(700_000), AMPLE, |_| {
             looks += 1;
             if looks % 20 == 0 {
                 Look::At(at(760_000))
@@ -397,13 +399,15 @@ mod tests {
                 Look::Gone
             }
         });
+        assert_eq!(swept.looked, ENTRIES as usize);
         wheel.check();
         assert!(
             wheel.heap_bytes() <= full / 3,
             "{} bytes are left of {full}",
             wheel.heap_bytes()
         );
-        let _ = wheel.advance(at(800_000), AMPLE, |_| Look::Gone);
+        let swept = wheel.advance(at(800_000), AMPLE, |_| Look::Gone);
+        assert_eq!(swept.looked, ENTRIES as usize / 20);
         wheel.check();
         assert_eq!(wheel.heap_bytes(), 64 * 4, "only the slots are left");
     }
