@@ -28,6 +28,7 @@ pub mod properties;
 pub mod property;
 pub mod publish;
 pub mod reason;
+pub mod run;
 pub mod text;
 pub mod topic;
 pub mod varint;
