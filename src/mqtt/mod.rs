@@ -1,4 +1,4 @@
-//! Floor 1: the wire. Bytes become packets and packets bytes, in three versions of MQTT, without state.
+//! Floor 1: the wire, where bytes become packets and packets bytes, in three versions of MQTT and without state.
 //!
 //! # Map
 //! From the small to the large: [`varint`] and [`text`] are the elementary fields, [`topic`] what is published to and
@@ -28,6 +28,7 @@ pub mod properties;
 pub mod property;
 pub mod publish;
 pub mod reason;
+pub mod run;
 pub mod text;
 pub mod topic;
 pub mod varint;

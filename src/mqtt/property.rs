@@ -142,9 +142,6 @@ impl Property<'_> {
 struct Places(u16);
 
 impl Places {
-    const NOWHERE: Places = Places(0);
-    const EVERYWHERE: Places = Places((1 << (Place::Auth as u8 + 1)) - 1);
-
     const fn contains(self, place: Place) -> bool {
         self.0 & 1 << place as u8 != 0
     }
@@ -171,7 +168,7 @@ const fn once(id: u8, allowed: Places, read: ReadValue) -> Rule {
     Rule {
         id,
         allowed,
-        repeatable: Places::NOWHERE,
+        repeatable: NOWHERE,
         read,
     }
 }
@@ -185,92 +182,43 @@ const fn many(id: u8, allowed: Places, repeatable: Places, read: ReadValue) -> R
     }
 }
 
+const NOWHERE: Places = Places(0);
+const EVERYWHERE: Places = Places((1 << (Place::Auth as u8 + 1)) - 1);
+
 /// The packets that answer something and so may say why.
 const ANSWERS: Places =
     places![ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth];
 
 /// Section 2.2.2.2 of the standard: identifier, places, where more than once, value.
+#[rustfmt::skip]
 const RULES: [Rule; 27] = [
-    once(0x01, places![Publish Will], |r, id| {
-        flag(r, id).map(Property::PayloadFormat)
-    }),
-    once(0x02, places![Publish Will], |r, _| {
-        r.u32().map(Property::MessageExpiry)
-    }),
-    once(0x03, places![Publish Will], |r, _| {
-        r.text().map(Property::ContentType)
-    }),
-    once(0x08, places![Publish Will], |r, _| {
-        topic(r).map(Property::ResponseTopic)
-    }),
-    once(0x09, places![Publish Will], |r, _| {
-        r.binary().map(Property::CorrelationData)
-    }),
-    many(
-        0x0b,
-        places![Publish Subscribe],
-        places![Publish],
-        |r, id| positive(r.varint()?, id).map(Property::SubscriptionId),
-    ),
-    once(0x11, places![Connect ConnAck Disconnect], |r, _| {
-        r.u32().map(Property::SessionExpiry)
-    }),
-    once(0x12, places![ConnAck], |r, _| {
-        r.text().map(Property::AssignedClientId)
-    }),
-    once(0x13, places![ConnAck], |r, _| {
-        r.u16().map(Property::ServerKeepAlive)
-    }),
-    once(0x15, places![Connect ConnAck Auth], |r, _| {
-        r.text().map(Property::AuthMethod)
-    }),
-    once(0x16, places![Connect ConnAck Auth], |r, _| {
-        r.binary().map(Property::AuthData)
-    }),
-    once(0x17, places![Connect], |r, id| {
-        flag(r, id).map(Property::RequestProblemInfo)
-    }),
-    once(0x18, places![Will], |r, _| r.u32().map(Property::WillDelay)),
-    once(0x19, places![Connect], |r, id| {
-        flag(r, id).map(Property::RequestResponseInfo)
-    }),
-    once(0x1a, places![ConnAck], |r, _| {
-        r.text().map(Property::ResponseInfo)
-    }),
-    once(0x1c, places![ConnAck Disconnect], |r, _| {
-        r.text().map(Property::ServerReference)
-    }),
-    once(0x1f, ANSWERS, |r, _| r.text().map(Property::ReasonString)),
-    once(0x21, places![Connect ConnAck], |r, id| {
-        positive(r.u16()?, id).map(Property::ReceiveMaximum)
-    }),
-    once(0x22, places![Connect ConnAck], |r, _| {
-        r.u16().map(Property::TopicAliasMaximum)
-    }),
-    once(0x23, places![Publish], |r, _| {
-        alias(r).map(Property::TopicAlias)
-    }),
-    once(0x24, places![ConnAck], |r, id| {
-        bit(r, id).map(Property::MaximumQoS)
-    }),
-    once(0x25, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::RetainAvailable)
-    }),
-    many(0x26, Places::EVERYWHERE, Places::EVERYWHERE, |r, _| {
-        Ok(Property::User(r.text()?, r.text()?)) // [MQTT-1.5.7-1]
-    }),
-    once(0x27, places![Connect ConnAck], |r, id| {
-        positive(r.u32()?, id).map(Property::MaximumPacketSize)
-    }),
-    once(0x28, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::WildcardAvailable)
-    }),
-    once(0x29, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::SubscriptionIdsAvailable)
-    }),
-    once(0x2a, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::SharedAvailable)
-    }),
+    once(0x01, places![Publish Will],                |r, id| flag(r, id).map(Property::PayloadFormat)),
+    once(0x02, places![Publish Will],                |r, _| r.u32().map(Property::MessageExpiry)),
+    once(0x03, places![Publish Will],                |r, _| r.text().map(Property::ContentType)),
+    once(0x08, places![Publish Will],                |r, _| topic(r).map(Property::ResponseTopic)),
+    once(0x09, places![Publish Will],                |r, _| r.binary().map(Property::CorrelationData)),
+    many(0x0b, places![Publish Subscribe], places![Publish], |r, id| positive(r.varint()?, id).map(Property::SubscriptionId)),
+    once(0x11, places![Connect ConnAck Disconnect],  |r, _| r.u32().map(Property::SessionExpiry)),
+    once(0x12, places![ConnAck],                     |r, _| r.text().map(Property::AssignedClientId)),
+    once(0x13, places![ConnAck],                     |r, _| r.u16().map(Property::ServerKeepAlive)),
+    once(0x15, places![Connect ConnAck Auth],        |r, _| r.text().map(Property::AuthMethod)),
+    once(0x16, places![Connect ConnAck Auth],        |r, _| r.binary().map(Property::AuthData)),
+    once(0x17, places![Connect],                     |r, id| flag(r, id).map(Property::RequestProblemInfo)),
+    once(0x18, places![Will],                        |r, _| r.u32().map(Property::WillDelay)),
+    once(0x19, places![Connect],                     |r, id| flag(r, id).map(Property::RequestResponseInfo)),
+    once(0x1a, places![ConnAck],                     |r, _| r.text().map(Property::ResponseInfo)),
+    once(0x1c, places![ConnAck Disconnect],          |r, _| r.text().map(Property::ServerReference)),
+    once(0x1f, ANSWERS,                              |r, _| r.text().map(Property::ReasonString)),
+    once(0x21, places![Connect ConnAck],             |r, id| positive(r.u16()?, id).map(Property::ReceiveMaximum)),
+    once(0x22, places![Connect ConnAck],             |r, _| r.u16().map(Property::TopicAliasMaximum)),
+    once(0x23, places![Publish],                     |r, _| alias(r).map(Property::TopicAlias)),
+    once(0x24, places![ConnAck],                     |r, id| bit(r, id).map(Property::MaximumQoS)),
+    once(0x25, places![ConnAck],                     |r, id| flag(r, id).map(Property::RetainAvailable)),
+    many(0x26, EVERYWHERE, EVERYWHERE,               |r, _| Ok(Property::User(r.text()?, r.text()?))), // [MQTT-1.5.7-1]
+    once(0x27, places![Connect ConnAck],             |r, id| positive(r.u32()?, id).map(Property::MaximumPacketSize)),
+    once(0x28, places![ConnAck],                     |r, id| flag(r, id).map(Property::WildcardAvailable)),
+    once(0x29, places![ConnAck],                     |r, id| flag(r, id).map(Property::SubscriptionIdsAvailable)),
+    once(0x2a, places![ConnAck],                     |r, id| flag(r, id).map(Property::SharedAvailable)),
 ];
 
 /// One more than the largest identifier.
