@@ -43,6 +43,7 @@ pub mod connack;
 pub mod connect;
 pub mod disconnect;
 mod fields;
+pub mod fitting;
 #[cfg(test)]
 mod golden;
 pub mod packet;
