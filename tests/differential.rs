@@ -1,5 +1,4 @@
-//! Random packets of 3.1.1 and 5.0 against a foreign implementation: both must write the same bytes and read the same
-//! fields out of them.
+//! Random packets of 3.1.1 and 5.0 have the same bytes and the same fields here and in a foreign implementation.
 //!
 //! Where the two disagree, and who is right by the standard:
 //!

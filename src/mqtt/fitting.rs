@@ -33,7 +33,7 @@ enum Detail {
 ///
 /// User Properties go first, then the Reason String too: [MQTT-3.2.2-19] [MQTT-3.2.2-20] and their sisters
 /// for every other answer. In a PUBLISH they are the message's own, so that it goes whole or not at all
-/// [MQTT-3.1.2-24].
+/// [MQTT-3.1.2-24]. A refusal that 3.x has no return code for is nothing, and nothing always fits.
 #[must_use = "a packet that does not fit has not been sent"]
 pub fn encode_fitting(
     packet: &Packet<'_>,
