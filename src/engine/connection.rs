@@ -19,6 +19,7 @@ use crate::engine::quota::TokenBucket;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
+use crate::mqtt::fitting::ReceiverLimits;
 
 /// Leads to a connection on its shard; the shell uses it for its own tables too.
 pub type ConnectionKey = Key<Connection>;
@@ -172,6 +173,11 @@ impl Connection {
             Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
             Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
         }
+    }
+
+    /// What the client said about packets that it wants to get.
+    pub fn receiver_limits(&self) -> ReceiverLimits {
+        ReceiverLimits { packet_bytes_max: self.maximum_packet, problem_information: self.wants_problem_info }
     }
 
     /// Whether something keeps us from reading.

@@ -16,6 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
 use crate::mqtt::packet::Packet;
+use crate::mqtt::fitting::{ReceiverLimits, encode_fitting};
 use crate::mqtt::outgoing::Head;
 use crate::mqtt::version::{PacketId, QoS, Version};
 
@@ -264,24 +265,12 @@ impl Outputs {
         self.push(Write { head, body: None, packet_id_at: None, recipients: 0..0 }, &[Recipient { connection, packet_id: None }]);
     }
 
-    /// Writes the full packet where it fits the receiver's maximum, else the bare one, else nothing at all.
-    pub fn fitting(
-        &mut self,
-        connection: ConnectionKey,
-        version: Version,
-        maximum: u32,
-        full: &Packet<'_>,
-        bare: &Packet<'_>,
-    ) {
+    /// Writes one packet with as much explanation as its receiver wants and takes, or not at all if it cannot fit.
+    pub fn answer(&mut self, connection: ConnectionKey, version: Version, limits: ReceiverLimits, packet: &Packet<'_>) {
         let start = self.bytes.len();
-        for packet in [full, bare] {
-            packet.encode(version, &mut self.bytes);
-            if self.bytes.len() - start <= maximum as usize {
-                let head = start..self.bytes.len();
-                let write = Write { head, body: None, packet_id_at: None, recipients: 0..0 };
-                return self.push(write, &[Recipient { connection, packet_id: None }]);
-            }
-            self.bytes.truncate(start);
+        if encode_fitting(packet, version, limits, &mut self.bytes) && self.bytes.len() > start {
+            let write = Write { head: start..self.bytes.len(), body: None, packet_id_at: None, recipients: 0..0 };
+            self.push(write, &[Recipient { connection, packet_id: None }]);
         }
     }
 

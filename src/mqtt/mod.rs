@@ -52,3 +52,8 @@ pub mod suback;
 pub mod subscribe;
 pub mod unsuback;
 pub mod unsubscribe;
+
+pub use error::DecodeError;
+pub use reason::Reason;
+pub use topic::{Filter, Subscription, Topic};
+pub use version::{PacketId, PacketType, QoS, Version};

@@ -12,7 +12,9 @@ use crate::engine::session::pipeline::{Due, Outcome};
 use crate::engine::stats::DropReason;
 use crate::mqtt::ack::Ack;
 use crate::mqtt::packet::Packet;
-use crate::mqtt::properties::{Properties, Property, PropertyBuffer};
+use crate::mqtt::codes::CodeBuffer;
+use crate::mqtt::properties::{Properties, PropertyBuffer};
+use crate::mqtt::property::Property;
 use crate::mqtt::suback::SubAck;
 use crate::mqtt::unsuback::UnsubAck;
 use crate::mqtt::{PacketId, Reason, Version};
@@ -113,37 +115,39 @@ impl Shard {
 
     fn write_ack(&self, key: ConnectionKey, id: PacketId, reason: Reason, kind: AckKind, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
-        let bare = kind.packet(Ack { id, reason, properties: Properties::NONE });
-        if !reason.is_error() || !connection.wants_problem_info {
-            out.packet(key, |bytes| bare.encode(connection.version, bytes)); // [MQTT-3.1.2-29]
-            return;
-        }
         let mut buffer = PropertyBuffer::default();
-        buffer.push(Property::ReasonString(reason.name()));
-        let full = kind.packet(Ack { id, reason, properties: buffer.as_properties() });
-        out.fitting(key, connection.version, connection.maximum_packet, &full, &bare); // [MQTT-3.4.2-2]
+        if reason.is_error() && connection.version == Version::V5 {
+            buffer.push(Property::ReasonString(reason.name()));
+        }
+        let packet = kind.packet(Ack { id, reason, properties: buffer.as_properties() });
+        out.answer(key, connection.version, connection.receiver_limits(), &packet); // [MQTT-3.4.2-2]
     }
 
     /// [MQTT-3.8.4-1] one SUBACK, one code a filter, in the order of the filters.
     pub(super) fn write_suback(&self, key: ConnectionKey, id: PacketId, codes: &[Reason], out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
         let mut buffer = PropertyBuffer::default();
-        if let Some(refused) = codes.iter().find(|code| code.is_error())
-            && connection.wants_problem_info
-        {
+        if let Some(refused) = codes.iter().find(|code| code.is_error()) {
             buffer.push(Property::ReasonString(refused.name()));
         }
-        let full = Packet::SubAck(SubAck::new(id, codes, buffer.as_properties()));
-        let bare = Packet::SubAck(SubAck::new(id, codes, Properties::NONE));
-        out.fitting(key, connection.version, connection.maximum_packet, &full, &bare); // [MQTT-3.9.2-1]
+        let reasons = code_buffer(codes);
+        let packet = SubAck { id, reasons: reasons.as_codes(), properties: buffer.as_properties() };
+        out.answer(key, connection.version, connection.receiver_limits(), &Packet::SubAck(packet)); // [MQTT-3.9.2-1]
     }
 
     /// [MQTT-3.10.4-4] one UNSUBACK, one code a filter.
     pub(super) fn write_unsuback(&self, key: ConnectionKey, id: PacketId, codes: &[Reason], out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
-        let packet = Packet::UnsubAck(UnsubAck::new(id, codes, Properties::NONE));
-        out.packet(key, |bytes| packet.encode(connection.version, bytes));
+        let reasons = code_buffer(codes);
+        let packet = UnsubAck { id, reasons: reasons.as_codes(), properties: Properties::NONE };
+        out.answer(key, connection.version, connection.receiver_limits(), &Packet::UnsubAck(packet));
     }
+}
+
+fn code_buffer(codes: &[Reason]) -> CodeBuffer {
+    let mut buffer = CodeBuffer::default();
+    codes.iter().for_each(|code| buffer.push(*code));
+    buffer
 }
 
 /// "No matching subscribers" is a word of 5.0 only.

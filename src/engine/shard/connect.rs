@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
-use crate::engine::auth::{Action, Credentials, Decision, Exchange, Identity, Step, Verdict};
-use crate::engine::connection::{ConnectionKey, Handshake, Hold, Phase};
+use crate::engine::auth::exchange::{Dialogue, Step};
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::{Action, Credentials, Decision, Verdict, policy};
+use crate::engine::connection::{ConnectionKey, Handshake, Hold, Peer, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::output::{About, Arrival, HandOver, Outputs};
 use crate::mqtt::auth::Auth;
@@ -14,7 +16,8 @@ use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
 use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
-use crate::mqtt::properties::{Properties, Property, PropertyBuffer};
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
 use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
@@ -87,7 +90,7 @@ impl Shard {
             client_id,
             is_assigned,
             exchange: None,
-            awaits_auth: false,
+            link: None,
             identified: None,
         }));
     }
@@ -104,33 +107,59 @@ impl Shard {
 
     fn check_credentials(&mut self, key: ConnectionKey, connect: &Connect<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some((handshake, peer)) = self.handshake(key) else { return Flow::Gone };
-        let credentials = Credentials {
-            client_id: &handshake.client_id,
-            user_name: connect.user_name,
-            password: connect.password,
-            peer: peer.address,
-            listener: peer.listener,
-            version: connect.version,
-        };
-        match self.policy.authenticate(&credentials) {
-            Verdict::Allow(identity) => self.admit(key, identity, None, now, out),
-            Verdict::Deny(reason) => self.refuse(key, Some(connect.version), reason, now, out),
-            Verdict::Abstain => self.refuse(key, Some(connect.version), Reason::BadUserNameOrPassword, now, out),
-            Verdict::Later => {
-                let about = About::Credentials {
-                    client_id: handshake.client_id.clone(),
-                    user_name: connect.user_name.map(Into::into),
-                    password: connect.password.map(Into::into),
-                    peer,
-                    version: connect.version,
-                };
-                self.ask(key, about, out);
-                Flow::Next
-            }
-        }
+        let outcome = self.policy.authenticate(&credentials(handshake, peer, connect));
+        self.identified(key, connect, outcome, now, out)
     }
 
-    fn handshake(&self, key: ConnectionKey) -> Option<(&Handshake, crate::engine::connection::Peer)> {
+    /// The chain of authenticators has come to a verdict, or has to wait for one of its links.
+    fn identified(
+        &mut self,
+        key: ConnectionKey,
+        connect: &Connect<'_>,
+        outcome: policy::Outcome,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let link = match outcome {
+            policy::Outcome::Allow(identity) => return self.admit(key, identity, None, now, out),
+            policy::Outcome::Deny(reason) => return self.refuse(key, Some(connect.version), reason, now, out),
+            policy::Outcome::Later(link) => link,
+        };
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let peer = connection.peer;
+        let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
+        handshake.link = Some(link);
+        let about = About::Credentials {
+            link,
+            client_id: handshake.client_id.clone(),
+            user_name: connect.user_name.map(Into::into),
+            password: connect.password.map(Into::into),
+            peer,
+            version: connect.version,
+        };
+        self.ask(key, about, out);
+        Flow::Next
+    }
+
+    /// One link of the chain has answered at last.
+    pub(super) fn credentials_answered(
+        &mut self,
+        key: ConnectionKey,
+        verdict: Verdict,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let peer = connection.peer;
+        let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Next };
+        let Some(link) = handshake.link.take() else { return Flow::Next };
+        let bytes = handshake.connect.clone();
+        let connect = Connect::decode(handshake.first, &bytes).expect("it was decoded when it came");
+        let outcome = self.policy.resume(link, verdict, &credentials(handshake, peer, &connect));
+        self.identified(key, &connect, outcome, now, out)
+    }
+
+    fn handshake(&self, key: ConnectionKey) -> Option<(&Handshake, Peer)> {
         let connection = self.connections.get(key)?;
         match &connection.phase {
             Phase::Authenticating(handshake) => Some((handshake, connection.peer)),
@@ -139,23 +168,23 @@ impl Shard {
     }
 
     fn begin_exchange(&mut self, key: ConnectionKey, method: &str, data: Option<&[u8]>, now: Time, out: &mut Outputs) -> Flow {
-        let Some(mut exchange) = self.policy.exchange(method) else {
+        let Some(exchange) = self.policy.exchange(method) else {
             return self.refuse(key, Some(Version::V5), Reason::BadAuthenticationMethod, now, out); // [MQTT-4.12.0-1]
         };
+        let mut exchange = Box::new(exchange);
         if let Some(connection) = self.connections.get_mut(key) {
             connection.extras().auth_method = Some(method.into());
         }
-        let step = exchange.step(data);
-        self.handshake_step(key, exchange, step, data, now, out)
+        let step = exchange.step(Some(method), data);
+        self.handshake_step(key, exchange, step, now, out)
     }
 
     /// One step of the authentication of a connection that has no CONNACK yet.
     pub(super) fn handshake_step(
         &mut self,
         key: ConnectionKey,
-        exchange: Box<dyn Exchange>,
+        exchange: Box<Dialogue>,
         step: Step,
-        data: Option<&[u8]>,
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
@@ -163,7 +192,7 @@ impl Shard {
             Step::Accept { identity, data } => self.admit(key, identity, data, now, out),
             Step::Deny(reason) => self.refuse(key, Some(Version::V5), reason, now, out), // [MQTT-4.12.0-4]
             Step::Later => {
-                self.ask(key, About::Exchange { exchange, data: data.map(<[u8]>::to_vec) }, out);
+                self.ask(key, About::Exchange { exchange }, out);
                 Flow::Next
             }
             Step::Continue(challenge) => {
@@ -171,7 +200,6 @@ impl Shard {
                 let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
                 let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
                 handshake.exchange = Some(exchange);
-                handshake.awaits_auth = true;
                 Flow::Next
             }
         }
@@ -199,19 +227,17 @@ impl Shard {
 
     fn exchange_goes_on(&mut self, key: ConnectionKey, auth: &Auth<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let method = connection.extras.as_ref().and_then(|extras| extras.auth_method.as_deref());
-        // [MQTT-4.12.0-3] and [MQTT-4.12.0-5]: the client goes on, by the same method.
-        let is_welcome = auth.reason == Reason::ContinueAuthentication && auth.properties.auth_method() == method;
+        // [MQTT-4.12.0-3] the client goes on, and does not begin anew.
+        let is_welcome = auth.reason == Reason::ContinueAuthentication;
         let exchange = match &mut connection.phase {
-            Phase::Authenticating(handshake) if handshake.awaits_auth && is_welcome => handshake.exchange.take(),
+            Phase::Authenticating(handshake) if is_welcome => handshake.exchange.take(),
             Phase::Authenticating(_) | Phase::AwaitConnect | Phase::Connected => None,
         };
         let Some(mut exchange) = exchange else {
             return self.refuse(key, Some(Version::V5), Reason::ProtocolError, now, out);
         };
-        let data = auth.properties.auth_data();
-        let step = exchange.step(data);
-        self.handshake_step(key, exchange, step, data, now, out)
+        let step = exchange.step(auth.properties.auth_method(), auth.properties.auth_data());
+        self.handshake_step(key, exchange, step, now, out)
     }
 
     /// The client is who it says: may it do what CONNECT asks for? Then it goes to its home.
@@ -300,16 +326,11 @@ impl Shard {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
         self.stats.connects_refused += 1;
         let peer = connection.peer;
-        let maximum = connection.maximum_packet;
-        if let Some(version) = version
-            && (version == Version::V5 || reason.connack_v3().is_some())
-        {
+        if let Some(version) = version {
             let mut properties = PropertyBuffer::default();
             properties.push(Property::ReasonString(reason.name()));
-            let full = ConnAck { session_present: false, reason, properties: properties.as_properties() };
-            // [MQTT-3.2.2-19] the text is left out where it does not fit.
-            let bare = ConnAck { session_present: false, reason, properties: Properties::NONE };
-            out.fitting(key, version, maximum, &Packet::ConnAck(full), &Packet::ConnAck(bare));
+            let connack = ConnAck { session_present: false, reason, properties: properties.as_properties() };
+            out.answer(key, version, connection.receiver_limits(), &Packet::ConnAck(connack));
         }
         self.last_reason(reason);
         out.events.push(Event::Refused { connection: key, peer, reason });
@@ -325,5 +346,16 @@ impl Shard {
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
         self.hold(key, Hold::Answer, out);
+    }
+}
+
+fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>) -> Credentials<'a> {
+    Credentials {
+        client_id: &handshake.client_id,
+        user_name: connect.user_name,
+        password: connect.password,
+        peer: peer.address,
+        listener: peer.listener,
+        version: connect.version,
     }
 }

@@ -12,7 +12,8 @@ use crate::engine::session::will::Will;
 use crate::engine::stats::DropReason;
 use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
-use crate::mqtt::properties::{Properties, Property, PropertyBuffer};
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
 use crate::mqtt::{Reason, Version};
 
 impl Shard {
@@ -25,9 +26,8 @@ impl Shard {
         }
         let mut buffer = PropertyBuffer::default();
         buffer.push(Property::ReasonString(text.unwrap_or(reason.name())));
-        let full = Packet::Disconnect(Disconnect { reason, properties: buffer.as_properties() });
-        let bare = Packet::Disconnect(Disconnect { reason, properties: Properties::NONE });
-        out.fitting(key, Version::V5, connection.maximum_packet, &full, &bare); // [MQTT-3.14.2-3]
+        let packet = Packet::Disconnect(Disconnect { reason, properties: buffer.as_properties() });
+        out.answer(key, Version::V5, connection.receiver_limits(), &packet); // [MQTT-3.14.2-3]
     }
 
     /// The client's own DISCONNECT.

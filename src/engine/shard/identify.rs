@@ -5,14 +5,17 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
-use crate::engine::auth::{Action, Decision, Exchange, Identity, Step};
+use crate::engine::auth::exchange::{Dialogue, Step};
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::{ConnectionKey, Hold, Phase};
 use crate::engine::event::Cause;
 use crate::engine::input::Answer;
-use crate::engine::output::{About, Outputs};
+use crate::engine::output::{About, Outputs, OwnedAction};
 use crate::mqtt::auth::Auth;
 use crate::mqtt::packet::Packet;
-use crate::mqtt::properties::{Property, PropertyBuffer};
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
 use crate::mqtt::{Reason, Version};
 
 impl Shard {
@@ -32,10 +35,10 @@ impl Shard {
         }
         let Some(connection) = self.connections.get_mut(key) else { return Decision::Deny };
         let extras = connection.extras();
-        if let Some((_, decision)) = extras.answers.iter().find(|(asked, _)| asked.is(action)) {
+        if let Some((_, decision)) = extras.answers.iter().find(|(asked, _)| asked.as_action() == action) {
             return *decision;
         }
-        let action = action.to_owned();
+        let action = OwnedAction::of(action);
         extras.asked = Some(action.clone());
         self.ask(key, About::Action { identity: Arc::clone(who), client_id: client_id.into(), action }, out);
         Decision::Later
@@ -59,12 +62,8 @@ impl Shard {
         }
         self.release(key, Hold::Answer, out);
         match answer {
-            Answer::Credentials(Ok(identity)) => {
-                self.admit_and_move_rest(key, |shard, out| shard.admit(key, identity, None, now, out), out);
-            }
-            Answer::Credentials(Err(reason)) => {
-                let version = self.connections.get(key).map(|connection| connection.version);
-                self.refuse(key, version, reason, now, out);
+            Answer::Credentials(verdict) => {
+                self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);
             }
             Answer::Exchange(exchange, step) => self.exchange_answered(key, exchange, step, now, out),
             Answer::Action(decision) => self.action_answered(key, decision, now, out),
@@ -74,16 +73,16 @@ impl Shard {
     fn exchange_answered(
         &mut self,
         key: ConnectionKey,
-        exchange: Box<dyn Exchange>,
+        exchange: Box<Dialogue>,
         step: Step,
         now: Time,
         out: &mut Outputs,
     ) {
         let is_connected = self.connections.get(key).is_some_and(|connection| connection.is_connected());
         if is_connected {
-            self.reauthentication_step(key, exchange, step, None, now, out);
+            self.reauthentication_step(key, exchange, step, now, out);
         } else {
-            let go_on = |shard: &mut Self, out: &mut Outputs| shard.handshake_step(key, exchange, step, None, now, out);
+            let go_on = |shard: &mut Self, out: &mut Outputs| shard.handshake_step(key, exchange, step, now, out);
             self.admit_and_move_rest(key, go_on, out);
         }
     }
@@ -131,7 +130,7 @@ impl Shard {
             properties.push(Property::AuthData(data));
         }
         let auth = Packet::Auth(Auth { reason, properties: properties.as_properties() });
-        out.fitting(key, Version::V5, connection.maximum_packet, &auth, &auth);
+        out.answer(key, Version::V5, connection.receiver_limits(), &auth);
     }
 
     /// AUTH of a connected client: a renewal, or the next step of one.
@@ -144,22 +143,22 @@ impl Shard {
             return self.violation(key, Reason::ProtocolError, now, out);
         }
         let exchange = match (auth.reason, &mut extras.reauthentication) {
-            (Reason::ReAuthenticate, None) => self.policy.exchange(method.as_deref().unwrap_or_default()),
+            (Reason::ReAuthenticate, None) => {
+                self.policy.exchange(method.as_deref().unwrap_or_default()).map(Box::new)
+            }
             (Reason::ContinueAuthentication, Some(open)) => open.take(),
             _ => None,
         };
         let Some(mut exchange) = exchange else { return self.violation(key, Reason::ProtocolError, now, out) };
-        let data = auth.properties.auth_data();
-        let step = exchange.step(data);
-        self.reauthentication_step(key, exchange, step, data, now, out)
+        let step = exchange.step(auth.properties.auth_method(), auth.properties.auth_data());
+        self.reauthentication_step(key, exchange, step, now, out)
     }
 
     fn reauthentication_step(
         &mut self,
         key: ConnectionKey,
-        exchange: Box<dyn Exchange>,
+        exchange: Box<Dialogue>,
         step: Step,
-        data: Option<&[u8]>,
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
@@ -173,7 +172,7 @@ impl Shard {
             }
             Step::Later => {
                 extras.reauthentication = Some(None);
-                self.ask(key, About::Exchange { exchange, data: data.map(<[u8]>::to_vec) }, out);
+                self.ask(key, About::Exchange { exchange }, out);
                 Flow::Next
             }
             Step::Accept { identity, data } => {

@@ -34,7 +34,7 @@ use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::input::Input;
-use crate::engine::limits::Limits;
+use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, Limits};
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
@@ -139,7 +139,7 @@ impl Shard {
             declared: Declared::new(id.bit(), &interest),
             groups: Groups::new(seed),
             routes: Routes::new(seed),
-            retained: Retained::new(),
+            retained: Retained::default(),
             retained_bytes: 0,
             retained_sweep: crate::engine::retained::Cursor::default(),
             scans: Slab::new(),
@@ -154,7 +154,7 @@ impl Shard {
             resumed: VecDeque::new(),
             connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
             is_stopping: false,
-            chunks: Chunks::default(),
+            chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
             random,
             batches: Batches::default(),
             run_receivers: Receivers::default(),

@@ -14,8 +14,10 @@ use crate::engine::session::will::Will;
 use crate::engine::session::{Link, Session, SessionKey};
 use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
+use crate::mqtt::fitting::ReceiverLimits;
 use crate::mqtt::packet::Packet;
-use crate::mqtt::properties::{Property, PropertyBuffer};
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
 use crate::mqtt::{QoS, Reason, Version};
 
 impl Shard {
@@ -193,7 +195,8 @@ impl Shard {
             self.announce_terms(connect, arrival, &mut properties);
         }
         let connack = ConnAck { session_present, reason: Reason::Success, properties: properties.as_properties() };
-        out.packet(key, |bytes| Packet::ConnAck(connack).encode(connect.version, bytes));
+        let limits = ReceiverLimits { packet_bytes_max: u32::MAX, problem_information: true };
+        out.answer(key, connect.version, limits, &Packet::ConnAck(connack));
     }
 
     /// Every limit that we enforce is said; a default of the standard needs no word.

@@ -270,7 +270,7 @@ impl Shard {
     ) -> Outcome {
         let wanted = if self.is_alone() { Bits64::default() } else { self.interested(publication.topic) };
         let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
-        for to in wanted.iter().map(ShardId::of_bit).filter(|to| *to != self.id) {
+        for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let message = publication.keep(&mut self.chunks).clone();
             self.stats.forwards_sent += 1;
             self.wait_for_one_more(routing);

@@ -114,7 +114,7 @@ impl Shard {
     pub(super) fn scan_page(&mut self, scan: ScanKey, filter: &str, mut cursor: Cursor, now: Time) -> Mesh {
         let filter = Filter::parse(filter).expect("a subscription's filter was parsed");
         let (mut messages, mut bytes) = (Vec::new(), 0);
-        let progress = self.retained.scan(filter, &mut cursor, SCAN_STEPS_MAX, |_, message| {
+        let progress = self.retained.scan(filter, &mut cursor, SCAN_STEPS_MAX, |_, message: &Message| {
             if message.has_expired(now) {
                 return ControlFlow::Continue(()); // the sweep takes it away
             }

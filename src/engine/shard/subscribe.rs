@@ -208,8 +208,8 @@ impl Shard {
             return Flow::Gone;
         };
         let mut codes = Vec::new();
-        for text in packet.entries() {
-            codes.push(match Subscription::parse(text) {
+        for unwanted in packet.entries() {
+            codes.push(match unwanted.subscription {
                 Ok(subscription) => self.give_up_subscription(session, subscription, out),
                 Err(_) => Reason::TopicFilterInvalid,
             });

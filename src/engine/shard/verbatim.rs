@@ -118,7 +118,7 @@ impl Shard {
         let wanted = if self.is_alone() { Bits64::default() } else { self.interested(run.topic) };
         let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
         let mut has_forwarded = false;
-        for to in wanted.iter().map(ShardId::of_bit).filter(|to| *to != self.id) {
+        for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
             let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
             self.stats.forwards_sent += 1;

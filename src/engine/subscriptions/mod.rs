@@ -14,4 +14,5 @@ pub mod parts;
 pub mod prefixes;
 pub mod shape;
 pub mod slots;
+pub mod shared;
 pub mod texts;
