@@ -6,7 +6,9 @@ use super::expression::Position;
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, String> {
     let mut value = 0;
     for at in 0..4 {
-        let Some(byte) = bytes.get(at + 1) else { return Ok(None) };
+        let Some(byte) = bytes.get(at + 1) else {
+            return Ok(None);
+        };
         value |= usize::from(byte & 0x7f) << (7 * at);
         if byte & 0x80 == 0 {
             return Ok(Some(at + 2 + value));
@@ -17,7 +19,16 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, String> {
 
 /// Whether a pattern has the header and the length of one whole packet.
 pub fn is_whole(pattern: &[Position]) -> bool {
-    let bytes: Vec<u8> = pattern.iter().map(|position| if let Position::Byte(byte) = position { *byte } else { 0 }).collect();
+    let bytes: Vec<u8> = pattern
+        .iter()
+        .map(|position| {
+            if let Position::Byte(byte) = position {
+                *byte
+            } else {
+                0
+            }
+        })
+        .collect();
     length(&bytes) == Ok(Some(bytes.len()))
 }
 
@@ -44,37 +55,59 @@ pub struct Codes5 {
 impl ConnAck5 {
     pub fn parse(packet: &[u8]) -> Option<Self> {
         // [MQTT-3.2.2-1] bits 7 to 1 of the flags are zero.
-        let (0x20, [flags @ (0 | 1), reason, rest @ ..]) = split(packet)? else { return None };
-        let (properties, []) = split_properties(rest)? else { return None };
-        Some(Self { session_present: *flags == 1, reason: *reason, properties })
+        let (0x20, [flags @ (0 | 1), reason, rest @ ..]) = split(packet)? else {
+            return None;
+        };
+        let (properties, []) = split_properties(rest)? else {
+            return None;
+        };
+        Some(Self {
+            session_present: *flags == 1,
+            reason: *reason,
+            properties,
+        })
     }
 }
 
 impl Ack5 {
     pub fn parse(packet: &[u8]) -> Option<Self> {
-        let (_, [high, low, rest @ ..]) = split(packet)? else { return None };
+        let (_, [high, low, rest @ ..]) = split(packet)? else {
+            return None;
+        };
         let reason = reason_and_diagnostics(rest)?;
-        Some(Self { id: [*high, *low], reason })
+        Some(Self {
+            id: [*high, *low],
+            reason,
+        })
     }
 }
 
 impl Codes5 {
     pub fn parse(packet: &[u8]) -> Option<Self> {
-        let (_, [high, low, rest @ ..]) = split(packet)? else { return None };
+        let (_, [high, low, rest @ ..]) = split(packet)? else {
+            return None;
+        };
         let (properties, codes) = split_properties(rest)?;
-        are_diagnostics(&properties).then(|| Self { id: [*high, *low], codes: codes.to_vec() })
+        are_diagnostics(&properties).then(|| Self {
+            id: [*high, *low],
+            codes: codes.to_vec(),
+        })
     }
 }
 
 /// The reason of a DISCONNECT as a server may send it.
 pub fn disconnect5_reason(packet: &[u8]) -> Option<u8> {
-    let (0xe0, body) = split(packet)? else { return None };
+    let (0xe0, body) = split(packet)? else {
+        return None;
+    };
     reason_and_diagnostics(body)
 }
 
 /// The same PUBLISH with its properties sorted by identifier; those of one identifier keep their order.
 pub fn sort_publish_properties(packet: &[u8]) -> Option<Vec<u8>> {
-    let (first @ 0x30..=0x3f, body) = split(packet)? else { return None };
+    let (first @ 0x30..=0x3f, body) = split(packet)? else {
+        return None;
+    };
     let topic_length = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
     let id_length = if first & 0x06 == 0 { 0 } else { 2 };
     let (_, from_properties) = body.split_at_checked(2 + topic_length + id_length)?;
@@ -99,7 +132,9 @@ fn reason_and_diagnostics(rest: &[u8]) -> Option<u8> {
         [] => Some(0),
         [reason] => Some(*reason),
         [reason, rest @ ..] => {
-            let (properties, []) = split_properties(rest)? else { return None };
+            let (properties, []) = split_properties(rest)? else {
+                return None;
+            };
             are_diagnostics(&properties).then_some(*reason)
         }
     }
@@ -107,7 +142,9 @@ fn reason_and_diagnostics(rest: &[u8]) -> Option<u8> {
 
 /// Reason String, User Property and Server Reference: [MQTT-3.14.2-2] a server never sends an expiry in DISCONNECT.
 fn are_diagnostics(properties: &[Vec<u8>]) -> bool {
-    properties.iter().all(|property| matches!(property[0], 0x1c | 0x1f | 0x26))
+    properties
+        .iter()
+        .all(|property| matches!(property[0], 0x1c | 0x1f | 0x26))
 }
 
 /// The properties behind their length, and what follows them.
@@ -124,7 +161,14 @@ fn split_properties(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
 }
 
 fn value_length(property: &[u8]) -> Option<usize> {
-    let counted = |at: usize| Some(2 + usize::from(u16::from_be_bytes([*property.get(at)?, *property.get(at + 1)?])));
+    let counted = |at: usize| {
+        Some(
+            2 + usize::from(u16::from_be_bytes([
+                *property.get(at)?,
+                *property.get(at + 1)?,
+            ])),
+        )
+    };
     match property[0] {
         0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Some(1),
         0x13 | 0x21 | 0x22 | 0x23 => Some(2),
@@ -168,7 +212,10 @@ mod tests {
     #[test]
     fn a_disconnect_with_an_expiry_is_no_server_disconnect() {
         assert_eq!(disconnect5_reason(&[0xe0, 2, 0x82, 0]), Some(0x82));
-        assert_eq!(disconnect5_reason(&[0xe0, 7, 0x82, 5, 0x11, 0, 0, 0, 0]), None);
+        assert_eq!(
+            disconnect5_reason(&[0xe0, 7, 0x82, 5, 0x11, 0, 0, 0, 0]),
+            None
+        );
     }
 
     #[test]
