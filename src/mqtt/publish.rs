@@ -135,10 +135,8 @@ impl<'a> Publish<'a> {
 
     /// The properties in the form of `copy_forwarded` without copying, where none of them ends at the broker.
     pub fn forwarded_unchanged(&self) -> Option<&'a [u8]> {
-        let unchanged = self.topic_alias.is_none()
-            && self.message_expiry.is_none()
-            && (self.properties.is_empty() || self.properties.subscription_id().is_none());
-        unchanged.then_some(self.properties.raw())
+        let mut ids = self.properties.entries().map(|(id, _)| id);
+        ids.all(is_forwarded).then_some(self.properties.raw())
     }
 }
 
@@ -177,21 +175,23 @@ impl<'a> Seen<'a> {
 ///
 /// Expiry, alias and subscription identifiers are new for each delivery and stay behind.
 pub fn copy_forwarded(properties: Properties<'_>, out: &mut impl BufMut) {
-    for (property, bytes) in properties.entries() {
-        if is_forwarded(property) {
+    for (id, bytes) in properties.entries() {
+        if is_forwarded(id) {
             out.put_slice(bytes);
         }
     }
 }
 
-fn is_forwarded(property: Property<'_>) -> bool {
+/// Whether the property of this identifier belongs to the message and not to one delivery of it.
+const fn is_forwarded(id: u8) -> bool {
+    const PAYLOAD_FORMAT: u8 = Property::PayloadFormat(false).id();
+    const CONTENT_TYPE: u8 = Property::ContentType("").id();
+    const RESPONSE_TOPIC: u8 = Property::ResponseTopic("").id();
+    const CORRELATION_DATA: u8 = Property::CorrelationData(&[]).id();
+    const USER: u8 = Property::User("", "").id();
     matches!(
-        property,
-        Property::PayloadFormat(_)
-            | Property::ContentType(_)
-            | Property::ResponseTopic(_)
-            | Property::CorrelationData(_)
-            | Property::User(..)
+        id,
+        PAYLOAD_FORMAT | CONTENT_TYPE | RESPONSE_TOPIC | CORRELATION_DATA | USER
     )
 }
 
