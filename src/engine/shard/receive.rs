@@ -39,7 +39,7 @@ enum Taken {
 
 impl Shard {
     /// A new connection on this shard's listener; nothing at all when the shard is full or stopping.
-    pub fn accept(&mut self, peer: Peer, now: Time, out: &mut Outputs) -> Option<ConnectionKey> {
+    pub fn accept(&mut self, peer: Peer, now: Time) -> Option<ConnectionKey> {
         if self.is_stopping || self.connections.len() >= self.limits.connections_max {
             self.stats.connects_refused += 1;
             return None;
