@@ -1,4 +1,4 @@
-//! Floor 1: the wire. Bytes become packets and packets bytes, in three versions of MQTT, without state.
+//! Floor 1: the wire, where bytes become packets and packets bytes, in three versions of MQTT and without state.
 //!
 //! # Map
 //! From the small to the large: [`varint`] and [`text`] are the elementary fields, [`topic`] what is published to and

@@ -77,20 +77,18 @@ impl<'a> Properties<'a> {
 
     /// The properties in the order of the packet.
     pub fn iter(self) -> impl Iterator<Item = Property<'a>> + Clone {
-        self.entries().map(|(property, _)| property)
+        let mut reader = Reader::new(self.raw);
+        std::iter::from_fn(move || (!reader.is_empty()).then(|| read(&mut reader)))
     }
 
-    /// The properties in the order of the packet, each with its bytes, identifier included.
-    pub fn entries(self) -> impl Iterator<Item = (Property<'a>, &'a [u8])> + Clone {
+    /// The identifier and the bytes of each property, identifier included, without a look at the values.
+    pub fn entries(self) -> impl Iterator<Item = (u8, &'a [u8])> + Clone {
         let mut reader = Reader::new(self.raw);
         std::iter::from_fn(move || {
-            let before = reader;
-            if before.is_empty() {
-                return None;
-            }
-            let property = read(&mut reader);
-            let len = before.remaining() - reader.remaining();
-            Some((property, &before.clone().rest()[..len]))
+            let mut entry = reader;
+            let id = (!reader.is_empty()).then(|| skip(&mut reader))?;
+            let len = entry.remaining() - reader.remaining();
+            Some((id, &entry.rest()[..len]))
         })
     }
 
@@ -232,6 +230,12 @@ fn read<'a>(reader: &mut Reader<'a>) -> Property<'a> {
     property.expect("a property set is checked before it exists")
 }
 
+/// Passes over the property at the front of a checked set; its identifier.
+fn skip(reader: &mut Reader<'_>) -> u8 {
+    let id = Rule::of_next(reader).and_then(|rule| rule.skip(reader).map(|()| rule.id()));
+    id.expect("a property set is checked before it exists")
+}
+
 /// A property set in the making.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PropertyBuffer(Vec<u8>);
@@ -353,10 +357,7 @@ mod tests {
             .push(Property::SubscriptionId(300))
             .push(Property::User("", ""));
         let entries: Vec<_> = buffer.as_properties().entries().collect();
-        assert_eq!(
-            entries[1],
-            (Property::SubscriptionId(300), &[0x0b, 0xac, 0x02][..])
-        );
+        assert_eq!(entries[1], (0x0b, &[0x0b, 0xac, 0x02][..]));
         let bytes: Vec<u8> = entries
             .iter()
             .flat_map(|(_, bytes)| bytes.iter().copied())

@@ -142,9 +142,6 @@ impl Property<'_> {
 struct Places(u16);
 
 impl Places {
-    const NOWHERE: Places = Places(0);
-    const EVERYWHERE: Places = Places((1 << (Place::Auth as u8 + 1)) - 1);
-
     const fn contains(self, place: Place) -> bool {
         self.0 & 1 << place as u8 != 0
     }
@@ -155,8 +152,22 @@ macro_rules! places {
     ($($place:ident)*) => { Places(0 $(| 1 << Place::$place as u8)*) };
 }
 
-/// Reads the value that follows an identifier and checks its range.
-type ReadValue = for<'a> fn(&mut Reader<'a>, u8) -> Result<Property<'a>, DecodeError>;
+/// How a value is written, which values are allowed, and the property that it makes.
+#[derive(Clone, Copy)]
+enum Value {
+    Flag(fn(bool) -> Property<'static>),
+    Bit(fn(u8) -> Property<'static>),
+    U16(fn(u16) -> Property<'static>),
+    PositiveU16(fn(u16) -> Property<'static>),
+    Alias(fn(NonZeroU16) -> Property<'static>),
+    U32(fn(u32) -> Property<'static>),
+    PositiveU32(fn(u32) -> Property<'static>),
+    PositiveVarint(fn(u32) -> Property<'static>),
+    Text(for<'a> fn(&'a str) -> Property<'a>),
+    TopicName(for<'a> fn(&'a str) -> Property<'a>),
+    TextPair(for<'a> fn(&'a str, &'a str) -> Property<'a>),
+    Binary(for<'a> fn(&'a [u8]) -> Property<'a>),
+}
 
 /// One line of the table.
 #[derive(Clone, Copy)]
@@ -164,113 +175,61 @@ pub(super) struct Rule {
     id: u8,
     allowed: Places,
     repeatable: Places,
-    read: ReadValue,
+    value: Value,
 }
 
-const fn once(id: u8, allowed: Places, read: ReadValue) -> Rule {
-    Rule {
-        id,
-        allowed,
-        repeatable: Places::NOWHERE,
-        read,
-    }
+const fn once(id: u8, allowed: Places, value: Value) -> Rule {
+    many(id, allowed, NOWHERE, value)
 }
 
-const fn many(id: u8, allowed: Places, repeatable: Places, read: ReadValue) -> Rule {
+const fn many(id: u8, allowed: Places, repeatable: Places, value: Value) -> Rule {
     Rule {
         id,
         allowed,
         repeatable,
-        read,
+        value,
     }
 }
+
+const NOWHERE: Places = Places(0);
+const EVERYWHERE: Places = Places((1 << (Place::Auth as u8 + 1)) - 1);
 
 /// The packets that answer something and so may say why.
 const ANSWERS: Places =
     places![ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth];
 
 /// Section 2.2.2.2 of the standard: identifier, places, where more than once, value.
+///
+/// A closure stands where the value borrows: a bare constructor would be bound to a single lifetime.
+#[rustfmt::skip]
 const RULES: [Rule; 27] = [
-    once(0x01, places![Publish Will], |r, id| {
-        flag(r, id).map(Property::PayloadFormat)
-    }),
-    once(0x02, places![Publish Will], |r, _| {
-        r.u32().map(Property::MessageExpiry)
-    }),
-    once(0x03, places![Publish Will], |r, _| {
-        r.text().map(Property::ContentType)
-    }),
-    once(0x08, places![Publish Will], |r, _| {
-        topic(r).map(Property::ResponseTopic)
-    }),
-    once(0x09, places![Publish Will], |r, _| {
-        r.binary().map(Property::CorrelationData)
-    }),
-    many(
-        0x0b,
-        places![Publish Subscribe],
-        places![Publish],
-        |r, id| positive(r.varint()?, id).map(Property::SubscriptionId),
-    ),
-    once(0x11, places![Connect ConnAck Disconnect], |r, _| {
-        r.u32().map(Property::SessionExpiry)
-    }),
-    once(0x12, places![ConnAck], |r, _| {
-        r.text().map(Property::AssignedClientId)
-    }),
-    once(0x13, places![ConnAck], |r, _| {
-        r.u16().map(Property::ServerKeepAlive)
-    }),
-    once(0x15, places![Connect ConnAck Auth], |r, _| {
-        r.text().map(Property::AuthMethod)
-    }),
-    once(0x16, places![Connect ConnAck Auth], |r, _| {
-        r.binary().map(Property::AuthData)
-    }),
-    once(0x17, places![Connect], |r, id| {
-        flag(r, id).map(Property::RequestProblemInfo)
-    }),
-    once(0x18, places![Will], |r, _| r.u32().map(Property::WillDelay)),
-    once(0x19, places![Connect], |r, id| {
-        flag(r, id).map(Property::RequestResponseInfo)
-    }),
-    once(0x1a, places![ConnAck], |r, _| {
-        r.text().map(Property::ResponseInfo)
-    }),
-    once(0x1c, places![ConnAck Disconnect], |r, _| {
-        r.text().map(Property::ServerReference)
-    }),
-    once(0x1f, ANSWERS, |r, _| r.text().map(Property::ReasonString)),
-    once(0x21, places![Connect ConnAck], |r, id| {
-        positive(r.u16()?, id).map(Property::ReceiveMaximum)
-    }),
-    once(0x22, places![Connect ConnAck], |r, _| {
-        r.u16().map(Property::TopicAliasMaximum)
-    }),
-    once(0x23, places![Publish], |r, _| {
-        alias(r).map(Property::TopicAlias)
-    }),
-    once(0x24, places![ConnAck], |r, id| {
-        bit(r, id).map(Property::MaximumQoS)
-    }),
-    once(0x25, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::RetainAvailable)
-    }),
-    many(0x26, Places::EVERYWHERE, Places::EVERYWHERE, |r, _| {
-        Ok(Property::User(r.text()?, r.text()?)) // [MQTT-1.5.7-1]
-    }),
-    once(0x27, places![Connect ConnAck], |r, id| {
-        positive(r.u32()?, id).map(Property::MaximumPacketSize)
-    }),
-    once(0x28, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::WildcardAvailable)
-    }),
-    once(0x29, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::SubscriptionIdsAvailable)
-    }),
-    once(0x2a, places![ConnAck], |r, id| {
-        flag(r, id).map(Property::SharedAvailable)
-    }),
+    once(0x01, places![Publish Will],                       Value::Flag(Property::PayloadFormat)),
+    once(0x02, places![Publish Will],                       Value::U32(Property::MessageExpiry)),
+    once(0x03, places![Publish Will],                       Value::Text(|it| Property::ContentType(it))),
+    once(0x08, places![Publish Will],                       Value::TopicName(|it| Property::ResponseTopic(it))),
+    once(0x09, places![Publish Will],                       Value::Binary(|it| Property::CorrelationData(it))),
+    many(0x0b, places![Publish Subscribe], places![Publish], Value::PositiveVarint(Property::SubscriptionId)),
+    once(0x11, places![Connect ConnAck Disconnect],         Value::U32(Property::SessionExpiry)),
+    once(0x12, places![ConnAck],                            Value::Text(|it| Property::AssignedClientId(it))),
+    once(0x13, places![ConnAck],                            Value::U16(Property::ServerKeepAlive)),
+    once(0x15, places![Connect ConnAck Auth],               Value::Text(|it| Property::AuthMethod(it))),
+    once(0x16, places![Connect ConnAck Auth],               Value::Binary(|it| Property::AuthData(it))),
+    once(0x17, places![Connect],                            Value::Flag(Property::RequestProblemInfo)),
+    once(0x18, places![Will],                               Value::U32(Property::WillDelay)),
+    once(0x19, places![Connect],                            Value::Flag(Property::RequestResponseInfo)),
+    once(0x1a, places![ConnAck],                            Value::Text(|it| Property::ResponseInfo(it))),
+    once(0x1c, places![ConnAck Disconnect],                 Value::Text(|it| Property::ServerReference(it))),
+    once(0x1f, ANSWERS,                                     Value::Text(|it| Property::ReasonString(it))),
+    once(0x21, places![Connect ConnAck],                    Value::PositiveU16(Property::ReceiveMaximum)),
+    once(0x22, places![Connect ConnAck],                    Value::U16(Property::TopicAliasMaximum)),
+    once(0x23, places![Publish],                            Value::Alias(Property::TopicAlias)),
+    once(0x24, places![ConnAck],                            Value::Bit(Property::MaximumQoS)),
+    once(0x25, places![ConnAck],                            Value::Flag(Property::RetainAvailable)),
+    many(0x26, EVERYWHERE, EVERYWHERE,                      Value::TextPair(|name, value| Property::User(name, value))),
+    once(0x27, places![Connect ConnAck],                    Value::PositiveU32(Property::MaximumPacketSize)),
+    once(0x28, places![ConnAck],                            Value::Flag(Property::WildcardAvailable)),
+    once(0x29, places![ConnAck],                            Value::Flag(Property::SubscriptionIdsAvailable)),
+    once(0x2a, places![ConnAck],                            Value::Flag(Property::SharedAvailable)),
 ];
 
 /// One more than the largest identifier.
@@ -295,9 +254,40 @@ impl Rule {
         rule.ok_or(DecodeError::PropertyUnknown { id })
     }
 
-    /// Reads the value behind the identifier.
+    /// The identifier.
+    pub(super) const fn id(&self) -> u8 {
+        self.id
+    }
+
+    /// Reads the value behind the identifier and checks it.
     pub(super) fn read<'a>(&self, reader: &mut Reader<'a>) -> Result<Property<'a>, DecodeError> {
-        (self.read)(reader, self.id)
+        let id = self.id;
+        Ok(match self.value {
+            Value::Flag(property) => property(bit(reader, id)? == 1),
+            Value::Bit(property) => property(bit(reader, id)?),
+            Value::U16(property) => property(reader.u16()?),
+            Value::PositiveU16(property) => property(positive(reader.u16()?, id)?),
+            Value::Alias(property) => property(alias(reader)?),
+            Value::U32(property) => property(reader.u32()?),
+            Value::PositiveU32(property) => property(positive(reader.u32()?, id)?),
+            Value::PositiveVarint(property) => property(positive(reader.varint()?, id)?),
+            Value::Text(property) => property(reader.text()?),
+            Value::TopicName(property) => property(topic_name(reader)?),
+            Value::TextPair(property) => property(reader.text()?, reader.text()?), // [MQTT-1.5.7-1]
+            Value::Binary(property) => property(reader.binary()?),
+        })
+    }
+
+    /// Passes over the value behind the identifier, for a set whose values have been checked.
+    pub(super) fn skip(&self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        match self.value {
+            Value::Flag(_) | Value::Bit(_) => reader.u8().map(drop),
+            Value::U16(_) | Value::PositiveU16(_) | Value::Alias(_) => reader.u16().map(drop),
+            Value::U32(_) | Value::PositiveU32(_) => reader.u32().map(drop),
+            Value::PositiveVarint(_) => reader.varint().map(drop),
+            Value::Text(_) | Value::TopicName(_) | Value::Binary(_) => reader.binary().map(drop),
+            Value::TextPair(_) => reader.binary().and_then(|_| reader.binary()).map(drop),
+        }
     }
 
     /// Whether the property may stand here once more; `seen` are the identifiers so far, one bit each.
@@ -324,10 +314,6 @@ fn bit(reader: &mut Reader<'_>, id: u8) -> Result<u8, DecodeError> {
     }
 }
 
-fn flag(reader: &mut Reader<'_>, id: u8) -> Result<bool, DecodeError> {
-    bit(reader, id).map(|bit| bit == 1)
-}
-
 fn positive<N: Default + PartialEq>(value: N, id: u8) -> Result<N, DecodeError> {
     if value == N::default() {
         return Err(DecodeError::PropertyValue { id, value: 0 });
@@ -339,7 +325,7 @@ fn alias(reader: &mut Reader<'_>) -> Result<NonZeroU16, DecodeError> {
     NonZeroU16::new(reader.u16()?).ok_or(DecodeError::TopicAliasZero) // [MQTT-3.3.2-8]
 }
 
-fn topic<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+fn topic_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
     let text = reader.text()?; // [MQTT-3.3.2-13]
     let topic = Topic::parse(text).map_err(DecodeError::ResponseTopicInvalid)?; // [MQTT-3.3.2-14]
     Ok(topic.as_str())
@@ -396,8 +382,11 @@ mod tests {
             assert_eq!(property.id(), rule.id);
             let bytes = encoded(property);
             let mut reader = Reader::new(&bytes);
+            let mut skipping = reader;
             let read = Rule::of_next(&mut reader).and_then(|rule| rule.read(&mut reader));
             assert_eq!((read, reader.remaining()), (Ok(property), 0));
+            let skipped = Rule::of_next(&mut skipping).and_then(|rule| rule.skip(&mut skipping));
+            assert_eq!((skipped, skipping.remaining()), (Ok(()), 0));
         }
     }
 

@@ -135,10 +135,8 @@ impl<'a> Publish<'a> {
 
     /// The properties in the form of `copy_forwarded` without copying, where none of them ends at the broker.
     pub fn forwarded_unchanged(&self) -> Option<&'a [u8]> {
-        let unchanged = self.topic_alias.is_none()
-            && self.message_expiry.is_none()
-            && (self.properties.is_empty() || self.properties.subscription_id().is_none());
-        unchanged.then_some(self.properties.raw())
+        let mut ids = self.properties.entries().map(|(id, _)| id);
+        ids.all(is_forwarded).then_some(self.properties.raw())
     }
 }
 
@@ -177,21 +175,23 @@ impl<'a> Seen<'a> {
 ///
 /// Expiry, alias and subscription identifiers are new for each delivery and stay behind.
 pub fn copy_forwarded(properties: Properties<'_>, out: &mut impl BufMut) {
-    for (property, bytes) in properties.entries() {
-        if is_forwarded(property) {
+    for (id, bytes) in properties.entries() {
+        if is_forwarded(id) {
             out.put_slice(bytes);
         }
     }
 }
 
-fn is_forwarded(property: Property<'_>) -> bool {
+/// Whether the property of this identifier belongs to the message and not to one delivery of it.
+const fn is_forwarded(id: u8) -> bool {
+    const PAYLOAD_FORMAT: u8 = Property::PayloadFormat(false).id();
+    const CONTENT_TYPE: u8 = Property::ContentType("").id();
+    const RESPONSE_TOPIC: u8 = Property::ResponseTopic("").id();
+    const CORRELATION_DATA: u8 = Property::CorrelationData(&[]).id();
+    const USER: u8 = Property::User("", "").id();
     matches!(
-        property,
-        Property::PayloadFormat(_)
-            | Property::ContentType(_)
-            | Property::ResponseTopic(_)
-            | Property::CorrelationData(_)
-            | Property::User(..)
+        id,
+        PAYLOAD_FORMAT | CONTENT_TYPE | RESPONSE_TOPIC | CORRELATION_DATA | USER
     )
 }
 
@@ -208,6 +208,7 @@ mod tests {
     use super::super::properties::PropertyBuffer;
     use super::super::topic::TopicError;
     use super::*;
+    use crate::base::random::Random;
 
     /// What a client's packet of these bytes decodes to.
     fn decode(version: Version, bytes: &[u8]) -> Result<Publish<'_>, DecodeError> {
@@ -390,5 +391,58 @@ mod tests {
                 .forwarded_unchanged(),
             Some(&[][..])
         );
+    }
+
+    /// One byte of these changed, put in or taken out.
+    fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+        let at = random.index(bytes.len());
+        let byte = *random
+            .pick(&[
+                0, 1, 2, 0x0b, 0x23, 0x26, 0x7f, 0x80, b'a', b'+', 0xc3, 0xff,
+            ])
+            .unwrap();
+        match random.below(3) {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            _ => drop(bytes.remove(at)),
+        }
+    }
+
+    #[test]
+    fn whatever_is_accepted_is_written_back_byte_for_byte() {
+        let seeds: [(u8, &[u8]); 3] = [
+            (0x30, b"\0\x03a/b\0hi"),
+            (
+                0x32,
+                b"\0\x01a\0\x01\x12\x02\0\0\0\x3c\x23\0\x01\x01\x01\x26\0\x01k\0\x01vhi",
+            ),
+            (
+                0x3d,
+                b"\0\0\0\x07\x0f\x23\0\x09\x08\0\x01r\x09\0\x01\0\x03\0\x01c",
+            ),
+        ];
+        let mut random = Random::from_seed(6);
+        let mut accepted = 0;
+        for turn in 0..30_000 {
+            let (first, seed) = seeds[turn % 3];
+            let mut body = seed.to_vec();
+            for _ in 0..random.range(1, 3) {
+                mutate(&mut body, &mut random);
+            }
+            let version = Version::ALL[turn / 3 % 3];
+            let Ok(publish) = Publish::decode(version, first, &body) else {
+                continue;
+            };
+            accepted += 1;
+            let mut out = Vec::new();
+            publish.encode(version, &mut out);
+            assert_eq!(&out[out.len() - body.len()..], body);
+            let mut set = PropertyBuffer::new();
+            publish.properties.iter().for_each(|property| {
+                set.push(property);
+            });
+            assert_eq!(set.as_properties(), publish.properties);
+        }
+        assert!(accepted > 3_000, "{accepted} accepted");
     }
 }

@@ -11,6 +11,8 @@ use super::topic::Topic;
 use super::version::Version;
 
 /// One or more whole packets of one topic: quality of service 0, not retained, no property.
+///
+/// Its bytes may go out as they are to every version that [`Version::shares_wire_form_with`] the one it was found in.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     /// The packets as they arrived, end to end.

@@ -401,4 +401,55 @@ mod tests {
             Err(DecodeError::Truncated { wanted: 5, left: 3 })
         );
     }
+
+    /// Every text of up to four characters out of `alphabet`.
+    fn texts(alphabet: &str) -> Vec<String> {
+        let mut all = vec![String::new()];
+        let mut longest = all.clone();
+        for _ in 0..4 {
+            let longer = |text: &String| {
+                alphabet
+                    .chars()
+                    .map(|end| format!("{text}{end}"))
+                    .collect::<Vec<_>>()
+            };
+            longest = longest.iter().flat_map(longer).collect();
+            all.extend_from_slice(&longest);
+        }
+        all
+    }
+
+    /// The definition of section 4.7 once more, by recursion over lists of levels.
+    fn levels_match(filter: &[&str], topic: &[&str]) -> bool {
+        match (filter, topic) {
+            (["#"], _) | ([], []) => true,
+            (["+", filter @ ..], [_, topic @ ..]) => levels_match(filter, topic),
+            ([level, filter @ ..], [name, topic @ ..]) => {
+                level == name && levels_match(filter, topic)
+            }
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+
+    #[test]
+    fn matching_agrees_with_the_definition_on_all_short_texts() {
+        let (filters, topics) = (texts("a/+#$"), texts("ab/$"));
+        let filters: Vec<_> = filters
+            .iter()
+            .filter_map(|text| Filter::parse(text).ok())
+            .collect();
+        let topics: Vec<_> = topics
+            .iter()
+            .filter_map(|text| Topic::parse(text).ok())
+            .collect();
+        for filter in filters {
+            let pattern: Vec<_> = filter.levels().collect();
+            let hidden = matches!(pattern[0], "+" | "#");
+            for topic in &topics {
+                let names: Vec<_> = topic.levels().collect();
+                let expected = levels_match(&pattern, &names) && !(hidden && topic.is_dollar());
+                assert_eq!(filter.matches(*topic), expected, "{filter:?} and {topic:?}");
+            }
+        }
+    }
 }
