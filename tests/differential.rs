@@ -15,6 +15,8 @@
 //! | SUBSCRIBE 5.0, No Local on `$share` | accept | refuse | we: [MQTT-3.8.3-4] |
 //! | any, U+0000 in a text | accept | refuse | we: [MQTT-1.5.4-2] |
 //! | PUBLISH and wills, wildcard or empty topic | accept | refuse | we: [MQTT-3.3.2-2] [MQTT-4.7.3-1] |
+//! | PUBLISH 5.0, wildcard in the response topic | accept | refuse | we: [MQTT-3.3.2-14] |
+//! | CONNECT 5.0, Authentication Data without a method | accept | refuse | we: section 3.1.2.11.10 |
 //! | any, padded property length | accept | refuse | we: [MQTT-1.5.5-1] |
 //! | DISCONNECT, AUTH: a reason of the other side | accept | refuse | we: each reason has its senders |
 //!
@@ -404,6 +406,8 @@ fn is_only_refused_by_us(error: &DecodeError) -> bool {
             | DecodeError::TextWithNul { .. }
             | DecodeError::TopicInvalid(_)
             | DecodeError::TopicMissing
+            | DecodeError::AuthMethodMissing
+            | DecodeError::ResponseTopicInvalid(_)
             | DecodeError::VarintNotShortest { .. }
             | DecodeError::ReasonInvalid {
                 packet: PacketType::Disconnect | PacketType::Auth,

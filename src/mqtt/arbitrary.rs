@@ -285,7 +285,10 @@ fn draw_properties(
         .copied()
         .filter(|&id| random.chance(1, 3) || id == 0x15 && needs_method)
         .collect();
-    // Authentication Data needs its method.
+    // Without a method there is only the short form of AUTH, and no Authentication Data anywhere.
+    if packet_type == PacketType::Auth && !ids.contains(&0x15) {
+        return PropertyBuffer::default();
+    }
     if !ids.contains(&0x15) {
         ids.retain(|&id| id != 0x16);
     }

@@ -1,9 +1,7 @@
 //! AUTH: one step of an authentication exchange, 5.0 only.
 
 use super::error::DecodeError;
-use super::fields::{
-    check_auth_data, enclose, first_byte, put_properties, take_properties, take_reason,
-};
+use super::fields::{enclose, first_byte, put_properties, take_properties, take_reason};
 use super::packet::Sender;
 use super::properties::{Place, Properties};
 use super::reason::Reason;
@@ -37,7 +35,6 @@ impl<'a> Auth<'a> {
         }
         reader.finish()?;
         auth.check_sender(sender)?;
-        check_auth_data(auth.properties)?;
         Ok(auth)
     }
 
@@ -70,8 +67,9 @@ impl<'a> Auth<'a> {
                 code,
             });
         }
-        // The short form of Success has no room for the method; every other AUTH must name it.
-        if self.reason != Reason::Success && self.properties.auth_method().is_none() {
+        // Only the short form of Success has no room for the method; every other AUTH must name it.
+        let is_short = self.reason == Reason::Success && self.properties.is_empty();
+        if !is_short && self.properties.auth_method().is_none() {
             return Err(DecodeError::AuthMethodMissing);
         }
         Ok(())
@@ -118,6 +116,14 @@ mod tests {
             properties,
         });
         assert_golden(Version::V5, Sender::Server, "F0 00", &success);
+    }
+
+    #[test]
+    fn success_with_properties_names_its_method_too() {
+        let error = error_of(Version::V5, Sender::Server, "F0 06 00 04 16 0001 53");
+        assert_eq!(error, DecodeError::AuthMethodMissing);
+        let error = error_of(Version::V5, Sender::Server, "F0 06 00 04 1F 0001 53");
+        assert_eq!(error, DecodeError::AuthMethodMissing);
     }
 
     #[test]

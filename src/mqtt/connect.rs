@@ -1,9 +1,7 @@
 //! CONNECT: the first packet of a client, and the one that says which version the connection speaks.
 
 use super::error::DecodeError;
-use super::fields::{
-    check_auth_data, check_flags, enclose, first_byte, put_properties, take_properties,
-};
+use super::fields::{check_flags, enclose, first_byte, put_properties, take_properties};
 use super::properties::{Place, Properties};
 use super::text::{Reader, put_binary, put_text, put_u16};
 use super::topic::{Topic, TopicError};
@@ -227,6 +225,14 @@ fn check_connect_flags(version: Version, flags: u8) -> Result<(), DecodeError> {
     let is_password_alone = has(PASSWORD) && !has(USER_NAME) && !version.has_properties();
     if is_reserved || is_will_wrong || is_password_alone {
         return Err(DecodeError::ConnectFlags { flags });
+    }
+    Ok(())
+}
+
+/// Authentication Data means nothing without the method that explains it: a Protocol Error.
+fn check_auth_data(properties: Properties<'_>) -> Result<(), DecodeError> {
+    if properties.auth_data().is_some() && properties.auth_method().is_none() {
+        return Err(DecodeError::AuthMethodMissing);
     }
     Ok(())
 }

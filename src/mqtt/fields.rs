@@ -80,11 +80,3 @@ pub(super) fn parse_reason(code: u8, packet: PacketType) -> Result<Reason, Decod
         .filter(|reason| reason.allowed_in(packet))
         .ok_or(DecodeError::ReasonInvalid { packet, code })
 }
-
-/// Authentication Data means nothing without the method that explains it: a Protocol Error.
-pub(super) fn check_auth_data(properties: Properties<'_>) -> Result<(), DecodeError> {
-    if properties.auth_data().is_some() && properties.auth_method().is_none() {
-        return Err(DecodeError::AuthMethodMissing);
-    }
-    Ok(())
-}
