@@ -431,7 +431,7 @@ fn the_engine_agrees_on_every_conversation() {
     for shards in [1, 3] {
         for delivery in [Delivery::Whole, Delivery::ByteByByte] {
             let mut world = support::world::World::new(shards);
-            let failures = golden::run_all(&mut world, delivery);
+            let failures = run_all(&mut world, delivery);
             assert!(failures.is_empty(), "{shards} shards, {delivery:?}: {}", report(&failures));
         }
     }

@@ -119,6 +119,11 @@ impl Authenticator for Anonymous {
     }
 }
 
+/// Whether a topic is in the tree that the broker itself publishes to.
+pub fn is_the_brokers(topic: &str) -> bool {
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Allows everything but what would let a client speak for the broker.
 #[derive(Clone, Copy, Debug)]
 pub struct Open;
@@ -126,8 +131,8 @@ pub struct Open;
 impl Authoriser for Open {
     fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
         match action {
-            // [MQTT-4.7.2-1] Topics that begin with `$` are the server's own.
-            Action::Publish { topic, .. } | Action::Will { topic, .. } if topic.starts_with('$') => Decision::Deny,
+            // [MQTT-4.7.2-1] What the broker says of itself nobody else may say; other `$` topics are the clients' affair.
+            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => Decision::Deny,
             Action::Publish { .. }
             | Action::Will { .. }
             | Action::Connect

@@ -18,16 +18,11 @@ use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{PacketType, Reason, Version};
+use crate::mqtt::{Reason, Version};
 
 impl Shard {
-    /// [MQTT-3.1.0-1] the first packet is CONNECT.
+    /// The first packet, which is a CONNECT by its first byte.
     pub(super) fn first_packet(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
-        if frame.first >> 4 != PacketType::Connect.bits() {
-            self.stats.protocol_errors += 1;
-            self.end(key, Cause::Protocol(Reason::ProtocolError), now, out);
-            return Flow::Gone;
-        }
         let connect = match Connect::decode(frame.first, frame.body) {
             Ok(connect) => connect,
             Err(refusal) => {

@@ -96,6 +96,13 @@ impl Shard {
         if connection.is_held() {
             return Taken::Held;
         }
+        let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
+        if !is_connect && matches!(connection.phase, Phase::AwaitConnect) {
+            // [MQTT-3.1.0-1] no need to wait for the end of what is no CONNECT.
+            self.stats.protocol_errors += 1;
+            self.end(key, Cause::Protocol(Reason::ProtocolError), now, out);
+            return Taken::Gone;
+        }
         let maximum = match connection.phase {
             Phase::AwaitConnect => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
             Phase::Authenticating(_) | Phase::Connected => self.limits.packet_bytes_max,
