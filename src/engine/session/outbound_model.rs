@@ -246,10 +246,11 @@ impl Pair {
         let messages_max = u32::try_from(self.random.below(30)).unwrap();
         let policy = if self.random.chance(1, 2) { QueuePolicy::RefuseNew } else { QueuePolicy::DropOldest };
         // All are of one size: a bound in bytes is one in messages.
+        let bytes_max = u64::from(messages_max) * delivery.charged_bytes();
         let bounds = if self.random.chance(1, 2) {
             QueueBounds { messages_max, bytes_max: u64::MAX, policy }
         } else {
-            QueueBounds { messages_max: u32::MAX, bytes_max: u64::from(messages_max) * delivery.charged_bytes(), policy }
+            QueueBounds { messages_max: u32::MAX, bytes_max, policy }
         };
         assert_eq!(self.outbound.has_room(&bounds), self.model.queue.len() < messages_max as usize);
         let dropped = match self.outbound.enqueue(delivery, &bounds) {

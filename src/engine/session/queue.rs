@@ -66,9 +66,8 @@ impl Queue {
         if !self.waiting.iter().any(&is_wanted) {
             return Vec::new();
         }
-        let mut taken = Vec::new();
-        for _ in 0..self.waiting.len() {
-            let delivery = self.pop().expect("there are as many as were counted");
+        let (mut taken, waiting) = (Vec::new(), std::mem::take(self).waiting);
+        for delivery in waiting {
             if is_wanted(&delivery) {
                 taken.push(delivery);
             } else {
@@ -217,7 +216,7 @@ mod tests {
         for n in 0..10 {
             queue.push(delivery(n, QoS::AtLeastOnce), &wide);
         }
-        let taken = queue.take_where(|delivery| number(delivery) % 3 == 0);
+        let taken = queue.take_where(|delivery| number(delivery).is_multiple_of(3));
         assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), [0, 3, 6, 9]);
         queue.check();
         assert_eq!(numbers(&mut queue), [1, 2, 4, 5, 7, 8]);
