@@ -1,7 +1,7 @@
 //! The sending half of a session against a naive model of it, under random operations.
 
-use super::delivery::testing::{delivery, expiring, number};
-use super::delivery::{Delivery, Returned, Source};
+use super::delivery::testing::{delivery, expiring, number, returned_numbers};
+use super::delivery::{Delivery, Source};
 use super::outbound::{Acked, Enqueued, Next, Outbound, QueueBounds, Recorded};
 use crate::base::random::Random;
 use crate::base::time::Time;
@@ -336,14 +336,14 @@ impl Pair {
     fn take_returns(&mut self) {
         let session_ends = self.random.chance(1, 2);
         let returned = self.outbound.take_returns(session_ends);
-        assert_eq!(numbers(&returned), self.model.returns(None, session_ends));
+        assert_eq!(returned_numbers(&returned), self.model.returns(None, session_ends));
     }
 
     fn take_group_returns(&mut self) {
         let group = self.random.below(3);
         assert!(self.outbound.take_group_returns(ShardId::new(1), group).is_empty(), "another shard's group");
         let returned = self.outbound.take_group_returns(ShardId::new(2), group);
-        assert_eq!(numbers(&returned), self.model.returns(Some(group), false));
+        assert_eq!(returned_numbers(&returned), self.model.returns(Some(group), false));
     }
 
     fn drain(&mut self) {
@@ -351,17 +351,6 @@ impl Pair {
         assert_eq!(drained, self.model.drain());
         assert!(self.outbound.is_empty());
     }
-}
-
-fn numbers(returned: &[Returned]) -> (Vec<u64>, Vec<u64>) {
-    let (mut back, mut discarded) = (Vec::new(), Vec::new());
-    for copy in returned {
-        match copy {
-            Returned::GiveBack(delivery) => back.push(number(delivery)),
-            Returned::Discard(delivery) => discarded.push(number(delivery)),
-        }
-    }
-    (back, discarded)
 }
 
 #[test]

@@ -149,7 +149,7 @@ mod tests {
         let mut payload = vec![0; usize::try_from(bytes).unwrap()];
         payload[..8].copy_from_slice(&number.to_be_bytes());
         let mut publication = Publication::new("t", b"", &payload, QoS::AtLeastOnce, SessionId::BROKER);
-        let message = publication.keep(&mut Chunks::default()).clone();
+        let message = publication.keep(&mut Chunks::new(64, 1)).clone();
         Delivery { message, ..delivery(0, QoS::AtLeastOnce) }
     }
 
