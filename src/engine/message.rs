@@ -140,6 +140,11 @@ impl<'a> Publication<'a> {
         })
     }
 
+    /// The kept message, if anybody has kept it.
+    pub fn stored(&self) -> Option<&Message> {
+        self.stored.as_ref()
+    }
+
     /// The whole seconds left to live, as the Message Expiry Interval of an outgoing packet.
     pub fn seconds_left(&self, now: Time) -> Option<u32> {
         seconds_left(self.expires, now)

@@ -80,6 +80,8 @@ pub enum DecodeError {
     EntriesMissing { packet: PacketType },
     #[error("subscription options {options:#010b}")]
     SubscriptionOptions { options: u8 },
+    #[error("maximum quality of service 3")]
+    MaximumQoSInvalid,
     #[error("retain handling 3")]
     RetainHandlingInvalid,
     #[error("no local on a shared subscription")]
@@ -118,6 +120,7 @@ impl DecodeError {
             | DecodeError::ReasonInvalid { .. }
             | DecodeError::AuthMethodMissing
             | DecodeError::EntriesMissing { .. }
+            | DecodeError::MaximumQoSInvalid
             | DecodeError::RetainHandlingInvalid
             | DecodeError::NoLocalOnShared => Reason::ProtocolError,
             DecodeError::PacketTooLarge { .. } => Reason::PacketTooLarge,

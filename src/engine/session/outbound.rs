@@ -142,6 +142,11 @@ impl Outbound {
         self.publish(id, false)
     }
 
+    /// The unacknowledged message under `id`.
+    pub fn inflight(&self, id: PacketId) -> Option<&Delivery> {
+        self.window.delivery(id)
+    }
+
     /// The message under `id` cannot be sent because it is larger than the client accepts: it is over, as if it had been
     /// completed. [MQTT-3.1.2-25]
     pub fn give_up(&mut self, id: PacketId) -> Option<Delivery> {
@@ -239,6 +244,11 @@ impl Outbound {
     /// The copies that the ledger counts as queued: what waits and what is unacknowledged, but not what the client has.
     pub fn copies(&self) -> usize {
         self.queue.len() + self.window.copies()
+    }
+
+    /// The same without what shared groups account for.
+    pub fn own_copies(&self) -> usize {
+        self.queue.own() + self.window.own_copies()
     }
 
     /// Gives back the memory of whatever is empty. Its owner calls this when a session falls idle.

@@ -91,6 +91,11 @@ impl<T> PacketIds<T> {
     }
 
     /// Everything that is open, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (PacketId, &T)> {
+        self.slots.iter().flatten().map(|open| (open.id, &open.value))
+    }
+
+    /// The same, to be changed in place.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (PacketId, &mut T)> {
         self.slots.iter_mut().flatten().map(|open| (open.id, &mut open.value))
     }

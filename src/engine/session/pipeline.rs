@@ -16,11 +16,15 @@ pub enum Due {
     PubAck {
         /// The identifier of the PUBLISH.
         id: PacketId,
+        /// Why it was refused before anybody was asked.
+        refusal: Option<Reason>,
     },
     /// To a QoS 2 PUBLISH.
     PubRec {
         /// The identifier of the PUBLISH.
         id: PacketId,
+        /// Why it was refused before anybody was asked.
+        refusal: Option<Reason>,
     },
     /// To a SUBSCRIBE.
     SubAck {
@@ -76,6 +80,11 @@ struct Open {
 }
 
 impl Outcome {
+    /// Somebody has it.
+    pub const fn stored() -> Self {
+        Self { matched: true, stored: true, refused: false }
+    }
+
     /// What two shards say together.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
@@ -204,11 +213,11 @@ mod tests {
     const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false };
 
     fn puback(number: u16) -> Due {
-        Due::PubAck { id: PacketId::new(number).unwrap() }
+        Due::PubAck { id: PacketId::new(number).unwrap(), refusal: None }
     }
 
     fn pubrec(number: u16) -> Due {
-        Due::PubRec { id: PacketId::new(number).unwrap() }
+        Due::PubRec { id: PacketId::new(number).unwrap(), refusal: None }
     }
 
     fn popped(pipeline: &mut Pipeline) -> Vec<Due> {
@@ -319,8 +328,8 @@ mod tests {
         let id = PacketId::new(u16::try_from(step % 65_535).unwrap() + 1).unwrap();
         match random.below(4) {
             0 => Due::SubAck { id, codes: vec![Reason::GrantedQoS1; 8] },
-            1 => Due::PubRec { id },
-            _ => Due::PubAck { id },
+            1 => Due::PubRec { id, refusal: None },
+            _ => Due::PubAck { id, refusal: None },
         }
     }
 

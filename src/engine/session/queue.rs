@@ -87,6 +87,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// How many wait that no shared group accounts for. Walks the queue: for checks.
+    pub fn own(&self) -> usize {
+        self.waiting.iter().filter(|delivery| !delivery.source.is_shared()).count()
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -60,6 +60,11 @@ impl Received {
         self.apply(id, ReceiveEvent::Refused) == ReceiveAction::AnswerPubRecRefused
     }
 
+    /// Whether a message is open under `id`.
+    pub fn contains(&self, id: PacketId) -> bool {
+        self.open.binary_search_by_key(&id, |open| open.id).is_ok()
+    }
+
     /// PUBREL; whether it belongs to a stored message. If not, PUBCOMP says 0x92.
     pub fn release(&mut self, id: PacketId) -> bool {
         self.apply(id, ReceiveEvent::PubRel) == ReceiveAction::AnswerPubComp

@@ -132,6 +132,12 @@ impl Window {
         self.flows.len() - self.released
     }
 
+    /// The same without what shared groups account for. Walks the window: for checks.
+    pub fn own_copies(&self) -> usize {
+        let own = |flow: &Flow| flow.delivery.as_ref().is_some_and(|delivery| !delivery.source.is_shared());
+        self.flows.iter().filter(|(_, flow)| own(flow)).count()
+    }
+
     /// How many flows there are.
     pub fn len(&self) -> usize {
         self.flows.len()

@@ -1,0 +1,4 @@
+//! What the integration tests share; each test binary uses its part.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod golden;
