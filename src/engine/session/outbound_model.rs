@@ -61,6 +61,11 @@ impl Model {
         self.queue.len() + self.flows.iter().filter(|flow| !flow.is_released).count()
     }
 
+    fn own_copies(&self) -> usize {
+        let sent = self.flows.iter().filter(|flow| !flow.is_released).map(|flow| flow.item);
+        sent.chain(self.queue.iter().copied()).filter(|item| item.group.is_none()).count()
+    }
+
     fn connect(&mut self, window: usize) {
         self.window = window;
         self.flows.iter_mut().for_each(|flow| flow.is_unsent = true);
@@ -212,6 +217,7 @@ impl Pair {
         }
         assert_eq!(usize::from(self.outbound.quota()), self.model.quota());
         assert_eq!(self.outbound.copies(), self.model.copies());
+        assert_eq!(self.outbound.own_copies(), self.model.own_copies());
         assert_eq!(self.outbound.queued_count(), self.model.queue.len());
         assert_eq!(self.outbound.inflight_count(), self.model.flows.len());
     }
@@ -318,6 +324,9 @@ impl Pair {
 
     fn give_up(&mut self) {
         let id = self.any_id();
+        let flow = self.model.find(id.get()).map(|index| self.model.flows[index]);
+        let held = flow.filter(|flow| !flow.is_released).map(|flow| flow.item.number);
+        assert_eq!(self.outbound.inflight(id).map(number), held);
         assert_eq!(self.outbound.give_up(id).as_ref().map(number), self.model.give_up(id.get()));
     }
 

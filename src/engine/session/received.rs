@@ -297,6 +297,7 @@ mod tests {
                         model.connection_lost();
                     }
                 }
+                assert_eq!(received.contains(id), model.open.contains_key(&number));
                 assert_eq!(received.len(), model.open.len());
                 if step % 64 == 0 {
                     received.check();
