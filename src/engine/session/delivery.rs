@@ -97,7 +97,7 @@ pub enum Returned {
 pub(super) mod testing {
     //! Deliveries for the tests of this room.
 
-    use super::{Delivery, Source, SubscriptionIds};
+    use super::{Delivery, Returned, Source, SubscriptionIds};
     use crate::base::payload::Chunks;
     use crate::base::time::Time;
     use crate::engine::message::{Publication, SessionId};
@@ -105,7 +105,7 @@ pub(super) mod testing {
 
     /// A delivery whose payload is `number` and that never expires.
     pub fn delivery(number: u64, qos: QoS) -> Delivery {
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::new(64, 1);
         let payload = number.to_be_bytes();
         let mut publication = Publication::new("t", b"", &payload, qos, SessionId::BROKER);
         let message = publication.keep(&mut chunks).clone();
@@ -122,6 +122,18 @@ pub(super) mod testing {
     /// The number that [`delivery`] was given.
     pub fn number(delivery: &Delivery) -> u64 {
         u64::from_be_bytes(delivery.message.payload().try_into().expect("eight bytes were put in"))
+    }
+
+    /// The numbers of what goes back and of what nobody else may get.
+    pub fn returned_numbers(returned: &[Returned]) -> (Vec<u64>, Vec<u64>) {
+        let (mut back, mut discarded) = (Vec::new(), Vec::new());
+        for copy in returned {
+            match copy {
+                Returned::GiveBack(delivery) => back.push(number(delivery)),
+                Returned::Discard(delivery) => discarded.push(number(delivery)),
+            }
+        }
+        (back, discarded)
     }
 }
 

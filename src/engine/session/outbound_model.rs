@@ -1,7 +1,7 @@
 //! The sending half of a session against a naive model of it, under random operations.
 
-use super::delivery::testing::{delivery, expiring, number};
-use super::delivery::{Delivery, Returned, Source};
+use super::delivery::testing::{delivery, expiring, number, returned_numbers};
+use super::delivery::{Delivery, Source};
 use super::outbound::{Acked, Enqueued, Next, Outbound, QueueBounds, Recorded};
 use crate::base::random::Random;
 use crate::base::time::Time;
@@ -59,6 +59,11 @@ impl Model {
 
     fn copies(&self) -> usize {
         self.queue.len() + self.flows.iter().filter(|flow| !flow.is_released).count()
+    }
+
+    fn own_copies(&self) -> usize {
+        let sent = self.flows.iter().filter(|flow| !flow.is_released).map(|flow| flow.item);
+        sent.chain(self.queue.iter().copied()).filter(|item| item.group.is_none()).count()
     }
 
     fn connect(&mut self, window: usize) {
@@ -212,6 +217,7 @@ impl Pair {
         }
         assert_eq!(usize::from(self.outbound.quota()), self.model.quota());
         assert_eq!(self.outbound.copies(), self.model.copies());
+        assert_eq!(self.outbound.own_copies(), self.model.own_copies());
         assert_eq!(self.outbound.queued_count(), self.model.queue.len());
         assert_eq!(self.outbound.inflight_count(), self.model.flows.len());
     }
@@ -246,10 +252,11 @@ impl Pair {
         let messages_max = u32::try_from(self.random.below(30)).unwrap();
         let policy = if self.random.chance(1, 2) { QueuePolicy::RefuseNew } else { QueuePolicy::DropOldest };
         // All are of one size: a bound in bytes is one in messages.
+        let bytes_max = u64::from(messages_max) * delivery.charged_bytes();
         let bounds = if self.random.chance(1, 2) {
             QueueBounds { messages_max, bytes_max: u64::MAX, policy }
         } else {
-            QueueBounds { messages_max: u32::MAX, bytes_max: u64::from(messages_max) * delivery.charged_bytes(), policy }
+            QueueBounds { messages_max: u32::MAX, bytes_max, policy }
         };
         assert_eq!(self.outbound.has_room(&bounds), self.model.queue.len() < messages_max as usize);
         let dropped = match self.outbound.enqueue(delivery, &bounds) {
@@ -317,6 +324,9 @@ impl Pair {
 
     fn give_up(&mut self) {
         let id = self.any_id();
+        let flow = self.model.find(id.get()).map(|index| self.model.flows[index]);
+        let held = flow.filter(|flow| !flow.is_released).map(|flow| flow.item.number);
+        assert_eq!(self.outbound.inflight(id).map(number), held);
         assert_eq!(self.outbound.give_up(id).as_ref().map(number), self.model.give_up(id.get()));
     }
 
@@ -335,14 +345,14 @@ impl Pair {
     fn take_returns(&mut self) {
         let session_ends = self.random.chance(1, 2);
         let returned = self.outbound.take_returns(session_ends);
-        assert_eq!(numbers(&returned), self.model.returns(None, session_ends));
+        assert_eq!(returned_numbers(&returned), self.model.returns(None, session_ends));
     }
 
     fn take_group_returns(&mut self) {
         let group = self.random.below(3);
         assert!(self.outbound.take_group_returns(ShardId::new(1), group).is_empty(), "another shard's group");
         let returned = self.outbound.take_group_returns(ShardId::new(2), group);
-        assert_eq!(numbers(&returned), self.model.returns(Some(group), false));
+        assert_eq!(returned_numbers(&returned), self.model.returns(Some(group), false));
     }
 
     fn drain(&mut self) {
@@ -350,17 +360,6 @@ impl Pair {
         assert_eq!(drained, self.model.drain());
         assert!(self.outbound.is_empty());
     }
-}
-
-fn numbers(returned: &[Returned]) -> (Vec<u64>, Vec<u64>) {
-    let (mut back, mut discarded) = (Vec::new(), Vec::new());
-    for copy in returned {
-        match copy {
-            Returned::GiveBack(delivery) => back.push(number(delivery)),
-            Returned::Discard(delivery) => discarded.push(number(delivery)),
-        }
-    }
-    (back, discarded)
 }
 
 #[test]

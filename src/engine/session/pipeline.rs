@@ -1,8 +1,9 @@
 //! Answers of one connection, which leave in the order of the requests, each when all that it waits for has spoken.
 //!
 //! A PUBACK waits for every shard that was asked to store the message, a SUBACK for every shard that holds a part of the
-//! subscription. An answer that is ready stays behind one that is not. [MQTT-4.6.0-2] [MQTT-4.6.0-3] ask for that order of
-//! acknowledgements, and SUBACK and UNSUBACK keep it too, so that what a client sees is what it did.
+//! subscription. An answer that is ready stays behind one that is not. The standard asks clients for that order of
+//! acknowledgements, [MQTT-4.6.0-2] and [MQTT-4.6.0-3]; we keep it as well, and for SUBACK and UNSUBACK too, so that a
+//! client sees answers as it made requests.
 
 use std::collections::VecDeque;
 
@@ -107,6 +108,9 @@ impl Outcome {
 
 impl Pipeline {
     /// Owes an answer that waits for `waits` others to speak, `outcome` being what is known already.
+    ///
+    /// # Panics
+    /// When 2^32 answers are owed: the bound on them is the caller's.
     pub fn push(&mut self, due: Due, waits: u16, outcome: Outcome) -> Ticket {
         let sequence = u32::try_from(self.open.len()).expect("a connection is owed fewer than 2^32 answers");
         if let Some(count) = self.count_of(&due) {
@@ -124,6 +128,9 @@ impl Pipeline {
     }
 
     /// One of those that a SUBACK or UNSUBACK waits for speaks, with the code of the filter at `index`.
+    ///
+    /// # Panics
+    /// When the answer has no such filter, which an answer of ours never says.
     pub fn resolve_code(&mut self, ticket: Ticket, index: usize, reason: Reason) {
         let Some(open) = self.waiting(ticket) else { return };
         open.waits -= 1;
@@ -206,11 +213,11 @@ mod tests {
     const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false };
 
     fn puback(number: u16) -> Due {
-        Due::PubAck { id: PacketId::new(number).unwrap() }
+        Due::PubAck { id: PacketId::new(number).unwrap(), refusal: None }
     }
 
     fn pubrec(number: u16) -> Due {
-        Due::PubRec { id: PacketId::new(number).unwrap() }
+        Due::PubRec { id: PacketId::new(number).unwrap(), refusal: None }
     }
 
     fn popped(pipeline: &mut Pipeline) -> Vec<Due> {
@@ -276,13 +283,7 @@ mod tests {
         let matched = Outcome { matched: true, ..NOTHING };
         assert_eq!(
             [STORED, also_refused, REFUSED, matched, NOTHING].map(Outcome::reason),
-            [
-                Reason::Success,
-                Reason::Success,
-                Reason::QuotaExceeded,
-                Reason::Success,
-                Reason::NoMatchingSubscribers
-            ]
+            [Reason::Success, Reason::Success, Reason::QuotaExceeded, Reason::Success, Reason::NoMatchingSubscribers]
         );
     }
 
@@ -327,8 +328,8 @@ mod tests {
         let id = PacketId::new(u16::try_from(step % 65_535).unwrap() + 1).unwrap();
         match random.below(4) {
             0 => Due::SubAck { id, codes: vec![Reason::GrantedQoS1; 8] },
-            1 => Due::PubRec { id },
-            _ => Due::PubAck { id },
+            1 => Due::PubRec { id, refusal: None },
+            _ => Due::PubAck { id, refusal: None },
         }
     }
 

@@ -66,9 +66,8 @@ impl Queue {
         if !self.waiting.iter().any(&is_wanted) {
             return Vec::new();
         }
-        let mut taken = Vec::new();
-        for _ in 0..self.waiting.len() {
-            let delivery = self.pop().expect("there are as many as were counted");
+        let (mut taken, waiting) = (Vec::new(), std::mem::take(self).waiting);
+        for delivery in waiting {
             if is_wanted(&delivery) {
                 taken.push(delivery);
             } else {
@@ -155,7 +154,7 @@ mod tests {
         let mut payload = vec![0; usize::try_from(bytes).unwrap()];
         payload[..8].copy_from_slice(&number.to_be_bytes());
         let mut publication = Publication::new("t", b"", &payload, QoS::AtLeastOnce, SessionId::BROKER);
-        let message = publication.keep(&mut Chunks::default()).clone();
+        let message = publication.keep(&mut Chunks::new(64, 1)).clone();
         Delivery { message, ..delivery(0, QoS::AtLeastOnce) }
     }
 
@@ -222,7 +221,7 @@ mod tests {
         for n in 0..10 {
             queue.push(delivery(n, QoS::AtLeastOnce), &wide);
         }
-        let taken = queue.take_where(|delivery| number(delivery) % 3 == 0);
+        let taken = queue.take_where(|delivery| number(delivery).is_multiple_of(3));
         assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), [0, 3, 6, 9]);
         queue.check();
         assert_eq!(numbers(&mut queue), [1, 2, 4, 5, 7, 8]);

@@ -286,16 +286,18 @@ mod tests {
             let (mut received, mut model) = (Received::default(), Model::default());
             for step in 0..50_000 {
                 let number = u16::try_from(random.range(1, highest)).unwrap();
+                let id = id(number);
                 match random.below(100) {
-                    0..40 => assert_eq!(received.publish(id(number)), model.publish(number), "seed {seed}, step {step}"),
-                    40..65 => assert_eq!(received.stored(id(number)), model.stored(number), "seed {seed}, step {step}"),
-                    65..72 => assert_eq!(received.refused(id(number)), model.refused(number), "seed {seed}, step {step}"),
-                    72..99 => assert_eq!(received.release(id(number)), model.release(number), "seed {seed}, step {step}"),
+                    0..40 => assert_eq!(received.publish(id), model.publish(number), "seed {seed}, step {step}"),
+                    40..65 => assert_eq!(received.stored(id), model.stored(number), "seed {seed}, step {step}"),
+                    65..72 => assert_eq!(received.refused(id), model.refused(number), "seed {seed}, step {step}"),
+                    72..99 => assert_eq!(received.release(id), model.release(number), "seed {seed}, step {step}"),
                     _ => {
                         received.connection_lost();
                         model.connection_lost();
                     }
                 }
+                assert_eq!(received.contains(id), model.open.contains_key(&number));
                 assert_eq!(received.len(), model.open.len());
                 if step % 64 == 0 {
                     received.check();

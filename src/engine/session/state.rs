@@ -160,11 +160,10 @@ impl Sending {
             // [MQTT-4.4.0-2] an error acknowledges as well: no PUBREL, and the identifier is free.
             SendEvent::PubRecError => (Self::Free, SendAction::Refuse),
             // [MQTT-3.1.2-25] too large for the client: as if it were done.
-            SendEvent::GiveUp => (Self::Free, SendAction::Discard),
+            // [MQTT-4.8.2-5] the session that it was sent to is gone: nobody else gets it.
+            SendEvent::GiveUp | SendEvent::SessionEnd => (Self::Free, SendAction::Discard),
             // [MQTT-4.3.3-3] [MQTT-4.4.0-1] unacknowledged until PUBREC, resent when the session is resumed.
             SendEvent::Resume => (Self::AwaitPubRec, SendAction::ResendPublish),
-            // [MQTT-4.8.2-5] the session that it was sent to is gone: nobody else gets it.
-            SendEvent::SessionEnd => (Self::Free, SendAction::Discard),
             SendEvent::Queue
             | SendEvent::SendQoS1
             | SendEvent::SendQoS2
@@ -180,11 +179,12 @@ impl Sending {
 
     fn step_await_pubcomp(event: SendEvent) -> (Self, SendAction) {
         match event {
-            SendEvent::PubComp => (Self::Free, SendAction::Complete),
             // [MQTT-4.3.3-5] [MQTT-4.3.3-6] unacknowledged until PUBCOMP: resent is PUBREL, PUBLISH never again.
             SendEvent::PubRecOk | SendEvent::Resume => (Self::AwaitPubComp, SendAction::ResendPubRel),
+            SendEvent::PubComp
+            | SendEvent::SessionEnd
             // The client says that it holds nothing under the identifier: it will not answer PUBREL.
-            SendEvent::PubRecError | SendEvent::SessionEnd => (Self::Free, SendAction::Complete),
+            | SendEvent::PubRecError => (Self::Free, SendAction::Complete),
             SendEvent::Queue
             | SendEvent::SendQoS1
             | SendEvent::SendQoS2
@@ -263,10 +263,9 @@ impl Receiving {
             // [MQTT-4.3.3-9] [MQTT-4.3.3-12] after a failing PUBREC or a PUBCOMP it is a new message, even with DUP 1.
             ReceiveEvent::Publish => (Self::Routing, ReceiveAction::Route),
             ReceiveEvent::PubRel => (Self::Unknown, ReceiveAction::AnswerPubCompNotFound),
-            ReceiveEvent::Stored
-            | ReceiveEvent::Refused
-            | ReceiveEvent::ConnectionLost
-            | ReceiveEvent::SessionEnd => (Self::Unknown, ReceiveAction::Ignore),
+            ReceiveEvent::Stored | ReceiveEvent::Refused | ReceiveEvent::ConnectionLost | ReceiveEvent::SessionEnd => {
+                (Self::Unknown, ReceiveAction::Ignore)
+            }
         }
     }
 

@@ -122,6 +122,11 @@ impl Window {
         self.flows.len() - self.unsent.publishes
     }
 
+    /// The messages that the present connection has sent and that the client does not have, as far as we know.
+    pub fn awaited_count(&self) -> usize {
+        self.open_count() - self.released
+    }
+
     /// The copies that are not settled: all but those the client has.
     pub fn copies(&self) -> usize {
         self.flows.len() - self.released
