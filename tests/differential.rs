@@ -29,9 +29,7 @@ mod arbitrary;
 
 use arbitrary::samples;
 use mqtt_protocol_core::mqtt::Arc;
-use mqtt_protocol_core::mqtt::packet::{
-    self as foreign, PayloadFormat, Qos, SubEntry, SubOpts, v3_1_1, v5_0,
-};
+use mqtt_protocol_core::mqtt::packet::{self as foreign, PayloadFormat, Qos, SubEntry, SubOpts, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code as code;
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 use pregon::mqtt::ack::Ack;
@@ -78,11 +76,7 @@ macro_rules! acknowledge {
                 build!(v5_0::$type, $body, builder)
             }
             Version::V31 | Version::V311 => {
-                build!(
-                    v3_1_1::$type,
-                    $body,
-                    v3_1_1::$type::builder().packet_id(ack.id.get())
-                )
+                build!(v3_1_1::$type, $body, v3_1_1::$type::builder().packet_id(ack.id.get()))
             }
         }
     }};
@@ -92,14 +86,11 @@ macro_rules! acknowledge {
 macro_rules! connect {
     ($room:ident, $connect:expr, $body:expr, $builder:expr) => {{
         let connect: &Connect<'_> = $connect;
-        let mut builder = $builder
-            .client_id(connect.client_id)?
-            .clean_start(connect.clean_start)
-            .keep_alive(connect.keep_alive);
+        let mut builder =
+            $builder.client_id(connect.client_id)?.clean_start(connect.clean_start).keep_alive(connect.keep_alive);
         if let Some(will) = &connect.will {
             let payload = will.payload.to_vec();
-            builder =
-                builder.will_message(will.topic.as_str(), payload, qos(will.qos), will.retain)?;
+            builder = builder.will_message(will.topic.as_str(), payload, qos(will.qos), will.retain)?;
         }
         if let Some(user_name) = connect.user_name {
             builder = builder.user_name(user_name)?;
@@ -168,19 +159,11 @@ fn theirs_v311(packet: &Packet<'_>, body: &[u8]) -> Theirs {
         Packet::Publish(publish) => publish!(v3_1_1, publish, body, v3_1_1::Publish::builder()),
         Packet::Subscribe(subscribe) => {
             let builder = v3_1_1::Subscribe::builder().packet_id(subscribe.id.get());
-            build!(
-                v3_1_1::Subscribe,
-                body,
-                builder.entries(entries(subscribe)?)
-            )
+            build!(v3_1_1::Subscribe, body, builder.entries(entries(subscribe)?))
         }
         Packet::SubAck(suback) => {
             let builder = v3_1_1::Suback::builder().packet_id(suback.id.get());
-            build!(
-                v3_1_1::Suback,
-                body,
-                builder.return_codes(codes(suback.reasons)?)
-            )
+            build!(v3_1_1::Suback, body, builder.return_codes(codes(suback.reasons)?))
         }
         Packet::Unsubscribe(unsubscribe) => {
             let filters: Vec<&str> = unsubscribe.entries().map(|entry| entry.text).collect();
@@ -194,32 +177,24 @@ fn theirs_v311(packet: &Packet<'_>, body: &[u8]) -> Theirs {
         Packet::PingReq => build!(v3_1_1::Pingreq, body, v3_1_1::Pingreq::builder()),
         Packet::PingResp => build!(v3_1_1::Pingresp, body, v3_1_1::Pingresp::builder()),
         Packet::Disconnect(_) => build!(v3_1_1::Disconnect, body, v3_1_1::Disconnect::builder()),
-        Packet::PubAck(_)
-        | Packet::PubRec(_)
-        | Packet::PubRel(_)
-        | Packet::PubComp(_)
-        | Packet::Auth(_) => unreachable!("{packet:?} is handled above or not of 3.1.1"),
+        Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) | Packet::Auth(_) => {
+            unreachable!("{packet:?} is handled above or not of 3.1.1")
+        }
     }
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm a packet, in the order of the standard"
-)]
+#[expect(clippy::too_many_lines, reason = "one arm a packet, in the order of the standard")]
 fn theirs_v5(packet: &Packet<'_>, body: &[u8]) -> Theirs {
     let props = translate_all(packet.properties());
     match packet {
         Packet::Connect(connect) => {
-            let will_props = connect
-                .will
-                .map_or(Vec::new(), |will| translate_all(will.properties));
+            let will_props = connect.will.map_or(Vec::new(), |will| translate_all(will.properties));
             let builder = v5_0::Connect::builder().props(props).will_props(will_props);
             connect!(v5_0, connect, body, builder)
         }
         Packet::ConnAck(connack) => {
             let builder = v5_0::Connack::builder().session_present(connack.session_present);
-            let builder =
-                builder.reason_code(from_code::<code::ConnectReasonCode>(connack.reason)?);
+            let builder = builder.reason_code(from_code::<code::ConnectReasonCode>(connack.reason)?);
             build!(v5_0::Connack, body, builder.props(props))
         }
         Packet::Publish(publish) => {
@@ -227,36 +202,20 @@ fn theirs_v5(packet: &Packet<'_>, body: &[u8]) -> Theirs {
         }
         Packet::Subscribe(subscribe) => {
             let builder = v5_0::Subscribe::builder().packet_id(subscribe.id.get());
-            build!(
-                v5_0::Subscribe,
-                body,
-                builder.entries(entries(subscribe)?).props(props)
-            )
+            build!(v5_0::Subscribe, body, builder.entries(entries(subscribe)?).props(props))
         }
         Packet::SubAck(suback) => {
             let builder = v5_0::Suback::builder().packet_id(suback.id.get());
-            build!(
-                v5_0::Suback,
-                body,
-                builder.reason_codes(codes(suback.reasons)?).props(props)
-            )
+            build!(v5_0::Suback, body, builder.reason_codes(codes(suback.reasons)?).props(props))
         }
         Packet::Unsubscribe(unsubscribe) => {
             let filters: Vec<&str> = unsubscribe.entries().map(|entry| entry.text).collect();
             let builder = v5_0::Unsubscribe::builder().packet_id(unsubscribe.id.get());
-            build!(
-                v5_0::Unsubscribe,
-                body,
-                builder.entries(filters)?.props(props)
-            )
+            build!(v5_0::Unsubscribe, body, builder.entries(filters)?.props(props))
         }
         Packet::UnsubAck(unsuback) => {
             let builder = v5_0::Unsuback::builder().packet_id(unsuback.id.get());
-            build!(
-                v5_0::Unsuback,
-                body,
-                builder.reason_codes(codes(unsuback.reasons)?).props(props)
-            )
+            build!(v5_0::Unsuback, body, builder.reason_codes(codes(unsuback.reasons)?).props(props))
         }
         Packet::PingReq => build!(v5_0::Pingreq, body, v5_0::Pingreq::builder()),
         Packet::PingResp => build!(v5_0::Pingresp, body, v5_0::Pingresp::builder()),
@@ -265,30 +224,14 @@ fn theirs_v5(packet: &Packet<'_>, body: &[u8]) -> Theirs {
             if disconnect.reason != Reason::Success || !props.is_empty() {
                 builder = builder.reason_code(from_code(disconnect.reason)?);
             }
-            build!(
-                v5_0::Disconnect,
-                body,
-                if props.is_empty() {
-                    builder
-                } else {
-                    builder.props(props)
-                }
-            )
+            build!(v5_0::Disconnect, body, if props.is_empty() { builder } else { builder.props(props) })
         }
         Packet::Auth(auth) => {
             let mut builder = v5_0::Auth::builder();
             if auth.reason != Reason::Success || !props.is_empty() {
                 builder = builder.reason_code(from_code(auth.reason)?);
             }
-            build!(
-                v5_0::Auth,
-                body,
-                if props.is_empty() {
-                    builder
-                } else {
-                    builder.props(props)
-                }
-            )
+            build!(v5_0::Auth, body, if props.is_empty() { builder } else { builder.props(props) })
         }
         Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
             unreachable!("{packet:?} is handled above")
@@ -301,9 +244,7 @@ fn qos(qos: QoS) -> Qos {
 }
 
 fn from_code<T: TryFrom<u8>>(reason: Reason) -> Result<T, MqttError> {
-    T::try_from(reason.code())
-        .ok()
-        .ok_or(MqttError::ProtocolError)
+    T::try_from(reason.code()).ok().ok_or(MqttError::ProtocolError)
 }
 
 fn codes<T: TryFrom<u8>>(codes: Codes<'_>) -> Result<Vec<T>, MqttError> {
@@ -312,8 +253,7 @@ fn codes<T: TryFrom<u8>>(codes: Codes<'_>) -> Result<Vec<T>, MqttError> {
 
 fn entries(subscribe: &Subscribe<'_>) -> Result<Vec<SubEntry>, MqttError> {
     let translate = |entry: Requested<'_>| {
-        let retain_handling =
-            foreign::RetainHandling::try_from(entry.retain_handling as u8).unwrap();
+        let retain_handling = foreign::RetainHandling::try_from(entry.retain_handling as u8).unwrap();
         let options = SubOpts::new()
             .set_qos(qos(entry.qos))
             .set_nl(entry.no_local)
@@ -325,10 +265,7 @@ fn entries(subscribe: &Subscribe<'_>) -> Result<Vec<SubEntry>, MqttError> {
 }
 
 fn translate_all(properties: Properties<'_>) -> Vec<foreign::Property> {
-    properties
-        .iter()
-        .map(|property| translate(property).expect("a valid property"))
-        .collect()
+    properties.iter().map(|property| translate(property).expect("a valid property")).collect()
 }
 
 #[rustfmt::skip]
@@ -386,9 +323,7 @@ fn is_only_ours(packet: &Packet<'_>) -> bool {
     } else if let Packet::Subscribe(subscribe) = packet {
         subscribe.entries().any(|entry| entry.subscription.is_err())
     } else if let Packet::Unsubscribe(unsubscribe) = packet {
-        unsubscribe
-            .entries()
-            .any(|entry| entry.subscription.is_err())
+        unsubscribe.entries().any(|entry| entry.subscription.is_err())
     } else {
         false
     }
@@ -409,14 +344,8 @@ fn is_only_refused_by_us(error: &DecodeError) -> bool {
             | DecodeError::AuthMethodMissing
             | DecodeError::ResponseTopicInvalid(_)
             | DecodeError::VarintNotShortest { .. }
-            | DecodeError::ReasonInvalid {
-                packet: PacketType::Disconnect | PacketType::Auth,
-                ..
-            }
-            | DecodeError::PropertyMisplaced {
-                id: 0x11,
-                place: Place::Disconnect
-            }
+            | DecodeError::ReasonInvalid { packet: PacketType::Disconnect | PacketType::Auth, .. }
+            | DecodeError::PropertyMisplaced { id: 0x11, place: Place::Disconnect }
     )
 }
 
@@ -450,11 +379,7 @@ fn len_of<T>(parsed: Result<(T, usize), MqttError>) -> Option<usize> {
 fn damage(bytes: &mut [u8], body_at: usize, random: &mut base::random::Random) {
     // Most fields that can be wrong stand in front.
     let at = body_at + random.index((bytes.len() - body_at).min(24));
-    bytes[at] = if random.chance(1, 2) {
-        bytes[at] ^ 1 << random.below(8)
-    } else {
-        random.next_u64().to_le_bytes()[0]
-    };
+    bytes[at] = if random.chance(1, 2) { bytes[at] ^ 1 << random.below(8) } else { random.next_u64().to_le_bytes()[0] };
 }
 
 #[test]
@@ -468,10 +393,7 @@ fn both_write_the_same_bytes_and_read_the_same_packet() {
                 assert_eq!(their_bytes, bytes, "{packet:?}");
                 assert!(is_same, "they read something else out of {bytes:02X?}");
                 let (first, body) = (their_bytes[0], &their_bytes[body_at..]);
-                assert_eq!(
-                    Packet::decode(version, parts.sender, first, body),
-                    Ok(packet)
-                );
+                assert_eq!(Packet::decode(version, parts.sender, first, body), Ok(packet));
             }
             (Ok((their_bytes, _)), true) => {
                 assert_ne!(their_bytes, bytes, "mended there: {packet:?}");
@@ -510,8 +432,5 @@ fn both_refuse_the_same_damaged_packets_but_for_the_table() {
             }
         }
     }
-    assert!(
-        agreements.iter().all(|&count| count > 5_000),
-        "{agreements:?} of both kinds"
-    );
+    assert!(agreements.iter().all(|&count| count > 5_000), "{agreements:?} of both kinds");
 }

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_kept_message_is_what_was_published() {
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::new(4096, 4);
         let mut publication = Publication::new("a/b", b"\x01\x01", b"hello", QoS::AtLeastOnce, SessionId::BROKER);
         publication.retain = true;
         let message = publication.keep(&mut chunks).clone();

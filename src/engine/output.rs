@@ -7,17 +7,17 @@ use bytes::BytesMut;
 
 use crate::base::payload::Payload;
 use crate::base::time::Time;
+use crate::engine::auth::Action;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
-use crate::engine::auth::Action;
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
-use crate::mqtt::packet::Packet;
 use crate::mqtt::fitting::{ReceiverLimits, encode_fitting};
 use crate::mqtt::outgoing::Head;
+use crate::mqtt::packet::Packet;
 use crate::mqtt::version::{PacketId, QoS, Version};
 
 /// One receiver of a piece.
@@ -262,7 +262,10 @@ impl Outputs {
         encode(&mut self.bytes);
         debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
         let head = start..self.bytes.len();
-        self.push(Write { head, body: None, packet_id_at: None, recipients: 0..0 }, &[Recipient { connection, packet_id: None }]);
+        self.push(
+            Write { head, body: None, packet_id_at: None, recipients: 0..0 },
+            &[Recipient { connection, packet_id: None }],
+        );
     }
 
     /// Writes one packet with as much explanation as its receiver wants and takes, or not at all if it cannot fit.

@@ -198,7 +198,8 @@ impl<V> Retained<V> {
             Place::Done => return None,
         };
         // No topic is empty: behind the empty text they all begin.
-        let from = if matches!(place, Place::At(_)) { Bound::Included(key(&text)) } else { Bound::Excluded(key(&text)) };
+        let from =
+            if matches!(place, Place::At(_)) { Bound::Included(key(&text)) } else { Bound::Excluded(key(&text)) };
         Some(self.messages.range::<dyn Hierarchical, _>((from, Bound::Unbounded)))
     }
 }
@@ -389,7 +390,8 @@ mod tests {
 
     #[test]
     fn a_filter_finds_what_it_matches() {
-        let retained = retained(&["sport", "sport/", "sport/tennis", "sport/tennis/1", "sporty", "/x", "$SYS/a", "a//b"]);
+        let retained =
+            retained(&["sport", "sport/", "sport/tennis", "sport/tennis/1", "sporty", "/x", "$SYS/a", "a//b"]);
         let found = |filter| scan(&retained, filter).0;
         assert_eq!(found("sport/#"), ["sport", "sport/", "sport/tennis", "sport/tennis/1"]);
         assert_eq!(found("sport/+"), ["sport/", "sport/tennis"]);

@@ -21,22 +21,14 @@ pub struct Ack<'a> {
 impl<'a> Ack<'a> {
     /// An acknowledgement without properties.
     pub const fn new(id: PacketId, reason: Reason) -> Self {
-        Self {
-            id,
-            reason,
-            properties: Properties::NONE,
-        }
+        Self { id, reason, properties: Properties::NONE }
     }
 
     /// Decodes the body. In 5.0 a body of two bytes means Success, one of three has no properties.
     ///
     /// # Errors
     /// Identifier 0, a reason that is none of this packet's, wrong properties, missing or trailing bytes.
-    pub fn decode(
-        version: Version,
-        packet_type: PacketType,
-        body: &'a [u8],
-    ) -> Result<Self, DecodeError> {
+    pub fn decode(version: Version, packet_type: PacketType, body: &'a [u8]) -> Result<Self, DecodeError> {
         let place = place(packet_type);
         let mut reader = Reader::new(body);
         let id = reader.packet_id()?;
@@ -53,11 +45,7 @@ impl<'a> Ack<'a> {
 
     /// Appends the packet in its shortest form. In 3.x the reason stays unsaid.
     pub fn encode(&self, version: Version, packet_type: PacketType, out: &mut Vec<u8>) {
-        debug_assert!(
-            self.reason.allowed_in(packet_type),
-            "{:?} in {packet_type:?}",
-            self.reason
-        );
+        debug_assert!(self.reason.allowed_in(packet_type), "{:?} in {packet_type:?}", self.reason);
         let has_properties = !self.properties.raw().is_empty();
         enclose(first_byte(packet_type), out, |out| {
             put_u16(self.id.get(), out);
@@ -120,32 +108,12 @@ mod tests {
     fn a_reason_alone_is_three_bytes() {
         let version = Version::V5;
         let refused = Ack::new(id(7), Reason::NotAuthorized);
-        assert_golden(
-            version,
-            Sender::Server,
-            "40 03 0007 87",
-            &Packet::PubAck(refused),
-        );
+        assert_golden(version, Sender::Server, "40 03 0007 87", &Packet::PubAck(refused));
         let unheard = Ack::new(id(65_535), Reason::NoMatchingSubscribers);
-        assert_golden(
-            version,
-            Sender::Server,
-            "50 03 FFFF 10",
-            &Packet::PubRec(unheard),
-        );
+        assert_golden(version, Sender::Server, "50 03 FFFF 10", &Packet::PubRec(unheard));
         let unknown = Ack::new(id(1), Reason::PacketIdentifierNotFound);
-        assert_golden(
-            version,
-            Sender::Client,
-            "62 03 0001 92",
-            &Packet::PubRel(unknown),
-        );
-        assert_golden(
-            version,
-            Sender::Client,
-            "70 03 0001 92",
-            &Packet::PubComp(unknown),
-        );
+        assert_golden(version, Sender::Client, "62 03 0001 92", &Packet::PubRel(unknown));
+        assert_golden(version, Sender::Client, "70 03 0001 92", &Packet::PubComp(unknown));
     }
 
     #[test]
@@ -153,11 +121,7 @@ mod tests {
         let mut properties = PropertyBuffer::default();
         properties.push(Property::ReasonString("no"));
         let properties = properties.as_properties();
-        let ack = Ack {
-            id: id(2),
-            reason: Reason::Success,
-            properties,
-        };
+        let ack = Ack { id: id(2), reason: Reason::Success, properties };
         let digits = "40 09 0002 00 05 1F 0002 6E6F";
         assert_golden(Version::V5, Sender::Server, digits, &Packet::PubAck(ack));
     }
@@ -181,27 +145,15 @@ mod tests {
     #[test]
     fn malformed_acknowledgements_are_refused() {
         let error = |digits| error_of(Version::V5, Sender::Client, digits);
-        assert_eq!(
-            error("40 01 00"),
-            DecodeError::Truncated { wanted: 2, left: 1 }
-        );
+        assert_eq!(error("40 01 00"), DecodeError::Truncated { wanted: 2, left: 1 });
         assert_eq!(error("40 02 0000"), DecodeError::PacketIdZero);
         assert_eq!(error("41 02 0001").reason(), Reason::MalformedPacket);
         assert_eq!(error("60 02 0001").reason(), Reason::MalformedPacket);
         assert_eq!(error("63 02 0001").reason(), Reason::MalformedPacket);
-        assert_eq!(
-            error("40 05 0001 00 00 00"),
-            DecodeError::TrailingBytes { count: 1 }
-        );
-        assert_eq!(
-            error("40 06 0001 00 02 26 00").reason(),
-            Reason::MalformedPacket
-        );
+        assert_eq!(error("40 05 0001 00 00 00"), DecodeError::TrailingBytes { count: 1 });
+        assert_eq!(error("40 06 0001 00 02 26 00").reason(), Reason::MalformedPacket);
         // Session Expiry Interval has no place here.
-        assert_eq!(
-            error("40 09 0001 00 05 11 00000001").reason(),
-            Reason::MalformedPacket
-        );
+        assert_eq!(error("40 09 0001 00 05 11 00000001").reason(), Reason::MalformedPacket);
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Seeded random packets of every type and version, for round trips here and against a foreign implementation.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "random bits are cut to the width that is asked for"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "random bits are cut to the width that is asked for")]
 
 use crate::base::random::Random;
 use crate::mqtt::ack::Ack;
@@ -70,11 +67,7 @@ pub fn samples(seed: u64, rounds: usize) -> impl Iterator<Item = Parts> {
     let mut random = Random::from_seed(seed);
     let kinds = kinds();
     let count = kinds.len() * rounds;
-    kinds
-        .into_iter()
-        .cycle()
-        .take(count)
-        .map(move |kind| Parts::draw(kind, &mut random))
+    kinds.into_iter().cycle().take(count).map(move |kind| Parts::draw(kind, &mut random))
 }
 
 impl Parts {
@@ -121,38 +114,23 @@ impl Parts {
                 request.no_local = random.chance(1, 2) && !text.starts_with("$share/");
                 request.retain_as_published = random.chance(1, 2);
                 request.retain_handling = pick(
-                    &[
-                        RetainHandling::SendAtSubscribe,
-                        RetainHandling::SendIfNew,
-                        RetainHandling::DoNotSend,
-                    ],
+                    &[RetainHandling::SendAtSubscribe, RetainHandling::SendIfNew, RetainHandling::DoNotSend],
                     random,
                 );
             }
             self.requests.push(&request);
-            self.codes.push(draw_reason(
-                self.version,
-                self.sender,
-                self.packet_type,
-                random,
-            ));
+            self.codes.push(draw_reason(self.version, self.sender, self.packet_type, random));
         }
     }
 
     /// The packet itself.
     pub fn packet(&self) -> Packet<'_> {
         let (id, reason, properties) = (self.id, self.reason, self.properties.as_properties());
-        let ack = Ack {
-            id,
-            reason,
-            properties,
-        };
+        let ack = Ack { id, reason, properties };
         match self.packet_type {
             PacketType::Connect => Packet::Connect(self.connect()),
             PacketType::ConnAck => Packet::ConnAck(ConnAck {
-                session_present: self.flags[0]
-                    && reason == Reason::Success
-                    && self.version != Version::V31,
+                session_present: self.flags[0] && reason == Reason::Success && self.version != Version::V31,
                 reason,
                 properties,
             }),
@@ -161,29 +139,13 @@ impl Parts {
             PacketType::PubRec => Packet::PubRec(ack),
             PacketType::PubRel => Packet::PubRel(ack),
             PacketType::PubComp => Packet::PubComp(ack),
-            PacketType::Subscribe => {
-                Packet::Subscribe(Subscribe::new(id, properties, &self.requests))
-            }
-            PacketType::SubAck => Packet::SubAck(SubAck {
-                id,
-                reasons: self.codes.as_codes(),
-                properties,
-            }),
-            PacketType::Unsubscribe => {
-                Packet::Unsubscribe(Unsubscribe::new(id, properties, &self.filters))
-            }
+            PacketType::Subscribe => Packet::Subscribe(Subscribe::new(id, properties, &self.requests)),
+            PacketType::SubAck => Packet::SubAck(SubAck { id, reasons: self.codes.as_codes(), properties }),
+            PacketType::Unsubscribe => Packet::Unsubscribe(Unsubscribe::new(id, properties, &self.filters)),
             PacketType::UnsubAck => {
                 let has_codes = self.version.has_properties();
-                let reasons = if has_codes {
-                    self.codes.as_codes()
-                } else {
-                    Codes::NONE
-                };
-                Packet::UnsubAck(UnsubAck {
-                    id,
-                    reasons,
-                    properties,
-                })
+                let reasons = if has_codes { self.codes.as_codes() } else { Codes::NONE };
+                Packet::UnsubAck(UnsubAck { id, reasons, properties })
             }
             PacketType::PingReq => Packet::PingReq,
             PacketType::PingResp => Packet::PingResp,
@@ -238,12 +200,7 @@ impl Parts {
 }
 
 /// A reason that this side may give in this packet of this version.
-fn draw_reason(
-    version: Version,
-    sender: Sender,
-    packet_type: PacketType,
-    random: &mut Random,
-) -> Reason {
+fn draw_reason(version: Version, sender: Sender, packet_type: PacketType, random: &mut Random) -> Reason {
     let mut allowed: Vec<Reason> = Reason::ALL
         .iter()
         .copied()
@@ -273,12 +230,7 @@ fn is_v3(reason: Reason, packet_type: PacketType) -> bool {
     }
 }
 
-fn draw_properties(
-    packet_type: PacketType,
-    sender: Sender,
-    reason: Reason,
-    random: &mut Random,
-) -> PropertyBuffer {
+fn draw_properties(packet_type: PacketType, sender: Sender, reason: Reason, random: &mut Random) -> PropertyBuffer {
     let needs_method = packet_type == PacketType::Auth && reason != Reason::Success;
     let mut ids: Vec<u8> = single_ids(packet_type, sender)
         .iter()
@@ -300,24 +252,18 @@ fn draw_properties(
 
 fn draw_will_properties(random: &mut Random) -> PropertyBuffer {
     let ids = [0x18, 0x01, 0x02, 0x03, 0x08, 0x09];
-    draw_each(
-        ids.into_iter().filter(|_| random.chance(1, 3)).collect(),
-        random,
-    )
+    draw_each(ids.into_iter().filter(|_| random.chance(1, 3)).collect(), random)
 }
 
 /// Properties that this packet may have once, as section 2.2.2.2 of the standard lists them.
 fn single_ids(packet_type: PacketType, sender: Sender) -> &'static [u8] {
     match packet_type {
         PacketType::Connect => &[0x11, 0x21, 0x27, 0x22, 0x19, 0x17, 0x15, 0x16],
-        PacketType::ConnAck => &[
-            0x11, 0x21, 0x24, 0x25, 0x27, 0x12, 0x22, 0x1F, 0x28, 0x29, 0x2A, 0x13, 0x1A, 0x1C,
-            0x15, 0x16,
-        ],
-        PacketType::Publish => &[0x01, 0x02, 0x23, 0x08, 0x09, 0x03],
-        PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => {
-            &[0x1F]
+        PacketType::ConnAck => {
+            &[0x11, 0x21, 0x24, 0x25, 0x27, 0x12, 0x22, 0x1F, 0x28, 0x29, 0x2A, 0x13, 0x1A, 0x1C, 0x15, 0x16]
         }
+        PacketType::Publish => &[0x01, 0x02, 0x23, 0x08, 0x09, 0x03],
+        PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => &[0x1F],
         PacketType::SubAck | PacketType::UnsubAck => &[0x1F],
         PacketType::Subscribe => &[0x0B],
         PacketType::Disconnect if sender == Sender::Client => &[0x11, 0x1F, 0x1C],
@@ -329,11 +275,7 @@ fn single_ids(packet_type: PacketType, sender: Sender) -> &'static [u8] {
 
 /// The properties of these identifiers in any order, User Properties among them.
 fn draw_each(mut ids: Vec<u8>, random: &mut Random) -> PropertyBuffer {
-    let users = if random.chance(1, 3) {
-        random.below(4)
-    } else {
-        0
-    };
+    let users = if random.chance(1, 3) { random.below(4) } else { 0 };
     ids.extend((0..users).map(|_| 0x26));
     random.shuffle(&mut ids);
     let mut properties = PropertyBuffer::default();
@@ -384,10 +326,7 @@ fn pick<T: Copy>(items: &[T], random: &mut Random) -> T {
 }
 
 fn draw_qos(random: &mut Random) -> QoS {
-    pick(
-        &[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce],
-        random,
-    )
+    pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce], random)
 }
 
 /// Small numbers, large ones, and the two ends.
@@ -410,47 +349,21 @@ fn draw_bytes(random: &mut Random) -> Vec<u8> {
 }
 
 /// Characters of one to four bytes.
-const CHARACTERS: [char; 12] = [
-    'a',
-    'b',
-    'Z',
-    '0',
-    ' ',
-    '~',
-    '$',
-    'ñ',
-    'ß',
-    '\u{feff}',
-    '語',
-    '\u{10fffd}',
-];
+const CHARACTERS: [char; 12] = ['a', 'b', 'Z', '0', ' ', '~', '$', 'ñ', 'ß', '\u{feff}', '語', '\u{10fffd}'];
 
 fn draw_text(random: &mut Random) -> String {
-    (0..draw_len(random))
-        .map(|_| pick(&CHARACTERS, random))
-        .collect()
+    (0..draw_len(random)).map(|_| pick(&CHARACTERS, random)).collect()
 }
 
 fn draw_topic(random: &mut Random) -> String {
     let levels: Vec<String> = (0..=random.below(4)).map(|_| draw_text(random)).collect();
     let topic = levels.join("/");
-    if topic.is_empty() {
-        "t".to_owned()
-    } else {
-        topic
-    }
+    if topic.is_empty() { "t".to_owned() } else { topic }
 }
 
 fn draw_filter(random: &mut Random) -> String {
-    let mut levels: Vec<String> = (0..=random.below(4))
-        .map(|_| {
-            if random.chance(1, 3) {
-                "+".to_owned()
-            } else {
-                draw_text(random)
-            }
-        })
-        .collect();
+    let mut levels: Vec<String> =
+        (0..=random.below(4)).map(|_| if random.chance(1, 3) { "+".to_owned() } else { draw_text(random) }).collect();
     if random.chance(1, 4) {
         levels.push("#".to_owned());
     }

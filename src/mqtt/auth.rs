@@ -24,10 +24,7 @@ impl<'a> Auth<'a> {
     /// A reason that is not this sender's, no Authentication Method, wrong properties, trailing bytes.
     pub fn decode(sender: Sender, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
-        let mut auth = Self {
-            reason: Reason::Success,
-            properties: Properties::NONE,
-        };
+        let mut auth = Self { reason: Reason::Success, properties: Properties::NONE };
         // Unlike DISCONNECT there is no form with a reason alone: one byte is cut short.
         if !reader.is_empty() {
             auth.reason = take_reason(&mut reader, PacketType::Auth)?;
@@ -40,11 +37,7 @@ impl<'a> Auth<'a> {
 
     /// Appends the packet in its shortest form.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        debug_assert!(
-            self.reason.allowed_in(PacketType::Auth),
-            "{:?}",
-            self.reason
-        );
+        debug_assert!(self.reason.allowed_in(PacketType::Auth), "{:?}", self.reason);
         let is_empty = self.reason == Reason::Success && self.properties.raw().is_empty();
         enclose(first_byte(PacketType::Auth), out, |out| {
             if !is_empty {
@@ -62,10 +55,7 @@ impl<'a> Auth<'a> {
         };
         if self.reason == theirs {
             let code = self.reason.code();
-            return Err(DecodeError::ReasonInvalid {
-                packet: PacketType::Auth,
-                code,
-            });
+            return Err(DecodeError::ReasonInvalid { packet: PacketType::Auth, code });
         }
         // Only the short form of Success has no room for the method; every other AUTH must name it.
         let is_short = self.reason == Reason::Success && self.properties.is_empty();
@@ -86,9 +76,7 @@ mod tests {
     #[test]
     fn a_step_names_its_method_and_brings_its_data() {
         let mut properties = PropertyBuffer::default();
-        properties
-            .push(Property::AuthMethod("S"))
-            .push(Property::AuthData(&[0xFF, 0x00]));
+        properties.push(Property::AuthMethod("S")).push(Property::AuthData(&[0xFF, 0x00]));
         let properties = properties.as_properties();
         let step = |reason| Packet::Auth(Auth { reason, properties });
         let rest = "09 15 0001 53 16 0002 FF00";
@@ -98,12 +86,7 @@ mod tests {
             assert_golden(Version::V5, sender, &digits, &next);
         }
         let digits = format!("F0 0B 19 {rest}");
-        assert_golden(
-            Version::V5,
-            Sender::Client,
-            &digits,
-            &step(Reason::ReAuthenticate),
-        );
+        assert_golden(Version::V5, Sender::Client, &digits, &step(Reason::ReAuthenticate));
         let digits = format!("F0 0B 00 {rest}");
         assert_golden(Version::V5, Sender::Server, &digits, &step(Reason::Success));
     }
@@ -111,10 +94,7 @@ mod tests {
     #[test]
     fn success_without_properties_is_two_bytes() {
         let properties = Properties::NONE;
-        let success = Packet::Auth(Auth {
-            reason: Reason::Success,
-            properties,
-        });
+        let success = Packet::Auth(Auth { reason: Reason::Success, properties });
         assert_golden(Version::V5, Sender::Server, "F0 00", &success);
     }
 
@@ -140,19 +120,10 @@ mod tests {
     fn malformed_steps_are_refused() {
         let error = |digits| error_of(Version::V5, Sender::Client, digits);
         assert_eq!(error("F0 01 18").reason(), Reason::MalformedPacket);
-        assert_eq!(
-            error("F1 06 18 04 15 0001 53").reason(),
-            Reason::MalformedPacket
-        );
+        assert_eq!(error("F1 06 18 04 15 0001 53").reason(), Reason::MalformedPacket);
         assert_eq!(error("F0 02 18 00"), DecodeError::AuthMethodMissing);
-        assert_eq!(
-            error("F0 06 18 04 16 0001 53"),
-            DecodeError::AuthMethodMissing
-        );
-        assert_eq!(
-            error("F0 06 55 04 15 0001 53").reason(),
-            Reason::ProtocolError
-        );
+        assert_eq!(error("F0 06 18 04 16 0001 53"), DecodeError::AuthMethodMissing);
+        assert_eq!(error("F0 06 55 04 15 0001 53").reason(), Reason::ProtocolError);
         let twice = "F0 0A 18 08 15 0001 53 15 0001 53";
         assert_eq!(error(twice).reason(), Reason::ProtocolError);
     }
@@ -161,12 +132,7 @@ mod tests {
     fn there_is_no_auth_before_5_0() {
         for version in [Version::V31, Version::V311] {
             let error = error_of(version, Sender::Client, "F0 00");
-            assert_eq!(
-                error,
-                DecodeError::PacketNotInVersion {
-                    packet: PacketType::Auth
-                }
-            );
+            assert_eq!(error, DecodeError::PacketNotInVersion { packet: PacketType::Auth });
         }
     }
 }

@@ -29,9 +29,7 @@ impl<'a> Codes<'a> {
 
     /// The reasons in the order of the request's filters.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Reason> + 'a {
-        self.0
-            .iter()
-            .map(|&code| Reason::from_code(code).expect("each byte of a list is a reason"))
+        self.0.iter().map(|&code| Reason::from_code(code).expect("each byte of a list is a reason"))
     }
 
     /// The list as it stands in 5.0.
@@ -82,10 +80,7 @@ mod tests {
         codes.push(Reason::NotAuthorized);
         let reasons: Vec<Reason> = codes.as_codes().iter().collect();
         assert_eq!(reasons, [Reason::GrantedQoS1, Reason::NotAuthorized]);
-        assert_eq!(
-            (codes.as_codes().len(), codes.as_codes().bytes()),
-            (2, &[0x01, 0x87][..])
-        );
+        assert_eq!((codes.as_codes().len(), codes.as_codes().bytes()), (2, &[0x01, 0x87][..]));
         codes.clear();
         assert!(codes.as_codes().is_empty());
     }
@@ -93,18 +88,9 @@ mod tests {
     #[test]
     fn a_list_from_outside_is_neither_empty_nor_foreign() {
         let suback = PacketType::SubAck;
-        assert_eq!(
-            Codes::parse(suback, &[]),
-            Err(DecodeError::EntriesMissing { packet: suback })
-        );
+        assert_eq!(Codes::parse(suback, &[]), Err(DecodeError::EntriesMissing { packet: suback }));
         let foreign = Codes::parse(suback, &[0x00, 0x11]);
-        assert_eq!(
-            foreign,
-            Err(DecodeError::ReasonInvalid {
-                packet: suback,
-                code: 0x11
-            })
-        );
+        assert_eq!(foreign, Err(DecodeError::ReasonInvalid { packet: suback, code: 0x11 }));
         assert!(Codes::parse(PacketType::UnsubAck, &[0x00, 0x11]).is_ok());
         assert!(Codes::parse(suback, &[0x05]).is_err());
     }

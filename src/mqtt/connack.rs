@@ -22,11 +22,7 @@ impl<'a> ConnAck<'a> {
     /// A refusal without properties.
     pub const fn refusal(reason: Reason) -> Self {
         // [MQTT-3.2.2-6] a refusal speaks of no session.
-        Self {
-            session_present: false,
-            reason,
-            properties: Properties::NONE,
-        }
+        Self { session_present: false, reason, properties: Properties::NONE }
     }
 
     /// Decodes the body.
@@ -52,21 +48,13 @@ impl<'a> ConnAck<'a> {
         if session_present && reason != Reason::Success {
             return Err(DecodeError::ConnAckFlags { flags });
         }
-        Ok(Self {
-            session_present,
-            reason,
-            properties,
-        })
+        Ok(Self { session_present, reason, properties })
     }
 
     /// Appends the packet. A reason that 3.x has no return code for appends nothing: the caller then closes
     /// without a word, as [MQTT-3.2.2-6] of 3.1.1 says.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
-        debug_assert!(
-            self.reason.allowed_in(PacketType::ConnAck),
-            "{:?}",
-            self.reason
-        );
+        debug_assert!(self.reason.allowed_in(PacketType::ConnAck), "{:?}", self.reason);
         debug_assert!(!self.session_present || self.reason == Reason::Success);
         let Some(code) = code_in(version, self.reason) else {
             return;
@@ -106,10 +94,7 @@ fn parse_return_code(code: u8) -> Result<Reason, DecodeError> {
         3 => Ok(Reason::ServerUnavailable),
         4 => Ok(Reason::BadUserNameOrPassword),
         5 => Ok(Reason::NotAuthorized),
-        _ => Err(DecodeError::ReasonInvalid {
-            packet: PacketType::ConnAck,
-            code,
-        }),
+        _ => Err(DecodeError::ReasonInvalid { packet: PacketType::ConnAck, code }),
     }
 }
 
@@ -122,11 +107,7 @@ mod tests {
 
     fn accepted(session_present: bool) -> Packet<'static> {
         let (reason, properties) = (Reason::Success, Properties::NONE);
-        Packet::ConnAck(ConnAck {
-            session_present,
-            reason,
-            properties,
-        })
+        Packet::ConnAck(ConnAck { session_present, reason, properties })
     }
 
     #[test]
@@ -134,33 +115,15 @@ mod tests {
         for version in [Version::V31, Version::V311] {
             assert_golden(version, Sender::Server, "20 02 00 00", &accepted(false));
         }
-        assert_golden(
-            Version::V311,
-            Sender::Server,
-            "20 02 01 00",
-            &accepted(true),
-        );
-        assert_golden(
-            Version::V5,
-            Sender::Server,
-            "20 03 00 00 00",
-            &accepted(false),
-        );
-        assert_golden(
-            Version::V5,
-            Sender::Server,
-            "20 03 01 00 00",
-            &accepted(true),
-        );
+        assert_golden(Version::V311, Sender::Server, "20 02 01 00", &accepted(true));
+        assert_golden(Version::V5, Sender::Server, "20 03 00 00 00", &accepted(false));
+        assert_golden(Version::V5, Sender::Server, "20 03 01 00 00", &accepted(true));
     }
 
     #[test]
     fn in_3_1_the_first_byte_is_reserved() {
         assert_eq!(encode(Version::V31, &accepted(true)), hex("20 02 00 00"));
-        assert_eq!(
-            decode(Version::V31, Sender::Server, &hex("20 02 7F 00")),
-            Ok(accepted(false))
-        );
+        assert_eq!(decode(Version::V31, Sender::Server, &hex("20 02 7F 00")), Ok(accepted(false)));
     }
 
     #[test]
@@ -197,18 +160,9 @@ mod tests {
             .push(Property::ReceiveMaximum(10))
             .push(Property::MaximumQoS(1));
         let properties = properties.as_properties();
-        let accepted = ConnAck {
-            session_present: false,
-            reason: Reason::Success,
-            properties,
-        };
+        let accepted = ConnAck { session_present: false, reason: Reason::Success, properties };
         let digits = "20 0C 00 00 09 12 0001 78 21 000A 24 01";
-        assert_golden(
-            Version::V5,
-            Sender::Server,
-            digits,
-            &Packet::ConnAck(accepted),
-        );
+        assert_golden(Version::V5, Sender::Server, digits, &Packet::ConnAck(accepted));
         let in_3x = encode(Version::V311, &Packet::ConnAck(accepted));
         assert_eq!(in_3x, hex("20 02 00 00"));
     }
@@ -217,46 +171,25 @@ mod tests {
     fn malformed_answers_are_refused() {
         let reason = |version, digits| error_of(version, Sender::Server, digits).reason();
         // [MQTT-3.2.2-1] [MQTT-3.2.2-6]
-        assert_eq!(
-            reason(Version::V5, "20 03 02 00 00"),
-            Reason::MalformedPacket
-        );
-        assert_eq!(
-            reason(Version::V5, "20 03 01 87 00"),
-            Reason::MalformedPacket
-        );
-        assert_eq!(
-            reason(Version::V311, "20 02 01 05"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V5, "20 03 02 00 00"), Reason::MalformedPacket);
+        assert_eq!(reason(Version::V5, "20 03 01 87 00"), Reason::MalformedPacket);
+        assert_eq!(reason(Version::V311, "20 02 01 05"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V311, "20 02 00 06"), Reason::ProtocolError);
         assert_eq!(reason(Version::V5, "20 03 00 01 00"), Reason::ProtocolError);
         assert_eq!(reason(Version::V5, "20 02 00 00"), Reason::MalformedPacket);
-        assert_eq!(
-            reason(Version::V311, "20 03 00 00 00"),
-            Reason::MalformedPacket
-        );
-        assert_eq!(
-            reason(Version::V311, "21 02 00 00"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V311, "20 03 00 00 00"), Reason::MalformedPacket);
+        assert_eq!(reason(Version::V311, "21 02 00 00"), Reason::MalformedPacket);
     }
 
     #[test]
     fn only_a_server_answers() {
         let error = error_of(Version::V5, Sender::Client, "20 03 00 00 00");
-        assert_eq!(
-            error,
-            DecodeError::PacketFromWrongSide {
-                packet: PacketType::ConnAck
-            }
-        );
+        assert_eq!(error, DecodeError::PacketFromWrongSide { packet: PacketType::ConnAck });
     }
 
     #[test]
     fn reasons_are_those_of_the_list() {
-        let decodes =
-            |code: &u8| decode(Version::V5, Sender::Server, &[0x20, 3, 0, *code, 0]).is_ok();
+        let decodes = |code: &u8| decode(Version::V5, Sender::Server, &[0x20, 3, 0, *code, 0]).is_ok();
         let accepted: Vec<u8> = (0..=255).filter(decodes).collect();
         // [MQTT-3.2.2-8]
         let listed = "00 80 81 82 83 84 85 86 87 88 89 8A 8C 90 95 97 99 9A 9B 9C 9D 9F";

@@ -79,19 +79,11 @@ impl<'a> Connect<'a> {
         Self::decode_rest(version, bridge, first, reader).map_err(|error| {
             // [MQTT-3.1.4-1] of 3.1.1: a malformed CONNECT is not answered. 5.0 lets the server explain.
             let answer = version.has_properties().then_some(version);
-            ConnectError {
-                version: answer,
-                error,
-            }
+            ConnectError { version: answer, error }
         })
     }
 
-    fn decode_rest(
-        version: Version,
-        bridge: bool,
-        first: u8,
-        mut reader: Reader<'a>,
-    ) -> Result<Self, DecodeError> {
+    fn decode_rest(version: Version, bridge: bool, first: u8, mut reader: Reader<'a>) -> Result<Self, DecodeError> {
         check_flags(version, PacketType::Connect, first)?;
         let flags = reader.u8()?;
         check_connect_flags(version, flags)?;
@@ -101,9 +93,7 @@ impl<'a> Connect<'a> {
         // [MQTT-3.1.3-1] client identifier, will, user name, password: in this order.
         let client_id = reader.text()?;
         let has_will = flags & WILL != 0;
-        let will = has_will
-            .then(|| Will::decode(version, flags, &mut reader))
-            .transpose()?;
+        let will = has_will.then(|| Will::decode(version, flags, &mut reader)).transpose()?;
         // Clients of 3.1 announce fields that they leave out: there the Remaining Length has the last word.
         let ends_early = |reader: &Reader<'_>| version == Version::V31 && reader.is_empty();
         let has_user_name = flags & USER_NAME != 0 && !ends_early(&reader);
@@ -112,25 +102,12 @@ impl<'a> Connect<'a> {
         let password = has_password.then(|| reader.binary()).transpose()?;
         reader.finish()?;
         let clean_start = flags & CLEAN_START != 0;
-        Ok(Self {
-            version,
-            bridge,
-            clean_start,
-            keep_alive,
-            client_id,
-            will,
-            user_name,
-            password,
-            properties,
-        })
+        Ok(Self { version, bridge, clean_start, keep_alive, client_id, will, user_name, password, properties })
     }
 
     /// Appends the packet in the version that it names.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        debug_assert!(
-            !self.bridge || !self.version.has_properties(),
-            "5.0 has no bridge bit"
-        );
+        debug_assert!(!self.bridge || !self.version.has_properties(), "5.0 has no bridge bit");
         enclose(first_byte(PacketType::Connect), out, |out| {
             put_text(self.version.name(), out);
             out.push(self.version.level() | if self.bridge { BRIDGE } else { 0 });
@@ -164,15 +141,8 @@ impl<'a> Will<'a> {
         let properties = take_properties(version, reader, Place::Will)?;
         let topic = Topic::decode(reader)?.ok_or(DecodeError::TopicInvalid(TopicError::Empty))?;
         let payload = reader.binary()?;
-        let qos = QoS::from_bits((flags & WILL_QOS) >> WILL_QOS_SHIFT)
-            .ok_or(DecodeError::ConnectFlags { flags })?;
-        Ok(Self {
-            topic,
-            payload,
-            qos,
-            retain: flags & WILL_RETAIN != 0,
-            properties,
-        })
+        let qos = QoS::from_bits((flags & WILL_QOS) >> WILL_QOS_SHIFT).ok_or(DecodeError::ConnectFlags { flags })?;
+        Ok(Self { topic, payload, qos, retain: flags & WILL_RETAIN != 0, properties })
     }
 
     fn encode(&self, version: Version, out: &mut Vec<u8>) {
@@ -188,18 +158,12 @@ impl<'a> Will<'a> {
 
 /// Reads name and level, and tells a version that we do not speak from a peer that speaks no MQTT.
 fn decode_version(reader: &mut Reader<'_>) -> Result<(Version, bool), ConnectError> {
-    let silent = |error| ConnectError {
-        version: None,
-        error,
-    };
+    let silent = |error| ConnectError { version: None, error };
     let name = reader.binary().map_err(silent)?;
     let level = reader.u8().map_err(silent)?;
     let refuse = |answer| {
         let error = DecodeError::ProtocolLevelUnsupported { level };
-        Err(ConnectError {
-            version: Some(answer),
-            error,
-        })
+        Err(ConnectError { version: Some(answer), error })
     };
     match (name, level & !BRIDGE, level & BRIDGE != 0) {
         (b"MQIsdp", 3, bridge) => Ok((Version::V31, bridge)),
@@ -265,12 +229,7 @@ mod tests {
     }
 
     fn assert_both_ways(digits: &str, connect: Connect<'_>) {
-        assert_golden(
-            connect.version,
-            Sender::Client,
-            digits,
-            &Packet::Connect(connect),
-        );
+        assert_golden(connect.version, Sender::Client, digits, &Packet::Connect(connect));
     }
 
     /// A body from its name and level on, with everything behind the level in hex.
@@ -291,18 +250,9 @@ mod tests {
 
     #[test]
     fn each_version_has_its_name_and_level() {
-        assert_both_ways(
-            "10 0F 0006 4D514973 6470 03 02 003C 0001 63",
-            plain(Version::V31),
-        );
-        assert_both_ways(
-            "10 0D 0004 4D515454 04 02 003C 0001 63",
-            plain(Version::V311),
-        );
-        assert_both_ways(
-            "10 0E 0004 4D515454 05 02 003C 00 0001 63",
-            plain(Version::V5),
-        );
+        assert_both_ways("10 0F 0006 4D514973 6470 03 02 003C 0001 63", plain(Version::V31));
+        assert_both_ways("10 0D 0004 4D515454 04 02 003C 0001 63", plain(Version::V311));
+        assert_both_ways("10 0E 0004 4D515454 05 02 003C 00 0001 63", plain(Version::V5));
     }
 
     #[test]
@@ -330,9 +280,7 @@ mod tests {
     #[test]
     fn all_fields_of_5_0_in_their_order() {
         let (mut properties, mut will_properties) = <(PropertyBuffer, PropertyBuffer)>::default();
-        properties
-            .push(Property::SessionExpiry(10))
-            .push(Property::ReceiveMaximum(5));
+        properties.push(Property::SessionExpiry(10)).push(Property::ReceiveMaximum(5));
         will_properties.push(Property::WillDelay(1));
         let connect = Connect {
             client_id: "",
@@ -355,23 +303,11 @@ mod tests {
 
     #[test]
     fn bridges_of_3x_set_a_bit_in_the_level() {
-        let bridge = |version| Connect {
-            bridge: true,
-            ..plain(version)
-        };
-        assert_both_ways(
-            "10 0D 0004 4D515454 84 02 003C 0001 63",
-            bridge(Version::V311),
-        );
-        assert_both_ways(
-            "10 0F 0006 4D514973 6470 83 02 003C 0001 63",
-            bridge(Version::V31),
-        );
+        let bridge = |version| Connect { bridge: true, ..plain(version) };
+        assert_both_ways("10 0D 0004 4D515454 84 02 003C 0001 63", bridge(Version::V311));
+        assert_both_ways("10 0F 0006 4D514973 6470 83 02 003C 0001 63", bridge(Version::V31));
         let refused = refusal("MQTT", 0x85, "02 003C 00 0001 63");
-        assert_eq!(
-            refused,
-            (Some(Version::V5), Reason::UnsupportedProtocolVersion)
-        );
+        assert_eq!(refused, (Some(Version::V5), Reason::UnsupportedProtocolVersion));
     }
 
     #[test]
@@ -393,11 +329,7 @@ mod tests {
     fn an_unknown_name_is_not_answered() {
         for name in ["MQTX", "mqtt", "", "MQTTT", "HTTP"] {
             let refused = refusal(name, 4, "02 003C 0001 63");
-            assert_eq!(
-                refused,
-                (None, Reason::UnsupportedProtocolVersion),
-                "{name}"
-            );
+            assert_eq!(refused, (None, Reason::UnsupportedProtocolVersion), "{name}");
         }
         for cut in [&[][..], &[0], &[0, 4], b"\0\x04MQT", b"\0\x04MQTT"] {
             assert_eq!(Connect::decode(0x10, cut).unwrap_err().version, None);
@@ -407,14 +339,8 @@ mod tests {
     #[test]
     fn only_5_0_hears_why_its_connect_is_malformed() {
         // [MQTT-3.1.2-3] reserved flag, in each version.
-        assert_eq!(
-            refusal("MQIsdp", 3, "03 003C 0001 63"),
-            (None, Reason::MalformedPacket)
-        );
-        assert_eq!(
-            refusal("MQTT", 4, "03 003C 0001 63"),
-            (None, Reason::MalformedPacket)
-        );
+        assert_eq!(refusal("MQIsdp", 3, "03 003C 0001 63"), (None, Reason::MalformedPacket));
+        assert_eq!(refusal("MQTT", 4, "03 003C 0001 63"), (None, Reason::MalformedPacket));
         let told = (Some(Version::V5), Reason::MalformedPacket);
         assert_eq!(refusal("MQTT", 5, "03 003C 00 0001 63"), told);
         let body = body("MQTT", 5, "02 003C 00 0001 63");
@@ -447,10 +373,7 @@ mod tests {
         assert_eq!(refusal("MQTT", 4, "C2 003C 0001 63 0001 75"), malformed);
         // [MQTT-3.1.2-16] [MQTT-3.1.2-18] of 5.0.
         assert_eq!(refusal("MQTT", 4, "02 003C 0001 63 0001 75"), malformed);
-        assert_eq!(
-            refusal("MQTT", 4, "82 003C 0001 63 0001 75 0001 70"),
-            malformed
-        );
+        assert_eq!(refusal("MQTT", 4, "82 003C 0001 63 0001 75 0001 70"), malformed);
         // [MQTT-3.1.3-3] a CONNECT without any payload.
         assert_eq!(refusal("MQTT", 4, "02 003C"), malformed);
         assert_eq!(refusal("MQTT", 5, "02 003C 00").1, Reason::MalformedPacket);
@@ -466,17 +389,10 @@ mod tests {
             "06 003C 0001 63 0001 00 0000",   // [MQTT-1.5.3-2]
             "82 003C 0001 63 0002 C328",      // [MQTT-3.1.3-11]
         ] {
-            assert_eq!(
-                refusal("MQTT", 4, rest),
-                (None, Reason::MalformedPacket),
-                "{rest}"
-            );
+            assert_eq!(refusal("MQTT", 4, rest), (None, Reason::MalformedPacket), "{rest}");
         }
         let binary = body("MQTT", 4, "C2 003C 0001 63 0001 75 0002 FF00");
-        assert_eq!(
-            Connect::decode(0x10, &binary).unwrap().password,
-            Some(&[0xFF, 0x00][..])
-        );
+        assert_eq!(Connect::decode(0x10, &binary).unwrap().password, Some(&[0xFF, 0x00][..]));
     }
 
     #[test]
@@ -493,11 +409,7 @@ mod tests {
         let cases = [
             ("C2 003C 0001 63", None, None),
             ("C2 003C 0001 63 0001 75", Some("u"), None),
-            (
-                "C2 003C 0001 63 0001 75 0001 70",
-                Some("u"),
-                Some(&b"p"[..]),
-            ),
+            ("C2 003C 0001 63 0001 75 0001 70", Some("u"), Some(&b"p"[..])),
         ];
         for (rest, user_name, password) in cases {
             let body = body("MQIsdp", 3, rest);
@@ -505,11 +417,7 @@ mod tests {
             assert_eq!((connect.user_name, connect.password), (user_name, password));
         }
         // Half a field is still no field, and nothing may follow.
-        for rest in [
-            "82 003C 0001 63 00",
-            "82 003C 0001 63 0002 75",
-            "82 003C 0001 63 0001 75 00",
-        ] {
+        for rest in ["82 003C 0001 63 00", "82 003C 0001 63 0002 75", "82 003C 0001 63 0001 75 00"] {
             assert_eq!(refusal("MQIsdp", 3, rest), (None, Reason::MalformedPacket));
         }
     }
@@ -518,10 +426,7 @@ mod tests {
     fn in_5_0_a_password_may_stand_alone_and_in_3x_not() {
         let body = body("MQTT", 5, "42 003C 00 0001 63 0001 70");
         let connect = Connect::decode(0x10, &body).unwrap();
-        assert_eq!(
-            (connect.user_name, connect.password),
-            (None, Some(&b"p"[..]))
-        );
+        assert_eq!((connect.user_name, connect.password), (None, Some(&b"p"[..])));
         // [MQTT-3.1.2-22] of 3.1.1.
         let malformed = (None, Reason::MalformedPacket);
         assert_eq!(refusal("MQTT", 4, "42 003C 0001 63 0001 70"), malformed);
@@ -566,9 +471,6 @@ mod tests {
         let body = body("MQTT", 4, "00 0000 0000");
         let bytes = frame(0x10, &body);
         let connect = decode(&bytes).unwrap();
-        assert_eq!(
-            (connect.client_id, connect.keep_alive, connect.clean_start),
-            ("", 0, false)
-        );
+        assert_eq!((connect.client_id, connect.keep_alive, connect.clean_start), ("", 0, false));
     }
 }

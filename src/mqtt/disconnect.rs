@@ -20,10 +20,7 @@ pub struct Disconnect<'a> {
 impl<'a> Disconnect<'a> {
     /// A farewell without properties.
     pub const fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            properties: Properties::NONE,
-        }
+        Self { reason, properties: Properties::NONE }
     }
 
     /// Decodes the body. In 5.0 an empty body means a normal disconnection, one byte has no properties.
@@ -46,11 +43,7 @@ impl<'a> Disconnect<'a> {
 
     /// Appends the packet in its shortest form. In 3.x the reason stays unsaid, and a server never calls this.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
-        debug_assert!(
-            self.reason.allowed_in(PacketType::Disconnect),
-            "{:?}",
-            self.reason
-        );
+        debug_assert!(self.reason.allowed_in(PacketType::Disconnect), "{:?}", self.reason);
         let has_properties = !self.properties.raw().is_empty();
         enclose(first_byte(PacketType::Disconnect), out, |out| {
             if version.has_properties() && (self.reason != Reason::Success || has_properties) {
@@ -70,10 +63,7 @@ impl<'a> Disconnect<'a> {
         };
         if !is_own {
             let code = self.reason.code();
-            return Err(DecodeError::ReasonInvalid {
-                packet: PacketType::Disconnect,
-                code,
-            });
+            return Err(DecodeError::ReasonInvalid { packet: PacketType::Disconnect, code });
         }
         // [MQTT-3.14.2-2] only a client changes how long its session lives.
         if sender == Sender::Server && self.properties.session_expiry().is_some() {
@@ -135,10 +125,7 @@ mod tests {
         let mut properties = PropertyBuffer::default();
         properties.push(Property::SessionExpiry(600));
         let properties = properties.as_properties();
-        let farewell = Packet::Disconnect(Disconnect {
-            reason: Reason::Success,
-            properties,
-        });
+        let farewell = Packet::Disconnect(Disconnect { reason: Reason::Success, properties });
         let digits = "E0 07 00 05 11 00000258";
         assert_golden(Version::V5, Sender::Client, digits, &farewell);
         // [MQTT-3.14.2-2]
@@ -164,26 +151,15 @@ mod tests {
         assert_eq!(reason(Version::V5, "E1 00"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V311, "E1 00"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V311, "E0 01 00"), Reason::MalformedPacket);
-        assert_eq!(
-            reason(Version::V5, "E0 03 00 00 00"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V5, "E0 03 00 00 00"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V5, "E0 02 00 01"), Reason::MalformedPacket);
-        assert_eq!(
-            reason(Version::V5, "E0 07 00 05 02 00000001"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V5, "E0 07 00 05 02 00000001"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V5, "E0 01 05"), Reason::ProtocolError);
     }
 
     #[test]
     fn a_server_of_3x_says_no_farewell() {
         let error = error_of(Version::V311, Sender::Server, "E0 00");
-        assert_eq!(
-            error,
-            DecodeError::PacketFromWrongSide {
-                packet: PacketType::Disconnect
-            }
-        );
+        assert_eq!(error, DecodeError::PacketFromWrongSide { packet: PacketType::Disconnect });
     }
 }

@@ -14,22 +14,14 @@ pub(super) fn first_byte(packet: PacketType) -> u8 {
 }
 
 /// [MQTT-2.1.3-1] the low four bits of every packet but PUBLISH are fixed.
-pub(super) fn check_flags(
-    version: Version,
-    packet: PacketType,
-    first: u8,
-) -> Result<(), DecodeError> {
+pub(super) fn check_flags(version: Version, packet: PacketType, first: u8) -> Result<(), DecodeError> {
     let flags = first & 0x0F;
     let Some(fixed) = packet.reserved_flags() else {
         return Ok(());
     };
     // 3.1 gave three packets a QoS of 1, and with it DUP for a retransmission.
     let is_repeat = version == Version::V31 && fixed != 0 && flags == fixed | 0x08;
-    if flags == fixed || is_repeat {
-        Ok(())
-    } else {
-        Err(DecodeError::FlagsReserved { packet, flags })
-    }
+    if flags == fixed || is_repeat { Ok(()) } else { Err(DecodeError::FlagsReserved { packet, flags }) }
 }
 
 /// Appends the first byte, the Remaining Length in its shortest form, and what `write` appends as the body.
@@ -39,8 +31,7 @@ pub(super) fn enclose(first: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
     write(out);
     let body_len = out.len() - body_at;
     // The length stands before the body but is known only behind it.
-    let len =
-        u32::try_from(body_len).expect("a body is shorter than 256 MiB, its maker checked that");
+    let len = u32::try_from(body_len).expect("a body is shorter than 256 MiB, its maker checked that");
     varint::encode(len, out);
     let length_len = out.len() - body_at - body_len;
     out[body_at..].rotate_right(length_len);
@@ -59,18 +50,11 @@ pub(super) fn take_properties<'a>(
     reader: &mut Reader<'a>,
     place: Place,
 ) -> Result<Properties<'a>, DecodeError> {
-    if version.has_properties() {
-        Properties::decode(reader, place)
-    } else {
-        Ok(Properties::NONE)
-    }
+    if version.has_properties() { Properties::decode(reader, place) } else { Ok(Properties::NONE) }
 }
 
 /// Reads a reason code that this type of packet may carry.
-pub(super) fn take_reason(
-    reader: &mut Reader<'_>,
-    packet: PacketType,
-) -> Result<Reason, DecodeError> {
+pub(super) fn take_reason(reader: &mut Reader<'_>, packet: PacketType) -> Result<Reason, DecodeError> {
     parse_reason(reader.u8()?, packet)
 }
 

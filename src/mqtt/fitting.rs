@@ -15,10 +15,7 @@ pub struct ReceiverLimits {
 
 impl ReceiverLimits {
     /// A client that has asked for nothing, or speaks 3.x.
-    pub const NONE: Self = Self {
-        packet_bytes_max: u32::MAX,
-        problem_information: true,
-    };
+    pub const NONE: Self = Self { packet_bytes_max: u32::MAX, problem_information: true };
 }
 
 /// How much of the diagnostics a packet carries. The order is that of the attempts.
@@ -35,12 +32,7 @@ enum Detail {
 /// for every other answer. In a PUBLISH they are the message's own, so that it goes whole or not at all
 /// [MQTT-3.1.2-24]. A refusal that 3.x has no return code for is nothing, and nothing always fits.
 #[must_use = "a packet that does not fit has not been sent"]
-pub fn encode_fitting(
-    packet: &Packet<'_>,
-    version: Version,
-    limits: ReceiverLimits,
-    out: &mut Vec<u8>,
-) -> bool {
+pub fn encode_fitting(packet: &Packet<'_>, version: Version, limits: ReceiverLimits, out: &mut Vec<u8>) -> bool {
     let at = out.len();
     for &detail in attempts(packet, limits) {
         let mut kept = PropertyBuffer::default();
@@ -48,9 +40,7 @@ pub fn encode_fitting(
             Detail::Full => packet.encode(version, out),
             Detail::ReasonString | Detail::Bare => {
                 keep(packet.properties(), detail, &mut kept);
-                packet
-                    .with_properties(kept.as_properties())
-                    .encode(version, out);
+                packet.with_properties(kept.as_properties()).encode(version, out);
             }
         }
         if out.len() - at <= limits.packet_bytes_max as usize {
@@ -109,10 +99,7 @@ mod tests {
     const WELCOME: bool = true;
 
     fn limits(packet_bytes_max: u32, problem_information: bool) -> ReceiverLimits {
-        ReceiverLimits {
-            packet_bytes_max,
-            problem_information,
-        }
+        ReceiverLimits { packet_bytes_max, problem_information }
     }
 
     /// The bytes that leave, if any do.
@@ -121,18 +108,13 @@ mod tests {
         let is_sent = encode_fitting(packet, Version::V5, limits, &mut out);
         assert!(out.starts_with(b"before"));
         let bytes = out.split_off(6);
-        assert!(
-            is_sent || bytes.is_empty(),
-            "what does not fit leaves nothing behind"
-        );
+        assert!(is_sent || bytes.is_empty(), "what does not fit leaves nothing behind");
         is_sent.then_some(bytes)
     }
 
     fn diagnostics() -> PropertyBuffer {
         let mut properties = PropertyBuffer::default();
-        properties
-            .push(Property::User("key", "value"))
-            .push(Property::ReasonString("denied"));
+        properties.push(Property::User("key", "value")).push(Property::ReasonString("denied"));
         properties
     }
 
@@ -141,11 +123,7 @@ mod tests {
         let properties = diagnostics();
         let properties = properties.as_properties();
         let id = PacketId::new(1).unwrap();
-        let packet = Packet::PubAck(Ack {
-            id,
-            reason: Reason::NotAuthorized,
-            properties,
-        });
+        let packet = Packet::PubAck(Ack { id, reason: Reason::NotAuthorized, properties });
         let len = |maximum| fitted(&packet, limits(maximum, WELCOME)).map(|bytes| bytes.len());
         // 5 = header, id, reason; 1 = property length; 9 = Reason String; 13 = User Property.
         assert_eq!(len(u32::MAX), Some(28));
@@ -163,11 +141,7 @@ mod tests {
         properties.push(Property::ServerKeepAlive(5));
         let properties = properties.as_properties();
         let (session_present, reason) = (false, Reason::Success);
-        let packet = Packet::ConnAck(ConnAck {
-            session_present,
-            reason,
-            properties,
-        });
+        let packet = Packet::ConnAck(ConnAck { session_present, reason, properties });
         let bytes = fitted(&packet, limits(10, WELCOME)).unwrap();
         assert_eq!(bytes, [0x20, 6, 0, 0, 3, 0x13, 0, 5]);
         assert_eq!(fitted(&packet, limits(7, WELCOME)), None);
@@ -179,11 +153,7 @@ mod tests {
             let packet = parts.packet();
             let bytes = fitted(&packet, limits(u32::MAX, !WELCOME)).unwrap();
             let sent = decode(Version::V5, parts.sender, &bytes).unwrap();
-            let exempt = [
-                PacketType::ConnAck,
-                PacketType::Disconnect,
-                PacketType::Publish,
-            ];
+            let exempt = [PacketType::ConnAck, PacketType::Disconnect, PacketType::Publish];
             if exempt.contains(&sent.packet_type()) {
                 assert_eq!(sent, packet);
             } else {
@@ -222,10 +192,7 @@ mod tests {
             let parts = Parts::draw(kind, &mut random);
             let packet = parts.packet();
             let len = u32::try_from(packet.encoded_len(Version::V5)).unwrap();
-            assert_eq!(
-                fitted(&packet, limits(len, !WELCOME)),
-                Some(encode(Version::V5, &packet))
-            );
+            assert_eq!(fitted(&packet, limits(len, !WELCOME)), Some(encode(Version::V5, &packet)));
             assert_eq!(fitted(&packet, limits(len - 1, WELCOME)), None);
         }
     }

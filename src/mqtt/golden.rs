@@ -9,10 +9,7 @@ use super::version::Version;
 /// Bytes from hex digits; spaces are for the eye.
 pub fn hex(digits: &str) -> Vec<u8> {
     let digits: String = digits.split_whitespace().collect();
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-        .collect()
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
 /// First byte and body of exactly one packet.
@@ -39,11 +36,7 @@ pub fn encode(version: Version, packet: &Packet<'_>) -> Vec<u8> {
 /// Checks that these bytes and this packet are two forms of one thing.
 pub fn assert_golden(version: Version, sender: Sender, digits: &str, packet: &Packet<'_>) {
     let bytes = hex(digits);
-    assert_eq!(
-        decode(version, sender, &bytes).as_ref(),
-        Ok(packet),
-        "decoding {digits}"
-    );
+    assert_eq!(decode(version, sender, &bytes).as_ref(), Ok(packet), "decoding {digits}");
     assert_eq!(encode(version, packet), bytes, "encoding {packet:?}");
 }
 

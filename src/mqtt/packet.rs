@@ -69,14 +69,12 @@ impl Sender {
             | PacketType::PubRec
             | PacketType::PubRel
             | PacketType::PubComp => true,
-            PacketType::Connect
-            | PacketType::Subscribe
-            | PacketType::Unsubscribe
-            | PacketType::PingReq => self == Self::Client,
-            PacketType::ConnAck
-            | PacketType::SubAck
-            | PacketType::UnsubAck
-            | PacketType::PingResp => self == Self::Server,
+            PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::PingReq => {
+                self == Self::Client
+            }
+            PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck | PacketType::PingResp => {
+                self == Self::Server
+            }
             // A server of 3.x has no way to say farewell: it closes.
             PacketType::Disconnect => self == Self::Client || version.has_properties(),
             PacketType::Auth => version.has_properties(),
@@ -89,23 +87,14 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// Anything that the standard calls malformed or a protocol error, whatever the packet would do next.
-    pub fn decode(
-        version: Version,
-        sender: Sender,
-        first: u8,
-        body: &'a [u8],
-    ) -> Result<Self, DecodeError> {
+    pub fn decode(version: Version, sender: Sender, first: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         let packet_type = packet_type(version, first)?;
         if !sender.may_send(packet_type, version) {
-            return Err(DecodeError::PacketFromWrongSide {
-                packet: packet_type,
-            });
+            return Err(DecodeError::PacketFromWrongSide { packet: packet_type });
         }
         check_flags(version, packet_type, first)?;
         match packet_type {
-            PacketType::Connect => Connect::decode(first, body)
-                .map(Self::Connect)
-                .map_err(|refused| refused.error),
+            PacketType::Connect => Connect::decode(first, body).map(Self::Connect).map_err(|refused| refused.error),
             PacketType::ConnAck => ConnAck::decode(version, body).map(Self::ConnAck),
             PacketType::Publish => decode_publish(version, sender, first, body).map(Self::Publish),
             PacketType::PubAck => Ack::decode(version, packet_type, body).map(Self::PubAck),
@@ -118,9 +107,7 @@ impl<'a> Packet<'a> {
             PacketType::UnsubAck => UnsubAck::decode(version, body).map(Self::UnsubAck),
             PacketType::PingReq => ping::decode(body).map(|()| Self::PingReq),
             PacketType::PingResp => ping::decode(body).map(|()| Self::PingResp),
-            PacketType::Disconnect => {
-                Disconnect::decode(version, sender, body).map(Self::Disconnect)
-            }
+            PacketType::Disconnect => Disconnect::decode(version, sender, body).map(Self::Disconnect),
             PacketType::Auth => Auth::decode(sender, body).map(Self::Auth),
         }
     }
@@ -180,9 +167,7 @@ impl<'a> Packet<'a> {
             Self::Connect(connect) => connect.properties,
             Self::ConnAck(connack) => connack.properties,
             Self::Publish(publish) => publish.properties,
-            Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => {
-                ack.properties
-            }
+            Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => ack.properties,
             Self::Subscribe(subscribe) => subscribe.properties,
             Self::SubAck(suback) => suback.properties,
             Self::Unsubscribe(unsubscribe) => unsubscribe.properties,
@@ -200,52 +185,27 @@ impl<'a> Packet<'a> {
         'a: 'b,
     {
         match *self {
-            Self::Connect(connect) => Packet::Connect(Connect {
-                properties,
-                ..connect
-            }),
-            Self::ConnAck(connack) => Packet::ConnAck(ConnAck {
-                properties,
-                ..connack
-            }),
-            Self::Publish(publish) => Packet::Publish(Publish {
-                properties,
-                ..publish
-            }),
+            Self::Connect(connect) => Packet::Connect(Connect { properties, ..connect }),
+            Self::ConnAck(connack) => Packet::ConnAck(ConnAck { properties, ..connack }),
+            Self::Publish(publish) => Packet::Publish(Publish { properties, ..publish }),
             Self::PubAck(ack) => Packet::PubAck(Ack { properties, ..ack }),
             Self::PubRec(ack) => Packet::PubRec(Ack { properties, ..ack }),
             Self::PubRel(ack) => Packet::PubRel(Ack { properties, ..ack }),
             Self::PubComp(ack) => Packet::PubComp(Ack { properties, ..ack }),
             Self::Subscribe(subscribe) => Packet::Subscribe(subscribe.with_properties(properties)),
-            Self::SubAck(suback) => Packet::SubAck(SubAck {
-                properties,
-                ..suback
-            }),
-            Self::Unsubscribe(unsubscribe) => {
-                Packet::Unsubscribe(unsubscribe.with_properties(properties))
-            }
-            Self::UnsubAck(unsuback) => Packet::UnsubAck(UnsubAck {
-                properties,
-                ..unsuback
-            }),
+            Self::SubAck(suback) => Packet::SubAck(SubAck { properties, ..suback }),
+            Self::Unsubscribe(unsubscribe) => Packet::Unsubscribe(unsubscribe.with_properties(properties)),
+            Self::UnsubAck(unsuback) => Packet::UnsubAck(UnsubAck { properties, ..unsuback }),
             Self::PingReq => Packet::PingReq,
             Self::PingResp => Packet::PingResp,
-            Self::Disconnect(disconnect) => Packet::Disconnect(Disconnect {
-                properties,
-                ..disconnect
-            }),
+            Self::Disconnect(disconnect) => Packet::Disconnect(Disconnect { properties, ..disconnect }),
             Self::Auth(auth) => Packet::Auth(Auth { properties, ..auth }),
         }
     }
 }
 
 /// PUBLISH has two directions: only a server may name the subscriptions that matched.
-fn decode_publish(
-    version: Version,
-    sender: Sender,
-    first: u8,
-    body: &[u8],
-) -> Result<Publish<'_>, DecodeError> {
+fn decode_publish(version: Version, sender: Sender, first: u8, body: &[u8]) -> Result<Publish<'_>, DecodeError> {
     match sender {
         Sender::Client => Publish::decode(version, first, body),
         Sender::Server => Publish::decode_from_server(version, first, body),
@@ -293,12 +253,7 @@ mod tests {
             assert_golden(version, Sender::Client, &digits, &Packet::Publish(publish));
         }
         let digits = format!("32 1C {topic_and_id} 00 {payload}");
-        assert_golden(
-            Version::V5,
-            Sender::Client,
-            &digits,
-            &Packet::Publish(publish),
-        );
+        assert_golden(Version::V5, Sender::Client, &digits, &Packet::Publish(publish));
     }
 
     /// The packet in `body`, under the same version, sender and first byte as `parts`.
@@ -342,15 +297,11 @@ mod tests {
             let packet = parts.packet();
             // 3.1 lets announced credentials be missing.
             let is_connect = packet.packet_type() == PacketType::Connect;
-            let is_closed = is_connect && parts.version != Version::V31
-                || packet.packet_type() == PacketType::ConnAck;
+            let is_closed = is_connect && parts.version != Version::V31 || packet.packet_type() == PacketType::ConnAck;
             let bytes = encode(parts.version, &packet);
             let (first, body) = split(&bytes);
             for end in (0..body.len()).take(if is_closed { 600 } else { 0 }) {
-                assert!(
-                    decode(&parts, first, &body[..end]).is_err(),
-                    "{end} of {bytes:02X?}"
-                );
+                assert!(decode(&parts, first, &body[..end]).is_err(), "{end} of {bytes:02X?}");
             }
         }
     }
@@ -364,30 +315,18 @@ mod tests {
             let longer = [body, &[0]].concat();
             let outcome = decode(&parts, first, &longer);
             // Here it is one byte more of payload or one more code.
-            let lists = [
-                PacketType::Publish,
-                PacketType::SubAck,
-                PacketType::UnsubAck,
-            ];
+            let lists = [PacketType::Publish, PacketType::SubAck, PacketType::UnsubAck];
             let is_list = lists.contains(&packet.packet_type()) && outcome != Ok(packet);
             // Here a reason or a property length that was left out.
             let is_short_form = has_short_form(packet.packet_type())
                 && packet.properties().is_empty()
                 && parts.version.has_properties();
-            assert!(
-                outcome.is_err() || is_list || is_short_form,
-                "{longer:02X?}"
-            );
+            assert!(outcome.is_err() || is_list || is_short_form, "{longer:02X?}");
         }
     }
 
     fn has_short_form(packet_type: PacketType) -> bool {
-        let acks = [
-            PacketType::PubAck,
-            PacketType::PubRec,
-            PacketType::PubRel,
-            PacketType::PubComp,
-        ];
+        let acks = [PacketType::PubAck, PacketType::PubRec, PacketType::PubRel, PacketType::PubComp];
         acks.contains(&packet_type) || packet_type == PacketType::Disconnect
     }
 
@@ -403,10 +342,7 @@ mod tests {
                 let outcome = decode(&parts, flipped[0], &flipped[1..]);
                 // 3.1 overlooks DUP, the first byte of CONNACK, and flags of credentials that are missing.
                 let is_lenient = parts.version == Version::V31;
-                assert!(
-                    outcome != Ok(packet) || is_lenient,
-                    "bit {bit} of {bytes:02X?}"
-                );
+                assert!(outcome != Ok(packet) || is_lenient, "bit {bit} of {bytes:02X?}");
                 flipped[bit / 8] ^= 1 << (bit % 8);
             }
         }
@@ -439,10 +375,7 @@ mod tests {
     #[test]
     fn type_0_is_malformed_and_every_other_type_has_its_sides() {
         for version in Version::ALL {
-            assert_eq!(
-                error_of(version, Sender::Client, "00 00"),
-                DecodeError::PacketTypeReserved
-            );
+            assert_eq!(error_of(version, Sender::Client, "00 00"), DecodeError::PacketTypeReserved);
             let refused = |sender| -> Vec<u8> {
                 let is_refused = |bits: &u8| {
                     let bytes = frame(bits << 4 | 2, &[]);
@@ -453,11 +386,7 @@ mod tests {
                 (1..=15).filter(is_refused).collect()
             };
             assert_eq!(refused(Sender::Client), [2, 9, 11, 13]);
-            let from_server: &[u8] = if version.has_properties() {
-                &[1, 8, 10, 12]
-            } else {
-                &[1, 8, 10, 12, 14]
-            };
+            let from_server: &[u8] = if version.has_properties() { &[1, 8, 10, 12] } else { &[1, 8, 10, 12, 14] };
             assert_eq!(refused(Sender::Server), from_server);
         }
     }
@@ -465,10 +394,7 @@ mod tests {
     #[test]
     fn flags_of_every_type_are_fixed() {
         let mut random = Random::from_seed(7);
-        for kind in kinds()
-            .into_iter()
-            .filter(|kind| kind.2 != PacketType::Publish)
-        {
+        for kind in kinds().into_iter().filter(|kind| kind.2 != PacketType::Publish) {
             let parts = Parts::draw(kind, &mut random);
             let bytes = encode(parts.version, &parts.packet());
             let (right, body) = split(&bytes);
@@ -476,11 +402,7 @@ mod tests {
                 let first = right & 0xF0 | flags;
                 let outcome = decode(&parts, first, body);
                 let is_repeat = kind.0 == Version::V31 && right & 0x0F == 2 && flags == 0x0A;
-                assert_eq!(
-                    outcome.is_ok(),
-                    first == right || is_repeat,
-                    "{kind:?} {first:#04x}"
-                );
+                assert_eq!(outcome.is_ok(), first == right || is_repeat, "{kind:?} {first:#04x}");
                 if let Err(error) = outcome {
                     assert_eq!(error.reason(), Reason::MalformedPacket);
                 }

@@ -32,11 +32,7 @@ impl<'a> SubAck<'a> {
         if !version.has_properties() {
             check_codes_v3(reasons)?;
         }
-        Ok(Self {
-            id,
-            reasons,
-            properties,
-        })
+        Ok(Self { id, reasons, properties })
     }
 
     /// Appends the packet. In 3.x every refusal is 0x80: 3.1 knew no code for it, but a client of 3.1 that
@@ -60,10 +56,7 @@ fn check_codes_v3(reasons: Codes<'_>) -> Result<(), DecodeError> {
     for reason in reasons.iter() {
         let code = reason.code();
         if reason.suback_v3() != code {
-            return Err(DecodeError::ReasonInvalid {
-                packet: PacketType::SubAck,
-                code,
-            });
+            return Err(DecodeError::ReasonInvalid { packet: PacketType::SubAck, code });
         }
     }
     Ok(())
@@ -87,60 +80,30 @@ mod tests {
 
     fn suback(codes: &CodeBuffer) -> Packet<'_> {
         let id = PacketId::new(300).unwrap();
-        Packet::SubAck(SubAck {
-            id,
-            reasons: codes.as_codes(),
-            properties: Properties::NONE,
-        })
+        Packet::SubAck(SubAck { id, reasons: codes.as_codes(), properties: Properties::NONE })
     }
 
     #[test]
     fn each_filter_is_answered_in_its_place() {
-        let codes = codes(&[
-            Reason::Success,
-            Reason::UnspecifiedError,
-            Reason::GrantedQoS2,
-        ]);
+        let codes = codes(&[Reason::Success, Reason::UnspecifiedError, Reason::GrantedQoS2]);
         for version in [Version::V31, Version::V311] {
-            assert_golden(
-                version,
-                Sender::Server,
-                "90 05 012C 00 80 02",
-                &suback(&codes),
-            );
+            assert_golden(version, Sender::Server, "90 05 012C 00 80 02", &suback(&codes));
         }
-        assert_golden(
-            Version::V5,
-            Sender::Server,
-            "90 06 012C 00 00 80 02",
-            &suback(&codes),
-        );
+        assert_golden(Version::V5, Sender::Server, "90 06 012C 00 00 80 02", &suback(&codes));
     }
 
     #[test]
     fn in_3x_every_refusal_is_one_code() {
-        let codes = codes(&[
-            Reason::NotAuthorized,
-            Reason::GrantedQoS1,
-            Reason::QuotaExceeded,
-        ]);
-        assert_eq!(
-            encode(Version::V311, &suback(&codes)),
-            hex("90 05 012C 80 01 80")
-        );
-        assert_eq!(
-            encode(Version::V5, &suback(&codes)),
-            hex("90 06 012C 00 87 01 97")
-        );
+        let codes = codes(&[Reason::NotAuthorized, Reason::GrantedQoS1, Reason::QuotaExceeded]);
+        assert_eq!(encode(Version::V311, &suback(&codes)), hex("90 05 012C 80 01 80"));
+        assert_eq!(encode(Version::V5, &suback(&codes)), hex("90 06 012C 00 87 01 97"));
     }
 
     #[test]
     fn properties_stand_before_the_codes() {
         let codes = codes(&[Reason::NotAuthorized]);
         let mut properties = PropertyBuffer::default();
-        properties
-            .push(Property::User("a", "b"))
-            .push(Property::ReasonString("no"));
+        properties.push(Property::User("a", "b")).push(Property::ReasonString("no"));
         let packet = suback(&codes).with_properties(properties.as_properties());
         let digits = "90 10 012C 0C 26 0001 61 0001 62 1F 0002 6E6F 87";
         assert_golden(Version::V5, Sender::Server, digits, &packet);
@@ -151,46 +114,23 @@ mod tests {
         let reason = |version, digits| error_of(version, Sender::Server, digits).reason();
         assert_eq!(reason(Version::V311, "90 02 0001"), Reason::ProtocolError);
         assert_eq!(reason(Version::V5, "90 03 0001 00"), Reason::ProtocolError);
-        assert_eq!(
-            reason(Version::V311, "90 03 0000 00"),
-            Reason::ProtocolError
-        );
-        assert_eq!(
-            reason(Version::V311, "90 03 0001 03"),
-            Reason::ProtocolError
-        );
-        assert_eq!(
-            reason(Version::V311, "90 03 0001 87"),
-            Reason::ProtocolError
-        );
-        assert_eq!(
-            reason(Version::V5, "90 04 0001 00 11"),
-            Reason::ProtocolError
-        );
-        assert_eq!(
-            reason(Version::V5, "92 04 0001 00 00"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V311, "90 03 0000 00"), Reason::ProtocolError);
+        assert_eq!(reason(Version::V311, "90 03 0001 03"), Reason::ProtocolError);
+        assert_eq!(reason(Version::V311, "90 03 0001 87"), Reason::ProtocolError);
+        assert_eq!(reason(Version::V5, "90 04 0001 00 11"), Reason::ProtocolError);
+        assert_eq!(reason(Version::V5, "92 04 0001 00 00"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V5, "90 02 0001"), Reason::MalformedPacket);
     }
 
     #[test]
     fn codes_are_those_of_the_list() {
         let decodes = |version: Version, code: u8| {
-            let body = if version.has_properties() {
-                vec![0, 1, 0, code]
-            } else {
-                vec![0, 1, code]
-            };
+            let body = if version.has_properties() { vec![0, 1, 0, code] } else { vec![0, 1, code] };
             SubAck::decode(version, &body).is_ok()
         };
-        let accepted =
-            |version| -> Vec<u8> { (0..=255).filter(|&code| decodes(version, code)).collect() };
+        let accepted = |version| -> Vec<u8> { (0..=255).filter(|&code| decodes(version, code)).collect() };
         // [MQTT-3.9.3-2] in both standards.
-        assert_eq!(
-            accepted(Version::V5),
-            hex("00 01 02 80 83 87 8F 91 97 9E A1 A2")
-        );
+        assert_eq!(accepted(Version::V5), hex("00 01 02 80 83 87 8F 91 97 9E A1 A2"));
         assert_eq!(accepted(Version::V311), hex("00 01 02 80"));
     }
 

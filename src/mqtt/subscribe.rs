@@ -68,11 +68,7 @@ impl RetainHandling {
 impl<'a> Subscribe<'a> {
     /// A request for all entries of the buffer.
     pub fn new(id: PacketId, properties: Properties<'a>, requests: &'a RequestBuffer) -> Self {
-        Self {
-            id,
-            properties,
-            filters: &requests.0,
-        }
+        Self { id, properties, filters: &requests.0 }
     }
 
     /// The same request with another set of properties.
@@ -97,29 +93,19 @@ impl<'a> Subscribe<'a> {
         let filters = reader.rest();
         // [MQTT-3.8.3-2] (3.1.1: -3)
         if filters.is_empty() {
-            return Err(DecodeError::EntriesMissing {
-                packet: PacketType::Subscribe,
-            });
+            return Err(DecodeError::EntriesMissing { packet: PacketType::Subscribe });
         }
         let mut reader = Reader::new(filters);
         while !reader.is_empty() {
             Requested::decode(version, &mut reader)?;
         }
-        Ok(Self {
-            id,
-            properties,
-            filters,
-        })
+        Ok(Self { id, properties, filters })
     }
 
     /// Appends the packet. In 3.x only the `QoS` of the options is said.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         debug_assert!(!self.filters.is_empty(), "[MQTT-3.8.3-2]");
-        let mask = if version.has_properties() {
-            !RESERVED_BITS
-        } else {
-            QOS_BITS
-        };
+        let mask = if version.has_properties() { !RESERVED_BITS } else { QOS_BITS };
         enclose(first_byte(PacketType::Subscribe), out, |out| {
             put_u16(self.id.get(), out);
             put_properties(version, self.properties, out);
@@ -160,17 +146,13 @@ impl<'a> Requested<'a> {
         let text = reader.text()?;
         let options = reader.u8()?;
         // [MQTT-3.8.3-5], in 3.1.1 [MQTT-3-8.3-4]
-        let reserved = if version.has_properties() {
-            RESERVED_BITS
-        } else {
-            !QOS_BITS
-        };
+        let reserved = if version.has_properties() { RESERVED_BITS } else { !QOS_BITS };
         if options & reserved != 0 {
             return Err(DecodeError::SubscriptionOptions { options });
         }
         let qos = QoS::from_bits(options & QOS_BITS).ok_or(DecodeError::MaximumQoSInvalid)?;
-        let retain_handling = RetainHandling::from_bits(options >> RETAIN_HANDLING_SHIFT)
-            .ok_or(DecodeError::RetainHandlingInvalid)?;
+        let retain_handling =
+            RetainHandling::from_bits(options >> RETAIN_HANDLING_SHIFT).ok_or(DecodeError::RetainHandlingInvalid)?;
         let entry = Self {
             no_local: options & NO_LOCAL != 0,
             retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
@@ -187,18 +169,12 @@ impl<'a> Requested<'a> {
     fn options(&self) -> u8 {
         self.qos.bits()
             | if self.no_local { NO_LOCAL } else { 0 }
-            | if self.retain_as_published {
-                RETAIN_AS_PUBLISHED
-            } else {
-                0
-            }
+            | if self.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
             | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT
     }
 
     fn is_shared(&self) -> bool {
-        self.subscription
-            .as_ref()
-            .is_ok_and(|subscription| subscription.share.is_some())
+        self.subscription.as_ref().is_ok_and(|subscription| subscription.share.is_some())
     }
 }
 
@@ -233,9 +209,7 @@ mod tests {
             Version::V31 | Version::V311 => &[0, 1, 0, 1, b'a', options],
             Version::V5 => &[0, 1, 0, 0, 1, b'a', options],
         };
-        Subscribe::decode(version, body)
-            .map(|_| ())
-            .map_err(|error| error.reason())
+        Subscribe::decode(version, body).map(|_| ()).map_err(|error| error.reason())
     }
 
     #[test]
@@ -269,9 +243,7 @@ mod tests {
         let digits = "82 0C 000A 05 0B FFFFFF7F 0001 61 2D";
         assert_golden(Version::V5, Sender::Client, digits, &packet);
         let bytes = hex(digits);
-        let Ok(Packet::Subscribe(decoded)) = decode(Version::V5, Sender::Client, &bytes) else {
-            panic!("{digits}")
-        };
+        let Ok(Packet::Subscribe(decoded)) = decode(Version::V5, Sender::Client, &bytes) else { panic!("{digits}") };
         assert_eq!(decoded.properties.subscription_id(), Some(268_435_455));
         let entry = decoded.entries().next().unwrap();
         assert_eq!((entry.qos, entry.no_local), (QoS::AtLeastOnce, true));
@@ -282,9 +254,7 @@ mod tests {
     #[test]
     fn in_3x_only_three_options_exist() {
         for version in [Version::V31, Version::V311] {
-            let accepted: Vec<u8> = (0..=255)
-                .filter(|&options| outcome(version, options).is_ok())
-                .collect();
+            let accepted: Vec<u8> = (0..=255).filter(|&options| outcome(version, options).is_ok()).collect();
             // [MQTT-3-8.3-4]
             assert_eq!(accepted, [0, 1, 2]);
         }
@@ -298,11 +268,7 @@ mod tests {
                 (0, 3, _) | (0, _, 3) => Err(Reason::ProtocolError),
                 _ => Ok(()),
             };
-            assert_eq!(
-                outcome(Version::V5, options),
-                expected,
-                "options {options:#010b}"
-            );
+            assert_eq!(outcome(Version::V5, options), expected, "options {options:#010b}");
         }
     }
 
@@ -323,10 +289,7 @@ mod tests {
         for filter in ["a/#/b", "a", "", "$share//b", "+"] {
             requests.push(&Requested::new(filter, QoS::AtMostOnce));
         }
-        let is_valid: Vec<bool> = subscribe(&requests)
-            .entries()
-            .map(|entry| entry.subscription.is_ok())
-            .collect();
+        let is_valid: Vec<bool> = subscribe(&requests).entries().map(|entry| entry.subscription.is_ok()).collect();
         assert_eq!(is_valid, [false, true, false, false, true]);
     }
 
@@ -337,39 +300,18 @@ mod tests {
             let body = |entries: &str| hex(&format!("0001 {none} {entries}"));
             let error = |entries| Subscribe::decode(version, &body(entries)).unwrap_err();
             // [MQTT-3.8.3-2] [MQTT-3.8.3-1]
-            assert_eq!(
-                error(""),
-                DecodeError::EntriesMissing {
-                    packet: PacketType::Subscribe
-                }
-            );
+            assert_eq!(error(""), DecodeError::EntriesMissing { packet: PacketType::Subscribe });
             assert_eq!(error("0001 FF 00"), DecodeError::TextNotUtf8 { at: 0 });
-            assert_eq!(
-                error("0001 61"),
-                DecodeError::Truncated { wanted: 1, left: 0 }
-            );
-            assert_eq!(
-                error("0002 61"),
-                DecodeError::Truncated { wanted: 2, left: 1 }
-            );
+            assert_eq!(error("0001 61"), DecodeError::Truncated { wanted: 1, left: 0 });
+            assert_eq!(error("0002 61"), DecodeError::Truncated { wanted: 2, left: 1 });
         }
         let reason = |version, digits| error_of(version, Sender::Client, digits).reason();
         // [MQTT-3.8.1-1]
-        for digits in [
-            "80 06 0001 0001 61 00",
-            "83 06 0001 0001 61 00",
-            "8A 06 0001 0001 61 00",
-        ] {
+        for digits in ["80 06 0001 0001 61 00", "83 06 0001 0001 61 00", "8A 06 0001 0001 61 00"] {
             assert_eq!(reason(Version::V311, digits), Reason::MalformedPacket);
         }
-        assert_eq!(
-            reason(Version::V311, "82 06 0000 0001 61 00"),
-            Reason::ProtocolError
-        );
-        assert_eq!(
-            reason(Version::V5, "82 09 0001 02 0B00 0001 61 00"),
-            Reason::ProtocolError
-        );
+        assert_eq!(reason(Version::V311, "82 06 0000 0001 61 00"), Reason::ProtocolError);
+        assert_eq!(reason(Version::V5, "82 09 0001 02 0B00 0001 61 00"), Reason::ProtocolError);
         let twice = "82 0B 0001 04 0B01 0B02 0001 61 00";
         assert_eq!(reason(Version::V5, twice), Reason::ProtocolError);
         assert!(decode(Version::V31, Sender::Client, &hex("8A 06 0001 0001 61 00")).is_ok());

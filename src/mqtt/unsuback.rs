@@ -28,19 +28,11 @@ impl<'a> UnsubAck<'a> {
         let id = reader.packet_id()?;
         if !version.has_properties() {
             reader.finish()?;
-            return Ok(Self {
-                id,
-                reasons: Codes::NONE,
-                properties: Properties::NONE,
-            });
+            return Ok(Self { id, reasons: Codes::NONE, properties: Properties::NONE });
         }
         let properties = take_properties(version, &mut reader, Place::UnsubAck)?;
         let reasons = Codes::parse(PacketType::UnsubAck, reader.rest())?;
-        Ok(Self {
-            id,
-            reasons,
-            properties,
-        })
+        Ok(Self { id, reasons, properties })
     }
 
     /// Appends the packet. In 3.x the reasons stay unsaid.
@@ -66,64 +58,37 @@ mod tests {
 
     fn unsuback(reasons: Codes<'_>) -> Packet<'_> {
         let id = PacketId::new(10).unwrap();
-        Packet::UnsubAck(UnsubAck {
-            id,
-            reasons,
-            properties: Properties::NONE,
-        })
+        Packet::UnsubAck(UnsubAck { id, reasons, properties: Properties::NONE })
     }
 
     #[test]
     fn in_3x_it_holds_nothing_but_the_identifier() {
         for version in [Version::V31, Version::V311] {
-            assert_golden(
-                version,
-                Sender::Server,
-                "B0 02 000A",
-                &unsuback(Codes::NONE),
-            );
+            assert_golden(version, Sender::Server, "B0 02 000A", &unsuback(Codes::NONE));
         }
         let mut codes = CodeBuffer::default();
         codes.push(Reason::NoSubscriptionExisted);
-        assert_eq!(
-            encode(Version::V311, &unsuback(codes.as_codes())),
-            hex("B0 02 000A")
-        );
+        assert_eq!(encode(Version::V311, &unsuback(codes.as_codes())), hex("B0 02 000A"));
     }
 
     #[test]
     fn in_5_0_each_filter_is_answered_in_its_place() {
         let mut codes = CodeBuffer::default();
-        for reason in [
-            Reason::Success,
-            Reason::NoSubscriptionExisted,
-            Reason::Success,
-        ] {
+        for reason in [Reason::Success, Reason::NoSubscriptionExisted, Reason::Success] {
             codes.push(reason);
         }
         let digits = "B0 06 000A 00 00 11 00";
-        assert_golden(
-            Version::V5,
-            Sender::Server,
-            digits,
-            &unsuback(codes.as_codes()),
-        );
+        assert_golden(Version::V5, Sender::Server, digits, &unsuback(codes.as_codes()));
     }
 
     #[test]
     fn malformed_answers_are_refused() {
         let reason = |version, digits| error_of(version, Sender::Server, digits).reason();
-        assert_eq!(
-            reason(Version::V311, "B0 03 0001 00"),
-            Reason::MalformedPacket
-        );
+        assert_eq!(reason(Version::V311, "B0 03 0001 00"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V311, "B0 02 0000"), Reason::ProtocolError);
         assert_eq!(reason(Version::V5, "B0 02 0001"), Reason::MalformedPacket);
         assert_eq!(reason(Version::V5, "B0 03 0001 00"), Reason::ProtocolError);
-        assert_eq!(
-            reason(Version::V5, "B0 04 0001 00 01"),
-            Reason::ProtocolError
-        );
+        assert_eq!(reason(Version::V5, "B0 04 0001 00 01"), Reason::ProtocolError);
     }
 
     #[test]

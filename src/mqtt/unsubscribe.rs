@@ -30,11 +30,7 @@ pub struct Unwanted<'a> {
 impl<'a> Unsubscribe<'a> {
     /// A request for all filters of the buffer.
     pub fn new(id: PacketId, properties: Properties<'a>, filters: &'a FilterBuffer) -> Self {
-        Self {
-            id,
-            properties,
-            filters: &filters.0,
-        }
+        Self { id, properties, filters: &filters.0 }
     }
 
     /// The same request with another set of properties.
@@ -57,19 +53,13 @@ impl<'a> Unsubscribe<'a> {
         let filters = reader.rest();
         // [MQTT-3.10.3-2]
         if filters.is_empty() {
-            return Err(DecodeError::EntriesMissing {
-                packet: PacketType::Unsubscribe,
-            });
+            return Err(DecodeError::EntriesMissing { packet: PacketType::Unsubscribe });
         }
         let mut reader = Reader::new(filters);
         while !reader.is_empty() {
             reader.text()?;
         }
-        Ok(Self {
-            id,
-            properties,
-            filters,
-        })
+        Ok(Self { id, properties, filters })
     }
 
     /// Appends the packet.
@@ -90,10 +80,7 @@ impl<'a> Unsubscribe<'a> {
                 return None;
             }
             let text = reader.text().expect("decode has read this text before");
-            Some(Unwanted {
-                text,
-                subscription: Subscription::parse(text),
-            })
+            Some(Unwanted { text, subscription: Subscription::parse(text) })
         })
     }
 }
@@ -149,10 +136,7 @@ mod tests {
         let entries: Vec<Unwanted<'_>> = unsubscribe(&filters).entries().collect();
         let texts: Vec<&str> = entries.iter().map(|entry| entry.text).collect();
         assert_eq!(texts, ["a#", "a", "", "$share/g/b"]);
-        let is_valid: Vec<bool> = entries
-            .iter()
-            .map(|entry| entry.subscription.is_ok())
-            .collect();
+        let is_valid: Vec<bool> = entries.iter().map(|entry| entry.subscription.is_ok()).collect();
         assert_eq!(is_valid, [false, true, false, true]);
         assert_eq!(entries[3].subscription.unwrap().share, Some("g"));
     }
@@ -164,22 +148,11 @@ mod tests {
             let body = |filters: &str| hex(&format!("0001 {none} {filters}"));
             let error = |filters| Unsubscribe::decode(version, &body(filters)).unwrap_err();
             // [MQTT-3.10.3-2] [MQTT-3.10.3-1]
-            assert_eq!(
-                error(""),
-                DecodeError::EntriesMissing {
-                    packet: PacketType::Unsubscribe
-                }
-            );
+            assert_eq!(error(""), DecodeError::EntriesMissing { packet: PacketType::Unsubscribe });
             assert_eq!(error("0001 FF"), DecodeError::TextNotUtf8 { at: 0 });
             assert_eq!(error("0001 00"), DecodeError::TextWithNul { at: 0 });
-            assert_eq!(
-                error("0002 61"),
-                DecodeError::Truncated { wanted: 2, left: 1 }
-            );
-            assert_eq!(
-                error("0001 61 00"),
-                DecodeError::Truncated { wanted: 2, left: 1 }
-            );
+            assert_eq!(error("0002 61"), DecodeError::Truncated { wanted: 2, left: 1 });
+            assert_eq!(error("0001 61 00"), DecodeError::Truncated { wanted: 2, left: 1 });
         }
         let reason = |digits| error_of(Version::V311, Sender::Client, digits).reason();
         // [MQTT-3.10.1-1]

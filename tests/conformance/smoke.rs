@@ -13,7 +13,11 @@ fn a_message_reaches_who_wants_it_and_nobody_else() {
         assert_eq!(story.subscribe(reader, "a/+", qos), qos);
         story.subscribe(other, "b/#", qos);
         let post = Post::to("a/b").qos(qos).payload("x");
-        if qos == 0 { story.publish(writer, post) } else { assert_eq!(story.publish_fully(writer, post), 0) }
+        if qos == 0 {
+            story.publish(writer, post)
+        } else {
+            assert_eq!(story.publish_fully(writer, post), 0)
+        }
         let delivery = story.delivery(reader);
         assert_eq!((delivery.topic.as_str(), &delivery.payload[..], delivery.qos), ("a/b", &b"x"[..], qos));
         story.expect_silence(other);

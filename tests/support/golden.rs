@@ -49,9 +49,7 @@ pub fn run_all(wire: &mut impl Wire, delivery: Delivery) -> Vec<Failure> {
         Delivery::Whole => "whole",
         Delivery::ByteByByte => "byte by byte",
     };
-    let failures = load()
-        .into_iter()
-        .filter_map(|conversation| run(wire, &conversation, delivery, salt).err());
+    let failures = load().into_iter().filter_map(|conversation| run(wire, &conversation, delivery, salt).err());
     failures.collect()
 }
 
@@ -68,19 +66,15 @@ pub fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let entries = fs::read_dir(folder).expect("the folder of golden files is there");
     let paths = entries.map(|entry| entry.expect("an entry of the folder is readable").path());
-    let mut files: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
     files.sort();
     files
 }
 
 fn load_file(path: &Path) -> Vec<Conversation> {
     let text = fs::read_to_string(path).expect("a golden file is text");
-    let stem = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .expect("a golden file has a plain name");
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a golden file has a plain name");
     let mut conversations = Vec::new();
     for (at, line) in text.lines().enumerate() {
         if line.is_empty() || line.starts_with('#') {

@@ -2,5 +2,5 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod golden;
-pub mod world;
 pub mod story;
+pub mod world;

@@ -22,7 +22,7 @@ use pregon::mqtt::packet::{Packet, Sender};
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::publish::Publish;
-use pregon::mqtt::subscribe::{Requested, RequestBuffer, RetainHandling, Subscribe};
+use pregon::mqtt::subscribe::{RequestBuffer, Requested, RetainHandling, Subscribe};
 use pregon::mqtt::unsubscribe::{FilterBuffer, Unsubscribe};
 use pregon::mqtt::{PacketId, QoS, Reason, Subscription, Topic, Version};
 
@@ -217,7 +217,17 @@ impl Post {
     pub fn to(topic: &str) -> Self {
         let properties = PropertyBuffer::default();
         let topic = topic.into();
-        Self { topic, payload: Vec::new(), qos: 0, retain: false, dup: false, id: 1, alias: None, expiry: None, properties }
+        Self {
+            topic,
+            payload: Vec::new(),
+            qos: 0,
+            retain: false,
+            dup: false,
+            id: 1,
+            alias: None,
+            expiry: None,
+            properties,
+        }
     }
 
     /// The payload.
@@ -599,7 +609,9 @@ impl Story {
     #[track_caller]
     pub fn expect_refused(&mut self, client: Client, code: u8) {
         match self.hear_all(client).as_slice() {
-            [Heard::ConnAck(false, reason, _), Heard::Closed] => assert_eq!(*reason, code, "CONNACK says {reason:#04x}"),
+            [Heard::ConnAck(false, reason, _), Heard::Closed] => {
+                assert_eq!(*reason, code, "CONNACK says {reason:#04x}")
+            }
             other => panic!("no refusal: {other:?}"),
         }
     }

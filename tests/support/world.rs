@@ -116,7 +116,8 @@ impl World {
     /// A new connection, accepted by this shard.
     pub fn connect_to(&mut self, landing: usize) -> usize {
         let link = self.links.len();
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), u16::try_from(link % 60_000).unwrap_or(0) + 1024);
+        let address =
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), u16::try_from(link % 60_000).unwrap_or(0) + 1024);
         let key = self.shards[landing].accept(Peer { address, listener: 0 }, self.now);
         self.links.push(Link {
             at: key.map(|key| (landing, key)),

@@ -162,7 +162,14 @@ impl Shard {
         }
     }
 
-    fn begin_exchange(&mut self, key: ConnectionKey, method: &str, data: Option<&[u8]>, now: Time, out: &mut Outputs) -> Flow {
+    fn begin_exchange(
+        &mut self,
+        key: ConnectionKey,
+        method: &str,
+        data: Option<&[u8]>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         let Some(exchange) = self.policy.exchange(method) else {
             return self.refuse(key, Some(Version::V5), Reason::BadAuthenticationMethod, now, out); // [MQTT-4.12.0-1]
         };

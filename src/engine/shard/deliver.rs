@@ -14,14 +14,14 @@ use crate::engine::message::{Publication, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source};
 use crate::engine::session::outbound::Next;
-use crate::engine::session::queue::{Enqueued, QueueBounds};
 use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::queue::{Enqueued, QueueBounds};
 use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::ack::Ack;
+use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::Properties;
-use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::{PacketId, QoS, Reason};
 
 /// Everything about one copy that goes into a packet for one receiver.
@@ -298,4 +298,3 @@ pub(super) fn write_pubrel(link: &Link, id: PacketId, reason: Reason, out: &mut 
     let ack = Packet::PubRel(Ack { id, reason, properties: Properties::NONE });
     out.packet(link.connection, |bytes| ack.encode(link.version, bytes));
 }
-

@@ -85,7 +85,13 @@ impl Shard {
     }
 
     /// The rest is served turn by turn; its publisher is read again when all is done.
-    fn put_off(&mut self, route: &Rc<Route>, publication: &mut Publication<'_>, publisher: Publisher, out: &mut Outputs) {
+    fn put_off(
+        &mut self,
+        route: &Rc<Route>,
+        publication: &mut Publication<'_>,
+        publisher: Publisher,
+        out: &mut Outputs,
+    ) {
         let message = publication.keep(&mut self.chunks).clone();
         self.stats.ledger.routed += route.targets.len() as u64;
         self.fanouts.push_back(Fanout { route: Rc::clone(route), message, publisher, next: 0 });

@@ -7,12 +7,12 @@ use crate::engine::mesh::{Fate, JoinTicket, Mesh};
 use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
-use crate::engine::session::queue::QueueBounds;
 use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::queue::QueueBounds;
 use crate::engine::session::{Membership, SessionKey};
 use crate::engine::stats::DropReason;
-use crate::engine::subscriptions::shared::{Accepted, Dispatch, GroupKey, MemberId, Terms};
 use crate::engine::subscriptions::entry::{Options, Subscriber};
+use crate::engine::subscriptions::shared::{Accepted, Dispatch, GroupKey, MemberId, Terms};
 use crate::mqtt::{Filter, QoS, Reason};
 
 impl Membership {
@@ -67,7 +67,11 @@ impl Shard {
             if delivery == 0 {
                 self.stats.ledger.moved += 1; // nobody answers for QoS 0: the member's shard accounts for it
             }
-            self.tell(member.shard, Mesh::SharedDeliver { session, message, qos, retain, ids, group: key, delivery }, out);
+            self.tell(
+                member.shard,
+                Mesh::SharedDeliver { session, message, qos, retain, ids, group: key, delivery },
+                out,
+            );
         }
     }
 

@@ -143,9 +143,7 @@ impl Shard {
             return self.violation(key, Reason::ProtocolError, now, out);
         }
         let exchange = match (auth.reason, &mut extras.reauthentication) {
-            (Reason::ReAuthenticate, None) => {
-                self.policy.exchange(method.as_deref().unwrap_or_default()).map(Box::new)
-            }
+            (Reason::ReAuthenticate, None) => self.policy.exchange(method.as_deref().unwrap_or_default()).map(Box::new),
             (Reason::ContinueAuthentication, Some(open)) => open.take(),
             _ => None,
         };

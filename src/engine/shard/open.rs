@@ -43,9 +43,9 @@ impl Shard {
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let known = self.living_session(&arrival.client_id, now, out);
         // A session belongs to the identity that made it; nobody else may see, end or take it.
-        let is_foreign = known.and_then(|session| self.sessions.get(session)).is_some_and(|session| {
-            !session.owner.same_owner(&arrival.identity)
-        });
+        let is_foreign = known
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|session| !session.owner.same_owner(&arrival.identity));
         if is_foreign {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }
@@ -134,7 +134,8 @@ impl Shard {
             connection.extras().auth_method = Some(method.into());
         }
         if self.limits.message_rate > 0 {
-            connection.extras().message_bucket = Some(TokenBucket::new(self.limits.message_rate, self.limits.message_rate));
+            connection.extras().message_bucket =
+                Some(TokenBucket::new(self.limits.message_rate, self.limits.message_rate));
         }
         if self.limits.byte_rate > 0 {
             connection.extras().byte_bucket = Some(TokenBucket::new(self.limits.byte_rate, self.limits.byte_rate));

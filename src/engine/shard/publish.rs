@@ -357,7 +357,14 @@ impl Shard {
     }
 
     /// A publication that a rule or a limit refuses: told where the version has a word for it, else acknowledged.
-    fn refuse_publish(&mut self, key: ConnectionKey, publish: &Publish<'_>, reason: Reason, now: Time, out: &mut Outputs) -> Flow {
+    fn refuse_publish(
+        &mut self,
+        key: ConnectionKey,
+        publish: &Publish<'_>,
+        reason: Reason,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         self.forget_answers(key);
         self.stats.publishes_received += 1;
         self.stats.publishes_denied += 1;
@@ -397,4 +404,3 @@ fn due(qos: QoS, id: PacketId, refusal: Option<Reason>) -> Due {
 fn is_false_text(publish: &Publish<'_>) -> bool {
     publish.properties.payload_format() == Some(true) && std::str::from_utf8(publish.payload).is_err()
 }
-

@@ -178,7 +178,14 @@ impl Shard {
     }
 
     /// A header that announces what cannot be.
-    fn bad_frame(&mut self, key: ConnectionKey, bytes: &[u8], error: &DecodeError, now: Time, out: &mut Outputs) -> Flow {
+    fn bad_frame(
+        &mut self,
+        key: ConnectionKey,
+        bytes: &[u8],
+        error: &DecodeError,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
         if connection.is_connected() {
             return self.protocol_error(key, error, now, out);
@@ -195,7 +202,13 @@ impl Shard {
     }
 
     /// The client sent what cannot be decoded.
-    pub(super) fn protocol_error(&mut self, key: ConnectionKey, error: &DecodeError, now: Time, out: &mut Outputs) -> Flow {
+    pub(super) fn protocol_error(
+        &mut self,
+        key: ConnectionKey,
+        error: &DecodeError,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         self.violation_with_text(key, error.reason(), Some(error), now, out)
     }
 

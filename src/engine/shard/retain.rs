@@ -96,7 +96,9 @@ impl Shard {
         let freed = self.retained.get(topic).map_or(0, charged);
         let is_new = freed == 0;
         let bytes = self.retained_bytes - freed + charged(&message);
-        if bytes > self.limits.retained_bytes_max || (is_new && self.retained.len() >= self.limits.retained_messages_max) {
+        if bytes > self.limits.retained_bytes_max
+            || (is_new && self.retained.len() >= self.limits.retained_messages_max)
+        {
             return Outcome { matched: false, stored: false, refused: true };
         }
         self.retained_bytes = bytes;
@@ -245,7 +247,14 @@ impl Shard {
     }
 
     /// One retained message for one subscription. [MQTT-3.3.1-8] of 3.1.1: it says RETAIN.
-    fn deliver_retained(&mut self, key: SessionKey, message: Message, qos: QoS, subscription_id: u32, out: &mut Outputs) {
+    fn deliver_retained(
+        &mut self,
+        key: SessionKey,
+        message: Message,
+        qos: QoS,
+        subscription_id: u32,
+        out: &mut Outputs,
+    ) {
         self.stats.ledger.routed += 1;
         let ids = if subscription_id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(subscription_id) };
         let qos = message.qos.min(qos);
@@ -288,9 +297,9 @@ impl Shard {
             ScanState::Planned => return true,
             ScanState::Asked(key) | ScanState::Paused(key) => key,
         };
-        self.scans.get(key).is_some_and(|scan| {
-            scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic))
-        })
+        self.scans
+            .get(key)
+            .is_some_and(|scan| scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic)))
     }
 
     /// The session ends: its scans find nobody.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::limits::{Overlap, ROUTE_TARGETS_CACHED_MAX, ROUTES_MAX};
 use crate::engine::session::SessionKey;
-use crate::engine::subscriptions::shared::GroupKey;
 use crate::engine::subscriptions::entry::Options;
 use crate::engine::subscriptions::index::FilterId;
+use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::QoS;
 
 /// One session that wants a topic, with all its subscriptions that match taken together.

@@ -13,8 +13,8 @@ use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
 use crate::engine::session::{Membership, SessionKey};
-use crate::engine::subscriptions::shared::Terms;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
+use crate::engine::subscriptions::shared::Terms;
 use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
 use crate::mqtt::{Filter, Reason, Subscription};
@@ -27,7 +27,13 @@ struct Joining {
 
 impl Shard {
     /// [MQTT-3.8.4-5] Several filters in one packet are as several packets, but for the one SUBACK.
-    pub(super) fn subscribe(&mut self, key: ConnectionKey, packet: Subscribe<'_>, now: Time, out: &mut Outputs) -> Flow {
+    pub(super) fn subscribe(
+        &mut self,
+        key: ConnectionKey,
+        packet: Subscribe<'_>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };
@@ -84,11 +90,8 @@ impl Shard {
         }
         let session = self.sessions.get(session)?;
         let (owner, client_id) = (Arc::clone(&session.owner), session.client_id.clone());
-        let action = Action::Subscribe {
-            filter: filter.as_str(),
-            qos: requested.qos,
-            is_shared: subscription.share.is_some(),
-        };
+        let action =
+            Action::Subscribe { filter: filter.as_str(), qos: requested.qos, is_shared: subscription.share.is_some() };
         match self.authorise(key, &owner, &client_id, action, out) {
             Decision::Allow => Some(Ok(())),
             Decision::Deny => {
@@ -134,9 +137,9 @@ impl Shard {
         }
         self.subscribe_plain(session_key, subscription.filter, options, is_known);
         let wants_retained = match requested.retain_handling {
-            RetainHandling::SendAtSubscribe => true,     // [MQTT-3.3.1-9]
-            RetainHandling::SendIfNew => !is_known,      // [MQTT-3.3.1-10]
-            RetainHandling::DoNotSend => false,          // [MQTT-3.3.1-11]
+            RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
+            RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
+            RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
         };
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
@@ -203,7 +206,13 @@ impl Shard {
     }
 
     /// [MQTT-3.10.4-6] Several filters in one packet are as several packets, but for the one UNSUBACK.
-    pub(super) fn unsubscribe(&mut self, key: ConnectionKey, packet: Unsubscribe<'_>, _now: Time, out: &mut Outputs) -> Flow {
+    pub(super) fn unsubscribe(
+        &mut self,
+        key: ConnectionKey,
+        packet: Unsubscribe<'_>,
+        _now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };

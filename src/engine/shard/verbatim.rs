@@ -5,8 +5,8 @@ use std::mem;
 use super::Shard;
 use super::fanout::Publisher;
 use super::routes::{Route, Target};
-use crate::base::payload::Payload;
 use crate::base::bitset::Bits64;
+use crate::base::payload::Payload;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
@@ -85,8 +85,7 @@ impl Shard {
         let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
             return RunTaken::None;
         };
-        let is_plain = run.topic.level_count() <= self.limits.topic_levels_max
-            && self.may_publish_run(key, run.topic);
+        let is_plain = run.topic.level_count() <= self.limits.topic_levels_max && self.may_publish_run(key, run.topic);
         if !is_plain {
             return RunTaken::None;
         }

@@ -52,7 +52,8 @@ impl Audience {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let positions = self.positions.as_ref().map_or(0, |p| size_of::<Positions>() + p.cells.capacity() * size_of::<u32>());
+        let positions =
+            self.positions.as_ref().map_or(0, |p| size_of::<Positions>() + p.cells.capacity() * size_of::<u32>());
         self.entries.capacity() * size_of::<Entry>() + positions
     }
 

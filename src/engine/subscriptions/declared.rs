@@ -271,7 +271,9 @@ mod tests {
     fn too_many_shapes_mean_everything_until_they_fit_again() {
         let (interest, mut declared) = shards(2, 1 << 14);
         let texts: Vec<String> = (0..100_u32)
-            .map(|bits| (0..8).map(|level| if bits >> level & 1 != 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/") + "/#")
+            .map(|bits| {
+                (0..8).map(|level| if bits >> level & 1 != 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/") + "/#"
+            })
             .collect();
         declared[1].declare(&interest, filter("x/+"));
         for text in &texts {

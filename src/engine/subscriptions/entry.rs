@@ -29,7 +29,11 @@ impl Subscriber {
     }
 
     pub fn kind(self) -> SubscriberKind {
-        if self.0 & Self::GROUP == 0 { SubscriberKind::Session(self.0) } else { SubscriberKind::Group(self.0 & !Self::GROUP) }
+        if self.0 & Self::GROUP == 0 {
+            SubscriberKind::Session(self.0)
+        } else {
+            SubscriberKind::Group(self.0 & !Self::GROUP)
+        }
     }
 
     pub(super) fn bits(self) -> u32 {
@@ -153,7 +157,8 @@ mod tests {
 
     #[test]
     fn options_hold_all_fields_at_once() {
-        let options = Options::new(QoS::ExactlyOnce).with_id(268_435_455).with_no_local(true).with_retain_as_published(true);
+        let options =
+            Options::new(QoS::ExactlyOnce).with_id(268_435_455).with_no_local(true).with_retain_as_published(true);
 
         assert_eq!(options.qos(), QoS::ExactlyOnce);
         assert_eq!(options.id(), Some(268_435_455));

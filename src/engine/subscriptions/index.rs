@@ -244,7 +244,9 @@ impl Index {
         } else {
             let number = self.record_free;
             let place = self.records.get_mut(number);
-            let Held::Free(next) = place.holder.held() else { unreachable!("the list of free records holds free ones") };
+            let Held::Free(next) = place.holder.held() else {
+                unreachable!("the list of free records holds free ones")
+            };
             self.record_free = next;
             *place = record;
             number

@@ -199,4 +199,3 @@ impl Layout {
         (position >> positions_log2, (within as u32) << self.lanes_log2)
     }
 }
-

@@ -57,7 +57,13 @@ impl Walk {
 
     /// Calls `probe` with each mask of the loaded topic under which a filter may stand, and its hash. Visits only prefixes
     /// that live filters have; each filter is probed for at most once, since no two masks are equal.
-    pub fn run(&mut self, topic: Topic<'_>, prints: &Fingerprint, prefixes: &Prefixes, mut probe: impl FnMut(u64, Masked<'_>)) {
+    pub fn run(
+        &mut self,
+        topic: Topic<'_>,
+        prints: &Fingerprint,
+        prefixes: &Prefixes,
+        mut probe: impl FnMut(u64, Masked<'_>),
+    ) {
         debug_assert_eq!(self.levels.len(), topic.level_count(), "the topic was loaded");
         let ways = if topic.is_dollar() { prefixes.root().for_dollar() } else { prefixes.root() };
         self.stack.clear();
@@ -74,7 +80,14 @@ impl Walk {
     }
 
     /// Probes for the filters that end right behind a prefix, and remembers the longer prefixes.
-    fn visit(&mut self, topic: Topic<'_>, at: Step, ways: Ways, prints: &Fingerprint, probe: &mut impl FnMut(u64, Masked<'_>)) {
+    fn visit(
+        &mut self,
+        topic: Topic<'_>,
+        at: Step,
+        ways: Ways,
+        prints: &Fingerprint,
+        probe: &mut impl FnMut(u64, Masked<'_>),
+    ) {
         let depth = at.depth as usize;
         if ways.has(Ways::LAST_HASH) {
             // `#` takes the parent level too: `sport/#` matches `sport`.
@@ -102,7 +115,12 @@ impl Walk {
     }
 
     fn masked<'a>(&'a self, topic: Topic<'a>, depth: usize, ends_in_hash: bool) -> Masked<'a> {
-        Masked { topic: topic.as_str().as_bytes(), levels: &self.levels[..depth], plus: &self.plus[..depth], ends_in_hash }
+        Masked {
+            topic: topic.as_str().as_bytes(),
+            levels: &self.levels[..depth],
+            plus: &self.plus[..depth],
+            ends_in_hash,
+        }
     }
 
     /// Bytes on the heap.
@@ -153,7 +171,10 @@ mod tests {
         walk.load(topic, &prints);
         let mut probed = Vec::new();
         walk.run(topic, &prints, &prefixes, |hash, masked| {
-            let text = filters.iter().find(|text| masked.is(text.as_bytes())).map_or_else(|| format!("{masked:?}"), ToString::to_string);
+            let text = filters
+                .iter()
+                .find(|text| masked.is(text.as_bytes()))
+                .map_or_else(|| format!("{masked:?}"), ToString::to_string);
             assert!(!filters.contains(&text.as_str()) || hash == prints.whole(text.split('/')));
             probed.push(text);
         });

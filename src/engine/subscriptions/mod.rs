@@ -13,6 +13,6 @@ pub mod pages;
 pub mod parts;
 pub mod prefixes;
 pub mod shape;
-pub mod slots;
 pub mod shared;
+pub mod slots;
 pub mod texts;

@@ -63,7 +63,12 @@ fn the_index_behaves_as_a_list_of_subscriptions() {
 
 impl Pair {
     fn new(seed: u64) -> Self {
-        Self { random: Random::from_seed(seed), index: Index::new(Seed::new(seed)), model: Model::default(), matched: Vec::new() }
+        Self {
+            random: Random::from_seed(seed),
+            index: Index::new(Seed::new(seed)),
+            model: Model::default(),
+            matched: Vec::new(),
+        }
     }
 
     fn insert(&mut self) {
@@ -76,7 +81,11 @@ impl Pair {
 
         assert_ne!(self.index.generation(), generation);
         assert_eq!(inserted.is_first, !self.model.filters.contains_key(&text));
-        let known = self.model.filters.entry(text.clone()).or_insert_with(|| Known { id: inserted.id, subscribers: BTreeMap::new() });
+        let known = self
+            .model
+            .filters
+            .entry(text.clone())
+            .or_insert_with(|| Known { id: inserted.id, subscribers: BTreeMap::new() });
         assert_eq!(inserted.id, known.id);
         assert_eq!(inserted.previous, known.subscribers.insert(subscriber, options));
         self.compare_filter(filter);
@@ -118,9 +127,12 @@ impl Pair {
         let mut text = String::new();
         self.index.write_text(known.id, &mut text);
         assert_eq!(text, filter.as_str());
-        let mut entries: Vec<_> = self.index.entries(known.id).iter().map(|entry| (entry.subscriber, entry.options)).collect();
+        let mut entries: Vec<_> =
+            self.index.entries(known.id).iter().map(|entry| (entry.subscriber, entry.options)).collect();
         entries.sort_by_key(|entry| entry.0);
-        assert!(entries.iter().copied().eq(known.subscribers.iter().map(|(subscriber, options)| (*subscriber, *options))));
+        assert!(
+            entries.iter().copied().eq(known.subscribers.iter().map(|(subscriber, options)| (*subscriber, *options)))
+        );
         for (subscriber, options) in &known.subscribers {
             assert_eq!(self.index.options(known.id, *subscriber), Some(*options));
         }
@@ -134,7 +146,8 @@ impl Pair {
         self.index.matches(topic, &mut self.matched);
 
         let fits = |text: &str| Filter::parse(text).unwrap().matches(topic);
-        let mut expected: Vec<_> = self.model.filters.iter().filter(|(text, _)| fits(text)).map(|(_, known)| known.id).collect();
+        let mut expected: Vec<_> =
+            self.model.filters.iter().filter(|(text, _)| fits(text)).map(|(_, known)| known.id).collect();
         expected.sort_unstable();
         self.matched.sort_unstable();
         assert_eq!(self.matched, expected, "the filters that match {text:?}");
@@ -173,7 +186,11 @@ impl Pair {
                 text.push('/');
             }
             // Deep texts differ in few levels only, or they would never meet.
-            let named = if deep && !self.random.chance(1, 20) { "a" } else { self.random.pick(&["a", "a", "b", "ab", ""]).unwrap() };
+            let named = if deep && !self.random.chance(1, 20) {
+                "a"
+            } else {
+                self.random.pick(&["a", "a", "b", "ab", ""]).unwrap()
+            };
             let level_text = match self.random.below(12) {
                 0 | 1 if is_filter => "+",
                 2 if is_filter && level + 1 == depth => "#",

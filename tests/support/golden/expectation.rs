@@ -12,23 +12,11 @@ pub enum Expectation {
     /// `publish5 hex` or `publish5 {hex|hex}`: the properties may come in any order, ours stand sorted by identifier.
     Publish5(Vec<Expression>),
     /// `connack5 0 00`: Session Present, reason, then claims about properties.
-    ConnAck5 {
-        session_present: bool,
-        reasons: Vec<u8>,
-        claims: Vec<Claim>,
-    },
+    ConnAck5 { session_present: bool, reasons: Vec<u8>, claims: Vec<Claim> },
     /// `puback5 0001 00|10`, likewise `pubrec5`, `pubrel5`, `pubcomp5`: short or long form, any diagnostics.
-    Ack5 {
-        first: u8,
-        id: Expression,
-        reasons: Vec<u8>,
-    },
+    Ack5 { first: u8, id: Expression, reasons: Vec<u8> },
     /// `suback5 0001 00 01|80`, likewise `unsuback5`: a code for each filter, any diagnostics.
-    Codes5 {
-        first: u8,
-        id: Expression,
-        codes: Vec<Vec<u8>>,
-    },
+    Codes5 { first: u8, id: Expression, codes: Vec<Vec<u8>> },
     /// `disconnect5 81|82`
     Disconnect5 { reasons: Vec<u8> },
 }
@@ -66,22 +54,14 @@ impl Expectation {
     /// Whether `packet` is what is expected; captures are bound only when it is.
     pub fn matches(&self, packet: &[u8], environment: &mut Environment) -> bool {
         match self {
-            Expectation::Bytes(options) => options
-                .iter()
-                .any(|option| bind(option, packet, environment)),
+            Expectation::Bytes(options) => options.iter().any(|option| bind(option, packet, environment)),
             Expectation::Publish5(options) => {
                 let Some(sorted) = packet::sort_publish_properties(packet) else {
                     return false;
                 };
-                options
-                    .iter()
-                    .any(|option| bind(option, &sorted, environment))
+                options.iter().any(|option| bind(option, &sorted, environment))
             }
-            Expectation::ConnAck5 {
-                session_present,
-                reasons,
-                claims,
-            } => {
+            Expectation::ConnAck5 { session_present, reasons, claims } => {
                 let Some(found) = packet::ConnAck5::parse(packet) else {
                     return false;
                 };
@@ -89,25 +69,15 @@ impl Expectation {
                     && reasons.contains(&found.reason)
                     && claims.iter().all(|claim| claim.holds(&found, environment))
             }
-            Expectation::Ack5 { first, id, reasons } => {
-                packet::Ack5::parse(packet).is_some_and(|found| {
-                    packet[0] == *first
-                        && reasons.contains(&found.reason)
-                        && bind(id, &found.id, environment)
-                })
-            }
-            Expectation::Codes5 { first, id, codes } => {
-                packet::Codes5::parse(packet).is_some_and(|found| {
-                    packet[0] == *first
-                        && found.codes.len() == codes.len()
-                        && found
-                            .codes
-                            .iter()
-                            .zip(codes)
-                            .all(|(code, listed)| listed.contains(code))
-                        && bind(id, &found.id, environment)
-                })
-            }
+            Expectation::Ack5 { first, id, reasons } => packet::Ack5::parse(packet).is_some_and(|found| {
+                packet[0] == *first && reasons.contains(&found.reason) && bind(id, &found.id, environment)
+            }),
+            Expectation::Codes5 { first, id, codes } => packet::Codes5::parse(packet).is_some_and(|found| {
+                packet[0] == *first
+                    && found.codes.len() == codes.len()
+                    && found.codes.iter().zip(codes).all(|(code, listed)| listed.contains(code))
+                    && bind(id, &found.id, environment)
+            }),
             Expectation::Disconnect5 { reasons } => {
                 packet::disconnect5_reason(packet).is_some_and(|reason| reasons.contains(&reason))
             }
@@ -123,9 +93,7 @@ impl Expectation {
             }
             Expectation::ConnAck5 { .. } | Expectation::Disconnect5 { .. } => return true,
         };
-        expressions
-            .iter()
-            .all(|option| packet::is_whole(&option.positions(environment)))
+        expressions.iter().all(|option| packet::is_whole(&option.positions(environment)))
     }
 }
 
@@ -141,19 +109,12 @@ impl Claim {
     }
 
     fn holds(&self, found: &packet::ConnAck5, environment: &mut Environment) -> bool {
-        let value = |identifier: u8| {
-            found
-                .properties
-                .iter()
-                .find(|property| property[0] == identifier)
-        };
+        let value = |identifier: u8| found.properties.iter().find(|property| property[0] == identifier);
         match self {
             Claim::Present(identifier) => value(*identifier).is_some(),
             Claim::Absent(identifier) => value(*identifier).is_none(),
             Claim::Captured(identifier, name) => value(*identifier).is_some_and(|property| {
-                environment
-                    .captures
-                    .insert(name.clone(), property[1..].to_vec());
+                environment.captures.insert(name.clone(), property[1..].to_vec());
                 true
             }),
         }
@@ -172,9 +133,8 @@ fn bind(expression: &Expression, bytes: &[u8], environment: &mut Environment) ->
             Position::Byte(expected) if expected != byte => return false,
             Position::Byte(_) | Position::Any => {}
             Position::Capture(name) => {
-                let second = at > 0
-                    && positions[at - 1] == *position
-                    && bound.get(name).is_some_and(|so_far| so_far.len() == 1);
+                let second =
+                    at > 0 && positions[at - 1] == *position && bound.get(name).is_some_and(|so_far| so_far.len() == 1);
                 if second {
                     bound.entry(name.clone()).or_default().push(*byte);
                 } else {
@@ -208,39 +168,18 @@ fn parse_connack(text: &str) -> Result<Expectation, String> {
     };
     let reasons = codes(words.next().ok_or("connack5 needs a reason")?)?;
     let claims = words.map(Claim::parse).collect::<Result<_, _>>()?;
-    Ok(Expectation::ConnAck5 {
-        session_present,
-        reasons,
-        claims,
-    })
+    Ok(Expectation::ConnAck5 { session_present, reasons, claims })
 }
 
 fn parse_ack(first: u8, text: &str) -> Result<Expectation, String> {
-    let (id, reasons) = text
-        .trim()
-        .split_once(' ')
-        .ok_or("an acknowledgement needs an identifier and a reason")?;
-    Ok(Expectation::Ack5 {
-        first,
-        id: Expression::parse(id)?,
-        reasons: codes(reasons)?,
-    })
+    let (id, reasons) = text.trim().split_once(' ').ok_or("an acknowledgement needs an identifier and a reason")?;
+    Ok(Expectation::Ack5 { first, id: Expression::parse(id)?, reasons: codes(reasons)? })
 }
 
 fn parse_codes(first: u8, text: &str) -> Result<Expectation, String> {
-    let (id, rest) = text
-        .trim()
-        .split_once(' ')
-        .ok_or("an acknowledgement needs an identifier and codes")?;
-    let codes = rest
-        .split_whitespace()
-        .map(codes)
-        .collect::<Result<_, _>>()?;
-    Ok(Expectation::Codes5 {
-        first,
-        id: Expression::parse(id)?,
-        codes,
-    })
+    let (id, rest) = text.trim().split_once(' ').ok_or("an acknowledgement needs an identifier and codes")?;
+    let codes = rest.split_whitespace().map(codes).collect::<Result<_, _>>()?;
+    Ok(Expectation::Codes5 { first, id: Expression::parse(id)?, codes })
 }
 
 #[cfg(test)]
@@ -248,9 +187,7 @@ mod tests {
     use super::*;
 
     fn matches(text: &str, packet: &[u8]) -> bool {
-        Expectation::parse(text)
-            .unwrap()
-            .matches(packet, &mut Environment::default())
+        Expectation::parse(text).unwrap().matches(packet, &mut Environment::default())
     }
 
     #[test]
@@ -266,17 +203,9 @@ mod tests {
     fn a_capture_binds_two_bytes_and_holds_them() {
         let mut environment = Environment::default();
         let expected = Expectation::parse("4004 $id $id").unwrap();
-        assert!(
-            !Expectation::parse("4002 $id 00")
-                .unwrap()
-                .matches(&[0x40, 2, 1, 2], &mut environment)
-        );
+        assert!(!Expectation::parse("4002 $id 00").unwrap().matches(&[0x40, 2, 1, 2], &mut environment));
         assert!(environment.captures.is_empty());
-        assert!(
-            Expectation::parse("4002 $id")
-                .unwrap()
-                .matches(&[0x40, 2, 1, 1], &mut environment)
-        );
+        assert!(Expectation::parse("4002 $id").unwrap().matches(&[0x40, 2, 1, 1], &mut environment));
         assert_eq!(environment.captures["id"], [1, 1]);
         assert!(expected.matches(&[0x40, 4, 1, 1, 1, 1], &mut environment));
         assert!(!expected.matches(&[0x40, 4, 1, 1, 1, 2], &mut environment));
@@ -291,10 +220,7 @@ mod tests {
         assert!(!matches("puback5 0001 00", &[0x50, 2, 0, 1]));
         assert!(!matches("puback5 0002 00", &[0x40, 2, 0, 1]));
         assert!(!matches("puback5 0001 00", &[0x40, 5, 0, 1, 0, 0, 0]));
-        assert!(matches(
-            "suback5 0001 00|01 8f",
-            &[0x90, 5, 0, 1, 0, 1, 0x8f]
-        ));
+        assert!(matches("suback5 0001 00|01 8f", &[0x90, 5, 0, 1, 0, 1, 0x8f]));
         assert!(!matches("suback5 0001 00|01 8f", &[0x90, 4, 0, 1, 0, 1]));
     }
 
@@ -308,17 +234,14 @@ mod tests {
         assert!(!matches("connack5 1 00", &packet));
         assert!(!matches("connack5 0 81", &packet));
         let mut environment = Environment::default();
-        assert!(
-            Expectation::parse("connack5 0 00 12=$id")
-                .unwrap()
-                .matches(&packet, &mut environment)
-        );
+        assert!(Expectation::parse("connack5 0 00 12=$id").unwrap().matches(&packet, &mut environment));
         assert_eq!(environment.captures["id"], [0, 1, b'x']);
     }
 
     #[test]
     fn publish_properties_may_come_in_any_order() {
-        let expected = "publish5 30 len{ utf(\"t\") v{ 0101 26 utf(\"a\") utf(\"1\") 26 utf(\"a\") utf(\"0\") } \"x\" }";
+        let expected =
+            "publish5 30 len{ utf(\"t\") v{ 0101 26 utf(\"a\") utf(\"1\") 26 utf(\"a\") utf(\"0\") } \"x\" }";
         let packet = *b"\x30\x15\0\x01t\x10\x26\0\x01a\0\x011\x26\0\x01a\0\x010\x01\x01x";
         assert!(matches(expected, &packet));
         let swapped = *b"\x30\x15\0\x01t\x10\x26\0\x01a\0\x010\x26\0\x01a\0\x011\x01\x01x";

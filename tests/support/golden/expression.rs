@@ -45,19 +45,13 @@ impl Expression {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut cursor = Cursor { rest: text };
         let parsed = cursor.parts()?;
-        if cursor.rest.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(format!("unexpected `{}`", cursor.rest))
-        }
+        if cursor.rest.is_empty() { Ok(parsed) } else { Err(format!("unexpected `{}`", cursor.rest)) }
     }
 
     /// The positions to match against, one a byte; a free capture takes two, as a packet identifier does.
     pub fn positions(&self, environment: &Environment) -> Vec<Position> {
         let mut out = Vec::new();
-        self.0
-            .iter()
-            .for_each(|part| part.expand(environment, &mut out));
+        self.0.iter().for_each(|part| part.expand(environment, &mut out));
         out
     }
 
@@ -68,10 +62,7 @@ impl Expression {
             Position::Any => Err("a wildcard cannot be sent".to_owned()),
             Position::Capture(name) => Err(format!("${name} is used before it was captured")),
         };
-        self.positions(environment)
-            .into_iter()
-            .map(concrete)
-            .collect()
+        self.positions(environment).into_iter().map(concrete).collect()
     }
 }
 
@@ -82,22 +73,14 @@ impl Part {
             Part::Any => out.push(Position::Any),
             Part::Capture(name) => match environment.captures.get(name) {
                 Some(bytes) => out.extend(bytes.iter().copied().map(Position::Byte)),
-                None => out.extend([
-                    Position::Capture(name.clone()),
-                    Position::Capture(name.clone()),
-                ]),
+                None => out.extend([Position::Capture(name.clone()), Position::Capture(name.clone())]),
             },
             Part::Text(text) => {
-                out.extend(
-                    text.replace('@', &environment.tag)
-                        .bytes()
-                        .map(Position::Byte),
-                );
+                out.extend(text.replace('@', &environment.tag).bytes().map(Position::Byte));
             }
             Part::Binary(inner) => {
                 let inner = inner.positions(environment);
-                let length = u16::try_from(inner.len())
-                    .expect("a counted string of the dialect fits two length bytes");
+                let length = u16::try_from(inner.len()).expect("a counted string of the dialect fits two length bytes");
                 out.extend(length.to_be_bytes().map(Position::Byte));
                 out.extend(inner);
             }
@@ -205,18 +188,11 @@ impl Cursor<'_> {
     }
 
     fn need(&mut self, word: &str) -> Result<(), String> {
-        if self.take(word) {
-            Ok(())
-        } else {
-            Err(format!("`{word}` is missing before `{}`", self.rest))
-        }
+        if self.take(word) { Ok(()) } else { Err(format!("`{word}` is missing before `{}`", self.rest)) }
     }
 
     fn name(&mut self) -> Result<String, String> {
-        let end = self
-            .rest
-            .find(|letter: char| !letter.is_ascii_lowercase())
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|letter: char| !letter.is_ascii_lowercase()).unwrap_or(self.rest.len());
         if end == 0 {
             return Err("a capture has no name".to_owned());
         }
@@ -245,9 +221,7 @@ impl Cursor<'_> {
             return Err("rep needs `(count){...}`".to_owned());
         };
         self.rest = rest;
-        let times = times
-            .parse()
-            .map_err(|_| format!("`{times}` is no count"))?;
+        let times = times.parse().map_err(|_| format!("`{times}` is no count"))?;
         self.group().map(|inner| Part::Repeat(times, inner))
     }
 
@@ -283,14 +257,9 @@ mod tests {
     use super::*;
 
     fn expand(text: &str) -> Vec<u8> {
-        let environment = Environment {
-            tag: "T".to_owned(),
-            captures: BTreeMap::from([("id".to_owned(), vec![1, 2])]),
-        };
-        Expression::parse(text)
-            .unwrap()
-            .bytes(&environment)
-            .unwrap()
+        let environment =
+            Environment { tag: "T".to_owned(), captures: BTreeMap::from([("id".to_owned(), vec![1, 2])]) };
+        Expression::parse(text).unwrap().bytes(&environment).unwrap()
     }
 
     #[test]
@@ -312,35 +281,14 @@ mod tests {
 
     #[test]
     fn connect_macros_expand_to_whole_packets() {
-        assert_eq!(
-            expand("connect3(\"x\")"),
-            *b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x3c\0\x01x"
-        );
-        assert_eq!(
-            expand("connect4(\"x\")"),
-            *b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01x"
-        );
-        assert_eq!(
-            expand("connect5(\"@\")"),
-            *b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01T"
-        );
+        assert_eq!(expand("connect3(\"x\")"), *b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x3c\0\x01x");
+        assert_eq!(expand("connect4(\"x\")"), *b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01x");
+        assert_eq!(expand("connect5(\"@\")"), *b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01T");
     }
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for text in [
-            "c",
-            "c0 0",
-            "xy",
-            "len{00",
-            "00}",
-            "utf(a)",
-            "\"a",
-            "$",
-            "rep(x){00}",
-            "connect6(\"a\")",
-            "$Id",
-        ] {
+        for text in ["c", "c0 0", "xy", "len{00", "00}", "utf(a)", "\"a", "$", "rep(x){00}", "connect6(\"a\")", "$Id"] {
             assert!(Expression::parse(text).is_err(), "{text} was accepted");
         }
     }
@@ -350,21 +298,13 @@ mod tests {
         let environment = Environment::default();
         let parsed = Expression::parse("40 .. $id").unwrap();
         let capture = Position::Capture("id".to_owned());
-        let expected = [
-            Position::Byte(0x40),
-            Position::Any,
-            capture.clone(),
-            capture,
-        ];
+        let expected = [Position::Byte(0x40), Position::Any, capture.clone(), capture];
         assert_eq!(parsed.positions(&environment), expected);
         assert!(parsed.bytes(&environment).is_err());
     }
 
     #[test]
     fn separators_inside_quotes_and_brackets_do_not_split() {
-        assert_eq!(
-            split_outside("> \"a;b\" ; len{ ; } ;x", ';'),
-            ["> \"a;b\"", "len{ ; }", "x"]
-        );
+        assert_eq!(split_outside("> \"a;b\" ; len{ ; } ;x", ';'), ["> \"a;b\"", "len{ ; }", "x"]);
     }
 }

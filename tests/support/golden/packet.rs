@@ -19,16 +19,8 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, String> {
 
 /// Whether a pattern has the header and the length of one whole packet.
 pub fn is_whole(pattern: &[Position]) -> bool {
-    let bytes: Vec<u8> = pattern
-        .iter()
-        .map(|position| {
-            if let Position::Byte(byte) = position {
-                *byte
-            } else {
-                0
-            }
-        })
-        .collect();
+    let bytes: Vec<u8> =
+        pattern.iter().map(|position| if let Position::Byte(byte) = position { *byte } else { 0 }).collect();
     length(&bytes) == Ok(Some(bytes.len()))
 }
 
@@ -61,11 +53,7 @@ impl ConnAck5 {
         let (properties, []) = split_properties(rest)? else {
             return None;
         };
-        Some(Self {
-            session_present: *flags == 1,
-            reason: *reason,
-            properties,
-        })
+        Some(Self { session_present: *flags == 1, reason: *reason, properties })
     }
 }
 
@@ -75,10 +63,7 @@ impl Ack5 {
             return None;
         };
         let reason = reason_and_diagnostics(rest)?;
-        Some(Self {
-            id: [*high, *low],
-            reason,
-        })
+        Some(Self { id: [*high, *low], reason })
     }
 }
 
@@ -88,10 +73,7 @@ impl Codes5 {
             return None;
         };
         let (properties, codes) = split_properties(rest)?;
-        are_diagnostics(&properties).then(|| Self {
-            id: [*high, *low],
-            codes: codes.to_vec(),
-        })
+        are_diagnostics(&properties).then(|| Self { id: [*high, *low], codes: codes.to_vec() })
     }
 }
 
@@ -142,9 +124,7 @@ fn reason_and_diagnostics(rest: &[u8]) -> Option<u8> {
 
 /// Reason String, User Property and Server Reference: [MQTT-3.14.2-2] a server never sends an expiry in DISCONNECT.
 fn are_diagnostics(properties: &[Vec<u8>]) -> bool {
-    properties
-        .iter()
-        .all(|property| matches!(property[0], 0x1c | 0x1f | 0x26))
+    properties.iter().all(|property| matches!(property[0], 0x1c | 0x1f | 0x26))
 }
 
 /// The properties behind their length, and what follows them.
@@ -161,14 +141,7 @@ fn split_properties(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
 }
 
 fn value_length(property: &[u8]) -> Option<usize> {
-    let counted = |at: usize| {
-        Some(
-            2 + usize::from(u16::from_be_bytes([
-                *property.get(at)?,
-                *property.get(at + 1)?,
-            ])),
-        )
-    };
+    let counted = |at: usize| Some(2 + usize::from(u16::from_be_bytes([*property.get(at)?, *property.get(at + 1)?])));
     match property[0] {
         0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => Some(1),
         0x13 | 0x21 | 0x22 | 0x23 => Some(2),
@@ -212,10 +185,7 @@ mod tests {
     #[test]
     fn a_disconnect_with_an_expiry_is_no_server_disconnect() {
         assert_eq!(disconnect5_reason(&[0xe0, 2, 0x82, 0]), Some(0x82));
-        assert_eq!(
-            disconnect5_reason(&[0xe0, 7, 0x82, 5, 0x11, 0, 0, 0, 0]),
-            None
-        );
+        assert_eq!(disconnect5_reason(&[0xe0, 7, 0x82, 5, 0x11, 0, 0, 0, 0]), None);
     }
 
     #[test]

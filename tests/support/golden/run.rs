@@ -34,29 +34,12 @@ impl fmt::Display for Failure {
 ///
 /// # Errors
 /// The first step that went otherwise than written.
-pub fn run(
-    wire: &mut impl Wire,
-    conversation: &Conversation,
-    delivery: Delivery,
-    salt: &str,
-) -> Result<(), Failure> {
-    let environment = Environment {
-        tag: conversation.tag(salt),
-        ..Environment::default()
-    };
-    let mut stage = Stage {
-        wire,
-        delivery,
-        environment,
-        peers: BTreeMap::new(),
-    };
+pub fn run(wire: &mut impl Wire, conversation: &Conversation, delivery: Delivery, salt: &str) -> Result<(), Failure> {
+    let environment = Environment { tag: conversation.tag(salt), ..Environment::default() };
+    let mut stage = Stage { wire, delivery, environment, peers: BTreeMap::new() };
     let result = stage.play(conversation);
     stage.leave();
-    result.map_err(|(step, reason)| Failure {
-        name: conversation.name.clone(),
-        step,
-        reason,
-    })
+    result.map_err(|(step, reason)| Failure { name: conversation.name.clone(), step, reason })
 }
 
 /// One client of the conversation.
@@ -101,11 +84,9 @@ struct Stage<'a, W> {
 impl<W: Wire> Stage<'_, W> {
     fn play(&mut self, conversation: &Conversation) -> Result<(), (String, String)> {
         for step in &conversation.steps {
-            self.step(step.client, &step.action)
-                .map_err(|reason| (step.text.clone(), reason))?;
+            self.step(step.client, &step.action).map_err(|reason| (step.text.clone(), reason))?;
         }
-        self.expect_silence_at_the_end()
-            .map_err(|reason| ("the end".to_owned(), reason))
+        self.expect_silence_at_the_end().map_err(|reason| ("the end".to_owned(), reason))
     }
 
     fn leave(&mut self) {
@@ -120,12 +101,8 @@ impl<W: Wire> Stage<'_, W> {
             Action::Hangup => self.hang_up(client),
             Action::Hello(level) => self.hello(client, *level),
             Action::Send(expression) => self.send(client, expression),
-            Action::Expect(expectation) => {
-                self.expect_all(client, std::slice::from_ref(expectation))
-            }
-            Action::ExpectOrClosed(expectation, reasons) => {
-                self.expect_or_close(client, expectation, reasons)
-            }
+            Action::Expect(expectation) => self.expect_all(client, std::slice::from_ref(expectation)),
+            Action::ExpectOrClosed(expectation, reasons) => self.expect_or_close(client, expectation, reasons),
             Action::ExpectAll(expectations) => self.expect_all(client, expectations),
             Action::Allow(expectation) => {
                 self.peer(client)?.allowed.push(expectation.clone());
@@ -144,16 +121,7 @@ impl<W: Wire> Stage<'_, W> {
         }
         let connection = self.wire.connect();
         let (partial, unread, allowed) = (Vec::new(), VecDeque::new(), Vec::new());
-        self.peers.insert(
-            client,
-            Peer {
-                connection,
-                is_accepted: false,
-                partial,
-                unread,
-                allowed,
-            },
-        );
+        self.peers.insert(client, Peer { connection, is_accepted: false, partial, unread, allowed });
         Ok(())
     }
 
@@ -170,10 +138,7 @@ impl<W: Wire> Stage<'_, W> {
             Level::V311 => (4, "20020000"),
             Level::V5 => (5, "connack5 0 00"),
         };
-        self.send(
-            client,
-            &Expression::parse(&format!("connect{number}(\"@{client}\")"))?,
-        )?;
+        self.send(client, &Expression::parse(&format!("connect{number}(\"@{client}\")"))?)?;
         self.expect_all(client, &[Expectation::parse(accepted)?])
     }
 
@@ -189,9 +154,7 @@ impl<W: Wire> Stage<'_, W> {
         let connection = self.peer(client)?.connection;
         match self.delivery {
             Delivery::Whole => self.wire.send(connection, bytes),
-            Delivery::ByteByByte => bytes
-                .iter()
-                .for_each(|byte| self.wire.send(connection, &[*byte])),
+            Delivery::ByteByByte => bytes.iter().for_each(|byte| self.wire.send(connection, &[*byte])),
         }
         Ok(())
     }
@@ -203,10 +166,7 @@ impl<W: Wire> Stage<'_, W> {
             let Event::Packet(packet) = &event else {
                 return Err(event.to_string());
             };
-            if let Some(at) = missing
-                .iter()
-                .position(|expected| expected.matches(packet, &mut self.environment))
-            {
+            if let Some(at) = missing.iter().position(|expected| expected.matches(packet, &mut self.environment)) {
                 missing.remove(at);
             } else if !self.is_allowed(client, packet)? {
                 return Err(event.to_string());
@@ -215,12 +175,7 @@ impl<W: Wire> Stage<'_, W> {
         Ok(())
     }
 
-    fn expect_or_close(
-        &mut self,
-        client: char,
-        expectation: &Expectation,
-        reasons: &[u8],
-    ) -> Result<(), String> {
+    fn expect_or_close(&mut self, client: char, expectation: &Expectation, reasons: &[u8]) -> Result<(), String> {
         match self.next(client)? {
             Event::Packet(packet) if expectation.matches(&packet, &mut self.environment) => Ok(()),
             Event::Packet(packet) => {
@@ -283,8 +238,7 @@ impl<W: Wire> Stage<'_, W> {
         let clients: Vec<char> = self.peers.keys().copied().collect();
         for client in clients {
             if self.peer(client)?.is_accepted {
-                self.expect_nothing(client)
-                    .map_err(|reason| format!("client {client}: {reason}"))?;
+                self.expect_nothing(client).map_err(|reason| format!("client {client}: {reason}"))?;
             } else if let event @ Event::Packet(_) = self.next(client)? {
                 return Err(format!("client {client}: {event}"));
             }
@@ -294,9 +248,7 @@ impl<W: Wire> Stage<'_, W> {
 
     fn is_allowed(&mut self, client: char, packet: &[u8]) -> Result<bool, String> {
         let mut allowed = std::mem::take(&mut self.peer(client)?.allowed);
-        let found = allowed
-            .iter()
-            .position(|expected| expected.matches(packet, &mut self.environment));
+        let found = allowed.iter().position(|expected| expected.matches(packet, &mut self.environment));
         if let Some(at) = found {
             allowed.remove(at);
         }
@@ -305,16 +257,11 @@ impl<W: Wire> Stage<'_, W> {
     }
 
     fn peer(&mut self, client: char) -> Result<&mut Peer, String> {
-        self.peers
-            .get_mut(&client)
-            .ok_or_else(|| format!("client {client} has no connection"))
+        self.peers.get_mut(&client).ok_or_else(|| format!("client {client} has no connection"))
     }
 
     fn next(&mut self, client: char) -> Result<Event, String> {
-        let peer = self
-            .peers
-            .get_mut(&client)
-            .ok_or_else(|| format!("client {client} has no connection"))?;
+        let peer = self.peers.get_mut(&client).ok_or_else(|| format!("client {client} has no connection"))?;
         for _ in 0..ASK_AGAIN_MAX {
             if let Some(packet) = peer.take()? {
                 return Ok(Event::Packet(packet));
@@ -329,11 +276,7 @@ impl<W: Wire> Stage<'_, W> {
             }
             peer.partial.extend(arrived);
         }
-        if peer.partial.is_empty() {
-            Ok(Event::Silence)
-        } else {
-            Err("a packet never became whole".to_owned())
-        }
+        if peer.partial.is_empty() { Ok(Event::Silence) } else { Err("a packet never became whole".to_owned()) }
     }
 }
 

@@ -67,27 +67,18 @@ impl Conversation {
             return Err("no `|` after the name".to_owned());
         };
         let name = name.trim();
-        let is_plain =
-            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
         if name.is_empty() || !name.chars().all(is_plain) {
             return Err(format!("`{name}` is no name: lower case, digits and `_`"));
         }
-        let steps = split_outside(steps, ';')
-            .into_iter()
-            .map(Step::parse)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            name: format!("{stem}/{name}"),
-            steps,
-        })
+        let steps = split_outside(steps, ';').into_iter().map(Step::parse).collect::<Result<_, _>>()?;
+        Ok(Self { name: format!("{stem}/{name}"), steps })
     }
 
     /// The text that `@` stands for: eight hex digits of FNV-1a over the salt and the name.
     pub fn tag(&self, salt: &str) -> String {
         let bytes = salt.bytes().chain(self.name.bytes());
-        let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         format!("{hash:08x}")
     }
 }
@@ -96,11 +87,7 @@ impl Step {
     fn parse(text: &str) -> Result<Self, String> {
         let (client, rest) = split_client(text);
         let action = Action::parse(rest).map_err(|reason| format!("step `{text}`: {reason}"))?;
-        Ok(Self {
-            client,
-            action,
-            text: text.to_owned(),
-        })
+        Ok(Self { client, action, text: text.to_owned() })
     }
 }
 
@@ -108,9 +95,7 @@ impl Step {
 fn split_client(text: &str) -> (char, &str) {
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        (Some(client), Some(' ' | '<' | '>')) if client.is_ascii_lowercase() => {
-            (client, text[1..].trim_start())
-        }
+        (Some(client), Some(' ' | '<' | '>')) if client.is_ascii_lowercase() => (client, text[1..].trim_start()),
         _ => ('a', text),
     }
 }
@@ -129,11 +114,7 @@ impl Action {
         }
         if let Some(expectation) = text.strip_prefix('<') {
             if let Some((packet, reasons)) = expectation.split_once(" or closed") {
-                let reasons = if reasons.is_empty() {
-                    Vec::new()
-                } else {
-                    codes(reasons)?
-                };
+                let reasons = if reasons.is_empty() { Vec::new() } else { codes(reasons)? };
                 return Ok(Action::ExpectOrClosed(Expectation::parse(packet)?, reasons));
             }
             return Expectation::parse(expectation).map(Action::Expect);
@@ -159,12 +140,10 @@ impl Action {
     pub fn expands(&self, environment: &Environment) -> bool {
         match self {
             Action::Send(expression) => !expression.positions(environment).is_empty(),
-            Action::Expect(expectation)
-            | Action::Allow(expectation)
-            | Action::ExpectOrClosed(expectation, _) => expectation.expands(environment),
-            Action::ExpectAll(all) => all
-                .iter()
-                .all(|expectation| expectation.expands(environment)),
+            Action::Expect(expectation) | Action::Allow(expectation) | Action::ExpectOrClosed(expectation, _) => {
+                expectation.expands(environment)
+            }
+            Action::ExpectAll(all) => all.iter().all(|expectation| expectation.expands(environment)),
             Action::Dial
             | Action::Hangup
             | Action::Hello(_)
@@ -193,8 +172,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_name_and_steps() {
-        let conversation =
-            Conversation::parse("ping.v5", "is_answered | hello5 ; > c000 ; b< d000").unwrap();
+        let conversation = Conversation::parse("ping.v5", "is_answered | hello5 ; > c000 ; b< d000").unwrap();
         assert_eq!(conversation.name, "ping.v5/is_answered");
         let clients: Vec<char> = conversation.steps.iter().map(|step| step.client).collect();
         assert_eq!(clients, ['a', 'a', 'b']);
@@ -203,14 +181,8 @@ mod tests {
     #[test]
     fn words_are_steps() {
         assert_eq!(only_step("closed").action, Action::Closed(vec![]));
-        assert_eq!(
-            only_step("b closed 81|82").action,
-            Action::Closed(vec![0x81, 0x82])
-        );
-        assert_eq!(
-            only_step("refused 84 | 01").action,
-            Action::Refused(vec![0x84, 1])
-        );
+        assert_eq!(only_step("b closed 81|82").action, Action::Closed(vec![0x81, 0x82]));
+        assert_eq!(only_step("refused 84 | 01").action, Action::Refused(vec![0x84, 1]));
         assert_eq!(only_step("c hello3").action, Action::Hello(Level::V31));
         assert_eq!(only_step("hangup").action, Action::Hangup);
     }
@@ -229,17 +201,13 @@ mod tests {
             "n | < {00",
             "n | > 0",
         ] {
-            assert!(
-                Conversation::parse("file", line).is_err(),
-                "{line} was accepted"
-            );
+            assert!(Conversation::parse("file", line).is_err(), "{line} was accepted");
         }
     }
 
     #[test]
     fn tags_differ_by_name_and_by_salt() {
-        let [one, two] =
-            ["one | open", "two | open"].map(|line| Conversation::parse("file", line).unwrap());
+        let [one, two] = ["one | open", "two | open"].map(|line| Conversation::parse("file", line).unwrap());
         assert_eq!(one.tag("x").len(), 8);
         assert_ne!(one.tag("x"), two.tag("x"));
         assert_ne!(one.tag("x"), one.tag("y"));

@@ -23,27 +23,16 @@ struct Connection {
 impl TcpWire {
     /// A wire to the broker at `address`; connects when a conversation dials.
     pub fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            connections: Vec::new(),
-        }
+        Self { address, connections: Vec::new() }
     }
 }
 
 impl Wire for TcpWire {
     fn connect(&mut self) -> usize {
-        let stream =
-            TcpStream::connect(self.address).expect("the broker under test accepts connections");
-        stream
-            .set_nodelay(true)
-            .expect("a connected socket takes TCP_NODELAY");
-        stream
-            .set_read_timeout(Some(WAIT))
-            .expect("a time-out above zero is taken");
-        self.connections.push(Connection {
-            stream,
-            is_closed: false,
-        });
+        let stream = TcpStream::connect(self.address).expect("the broker under test accepts connections");
+        stream.set_nodelay(true).expect("a connected socket takes TCP_NODELAY");
+        stream.set_read_timeout(Some(WAIT)).expect("a time-out above zero is taken");
+        self.connections.push(Connection { stream, is_closed: false });
         self.connections.len() - 1
     }
 
@@ -59,10 +48,7 @@ impl Wire for TcpWire {
             Ok(0) => connection.is_closed = true,
             Ok(count) => return buffer[..count].to_vec(),
             Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) => {}
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             // A reset is a close, too.
             Err(_) => connection.is_closed = true,
         }
