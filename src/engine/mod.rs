@@ -4,3 +4,4 @@ pub mod homes;
 pub mod limits;
 pub mod message;
 pub mod stats;
+pub mod subscriptions;
