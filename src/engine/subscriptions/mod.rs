@@ -2,16 +2,20 @@
 
 pub mod audience;
 pub mod declared;
+pub mod deliveries;
 pub mod entry;
 pub mod fingerprint;
+pub mod group;
 pub mod index;
 pub mod interest;
 pub mod matching;
+pub mod members;
 #[cfg(test)]
 mod model;
 pub mod pages;
 pub mod parts;
 pub mod prefixes;
 pub mod shape;
+pub mod shared;
 pub mod slots;
 pub mod texts;

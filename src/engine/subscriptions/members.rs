@@ -1,0 +1,478 @@
+//! The members of one shared group, and which of them is next.
+//!
+//! Members that can take a message stand in an index that fits the strategy, so that a pick looks at one member or at a few,
+//! never at all of them:
+//!
+//! | strategy       | index                                   | pick                                      |
+//! |----------------|-----------------------------------------|-------------------------------------------|
+//! | round robin    | ordered by the turn it was last served  | the first                                 |
+//! | sticky         | the same                                | the last one while it has room, the first |
+//! | least inflight | ordered by unacknowledged, then by turn | the first                                 |
+//! | random         | a list                                  | any                                       |
+//! | hash           | a ring of points, one a member          | the nearest behind one of several probes  |
+//!
+//! The ring is multi-probe consistent hashing (Appleton and O'Reilly): a key is hashed to [`PROBES`] places, and the member
+//! whose point follows one of them most closely owns it. When a member goes, only its keys move; when it returns, they come
+//! back. The ring holds all members that are present, also those without room: their keys wait for them.
+
+use std::collections::BTreeSet;
+
+use crate::base::hash::{Map, Seed, map};
+use crate::base::random::Random;
+use crate::base::slab::{Key, Slab};
+use crate::engine::homes::ShardId;
+use crate::engine::limits::Strategy;
+use crate::engine::message::SessionId;
+use crate::mqtt::version::QoS;
+
+/// Places that a key is looked for on the ring: the fullest of many members owns about a tenth more than its share.
+const PROBES: u64 = 21;
+
+/// A session on whatever shard it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberId {
+    /// Where it lives.
+    pub shard: ShardId,
+    /// The bits of its key there.
+    pub session: u64,
+    /// Its number.
+    pub id: SessionId,
+}
+
+/// What a member subscribed to beside the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The highest quality of service it wants.
+    pub qos: QoS,
+    /// Its subscription identifier, 0 for none.
+    pub subscription_id: u32,
+    /// Whether RETAIN stays as the publisher set it.
+    pub retain_as_published: bool,
+}
+
+/// One member. Owned by its group.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Which session it is.
+    pub id: MemberId,
+    /// What it subscribed to.
+    pub terms: Terms,
+    /// Unacknowledged deliveries.
+    pub outstanding: u32,
+    /// No delivery is added while outstanding ≥ window.
+    pub window: u16,
+    /// Whether its session is connected.
+    pub is_online: bool,
+    /// Whether it unsubscribed and only completes what it was sent.
+    pub has_left: bool,
+    /// When it was last served; the earlier, the sooner it is next.
+    turn: u64,
+    /// Where it stands in the index, if it stands there.
+    rank: Option<Rank>,
+    /// Its place in the list, while it stands there.
+    listed_at: usize,
+}
+
+/// A place in the order: by the first field that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    load: u32,
+    turn_or_point: u64,
+    member: Key<Member>,
+}
+
+impl Member {
+    /// Whether it may be given messages at all.
+    pub fn is_present(&self) -> bool {
+        self.is_online && !self.has_left
+    }
+
+    /// Whether it can take a message now. A member that acknowledges nothing needs no window.
+    pub fn has_room(&self) -> bool {
+        self.is_present() && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(self.window))
+    }
+}
+
+/// All members of a group. One per group.
+#[derive(Debug)]
+pub struct Members {
+    seed: Seed,
+    strategy: Strategy,
+    members: Slab<Member>,
+    by_id: Map<MemberId, Key<Member>>,
+    /// The index of every strategy but `Random`.
+    ranked: BTreeSet<Rank>,
+    /// The index of `Random`.
+    listed: Vec<Key<Member>>,
+    sticky: Option<Key<Member>>,
+    turn: u64,
+    left_count: usize,
+    present_count: usize,
+    ready_count: usize,
+    ring_generation: u64,
+}
+
+impl Members {
+    /// No members.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            seed,
+            strategy: Strategy::RoundRobin,
+            members: Slab::new(),
+            by_id: map(seed),
+            ranked: BTreeSet::new(),
+            listed: Vec::new(),
+            sticky: None,
+            turn: 0,
+            left_count: 0,
+            present_count: 0,
+            ready_count: 0,
+            ring_generation: 0,
+        }
+    }
+
+    /// Members that have not left.
+    pub fn count(&self) -> usize {
+        self.members.len() - self.left_count
+    }
+
+    /// Whether any member is connected.
+    pub fn has_present(&self) -> bool {
+        self.present_count > 0
+    }
+
+    /// Whether any member can take a message now.
+    pub fn has_ready(&self) -> bool {
+        self.ready_count > 0
+    }
+
+    /// Changes with every member that comes to the ring or goes from it: owners of an older one are looked up again.
+    pub fn ring_generation(&self) -> u64 {
+        self.ring_generation
+    }
+
+    /// The member that this session is, also while it only completes what it was sent.
+    pub fn find(&self, id: MemberId) -> Option<Key<Member>> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// A member by its key.
+    pub fn get(&self, key: Key<Member>) -> Option<&Member> {
+        self.members.get(key)
+    }
+
+    /// Everybody who has not left.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(|(_, member)| member).filter(|member| !member.has_left)
+    }
+
+    /// Everybody, also those who only complete what they were sent.
+    pub fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(|(_, member)| member)
+    }
+
+    /// Adds a session that is none of the members.
+    pub fn insert(&mut self, id: MemberId, terms: Terms) -> Key<Member> {
+        self.turn += 1;
+        let member = Member {
+            id,
+            terms,
+            outstanding: 0,
+            window: 0,
+            is_online: false,
+            has_left: false,
+            turn: self.turn,
+            rank: None,
+            listed_at: 0,
+        };
+        let key = self.members.insert(member);
+        let before = self.by_id.insert(id, key);
+        assert!(before.is_none(), "a session is a member once");
+        key
+    }
+
+    /// Takes a member out for good; nothing it was sent is unacknowledged any more.
+    pub fn remove(&mut self, key: Key<Member>) {
+        self.change(key, |member| member.is_online = false);
+        let member = self.members.remove(key).expect("the member was changed a moment ago");
+        assert_eq!(member.outstanding, 0, "what a member was sent is settled before it goes");
+        self.left_count -= usize::from(member.has_left);
+        self.by_id.remove(&member.id);
+        if self.sticky == Some(key) {
+            self.sticky = None;
+        }
+    }
+
+    /// Changes a member and moves it to its new place in the index.
+    pub fn change(&mut self, key: Key<Member>, change: impl FnOnce(&mut Member)) {
+        let member = self.members.get_mut(key).expect("whoever holds a member's key knows that it is here");
+        self.left_count -= usize::from(member.has_left);
+        self.present_count -= usize::from(member.is_present());
+        self.ready_count -= usize::from(member.has_room());
+        change(member);
+        self.left_count += usize::from(member.has_left);
+        self.present_count += usize::from(member.is_present());
+        self.ready_count += usize::from(member.has_room());
+        self.place(key);
+    }
+
+    /// Notes that the member was given a message, and whether it will acknowledge it.
+    pub fn serve(&mut self, key: Key<Member>, is_acknowledged: bool) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.change(key, |member| {
+            member.turn = turn;
+            member.outstanding += u32::from(is_acknowledged);
+        });
+    }
+
+    /// Brings the index into the order of a strategy; free of cost while it stays the same.
+    pub fn use_strategy(&mut self, strategy: Strategy) {
+        if strategy == self.strategy {
+            return;
+        }
+        let keys: Vec<_> = self.members.keys().collect();
+        for &key in &keys {
+            self.displace(key);
+        }
+        self.strategy = strategy;
+        self.sticky = None;
+        for key in keys {
+            self.place(key);
+        }
+    }
+
+    /// The next member in order; not for the strategies that hash.
+    pub fn pick(&mut self, random: &mut Random) -> Option<Key<Member>> {
+        match self.strategy {
+            Strategy::RoundRobin | Strategy::LeastInflight => self.first(),
+            Strategy::Random => random.pick(&self.listed).copied(),
+            Strategy::Sticky => {
+                let has_room = |key: &Key<Member>| self.members.get(*key).is_some_and(Member::has_room);
+                self.sticky = self.sticky.filter(has_room).or_else(|| self.first());
+                self.sticky
+            }
+            Strategy::HashTopic | Strategy::HashPublisher => unreachable!("a key has an owner, not a turn"),
+        }
+    }
+
+    /// The member that owns what hashes to this, whether it has room or not; only for the strategies that hash.
+    pub fn owner(&self, hash: u64) -> Option<Key<Member>> {
+        debug_assert!(is_hashing(self.strategy), "only the ring has owners");
+        let first = self.ranked.first()?;
+        let mut nearest = (u64::MAX, first.member);
+        for probe in 0..PROBES {
+            let at = mix(hash.wrapping_add(probe.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let from = Rank { load: 0, turn_or_point: at, member: Key::from_bits(1 << 32).expect("generation 1") };
+            let next = self.ranked.range(from..).next().unwrap_or(first);
+            let distance = next.turn_or_point.wrapping_sub(at);
+            if distance < nearest.0 {
+                nearest = (distance, next.member);
+            }
+        }
+        Some(nearest.1)
+    }
+
+    /// Proves that counts and index agree with the members.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn check(&self) {
+        let count = |is: fn(&Member) -> bool| self.members.iter().filter(|(_, member)| is(member)).count();
+        assert_eq!(self.present_count, count(Member::is_present), "the present are counted");
+        assert_eq!(self.ready_count, count(Member::has_room), "the ready are counted");
+        assert_eq!(self.left_count, count(|member| member.has_left), "those who left are counted");
+        assert_eq!(self.by_id.len(), self.members.len(), "each member is found by its session");
+        let placed = if is_hashing(self.strategy) { self.present_count } else { self.ready_count };
+        assert_eq!(self.ranked.len() + self.listed.len(), placed, "the index holds who can be picked");
+        for (key, member) in self.members.iter() {
+            assert_eq!(self.by_id.get(&member.id), Some(&key), "a session leads to its member");
+            assert_eq!(member.rank, self.rank_of(key), "a member stands at its place");
+            match (member.rank, self.strategy == Strategy::Random) {
+                (Some(_), true) => assert_eq!(self.listed[member.listed_at], key, "a member knows its place in the list"),
+                (Some(rank), false) => assert!(self.ranked.contains(&rank), "a member stands in the order"),
+                (None, _) => {}
+            }
+        }
+    }
+
+    fn first(&self) -> Option<Key<Member>> {
+        self.ranked.first().map(|rank| rank.member)
+    }
+
+    /// Where the member belongs in the index, if it belongs there.
+    fn rank_of(&self, key: Key<Member>) -> Option<Rank> {
+        let member = self.members.get(key)?;
+        let (belongs, load, turn_or_point) = match self.strategy {
+            Strategy::RoundRobin | Strategy::Sticky => (member.has_room(), 0, member.turn),
+            Strategy::LeastInflight => (member.has_room(), member.outstanding, member.turn),
+            Strategy::Random => (member.has_room(), 0, 0),
+            Strategy::HashTopic | Strategy::HashPublisher if !member.is_present() => (false, 0, 0),
+            Strategy::HashTopic | Strategy::HashPublisher => {
+                (true, 0, self.seed.hash_bytes(&member.id.id.get().to_le_bytes()))
+            }
+        };
+        belongs.then_some(Rank { load, turn_or_point, member: key })
+    }
+
+    /// Moves the member to where it belongs.
+    fn place(&mut self, key: Key<Member>) {
+        let wanted = self.rank_of(key);
+        let member = self.members.get_mut(key).expect("only members are placed");
+        if member.rank == wanted {
+            return;
+        }
+        self.displace(key);
+        let Some(rank) = wanted else { return };
+        if is_hashing(self.strategy) {
+            self.ring_generation += 1;
+        }
+        let member = self.members.get_mut(key).expect("only members are placed");
+        member.rank = Some(rank);
+        if self.strategy == Strategy::Random {
+            member.listed_at = self.listed.len();
+            self.listed.push(key);
+        } else {
+            self.ranked.insert(rank);
+        }
+    }
+
+    /// Takes the member out of the index, if it stands there.
+    fn displace(&mut self, key: Key<Member>) {
+        let member = self.members.get_mut(key).expect("only members are displaced");
+        let Some(rank) = member.rank.take() else { return };
+        if is_hashing(self.strategy) {
+            self.ring_generation += 1;
+        }
+        if self.strategy == Strategy::Random {
+            let place = member.listed_at;
+            self.listed.swap_remove(place);
+            if let Some(&moved) = self.listed.get(place) {
+                self.members.get_mut(moved).expect("only members are listed").listed_at = place;
+            }
+        } else {
+            self.ranked.remove(&rank);
+        }
+    }
+}
+
+/// Whether a strategy names the member by a key.
+fn is_hashing(strategy: Strategy) -> bool {
+    match strategy {
+        Strategy::HashTopic | Strategy::HashPublisher => true,
+        Strategy::RoundRobin | Strategy::Random | Strategy::Sticky | Strategy::LeastInflight => false,
+    }
+}
+
+/// Spreads nearby numbers over the whole ring.
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members_of(count: u64, window: u16, strategy: Strategy) -> (Members, Vec<Key<Member>>) {
+        let mut members = Members::new(Seed::new(7));
+        members.use_strategy(strategy);
+        let keys = (1..=count)
+            .map(|serial| {
+                let shard = ShardId::new(0);
+                let id = MemberId { shard, session: serial, id: SessionId::new(shard, serial) };
+                let terms = Terms { qos: QoS::AtLeastOnce, subscription_id: 0, retain_as_published: false };
+                let key = members.insert(id, terms);
+                members.change(key, |member| (member.is_online, member.window) = (true, window));
+                key
+            })
+            .collect();
+        members.check();
+        (members, keys)
+    }
+
+    fn pick_and_serve(members: &mut Members, random: &mut Random) -> Option<Key<Member>> {
+        let key = members.pick(random)?;
+        members.serve(key, true);
+        Some(key)
+    }
+
+    #[test]
+    fn round_robin_serves_each_in_turn_and_passes_over_the_full() {
+        let (mut members, keys) = members_of(3, 2, Strategy::RoundRobin);
+        members.change(keys[1], |member| member.window = 1);
+        let mut random = Random::from_seed(1);
+        let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
+        assert_eq!(order, [keys[0], keys[1], keys[2], keys[0], keys[2]]);
+        members.check();
+    }
+
+    #[test]
+    fn sticky_stays_until_the_window_is_full() {
+        let (mut members, keys) = members_of(2, 2, Strategy::Sticky);
+        let mut random = Random::from_seed(1);
+        let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
+        assert_eq!(order, [keys[0], keys[0], keys[1], keys[1]]);
+    }
+
+    #[test]
+    fn least_inflight_levels_the_load() {
+        let (mut members, keys) = members_of(3, 9, Strategy::LeastInflight);
+        members.change(keys[0], |member| member.outstanding = 2);
+        let mut random = Random::from_seed(1);
+        let order: Vec<_> = (0..5).map(|_| pick_and_serve(&mut members, &mut random).unwrap()).collect();
+        assert_eq!(order, [keys[1], keys[2], keys[1], keys[2], keys[0]]);
+        members.check();
+    }
+
+    #[test]
+    fn random_picks_all_that_have_room_about_as_often() {
+        let (mut members, keys) = members_of(5, 100, Strategy::Random);
+        members.change(keys[2], |member| member.window = 0);
+        let mut random = Random::from_seed(1);
+        let mut counts = [0; 5];
+        for _ in 0..4_000 {
+            let picked = members.pick(&mut random).unwrap();
+            counts[keys.iter().position(|key| *key == picked).unwrap()] += 1;
+        }
+        assert_eq!(counts[2], 0);
+        assert!(counts.iter().enumerate().all(|(n, count)| n == 2 || (900..1_100).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn keys_are_spread_evenly_and_move_only_with_their_owner() {
+        let (mut members, keys) = members_of(10, 1, Strategy::HashTopic);
+        let owners: Vec<_> = (0..20_000).map(|key| members.owner(mix(key)).unwrap()).collect();
+        for key in &keys {
+            let share = owners.iter().filter(|owner| *owner == key).count();
+            assert!((1_400..2_800).contains(&share), "{share} of 20,000 keys for one of ten");
+        }
+        members.change(keys[4], |member| member.is_online = false);
+        for (key, before) in (0..).zip(&owners) {
+            let now = members.owner(mix(key)).unwrap();
+            assert!(now != keys[4] && (now == *before || *before == keys[4]), "only the keys of the absent one move");
+        }
+        members.change(keys[4], |member| member.is_online = true);
+        assert!((0..).zip(&owners).all(|(key, before)| members.owner(mix(key)) == Some(*before)));
+    }
+
+    #[test]
+    fn every_index_survives_a_change_of_strategy() {
+        let all = [
+            Strategy::Random,
+            Strategy::HashTopic,
+            Strategy::LeastInflight,
+            Strategy::HashPublisher,
+            Strategy::Sticky,
+            Strategy::RoundRobin,
+        ];
+        let (mut members, keys) = members_of(20, 3, Strategy::RoundRobin);
+        for (n, strategy) in all.into_iter().enumerate() {
+            members.use_strategy(strategy);
+            members.change(keys[n], |member| member.is_online = false);
+            members.check();
+        }
+        assert_eq!((members.count(), members.present_count), (20, 14));
+    }
+}
