@@ -122,7 +122,8 @@ pub struct Group {
     returned: BTreeMap<u64, Waiting>,
     /// What nobody was sent yet, in order.
     fresh: VecDeque<Waiting>,
-    queued_bytes: u64,
+    returned_bytes: u64,
+    fresh_bytes: u64,
     sequence: u64,
 }
 
@@ -137,7 +138,8 @@ impl Group {
             deliveries: Deliveries::new(seed),
             returned: BTreeMap::new(),
             fresh: VecDeque::new(),
-            queued_bytes: 0,
+            returned_bytes: 0,
+            fresh_bytes: 0,
             sequence: 0,
         }
     }
@@ -169,7 +171,7 @@ impl Group {
 
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> u64 {
-        self.queued_bytes
+        self.returned_bytes + self.fresh_bytes
     }
 
     /// Deliveries that nobody has answered.
@@ -194,17 +196,11 @@ impl Group {
             return Accepted::Refused(DropReason::Offline);
         }
         let bytes = message.charged_bytes() as u64;
-        let displaced = match bounds.policy {
-            QueuePolicy::RefuseNew => 0,
-            QueuePolicy::DropOldest if bytes > bounds.bytes_max => 0, // no room that could be made would do
-            QueuePolicy::DropOldest => self.displace_for(bytes, bounds),
-        };
-        if !self.has_room_for(bytes, bounds) {
-            debug_assert_eq!(self.fresh.len() * displaced, 0, "whoever displaces in vain has displaced all");
+        let Some(displaced) = self.make_room_for(bytes, bounds) else {
             return Accepted::Refused(DropReason::QueueRefused);
-        }
+        };
         self.sequence += 1;
-        self.queued_bytes += bytes;
+        self.fresh_bytes += bytes;
         self.fresh.push_back(Waiting { sequence: self.sequence, message, owner: None });
         if displaced == 0 { Accepted::Queued } else { Accepted::Displaced(displaced) }
     }
@@ -256,8 +252,8 @@ impl Group {
         let held: usize = self.members.all().map(|member| member.outstanding as usize).sum();
         assert_eq!(held, self.deliveries.len(), "members hold what is outstanding");
         let bytes = |waiting: &Waiting| waiting.message.charged_bytes() as u64;
-        let queued_bytes = self.returned.values().map(bytes).sum::<u64>() + self.fresh.iter().map(bytes).sum::<u64>();
-        assert_eq!(queued_bytes, self.queued_bytes, "queued bytes are counted");
+        assert_eq!(self.returned.values().map(bytes).sum::<u64>(), self.returned_bytes, "bytes are counted");
+        assert_eq!(self.fresh.iter().map(bytes).sum::<u64>(), self.fresh_bytes, "bytes are counted");
         assert!(self.fresh.iter().is_sorted_by_key(|waiting| waiting.sequence), "the queue is in order");
         assert!(self.returned.iter().all(|(key, waiting)| *key == waiting.sequence), "what came back keeps its place");
     }
@@ -273,21 +269,17 @@ impl Group {
         self.find(id).and_then(|key| self.members.get(key)).is_some_and(|member| !member.has_left)
     }
 
-    pub(super) fn admit(&mut self, id: MemberId, terms: Terms, is_online: bool, window: u16) {
+    pub(super) fn admit(&mut self, id: MemberId, terms: Terms, window: Option<u16>) {
         let key = self.find(id).unwrap_or_else(|| self.members.insert(id, terms));
         self.members.change(key, |member| {
             member.terms = terms;
-            member.is_online = is_online;
             member.window = window;
             member.has_left = false;
         });
     }
 
-    pub(super) fn set_presence(&mut self, key: Key<Member>, is_online: bool, window: u16) {
-        self.members.change(key, |member| {
-            member.is_online = is_online;
-            member.window = window;
-        });
+    pub(super) fn set_presence(&mut self, key: Key<Member>, window: Option<u16>) {
+        self.members.change(key, |member| member.window = window);
     }
 
     pub(super) fn release(&mut self, key: Key<Member>, departure: Departure) -> Settled {
@@ -404,23 +396,30 @@ impl Group {
 
     fn take_back(&mut self, delivery: Delivery) {
         let Delivery { sequence, message, .. } = delivery;
-        self.queued_bytes += message.charged_bytes() as u64;
+        self.returned_bytes += message.charged_bytes() as u64;
         let before = self.returned.insert(sequence, Waiting { sequence, message, owner: None });
         debug_assert!(before.is_none(), "a message is in one place");
     }
 
-    fn has_room_for(&self, bytes: u64, bounds: &Bounds) -> bool {
-        self.queued_count() < bounds.messages_max as usize && self.queued_bytes + bytes <= bounds.bytes_max
-    }
-
-    /// Drops the oldest messages that nobody was sent yet until there is room, or none is left.
-    fn displace_for(&mut self, bytes: u64, bounds: &Bounds) -> usize {
+    /// Makes room for a message by dropping the oldest that nobody was sent yet, so many; none if there can be no room.
+    fn make_room_for(&mut self, bytes: u64, bounds: &Bounds) -> Option<usize> {
+        let fits = |count: usize, held: u64| count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max;
+        if fits(self.queued_count(), self.queued_bytes()) {
+            return Some(0);
+        }
+        let could_fit = match bounds.policy {
+            QueuePolicy::RefuseNew => false,
+            QueuePolicy::DropOldest => fits(self.returned.len(), self.returned_bytes),
+        };
+        if !could_fit {
+            return None;
+        }
         let mut displaced = 0;
-        while !self.has_room_for(bytes, bounds) && !self.fresh.is_empty() {
+        while !fits(self.queued_count(), self.queued_bytes()) {
             self.take_fresh(0);
             displaced += 1;
         }
-        displaced
+        Some(displaced)
     }
 
     fn front(&self) -> Option<&Waiting> {
@@ -438,13 +437,13 @@ impl Group {
 
     fn take_returned(&mut self, sequence: u64) -> Waiting {
         let waiting = self.returned.remove(&sequence).expect("it was looked at a moment ago");
-        self.queued_bytes -= waiting.message.charged_bytes() as u64;
+        self.returned_bytes -= waiting.message.charged_bytes() as u64;
         waiting
     }
 
     fn take_fresh(&mut self, at: usize) -> Waiting {
         let waiting = self.fresh.remove(at).expect("it was looked at a moment ago");
-        self.queued_bytes -= waiting.message.charged_bytes() as u64;
+        self.fresh_bytes -= waiting.message.charged_bytes() as u64;
         waiting
     }
 }

@@ -59,10 +59,8 @@ pub struct Member {
     pub terms: Terms,
     /// Unacknowledged deliveries.
     pub outstanding: u32,
-    /// No delivery is added while outstanding ≥ window.
-    pub window: u16,
-    /// Whether its session is connected.
-    pub is_online: bool,
+    /// No delivery is added while outstanding ≥ window; none while its session is not connected.
+    pub window: Option<u16>,
     /// Whether it unsubscribed and only completes what it was sent.
     pub has_left: bool,
     /// When it was last served; the earlier, the sooner it is next.
@@ -84,12 +82,13 @@ struct Rank {
 impl Member {
     /// Whether it may be given messages at all.
     pub fn is_present(&self) -> bool {
-        self.is_online && !self.has_left
+        self.window.is_some() && !self.has_left
     }
 
     /// Whether it can take a message now. A member that acknowledges nothing needs no window.
     pub fn has_room(&self) -> bool {
-        self.is_present() && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(self.window))
+        let Some(window) = self.window else { return false };
+        !self.has_left && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
     }
 }
 
@@ -178,8 +177,7 @@ impl Members {
             id,
             terms,
             outstanding: 0,
-            window: 0,
-            is_online: false,
+            window: None,
             has_left: false,
             turn: self.turn,
             rank: None,
@@ -193,7 +191,7 @@ impl Members {
 
     /// Takes a member out for good; nothing it was sent is unacknowledged any more.
     pub fn remove(&mut self, key: Key<Member>) {
-        self.change(key, |member| member.is_online = false);
+        self.change(key, |member| member.window = None);
         let member = self.members.remove(key).expect("the member was changed a moment ago");
         assert_eq!(member.outstanding, 0, "what a member was sent is settled before it goes");
         self.left_count -= usize::from(member.has_left);
@@ -384,7 +382,7 @@ mod tests {
                 let id = MemberId { shard, session: serial, id: SessionId::new(shard, serial) };
                 let terms = Terms { qos: QoS::AtLeastOnce, subscription_id: 0, retain_as_published: false };
                 let key = members.insert(id, terms);
-                members.change(key, |member| (member.is_online, member.window) = (true, window));
+                members.change(key, |member| member.window = Some(window));
                 key
             })
             .collect();
@@ -401,7 +399,7 @@ mod tests {
     #[test]
     fn round_robin_serves_each_in_turn_and_passes_over_the_full() {
         let (mut members, keys) = members_of(3, 2, Strategy::RoundRobin);
-        members.change(keys[1], |member| member.window = 1);
+        members.change(keys[1], |member| member.window = Some(1));
         let mut random = Random::from_seed(1);
         let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
         assert_eq!(order, [keys[0], keys[1], keys[2], keys[0], keys[2]]);
@@ -429,7 +427,7 @@ mod tests {
     #[test]
     fn random_picks_all_that_have_room_about_as_often() {
         let (mut members, keys) = members_of(5, 100, Strategy::Random);
-        members.change(keys[2], |member| member.window = 0);
+        members.change(keys[2], |member| member.window = Some(0));
         let mut random = Random::from_seed(1);
         let mut counts = [0; 5];
         for _ in 0..4_000 {
@@ -448,12 +446,12 @@ mod tests {
             let share = owners.iter().filter(|owner| *owner == key).count();
             assert!((1_400..2_800).contains(&share), "{share} of 20,000 keys for one of ten");
         }
-        members.change(keys[4], |member| member.is_online = false);
+        members.change(keys[4], |member| member.window = None);
         for (key, before) in (0..).zip(&owners) {
             let now = members.owner(mix(key)).unwrap();
             assert!(now != keys[4] && (now == *before || *before == keys[4]), "only the keys of the absent one move");
         }
-        members.change(keys[4], |member| member.is_online = true);
+        members.change(keys[4], |member| member.window = Some(1));
         assert!((0..).zip(&owners).all(|(key, before)| members.owner(mix(key)) == Some(*before)));
     }
 
@@ -470,7 +468,7 @@ mod tests {
         let (mut members, keys) = members_of(20, 3, Strategy::RoundRobin);
         for (n, strategy) in all.into_iter().enumerate() {
             members.use_strategy(strategy);
-            members.change(keys[n], |member| member.is_online = false);
+            members.change(keys[n], |member| member.window = None);
             members.check();
         }
         assert_eq!((members.count(), members.present_count), (20, 14));

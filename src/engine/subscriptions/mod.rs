@@ -17,5 +17,9 @@ pub mod parts;
 pub mod prefixes;
 pub mod shape;
 pub mod shared;
+#[cfg(test)]
+mod shared_model;
+#[cfg(test)]
+mod shared_tests;
 pub mod slots;
 pub mod texts;

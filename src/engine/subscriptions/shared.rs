@@ -59,7 +59,7 @@ pub struct Left {
     /// Deliveries that sessions complete though the group is gone: their answers find nothing.
     pub let_go: usize,
     /// Whether the group is gone: its filter is to be routed to it no longer.
-    pub is_group_gone: bool,
+    pub group_gone: bool,
 }
 
 /// The shared groups whose home is this shard. One per shard.
@@ -100,6 +100,11 @@ impl Groups {
         self.by_name.find(hash(self.seed, share, filter), is_it).copied()
     }
 
+    /// The key of the group that now lives at this index.
+    pub fn key_at(&self, index: u32) -> Option<GroupKey> {
+        self.groups.key_at(index)
+    }
+
     /// A group, if it still exists.
     pub fn get(&self, key: GroupKey) -> Option<&Group> {
         self.groups.get(key)
@@ -110,19 +115,18 @@ impl Groups {
         self.groups.get_mut(key)
     }
 
-    /// Makes a session a member, or gives a member new terms.
+    /// Makes a session a member, or gives a member new terms. `window` is how many unacknowledged deliveries it may hold;
+    /// none while it is away.
     ///
     /// # Errors
     /// When the group has `members_max` members already.
-    #[expect(clippy::too_many_arguments, reason = "they are what a subscription consists of")]
     pub fn join(
         &mut self,
         share: &str,
         filter: &str,
         member: MemberId,
         terms: Terms,
-        is_online: bool,
-        window: u16,
+        window: Option<u16>,
         members_max: usize,
     ) -> Result<Joined, Full> {
         let known = self.find(share, filter);
@@ -133,7 +137,7 @@ impl Groups {
         }
         let key = known.unwrap_or_else(|| self.create(share, filter));
         let group = self.groups.get_mut(key).expect("the group was found or made");
-        group.admit(member, terms, is_online, window);
+        group.admit(member, terms, window);
         Ok(Joined { group: key, is_new_group: known.is_none(), is_new_member })
     }
 
@@ -151,16 +155,16 @@ impl Groups {
         }
         let group = self.remove(key);
         let (ended, let_go) = (group.queued_count(), group.outstanding_count());
-        Left { messages_back: 0, ended, let_go, is_group_gone: true, ..left }
+        Left { messages_back: 0, ended, let_go, group_gone: true, ..left }
     }
 
     /// Notes that a member's session was connected or lost its connection; whether it was a member.
     ///
     /// What the member was sent stays with it: its session still has it. The session gives back what it will not keep.
-    pub fn presence(&mut self, key: GroupKey, member: MemberId, is_online: bool, window: u16) -> bool {
+    pub fn presence(&mut self, key: GroupKey, member: MemberId, window: Option<u16>) -> bool {
         let Some(group) = self.groups.get_mut(key) else { return false };
         let Some(found) = group.find(member) else { return false };
-        group.set_presence(found, is_online, window);
+        group.set_presence(found, window);
         true
     }
 
