@@ -456,7 +456,7 @@ fn fate(members: &Members, seed: Seed, strategy: Strategy, waiting: &mut Waiting
     if !members.has_ready() {
         return Fate::Wait;
     }
-    let generation = members.ring_generation();
+    let generation = members.ring().generation();
     let owner = match waiting.owner {
         Some((known, owner)) if known == generation => owner,
         Some(_) | None => {
@@ -465,7 +465,7 @@ fn fate(members: &Members, seed: Seed, strategy: Strategy, waiting: &mut Waiting
             } else {
                 seed.hash_bytes(&waiting.message.origin.get().to_le_bytes())
             };
-            let owner = members.owner(hash).expect("a group with a ready member has a ring");
+            let owner = members.ring().owner(hash).expect("a group with a ready member has a ring");
             waiting.owner = Some((generation, owner));
             owner
         }

@@ -9,11 +9,9 @@
 //! | sticky         | the same                                | the last one while it has room, the first |
 //! | least inflight | ordered by unacknowledged, then by turn | the first                                 |
 //! | random         | a list                                  | any                                       |
-//! | hash           | a ring of points, one a member          | the nearest behind one of several probes  |
+//! | hash           | a [`HashRing`]                          | the owner of the key                      |
 //!
-//! The ring is multi-probe consistent hashing (Appleton and O'Reilly): a key is hashed to [`PROBES`] places, and the member
-//! whose point follows one of them most closely owns it. When a member goes, only its keys move; when it returns, they come
-//! back. The ring holds all members that are present, also those without room: their keys wait for them.
+//! The ring holds all members that are present, also those without room: their keys wait for them.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +21,8 @@ use crate::base::slab::{Key, Slab};
 use crate::engine::homes::ShardId;
 use crate::engine::limits::Strategy;
 use crate::engine::message::SessionId;
+use crate::engine::subscriptions::hash_ring::HashRing;
 use crate::mqtt::version::QoS;
-
-/// Places that a key is looked for on the ring: the fullest of many members owns about a tenth more than its share.
-const PROBES: u64 = 21;
 
 /// A session on whatever shard it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,16 +95,17 @@ pub struct Members {
     strategy: Strategy,
     members: Slab<Member>,
     by_id: Map<MemberId, Key<Member>>,
-    /// The index of every strategy but `Random`.
+    /// The index of the strategies that have an order.
     ranked: BTreeSet<Rank>,
     /// The index of `Random`.
     listed: Vec<Key<Member>>,
+    /// The index of the strategies that hash.
+    ring: HashRing,
     sticky: Option<Key<Member>>,
     turn: u64,
     left_count: usize,
     present_count: usize,
     ready_count: usize,
-    ring_generation: u64,
 }
 
 impl Members {
@@ -121,12 +118,12 @@ impl Members {
             by_id: map(seed),
             ranked: BTreeSet::new(),
             listed: Vec::new(),
+            ring: HashRing::default(),
             sticky: None,
             turn: 0,
             left_count: 0,
             present_count: 0,
             ready_count: 0,
-            ring_generation: 0,
         }
     }
 
@@ -145,9 +142,9 @@ impl Members {
         self.ready_count > 0
     }
 
-    /// Changes with every member that comes to the ring or goes from it: owners of an older one are looked up again.
-    pub fn ring_generation(&self) -> u64 {
-        self.ring_generation
+    /// Who owns which key; empty but for the strategies that hash.
+    pub fn ring(&self) -> &HashRing {
+        &self.ring
     }
 
     /// The member that this session is, also while it only completes what it was sent.
@@ -254,23 +251,6 @@ impl Members {
         }
     }
 
-    /// The member that owns what hashes to this, whether it has room or not; only for the strategies that hash.
-    pub fn owner(&self, hash: u64) -> Option<Key<Member>> {
-        debug_assert!(is_hashing(self.strategy), "only the ring has owners");
-        let first = self.ranked.first()?;
-        let mut nearest = (u64::MAX, first.member);
-        for probe in 0..PROBES {
-            let at = mix(hash.wrapping_add(probe.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-            let from = Rank { load: 0, turn_or_point: at, member: Key::from_bits(1 << 32).expect("generation 1") };
-            let next = self.ranked.range(from..).next().unwrap_or(first);
-            let distance = next.turn_or_point.wrapping_sub(at);
-            if distance < nearest.0 {
-                nearest = (distance, next.member);
-            }
-        }
-        Some(nearest.1)
-    }
-
     /// Proves that counts and index agree with the members.
     ///
     /// # Panics
@@ -281,16 +261,18 @@ impl Members {
         assert_eq!(self.ready_count, count(Member::has_room), "the ready are counted");
         assert_eq!(self.left_count, count(|member| member.has_left), "those who left are counted");
         assert_eq!(self.by_id.len(), self.members.len(), "each member is found by its session");
-        let placed = if is_hashing(self.strategy) { self.present_count } else { self.ready_count };
-        assert_eq!(self.ranked.len() + self.listed.len(), placed, "the index holds who can be picked");
+        let placed = if kind(self.strategy) == Kind::Hashed { self.present_count } else { self.ready_count };
+        assert_eq!(self.ranked.len() + self.listed.len() + self.ring.len(), placed, "the index holds who can be picked");
         for (key, member) in self.members.iter() {
             assert_eq!(self.by_id.get(&member.id), Some(&key), "a session leads to its member");
             assert_eq!(member.rank, self.rank_of(key), "a member stands at its place");
-            match (member.rank, self.strategy == Strategy::Random) {
-                (Some(_), true) => assert_eq!(self.listed[member.listed_at], key, "a member knows its place in the list"),
-                (Some(rank), false) => assert!(self.ranked.contains(&rank), "a member stands in the order"),
-                (None, _) => {}
-            }
+            let Some(rank) = member.rank else { continue };
+            let stands = match kind(self.strategy) {
+                Kind::Ranked => self.ranked.contains(&rank),
+                Kind::Listed => self.listed[member.listed_at] == key,
+                Kind::Hashed => self.ring.contains(rank.turn_or_point, key),
+            };
+            assert!(stands, "a member stands in the index");
         }
     }
 
@@ -322,16 +304,17 @@ impl Members {
         }
         self.displace(key);
         let Some(rank) = wanted else { return };
-        if is_hashing(self.strategy) {
-            self.ring_generation += 1;
-        }
         let member = self.members.get_mut(key).expect("only members are placed");
         member.rank = Some(rank);
-        if self.strategy == Strategy::Random {
-            member.listed_at = self.listed.len();
-            self.listed.push(key);
-        } else {
-            self.ranked.insert(rank);
+        match kind(self.strategy) {
+            Kind::Ranked => {
+                self.ranked.insert(rank);
+            }
+            Kind::Listed => {
+                member.listed_at = self.listed.len();
+                self.listed.push(key);
+            }
+            Kind::Hashed => self.ring.insert(rank.turn_or_point, key),
         }
     }
 
@@ -339,34 +322,36 @@ impl Members {
     fn displace(&mut self, key: Key<Member>) {
         let member = self.members.get_mut(key).expect("only members are displaced");
         let Some(rank) = member.rank.take() else { return };
-        if is_hashing(self.strategy) {
-            self.ring_generation += 1;
-        }
-        if self.strategy == Strategy::Random {
-            let place = member.listed_at;
-            self.listed.swap_remove(place);
-            if let Some(&moved) = self.listed.get(place) {
-                self.members.get_mut(moved).expect("only members are listed").listed_at = place;
+        match kind(self.strategy) {
+            Kind::Ranked => {
+                self.ranked.remove(&rank);
             }
-        } else {
-            self.ranked.remove(&rank);
+            Kind::Listed => {
+                let place = member.listed_at;
+                self.listed.swap_remove(place);
+                if let Some(&moved) = self.listed.get(place) {
+                    self.members.get_mut(moved).expect("only members are listed").listed_at = place;
+                }
+            }
+            Kind::Hashed => self.ring.remove(rank.turn_or_point, key),
         }
     }
 }
 
-/// Whether a strategy names the member by a key.
-fn is_hashing(strategy: Strategy) -> bool {
-    match strategy {
-        Strategy::HashTopic | Strategy::HashPublisher => true,
-        Strategy::RoundRobin | Strategy::Random | Strategy::Sticky | Strategy::LeastInflight => false,
-    }
+/// Which index a strategy needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ranked,
+    Listed,
+    Hashed,
 }
 
-/// Spreads nearby numbers over the whole ring.
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
+fn kind(strategy: Strategy) -> Kind {
+    match strategy {
+        Strategy::RoundRobin | Strategy::Sticky | Strategy::LeastInflight => Kind::Ranked,
+        Strategy::Random => Kind::Listed,
+        Strategy::HashTopic | Strategy::HashPublisher => Kind::Hashed,
+    }
 }
 
 #[cfg(test)]
@@ -436,23 +421,6 @@ mod tests {
         }
         assert_eq!(counts[2], 0);
         assert!(counts.iter().enumerate().all(|(n, count)| n == 2 || (900..1_100).contains(count)), "{counts:?}");
-    }
-
-    #[test]
-    fn keys_are_spread_evenly_and_move_only_with_their_owner() {
-        let (mut members, keys) = members_of(10, 1, Strategy::HashTopic);
-        let owners: Vec<_> = (0..20_000).map(|key| members.owner(mix(key)).unwrap()).collect();
-        for key in &keys {
-            let share = owners.iter().filter(|owner| *owner == key).count();
-            assert!((1_400..2_800).contains(&share), "{share} of 20,000 keys for one of ten");
-        }
-        members.change(keys[4], |member| member.window = None);
-        for (key, before) in (0..).zip(&owners) {
-            let now = members.owner(mix(key)).unwrap();
-            assert!(now != keys[4] && (now == *before || *before == keys[4]), "only the keys of the absent one move");
-        }
-        members.change(keys[4], |member| member.window = Some(1));
-        assert!((0..).zip(&owners).all(|(key, before)| members.owner(mix(key)) == Some(*before)));
     }
 
     #[test]

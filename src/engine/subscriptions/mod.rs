@@ -6,6 +6,7 @@ pub mod deliveries;
 pub mod entry;
 pub mod fingerprint;
 pub mod group;
+pub mod hash_ring;
 pub mod index;
 pub mod interest;
 pub mod matching;
