@@ -24,7 +24,7 @@ pub struct Delivery {
 /// All unanswered deliveries of a group, each member's in a chain of its own. One per group.
 #[derive(Debug)]
 pub struct Deliveries {
-    deliveries: Slab<Delivery>,
+    slab: Slab<Delivery>,
     /// The newest delivery of each member that has any.
     heads: Map<Key<Member>, Key<Delivery>>,
 }
@@ -32,41 +32,66 @@ pub struct Deliveries {
 impl Deliveries {
     /// No deliveries.
     pub fn new(seed: Seed) -> Self {
-        Self { deliveries: Slab::new(), heads: map(seed) }
+        Self {
+            slab: Slab::new(),
+            heads: map(seed),
+        }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.deliveries.len()
+        self.slab.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.deliveries.is_empty()
+        self.slab.is_empty()
     }
 
     /// Notes a delivery; the number names it from now on and is never 0.
-    pub fn insert(&mut self, member: Key<Member>, sequence: u64, message: Message, qos: QoS) -> u64 {
+    pub fn insert(
+        &mut self,
+        member: Key<Member>,
+        sequence: u64,
+        message: Message,
+        qos: QoS,
+    ) -> u64 {
         debug_assert!(qos > QoS::AtMostOnce, "nobody answers QoS 0");
-        let key = self.deliveries.next_key();
+        let key = self.slab.next_key();
         let next = self.heads.insert(member, key);
         if let Some(next) = next {
-            self.deliveries.get_mut(next).expect("a chain leads to deliveries").previous = Some(key);
+            self.slab
+                .get_mut(next)
+                .expect("a chain leads to deliveries")
+                .previous = Some(key);
         }
-        self.deliveries.insert(Delivery { sequence, message, qos, member, previous: None, next });
+        self.slab.insert(Delivery {
+            sequence,
+            message,
+            qos,
+            member,
+            previous: None,
+            next,
+        });
         key.to_bits()
     }
 
     /// Takes out the delivery of this number, if it is still unanswered.
     pub fn remove(&mut self, number: u64) -> Option<Delivery> {
         let key = Key::from_bits(number)?;
-        let delivery = self.deliveries.remove(key)?;
+        let delivery = self.slab.remove(key)?;
         if let Some(next) = delivery.next {
-            self.deliveries.get_mut(next).expect("a chain leads to deliveries").previous = delivery.previous;
+            self.slab
+                .get_mut(next)
+                .expect("a chain leads to deliveries")
+                .previous = delivery.previous;
         }
         match (delivery.previous, delivery.next) {
             (Some(previous), next) => {
-                self.deliveries.get_mut(previous).expect("a chain leads to deliveries").next = next;
+                self.slab
+                    .get_mut(previous)
+                    .expect("a chain leads to deliveries")
+                    .next = next;
             }
             (None, Some(next)) => {
                 self.heads.insert(delivery.member, next);
@@ -93,12 +118,16 @@ impl Deliveries {
         for (&member, &head) in &self.heads {
             let (mut previous, mut at) = (None, Some(head));
             while let Some(key) = at {
-                let delivery = self.deliveries.get(key).expect("a chain leads to deliveries");
-                assert_eq!((delivery.member, delivery.previous), (member, previous), "a chain is one member's");
+                let delivery = self.slab.get(key).expect("a chain leads to deliveries");
+                assert_eq!(
+                    (delivery.member, delivery.previous),
+                    (member, previous),
+                    "a chain is one member's"
+                );
                 chained += 1;
                 (previous, at) = (at, delivery.next);
             }
         }
-        assert_eq!(chained, self.deliveries.len(), "every delivery is in a chain");
+        assert_eq!(chained, self.slab.len(), "every delivery is in a chain");
     }
 }
