@@ -234,7 +234,7 @@ impl Group {
                 self.dispatch_in_order(now, random, out, expired);
             }
             Strategy::HashTopic | Strategy::HashPublisher => {
-                self.dispatch_by_key(now, strategy, out, expired)
+                self.dispatch_by_key(now, strategy, out, expired);
             }
         }
     }

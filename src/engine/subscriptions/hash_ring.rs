@@ -94,9 +94,9 @@ mod tests {
             .map(|n| (random.next_u64(), Key::from_bits(1 << 32 | n).unwrap()))
             .collect();
         let mut ring = HashRing::default();
-        points
-            .iter()
-            .for_each(|(point, member)| ring.insert(*point, *member));
+        for (point, member) in &points {
+            ring.insert(*point, *member);
+        }
         (ring, points)
     }
 
