@@ -1,3 +1,4 @@
 //! Floor 2: what a broker is, pure.
 
+pub mod retained;
 pub mod subscriptions;
