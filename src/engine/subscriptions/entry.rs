@@ -2,7 +2,8 @@
 
 use crate::mqtt::version::QoS;
 
-/// A receiver on this shard: a session, or a shared group that passes each message to one of its members.
+/// A receiver on this shard: a session, or a shared group that passes each message to one of its
+/// members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subscriber(u32);
 
@@ -29,7 +30,11 @@ impl Subscriber {
     }
 
     pub fn kind(self) -> SubscriberKind {
-        if self.0 & Self::GROUP == 0 { SubscriberKind::Session(self.0) } else { SubscriberKind::Group(self.0 & !Self::GROUP) }
+        if self.0 & Self::GROUP == 0 {
+            SubscriberKind::Session(self.0)
+        } else {
+            SubscriberKind::Group(self.0 & !Self::GROUP)
+        }
     }
 
     pub(super) fn bits(self) -> u32 {
@@ -41,7 +46,8 @@ impl Subscriber {
     }
 }
 
-/// The options of a subscription: identifier (28 bits, 0 = none), QoS, No Local, Retain As Published.
+/// The options of a subscription: identifier (28 bits, 0 = none), QoS, No Local, Retain As
+/// Published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options(u32);
 
@@ -60,7 +66,10 @@ impl Options {
     /// With this Subscription Identifier, at most 268,435,455; 0 means none.
     #[must_use]
     pub fn with_id(self, id: u32) -> Self {
-        assert!(id < 1 << 28, "a Subscription Identifier has at most 28 bits");
+        assert!(
+            id < 1 << 28,
+            "a Subscription Identifier has at most 28 bits"
+        );
         Self(self.0 & !(u32::MAX << Self::ID_SHIFT) | id << Self::ID_SHIFT)
     }
 
@@ -71,7 +80,14 @@ impl Options {
 
     #[must_use]
     pub fn with_retain_as_published(self, as_published: bool) -> Self {
-        Self(self.0 & !Self::RETAIN_AS_PUBLISHED | if as_published { Self::RETAIN_AS_PUBLISHED } else { 0 })
+        Self(
+            self.0 & !Self::RETAIN_AS_PUBLISHED
+                | if as_published {
+                    Self::RETAIN_AS_PUBLISHED
+                } else {
+                    0
+                },
+        )
     }
 
     pub fn qos(self) -> QoS {
@@ -104,7 +120,8 @@ pub struct Entry {
     pub options: Options,
 }
 
-/// The subscribers of a filter in the space of one entry: most filters have one subscriber, and it lies right here.
+/// The subscribers of a filter in the space of one entry: most filters have one subscriber, and it
+/// lies right here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder(Entry);
 
@@ -129,11 +146,17 @@ impl Holder {
     }
 
     pub fn many(audience: u32) -> Self {
-        Self(Entry { subscriber: Subscriber::from_bits(audience), options: Options(Self::MANY) })
+        Self(Entry {
+            subscriber: Subscriber::from_bits(audience),
+            options: Options(Self::MANY),
+        })
     }
 
     pub fn free(next: u32) -> Self {
-        Self(Entry { subscriber: Subscriber::from_bits(next), options: Options(Self::FREE) })
+        Self(Entry {
+            subscriber: Subscriber::from_bits(next),
+            options: Options(Self::FREE),
+        })
     }
 
     pub fn held(&self) -> Held<'_> {
@@ -153,13 +176,19 @@ mod tests {
 
     #[test]
     fn options_hold_all_fields_at_once() {
-        let options = Options::new(QoS::ExactlyOnce).with_id(268_435_455).with_no_local(true).with_retain_as_published(true);
+        let options = Options::new(QoS::ExactlyOnce)
+            .with_id(268_435_455)
+            .with_no_local(true)
+            .with_retain_as_published(true);
 
         assert_eq!(options.qos(), QoS::ExactlyOnce);
         assert_eq!(options.id(), Some(268_435_455));
         assert!(options.no_local() && options.retain_as_published());
 
-        let cleared = options.with_id(0).with_no_local(false).with_retain_as_published(false);
+        let cleared = options
+            .with_id(0)
+            .with_no_local(false)
+            .with_retain_as_published(false);
         assert_eq!(cleared, Options::new(QoS::ExactlyOnce));
         assert_eq!(cleared.id(), None);
     }
@@ -174,11 +203,20 @@ mod tests {
     #[test]
     fn no_legal_entry_looks_like_a_mark() {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let options = Options::new(qos).with_id(1).with_no_local(true).with_retain_as_published(true);
-            let entry = Entry { subscriber: Subscriber::from_bits(u32::MAX), options };
+            let options = Options::new(qos)
+                .with_id(1)
+                .with_no_local(true)
+                .with_retain_as_published(true);
+            let entry = Entry {
+                subscriber: Subscriber::from_bits(u32::MAX),
+                options,
+            };
             assert!(matches!(Holder::one(entry).held(), Held::One(held) if *held == entry));
         }
         assert!(matches!(Holder::many(9).held(), Held::Many(9)));
-        assert!(matches!(Holder::free(u32::MAX).held(), Held::Free(u32::MAX)));
+        assert!(matches!(
+            Holder::free(u32::MAX).held(),
+            Held::Free(u32::MAX)
+        ));
     }
 }

@@ -1,9 +1,11 @@
-//! A growing array in pages: it never moves what it holds, so growth has no pause and no slack of half its size.
+//! A growing array in pages: it never moves what it holds, so growth has no pause and no slack of
+//! half its size.
 
 const PAGE_ITEMS_LOG2: u32 = 12;
 const PAGE_ITEMS: usize = 1 << PAGE_ITEMS_LOG2;
 
-/// An array of `T` addressed by `u32`. Only its last page ever grows (and so may be copied); full pages stay where they are.
+/// An array of `T` addressed by `u32`. Only its last page ever grows (and so may be copied); full
+/// pages stay where they are.
 #[derive(Debug)]
 pub struct Pages<T> {
     pages: Vec<Vec<T>>,
@@ -12,7 +14,10 @@ pub struct Pages<T> {
 
 impl<T> Pages<T> {
     pub fn new() -> Self {
-        Self { pages: Vec::new(), len: 0 }
+        Self {
+            pages: Vec::new(),
+            len: 0,
+        }
     }
 
     pub fn len(&self) -> u32 {
@@ -25,7 +30,10 @@ impl<T> Pages<T> {
         if number as usize % PAGE_ITEMS == 0 {
             self.pages.push(Vec::new());
         }
-        let page = self.pages.last_mut().expect("a page was pushed before the first item");
+        let page = self
+            .pages
+            .last_mut()
+            .expect("a page was pushed before the first item");
         page.push(item);
         self.len = number.checked_add(1).expect("fewer than 2^32 items");
         number
