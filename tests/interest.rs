@@ -18,8 +18,8 @@ const NOTHING: u32 = u32::MAX;
 
 /// The filter of a number, among few that come and go often and have many shapes; and a topic that
 /// it matches.
-fn pair(number: u32) -> (String, String) {
-    let level = |bit: u32, name: &'static str| if number >> bit & 1 != 0 { "+" } else { name };
+fn pair(number: usize) -> (String, String) {
+    let level = |bit: usize, name: &'static str| if number >> bit & 1 != 0 { "+" } else { name };
     let end = if number >> 6 & 1 != 0 { "/#" } else { "" };
     let levels: Vec<&str> = (0..6).map(|bit| level(bit, "a")).collect();
     (levels.join("/") + end, "a/a/a/a/a/a".to_string())
@@ -59,9 +59,9 @@ fn a_publisher_that_saw_a_declaration_return_finds_the_shard() {
 fn live(shard: u32, interest: &Interest, told: &AtomicU32) {
     let mut random = Random::from_seed(u64::from(shard));
     let mut declared = Declared::new(shard, interest);
-    let mut others: Vec<u32> = Vec::new();
+    let mut others: Vec<usize> = Vec::new();
     for round in 0..ROUNDS {
-        let number = random.below(128) as u32;
+        let number = random.index(128);
         let text = pair(number).0;
         let filter = Filter::parse(&text).expect("it is a filter");
 
@@ -70,7 +70,7 @@ fn live(shard: u32, interest: &Interest, told: &AtomicU32) {
         // Something else happens meanwhile: up to forty other shapes come or go.
         for _ in 0..random.below(12) {
             if others.len() < 40 && random.chance(1, 2) {
-                let other = random.below(128) as u32;
+                let other = random.index(128);
                 declared.declare(
                     interest,
                     Filter::parse(&pair(other).0).expect("it is a filter"),
@@ -108,7 +108,7 @@ fn publish(interest: &Interest, told: &[AtomicU32], is_over: &AtomicBool) -> u32
     let topic = Topic::parse(&text).expect("it is a topic");
     let mut answers = 0;
     while !is_over.load(Ordering::Acquire) {
-        for (shard, told) in told.iter().enumerate() {
+        for (shard, told) in (0..).zip(told) {
             let before = told.load(Ordering::Acquire);
             if before == NOTHING {
                 continue;
@@ -116,7 +116,7 @@ fn publish(interest: &Interest, told: &[AtomicU32], is_over: &AtomicBool) -> u32
             let named = interest.shards_for(topic);
             if told.load(Ordering::SeqCst) == before {
                 assert!(
-                    named.contains(shard as u32),
+                    named.contains(shard),
                     "shard {shard} is missing in round {before}"
                 );
                 answers += 1;

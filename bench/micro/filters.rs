@@ -1,5 +1,4 @@
-//! The filters and topics that the benches of subscriptions share: `tenant/site/device/reading`,
-//! ten readings a device.
+//! The filters and topics of the benches: `tenant/site/device/reading`, ten readings a device.
 
 use std::fmt::Write;
 
@@ -29,6 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of this name.
     pub fn of(name: &str) -> Option<Self> {
         match name {
             "exact" => Some(Self::Exact),

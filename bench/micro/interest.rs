@@ -2,6 +2,11 @@
 //!
 //! `cargo bench --bench interest -- [shards] [subscriptions] [positions a filter]`: mixed filters,
 //! spread evenly over the shards.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "figures are printed with few digits"
+)]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -30,13 +35,14 @@ fn main() {
 
     let before = resident_bytes();
     let interest = Interest::new(Seed::new(1), shards, positions as usize);
+    let kind = Kind::of("mixed").expect("it is a kind");
     let mut declared: Vec<Declared> = (0..shards)
         .map(|shard| Declared::new(shard, &interest))
         .collect();
     let empty = resident_bytes() - before;
     let (start, mut text) = (Instant::now(), String::new());
     for number in 0..count {
-        Kind::Mixed.write_filter(number, &mut text);
+        kind.write_filter(number, &mut text);
         declared[owner(number, shards)]
             .declare(&interest, Filter::parse(&text).expect("it is a filter"));
     }

@@ -3,6 +3,11 @@
 //! `cargo bench --bench subscriptions -- exact|plus|hash|mixed|popular [count]`. Wall time and
 //! resident bytes are printed; for instructions run the built program under `valgrind
 //! --tool=callgrind --toggle-collect='*::look_up'`.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "figures are printed with few digits"
+)]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 

@@ -1,5 +1,4 @@
-//! The subscriptions of one filter when it has more than one: contiguous, with a position index
-//! once they are many.
+//! The subscriptions of one filter when it has more than one: contiguous, found in one step.
 
 use super::entry::{Entry, Options, Subscriber};
 
@@ -42,7 +41,7 @@ impl Audience {
         match &mut self.positions {
             Some(positions) => positions.insert_last(&self.entries),
             None if self.entries.len() > SCANNED_MAX => {
-                self.positions = Some(Box::new(Positions::of(&self.entries)))
+                self.positions = Some(Box::new(Positions::of(&self.entries)));
             }
             None => {}
         }
@@ -182,17 +181,16 @@ impl Positions {
         let count = self.cells.len();
         let mut next = hole;
         loop {
-            next = if next + 1 == count { 0 } else { next + 1 };
+            next = self.after(next);
             let cell = self.cells[next];
             if cell == EMPTY {
                 break;
             }
-            let home = self.home(entries[entry_of(cell)].subscriber);
-            // Distances on the ring: the cell may move back to the hole unless its home lies behind
-            // the hole.
-            let to_home = (next + count - home) % count;
-            let to_hole = (next + count - hole) % count;
-            if to_home >= to_hole {
+            let start = self.home(entries[entry_of(cell)].subscriber);
+            // Distances on the ring: the cell may move to the hole unless its home lies behind it.
+            let distance = (next + count - start) % count;
+            let gained = (next + count - hole) % count;
+            if distance >= gained {
                 self.cells[hole] = cell;
                 hole = next;
             }
@@ -203,11 +201,7 @@ impl Positions {
     fn place(&mut self, entries: &[Entry], position: usize) {
         let mut cell = self.home(entries[position].subscriber);
         while self.cells[cell] != EMPTY {
-            cell = if cell + 1 == self.cells.len() {
-                0
-            } else {
-                cell + 1
-            };
+            cell = self.after(cell);
         }
         self.cells[cell] = u32::try_from(position).expect("fewer than 2^32 subscribers");
     }
@@ -222,11 +216,16 @@ impl Positions {
             if entries[position as usize].subscriber == subscriber {
                 return Some(cell);
             }
-            cell = if cell + 1 == self.cells.len() {
-                0
-            } else {
-                cell + 1
-            };
+            cell = self.after(cell);
+        }
+    }
+
+    /// The next cell on the ring.
+    fn after(&self, cell: usize) -> usize {
+        if cell + 1 == self.cells.len() {
+            0
+        } else {
+            cell + 1
         }
     }
 
@@ -239,6 +238,10 @@ impl Positions {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::random::Random;

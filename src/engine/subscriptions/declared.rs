@@ -1,5 +1,4 @@
-//! What a shard has declared to the shared interest: its counters, its shapes, and the way to "send
-//! me all" and back.
+//! What a shard has declared to the interest, and the way to "send me all" and back.
 
 use std::collections::BTreeMap;
 
@@ -235,10 +234,14 @@ impl Declared {
 }
 
 fn shift_of(position: usize) -> u32 {
-    if position % 2 == 0 { 0 } else { 4 }
+    if position.is_multiple_of(2) { 0 } else { 4 }
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::bitset::Bits64;
@@ -260,6 +263,12 @@ mod tests {
             .map(|shard| Declared::new(shard, &interest))
             .collect();
         (interest, declared)
+    }
+
+    fn check_all(declared: &[Declared], interest: &Interest) {
+        for declared in declared {
+            declared.check(interest);
+        }
     }
 
     #[test]
@@ -347,9 +356,7 @@ mod tests {
             interest.shards_for(topic("+/a/a/a/a/a/a/a".replace('+', "a").as_str())),
             Bits64::of(0)
         );
-        declared
-            .iter()
-            .for_each(|declared| declared.check(&interest));
+        check_all(&declared, &interest);
     }
 
     #[test]
@@ -402,9 +409,7 @@ mod tests {
             }
             overflows += u32::from(declared[shard].wants_everything());
             if operation % 10_000 == 0 {
-                declared
-                    .iter()
-                    .for_each(|declared| declared.check(&interest));
+                check_all(&declared, &interest);
             }
         }
         assert!(too_many * 200 < asked, "{too_many} of {asked}");
@@ -418,12 +423,10 @@ mod tests {
                 declared[shard].withdraw(&interest, filter(text));
             }
         }
-        declared
-            .iter_mut()
-            .for_each(|declared| declared.retry(&interest));
-        declared
-            .iter()
-            .for_each(|declared| declared.check(&interest));
+        for declared in &mut declared {
+            declared.retry(&interest);
+        }
+        check_all(&declared, &interest);
         assert_eq!(
             (interest.slots.used_count(), interest.wanting_everything()),
             (0, Bits64::EMPTY)

@@ -10,7 +10,9 @@ pub struct Subscriber(u32);
 /// What a [`Subscriber`] stands for, with its index in the slab of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriberKind {
+    /// The session at this slab index.
     Session(u32),
+    /// The shared group at this slab index.
     Group(u32),
 }
 
@@ -29,6 +31,7 @@ impl Subscriber {
         Self(index | Self::GROUP)
     }
 
+    /// Session or group, with its index.
     pub fn kind(self) -> SubscriberKind {
         if self.0 & Self::GROUP == 0 {
             SubscriberKind::Session(self.0)
@@ -73,11 +76,13 @@ impl Options {
         Self(self.0 & !(u32::MAX << Self::ID_SHIFT) | id << Self::ID_SHIFT)
     }
 
+    /// With or without No Local.
     #[must_use]
     pub fn with_no_local(self, no_local: bool) -> Self {
         Self(self.0 & !Self::NO_LOCAL | if no_local { Self::NO_LOCAL } else { 0 })
     }
 
+    /// With or without Retain As Published.
     #[must_use]
     pub fn with_retain_as_published(self, as_published: bool) -> Self {
         Self(
@@ -90,6 +95,7 @@ impl Options {
         )
     }
 
+    /// The highest QoS that the subscriber wants.
     pub fn qos(self) -> QoS {
         let bits = (self.0 & Self::QOS) >> Self::QOS_SHIFT;
         match bits {
@@ -104,10 +110,12 @@ impl Options {
         Some(self.0 >> Self::ID_SHIFT).filter(|id| *id != 0)
     }
 
+    /// Whether the subscriber wants none of its own messages.
     pub fn no_local(self) -> bool {
         self.0 & Self::NO_LOCAL != 0
     }
 
+    /// Whether RETAIN stays as the publisher set it.
     pub fn retain_as_published(self) -> bool {
         self.0 & Self::RETAIN_AS_PUBLISHED != 0
     }
@@ -116,7 +124,9 @@ impl Options {
 /// One subscription: who and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Who.
     pub subscriber: Subscriber,
+    /// How.
     pub options: Options,
 }
 

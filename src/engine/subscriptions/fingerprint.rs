@@ -1,5 +1,4 @@
-//! The hash of a topic or a filter, built level by level so that a masked topic hashes as the
-//! filter that matches it.
+//! Hashes built level by level: a masked topic hashes as the filter that matches it.
 
 use crate::base::hash::Seed;
 

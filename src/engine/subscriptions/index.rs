@@ -1,5 +1,4 @@
-//! The subscription index of a shard: filters to subscribers, and a topic to the filters that match
-//! it.
+//! The subscription index: filters to subscribers, and a topic to the filters that match it.
 
 use super::audience::Audience;
 use super::entry::{Entry, Held, Holder, Options, Subscriber};
@@ -20,6 +19,7 @@ pub struct FilterId(u32);
 /// What an insert did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inserted {
+    /// Where the filter stands.
     pub id: FilterId,
     /// The options that the subscription had before, if it existed.
     pub previous: Option<Options>,
@@ -30,6 +30,7 @@ pub struct Inserted {
 /// What a removal took away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
+    /// The options that the subscription had.
     pub options: Options,
     /// The filter had no other subscriber and has left the index.
     pub is_last: bool,
@@ -216,6 +217,11 @@ impl Index {
     /// How many subscriptions there are.
     pub fn subscription_count(&self) -> usize {
         self.subscription_count
+    }
+
+    /// How many beginnings of wildcard filters there are: what a look-up may have to visit at most.
+    pub fn prefix_count(&self) -> usize {
+        self.prefixes.len()
     }
 
     /// Bytes on the heap, without what the allocator adds. Costs a pass over the audiences: not for

@@ -1,5 +1,4 @@
-//! Which shards may want a topic: one bit-sliced counting filter that all shards share and read
-//! without a lock.
+//! Which shards may want a topic: a bit-sliced counting filter, shared and read without a lock.
 //!
 //! # What is promised
 //! After [`Declared::declare`](super::declared::Declared::declare) has returned,
@@ -128,12 +127,19 @@ impl Interest {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// How many shards there are.
     pub fn shard_count(&self) -> u32 {
         self.layout.shards
     }
 
+    /// How many positions there are.
     pub fn position_count(&self) -> usize {
         self.layout.positions()
+    }
+
+    /// How many shapes are in use: so many hashes a look-up makes at most, beside the topic's own.
+    pub fn shape_count(&self) -> usize {
+        self.slots.used_count()
     }
 
     /// The shards that want every message because their filters have too many shapes or levels.
@@ -200,6 +206,7 @@ impl Layout {
     }
 
     /// Double hashing: an arithmetic progression with an odd step, read from the high bits.
+    #[expect(clippy::cast_possible_truncation, reason = "positions are below 2^40")]
     fn positions_of(self, path: u64) -> [usize; PROBES] {
         let step = path.wrapping_mul(0xA076_1D64_78BD_642F).rotate_left(32) | 1;
         let mut at = path;
@@ -211,12 +218,13 @@ impl Layout {
     }
 
     /// The word of a position, and how far its bits are shifted there.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the lowest six bits are used"
+    )]
     fn place(self, position: usize) -> (usize, u32) {
         let positions_log2 = 6 - self.lanes_log2;
-        let within = position & ((1 << positions_log2) - 1);
-        (
-            position >> positions_log2,
-            (within as u32) << self.lanes_log2,
-        )
+        let within = position as u32 & ((1 << positions_log2) - 1);
+        (position >> positions_log2, within << self.lanes_log2)
     }
 }

@@ -1,18 +1,17 @@
-//! Who wants which topic: the subscription index of a shard, and the interest that all shards
-//! share.
+//! Who wants which topic: the index of a shard, and the interest that all shards share.
 //!
-//! | file            | what                                                            | owner         |
-//! |-----------------|-----------------------------------------------------------------|---------------|
-//! | [`index`]       | filters to subscribers, a topic to the filters that match       | one per shard |
-//! | [`entry`]       | who subscribed and how, in eight bytes                          | a value       |
-//! | `audience`      | the subscriptions of one filter when they are many              | the index     |
-//! | `prefixes`      | which beginnings of wildcard filters exist, and how they go on  | the index     |
-//! | `matching`      | the walk over the masks of a topic that may lead somewhere      | the index     |
-//! | `texts`, `pages`, `parts` | memory without pauses: an arena, an array, a hash table | the index     |
-//! | [`interest`]    | which shards may want a topic                                   | all shards    |
-//! | [`declared`]    | a shard's own half of it: counters and shapes                   | one per shard |
-//! | `shape`, `slots` | which levels are wildcards; the shapes in use                  | all shards    |
-//! | `fingerprint`   | hashes built level by level                                     | a value       |
+//! | file                      | what                                          | owner         |
+//! |---------------------------|-----------------------------------------------|---------------|
+//! | [`index`]                 | filters to subscribers, a topic to filters    | one per shard |
+//! | [`entry`]                 | who subscribed and how, in eight bytes        | a value       |
+//! | `audience`                | the many subscriptions of one filter          | the index     |
+//! | `prefixes`                | which beginnings of wildcard filters exist    | the index     |
+//! | `matching`                | the walk over the masks of a topic            | the index     |
+//! | `texts` `pages` `parts`   | an arena, an array, a table: without pauses   | the index     |
+//! | [`interest`]              | which shards may want a topic                 | all shards    |
+//! | [`declared`]              | a shard's own half: counters and shapes       | one per shard |
+//! | `shape` `slots`           | which levels are wildcards; the shapes in use | all shards    |
+//! | `fingerprint`             | hashes built level by level                   | a value       |
 //!
 //! # The idea
 //! A wildcard filter is found without reading it: put wildcards over the levels of a topic, and the

@@ -3,6 +3,11 @@
 //! `cargo test` runs 300,000 of them. The long run:
 //! `PREGON_MODEL_OPERATIONS=10000000 cargo test --release --lib subscriptions::model`
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
+
 use std::collections::BTreeMap;
 
 use super::entry::{Options, Subscriber};
@@ -114,13 +119,11 @@ impl Pair {
             assert_eq!(self.index.find(filter), None);
             return;
         };
-        let subscriber = match self.random.chance(3, 4) {
-            true => *known
-                .subscribers
-                .keys()
-                .nth(self.random.index(known.subscribers.len()))
-                .unwrap(),
-            false => Subscriber::session(self.random.below(60) as u32),
+        let subscriber = if self.random.chance(3, 4) {
+            let at = self.random.index(known.subscribers.len());
+            *known.subscribers.keys().nth(at).unwrap()
+        } else {
+            Subscriber::session(self.random.below(60) as u32)
         };
         let generation = self.index.generation();
 

@@ -1,5 +1,4 @@
-//! A growing array in pages: it never moves what it holds, so growth has no pause and no slack of
-//! half its size.
+//! A growing array in pages: it never moves what it holds, so its growth has no pause.
 
 const PAGE_ITEMS_LOG2: u32 = 12;
 const PAGE_ITEMS: usize = 1 << PAGE_ITEMS_LOG2;
@@ -27,7 +26,7 @@ impl<T> Pages<T> {
     /// Appends and returns the new item's number.
     pub fn push(&mut self, item: T) -> u32 {
         let number = self.len;
-        if number as usize % PAGE_ITEMS == 0 {
+        if (number as usize).is_multiple_of(PAGE_ITEMS) {
             self.pages.push(Vec::new());
         }
         let page = self
@@ -59,6 +58,10 @@ impl<T> Pages<T> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
 

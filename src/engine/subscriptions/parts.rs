@@ -1,5 +1,4 @@
-//! A hash table in parts that grow one by one: no insert ever rehashes more than a small share of
-//! millions of items.
+//! A hash table in parts that grow one by one, so that no insert rehashes millions of items.
 
 use hashbrown::HashTable;
 

@@ -1,5 +1,4 @@
-//! Which beginnings of wildcard filters exist and how they go on: what keeps matching from trying
-//! every mask.
+//! Which beginnings of wildcard filters exist, and how they go on: what matching tries at all.
 
 use super::fingerprint::Fingerprint;
 use super::parts::Parts;

@@ -1,5 +1,4 @@
-//! The shapes in use by all shards: 64 slots, each shape with the shards that hold it, changed by
-//! compare-and-swap.
+//! The shapes in use by all shards: 64 slots, changed by compare-and-swap.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

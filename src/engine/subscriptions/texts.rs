@@ -1,5 +1,4 @@
-//! The texts of all filters in one arena: a text costs its length, two bytes and the rounding to
-//! four, and a handle of four.
+//! The texts of all filters in one arena: two bytes, the text, rounding to four.
 
 const UNIT_BYTES: usize = 4;
 const PAGE_UNITS_LOG2: u32 = 16;
@@ -152,6 +151,10 @@ fn place(text: Text) -> (usize, usize) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
 

@@ -1,12 +1,15 @@
-//! The retained messages whose topics are at home on this shard, in an order that makes wildcard
-//! scans cheap.
+//! Retained messages at home on this shard, in an order that makes wildcard scans cheap.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+mod leap;
+mod order;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use crate::mqtt::topic::{Filter, Topic};
+
+use self::leap::{Verdict, examine};
+use self::order::{Hierarchical, Stored, key};
 
 /// One value for each topic. One per shard.
 ///
@@ -122,9 +125,8 @@ impl<V> Retained<V> {
         mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
     ) -> Progress {
         assert!(steps_max > 0, "a scan without steps would never end");
-        let mut range = match self.range_at(&cursor.0) {
-            Some(range) => range,
-            None => return Progress::Done,
+        let Some(mut range) = self.range_at(&cursor.0) else {
+            return Progress::Done;
         };
         let mut last = None;
         for _ in 0..steps_max {
@@ -196,158 +198,11 @@ impl<V> Retained<V> {
     }
 }
 
-/// What a scan does at a topic.
-enum Verdict {
-    Match,
-    /// No topic before this text matches.
-    Leap(String),
-    /// No topic behind this one matches.
-    End,
-}
-
-/// Compares level by level and finds the first text at or behind the topic that may match.
-fn examine(filter: Filter<'_>, topic: &str) -> Verdict {
-    // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`: on to the byte
-    // behind `$`.
-    if topic.starts_with('$') && filter.as_str().starts_with(['+', '#']) {
-        return Verdict::Leap("%".to_string());
-    }
-    // The end of the part of the topic up to the last level that stands under a `+`: where another
-    // value may be tried.
-    let mut last_plus = None;
-    let mut levels = topic.split('/');
-    let mut end = 0;
-    for (index, pattern) in filter.levels().enumerate() {
-        if pattern == "#" {
-            return Verdict::Match;
-        }
-        let start = if index == 0 { 0 } else { end + 1 };
-        let Some(level) = levels.next() else {
-            return descend(filter, index, pattern, topic);
-        };
-        end = start + level.len();
-        if pattern == "+" {
-            last_plus = Some(end);
-            continue;
-        }
-        match level.cmp(pattern) {
-            Ordering::Equal => {}
-            Ordering::Less => return Verdict::Leap(topic[..start].to_string() + pattern),
-            Ordering::Greater => return leap_behind(topic, last_plus),
-        }
-    }
-    if levels.next().is_none() {
-        Verdict::Match
-    } else {
-        leap_behind(topic, last_plus)
-    }
-}
-
-/// The topic has ended before the filter: what matches lies below it.
-fn descend(filter: Filter<'_>, index: usize, pattern: &str, topic: &str) -> Verdict {
-    debug_assert!(index > 0 && filter.levels().nth(index) == Some(pattern));
-    let below = if pattern == "+" { "" } else { pattern };
-    Verdict::Leap([topic, "/", below].concat())
-}
-
-/// Nothing more can match under the level at hand: behind all topics that begin with the part up to
-/// the last `+`.
-fn leap_behind(topic: &str, last_plus: Option<usize>) -> Verdict {
-    match last_plus {
-        // U+0001 is the least of all that may follow a level within a level: `/` comes before it,
-        // U+0000 does not exist.
-        Some(end) => Verdict::Leap([&topic[..end], "\u{1}"].concat()),
-        None => Verdict::End,
-    }
-}
-
-/// A topic as it is stored, ordered as [`Hierarchical`].
-#[derive(Clone, Debug)]
-struct Stored(Box<str>);
-
-/// Text ordered with `/` before every other byte. As a trait object it is what both a stored topic
-/// and a borrowed text look like to the map, so that a look-up allocates nothing.
-trait Hierarchical {
-    fn text(&self) -> &str;
-}
-
-impl Hierarchical for Stored {
-    fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Hierarchical for &str {
-    fn text(&self) -> &str {
-        self
-    }
-}
-
-impl<'a> Borrow<dyn Hierarchical + 'a> for Stored {
-    fn borrow(&self) -> &(dyn Hierarchical + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn Hierarchical + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.text().as_bytes(), other.text().as_bytes())
-    }
-}
-
-impl PartialOrd for dyn Hierarchical + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Hierarchical + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for dyn Hierarchical + '_ {}
-
-impl Ord for Stored {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.0.as_bytes(), other.0.as_bytes())
-    }
-}
-
-impl PartialOrd for Stored {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Stored {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Stored {}
-
-fn key<'a>(text: &'a &'a str) -> &'a (dyn Hierarchical + 'a) {
-    text
-}
-
-fn compare(a: &[u8], b: &[u8]) -> Ordering {
-    // Equal beginnings in words of eight bytes; topics of one deployment begin alike.
-    let words = a
-        .chunks_exact(8)
-        .zip(b.chunks_exact(8))
-        .take_while(|(a, b)| a == b)
-        .count();
-    let (a, b) = (&a[words * 8..], &b[words * 8..]);
-    let differing = a.iter().zip(b).find(|(a, b)| a != b);
-    // `/` takes the place of U+0000, which no topic contains.
-    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
-    differing.map_or_else(|| a.len().cmp(&b.len()), |(a, b)| rank(*a).cmp(&rank(*b)))
-}
-
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::random::Random;
