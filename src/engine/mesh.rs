@@ -11,7 +11,9 @@ use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::session::pipeline::{Outcome, Ticket};
 use crate::engine::shard::publish::Routing;
 use crate::engine::shard::retain::Scan;
-use crate::engine::subscriptions::shared::{GroupKey, MemberId, Terms};
+use crate::engine::subscriptions::group::Departure;
+use crate::engine::subscriptions::members::{MemberId, Terms};
+use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::{QoS, Reason};
 
 /// Leads back to a publication that waits for the word "stored" on the shard it came in.
@@ -150,6 +152,8 @@ pub enum Mesh {
         filter: Box<str>,
         /// Who.
         member: MemberId,
+        /// How it goes.
+        departure: Departure,
     },
     /// A member's client came or went.
     Presence {

@@ -46,7 +46,7 @@ use crate::engine::connection::ConnectionKey;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
 use crate::engine::subscriptions::index::FilterId;
-use crate::engine::subscriptions::shared::Terms;
+use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::Version;
 use outbound::Outbound;
 use received::Received;

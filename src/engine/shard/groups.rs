@@ -8,11 +8,12 @@ use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
-use crate::engine::session::queue::QueueBounds;
 use crate::engine::session::{Membership, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
-use crate::engine::subscriptions::shared::{Accepted, Dispatch, GroupKey, MemberId, Terms};
+use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch};
+use crate::engine::subscriptions::members::{MemberId, Terms};
+use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::{Filter, QoS, Reason};
 
 impl Membership {
@@ -32,19 +33,19 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let bounds = self.group_bounds();
+        let bounds = Bounds::of(&self.limits);
         let message = publication.keep(&mut self.chunks).clone();
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
         let outcome = match group.accept(message, &bounds) {
             Accepted::Queued => Outcome::stored(),
-            Accepted::Refused(_, why) => {
+            Accepted::Displaced(oldest) => {
+                self.stats.ledger.drop_copies(DropReason::QueueOldest, oldest as u64);
+                Outcome::stored()
+            }
+            Accepted::Refused(why) => {
                 self.stats.ledger.drop_one(why);
                 Outcome { matched: true, stored: why == DropReason::Offline, refused: why != DropReason::Offline }
-            }
-            Accepted::Displaced(oldest) => {
-                self.stats.ledger.drop_copies(DropReason::QueueOldest, oldest.len() as u64);
-                Outcome::stored()
             }
         };
         self.dispatch(key, now, out);
@@ -57,7 +58,7 @@ impl Shard {
         let mut expired = 0;
         group.dispatch(now, self.limits.shared_strategy, &mut self.random, &mut dispatches, &mut expired);
         self.stats.ledger.drop_copies(DropReason::Expired, expired as u64);
-        for Dispatch { member, terms, message, qos, delivery } in dispatches {
+        for Dispatch { member, terms, message, qos, delivery, .. } in dispatches {
             let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
             let retain = message.retain && terms.retain_as_published;
             let ids = match terms.subscription_id {
@@ -109,10 +110,20 @@ impl Shard {
     }
 
     /// A member leaves; with the last one the group ends, and what it did not deliver is deleted.
-    pub(super) fn group_leave(&mut self, share: &str, filter: &str, member: MemberId, now: Time, out: &mut Outputs) {
+    pub(super) fn group_leave(
+        &mut self,
+        share: &str,
+        filter: &str,
+        member: MemberId,
+        departure: Departure,
+        now: Time,
+        out: &mut Outputs,
+    ) {
         let Some(key) = self.groups.find(share, filter) else { return };
-        let left = self.groups.leave(key, member);
+        let left = self.groups.leave(key, member, departure);
+        self.stats.ledger.drop_copies(DropReason::SessionEnded, left.discarded as u64); // [MQTT-4.8.2-5]
         self.stats.ledger.drop_copies(DropReason::GroupEnded, left.ended as u64);
+        self.stats.ledger.let_go += left.let_go as u64;
         if left.group_gone {
             let filter = Filter::parse(filter).expect("a membership's filter was parsed");
             let id = self.index.find(filter).expect("a living group's filter is in the index");
@@ -157,14 +168,6 @@ impl Shard {
             Fate::Delivered | Fate::Refused | Fate::Expired | Fate::TooLarge | Fate::Abandoned => {}
         }
         self.dispatch(key, now, out);
-    }
-
-    fn group_bounds(&self) -> QueueBounds {
-        QueueBounds {
-            messages_max: self.limits.group_queue_messages_max,
-            bytes_max: self.limits.group_queue_bytes_max,
-            policy: self.limits.queue_policy,
-        }
     }
 }
 

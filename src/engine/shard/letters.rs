@@ -99,7 +99,9 @@ impl Shard {
                 self.group_join(from, &share, &filter, member, terms, window, reply, now, out);
             }
             Mesh::Joined { reply, reason } => self.joined(reply, reason, now, out),
-            Mesh::Leave { share, filter, member } => self.group_leave(&share, &filter, member, now, out),
+            Mesh::Leave { share, filter, member, departure } => {
+                self.group_leave(&share, &filter, member, departure, now, out);
+            }
             Mesh::Presence { share, filter, member, window } => {
                 self.group_presence(&share, &filter, member, window, now, out);
             }

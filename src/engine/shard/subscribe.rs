@@ -14,7 +14,8 @@ use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
 use crate::engine::session::{Membership, SessionKey};
 use crate::engine::subscriptions::entry::{Options, Subscriber};
-use crate::engine::subscriptions::shared::Terms;
+use crate::engine::subscriptions::group::Departure;
+use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
 use crate::mqtt::{Filter, Reason, Subscription};
@@ -249,15 +250,15 @@ impl Shard {
             return Reason::NoSubscriptionExisted;
         };
         let membership = session.shared.swap_remove(place);
-        self.leave(key, membership, out);
+        self.leave(key, membership, Departure::Unsubscribed, out);
         Reason::Success
     }
 
-    fn leave(&mut self, key: SessionKey, membership: Membership, out: &mut Outputs) {
+    fn leave(&mut self, key: SessionKey, membership: Membership, departure: Departure, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let Membership { share, filter, .. } = membership;
         let home = self.homes.group(&share, &filter);
-        self.tell(home, Mesh::Leave { share, filter, member }, out);
+        self.tell(home, Mesh::Leave { share, filter, member, departure }, out);
     }
 
     /// The session ends: all its subscriptions go.
@@ -276,7 +277,7 @@ impl Shard {
             }
         }
         for membership in shared {
-            self.leave(key, membership, out);
+            self.leave(key, membership, Departure::SessionEnded, out);
         }
     }
 }

@@ -1,16 +1,18 @@
-//! The subscriptions of one filter when it has more than one: contiguous, with a position index once they are many.
+//! The subscriptions of one filter when it has more than one: contiguous, found in one step.
 
 use super::entry::{Entry, Options, Subscriber};
 
 /// Up to this many are searched one by one: four cache lines.
 const SCANNED_MAX: usize = 32;
 
-/// Subscriptions of one filter. Insert, remove and look-up take constant time whatever their number (beside growth by a
-/// quarter). Costs 8 to 10 bytes a subscription, 5 to 6.3 more from the 33rd on.
+/// Subscriptions of one filter. Insert, remove and look-up take constant time whatever their number
+/// (beside growth by a quarter). Costs 8 to 10 bytes a subscription, 5 to 6.3 more from the 33rd
+/// on.
 #[derive(Debug, Default)]
 pub struct Audience {
     entries: Vec<Entry>,
-    /// Present exactly while there are more than [`SCANNED_MAX`] entries (and a few fewer on the way down).
+    /// Present exactly while there are more than [`SCANNED_MAX`] entries (and a few fewer on the
+    /// way down).
     positions: Option<Box<Positions>>,
 }
 
@@ -20,13 +22,17 @@ impl Audience {
     }
 
     pub fn options(&self, subscriber: Subscriber) -> Option<Options> {
-        self.position(subscriber).map(|position| self.entries[position].options)
+        self.position(subscriber)
+            .map(|position| self.entries[position].options)
     }
 
     /// Adds a subscription or changes its options; returns the options it had.
     pub fn insert(&mut self, entry: Entry) -> Option<Options> {
         if let Some(position) = self.position(entry.subscriber) {
-            return Some(std::mem::replace(&mut self.entries[position].options, entry.options));
+            return Some(std::mem::replace(
+                &mut self.entries[position].options,
+                entry.options,
+            ));
         }
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(self.entries.len() / 4 + 2);
@@ -34,7 +40,9 @@ impl Audience {
         self.entries.push(entry);
         match &mut self.positions {
             Some(positions) => positions.insert_last(&self.entries),
-            None if self.entries.len() > SCANNED_MAX => self.positions = Some(Box::new(Positions::of(&self.entries))),
+            None if self.entries.len() > SCANNED_MAX => {
+                self.positions = Some(Box::new(Positions::of(&self.entries)));
+            }
             None => {}
         }
         None
@@ -52,31 +60,49 @@ impl Audience {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let positions =
-            self.positions.as_ref().map_or(0, |p| size_of::<Positions>() + p.cells.capacity() * size_of::<u32>());
+        let positions = self.positions.as_ref().map_or(0, |p| {
+            size_of::<Positions>() + p.cells.capacity() * size_of::<u32>()
+        });
         self.entries.capacity() * size_of::<Entry>() + positions
     }
 
     /// Panics unless the position index and the entries say the same.
     pub fn check(&self) {
         let Some(positions) = &self.positions else {
-            assert!(self.entries.len() <= SCANNED_MAX, "many entries have a position index");
+            assert!(
+                self.entries.len() <= SCANNED_MAX,
+                "many entries have a position index"
+            );
             return;
         };
-        assert_eq!(positions.cells.iter().filter(|cell| **cell != EMPTY).count(), self.entries.len());
+        assert_eq!(
+            positions
+                .cells
+                .iter()
+                .filter(|cell| **cell != EMPTY)
+                .count(),
+            self.entries.len()
+        );
         for (position, entry) in self.entries.iter().enumerate() {
-            assert_eq!(positions.find(&self.entries, entry.subscriber), Some(position));
+            assert_eq!(
+                positions.find(&self.entries, entry.subscriber),
+                Some(position)
+            );
         }
     }
 
     fn position(&self, subscriber: Subscriber) -> Option<usize> {
         match &self.positions {
             Some(positions) => positions.find(&self.entries, subscriber),
-            None => self.entries.iter().position(|entry| entry.subscriber == subscriber),
+            None => self
+                .entries
+                .iter()
+                .position(|entry| entry.subscriber == subscriber),
         }
     }
 
-    /// Gives memory back, with enough distance between growing and shrinking that neither repeats at a border.
+    /// Gives memory back, with enough distance between growing and shrinking that neither repeats
+    /// at a border.
     fn shrink(&mut self) {
         let len = self.entries.len();
         if len * 2 < self.entries.capacity() {
@@ -94,17 +120,20 @@ impl Audience {
 
 const EMPTY: u32 = u32::MAX;
 
-/// Open addressing from a subscriber to its position among the entries: a cell is the position alone, the key is read from
-/// the entry. Linear probing, no tombstones.
+/// Open addressing from a subscriber to its position among the entries: a cell is the position
+/// alone, the key is read from the entry. Linear probing, no tombstones.
 #[derive(Debug)]
 struct Positions {
-    /// 1.25 to 3 times as many as entries; growth by a quarter keeps them at 1.25 to 1.56 while the number rises.
+    /// 1.25 to 3 times as many as entries; growth by a quarter keeps them at 1.25 to 1.56 while the
+    /// number rises.
     cells: Vec<u32>,
 }
 
 impl Positions {
     fn of(entries: &[Entry]) -> Self {
-        let mut positions = Self { cells: vec![EMPTY; entries.len() * 25 / 16 + 8] };
+        let mut positions = Self {
+            cells: vec![EMPTY; entries.len() * 25 / 16 + 8],
+        };
         for position in 0..entries.len() {
             positions.place(entries, position);
         }
@@ -125,11 +154,16 @@ impl Positions {
         }
     }
 
-    /// Makes the index what it must be after `entries.swap_remove(position)`, which has not happened yet.
+    /// Makes the index what it must be after `entries.swap_remove(position)`, which has not
+    /// happened yet.
     fn remove_swapping(&mut self, entries: &[Entry], position: usize) {
         let last = entries.len() - 1;
-        let gone = self.cell(entries, entries[position].subscriber).expect("each entry has a cell");
-        let moved = self.cell(entries, entries[last].subscriber).expect("each entry has a cell");
+        let gone = self
+            .cell(entries, entries[position].subscriber)
+            .expect("each entry has a cell");
+        let moved = self
+            .cell(entries, entries[last].subscriber)
+            .expect("each entry has a cell");
         self.cells[moved] = self.cells[gone];
         self.close(entries, gone, last, position);
     }
@@ -137,20 +171,26 @@ impl Positions {
     /// Empties a cell and moves back the following ones that would not be found any more.
     fn close(&mut self, entries: &[Entry], mut hole: usize, last: usize, position: usize) {
         // A cell that now says `position` stands for the entry that still lies at `last`.
-        let entry_of = |cell: u32| if cell as usize == position { last } else { cell as usize };
+        let entry_of = |cell: u32| {
+            if cell as usize == position {
+                last
+            } else {
+                cell as usize
+            }
+        };
         let count = self.cells.len();
         let mut next = hole;
         loop {
-            next = if next + 1 == count { 0 } else { next + 1 };
+            next = self.after(next);
             let cell = self.cells[next];
             if cell == EMPTY {
                 break;
             }
-            let home = self.home(entries[entry_of(cell)].subscriber);
-            // Distances on the ring: the cell may move back to the hole unless its home lies behind the hole.
-            let to_home = (next + count - home) % count;
-            let to_hole = (next + count - hole) % count;
-            if to_home >= to_hole {
+            let start = self.home(entries[entry_of(cell)].subscriber);
+            // Distances on the ring: the cell may move to the hole unless its home lies behind it.
+            let distance = (next + count - start) % count;
+            let gained = (next + count - hole) % count;
+            if distance >= gained {
                 self.cells[hole] = cell;
                 hole = next;
             }
@@ -161,7 +201,7 @@ impl Positions {
     fn place(&mut self, entries: &[Entry], position: usize) {
         let mut cell = self.home(entries[position].subscriber);
         while self.cells[cell] != EMPTY {
-            cell = if cell + 1 == self.cells.len() { 0 } else { cell + 1 };
+            cell = self.after(cell);
         }
         self.cells[cell] = u32::try_from(position).expect("fewer than 2^32 subscribers");
     }
@@ -176,11 +216,21 @@ impl Positions {
             if entries[position as usize].subscriber == subscriber {
                 return Some(cell);
             }
-            cell = if cell + 1 == self.cells.len() { 0 } else { cell + 1 };
+            cell = self.after(cell);
         }
     }
 
-    /// Slab indices are ours and dense: Fibonacci hashing spreads them evenly, and no peer chooses them.
+    /// The next cell on the ring.
+    fn after(&self, cell: usize) -> usize {
+        if cell + 1 == self.cells.len() {
+            0
+        } else {
+            cell + 1
+        }
+    }
+
+    /// Slab indices are ours and dense: Fibonacci hashing spreads them evenly, and no peer chooses
+    /// them.
     fn home(&self, subscriber: Subscriber) -> usize {
         let hash = subscriber.bits().wrapping_mul(0x9E37_79B1);
         ((u64::from(hash) * self.cells.len() as u64) >> 32) as usize
@@ -188,6 +238,10 @@ impl Positions {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::random::Random;
@@ -195,7 +249,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn entry(index: u32, id: u32) -> Entry {
-        Entry { subscriber: Subscriber::session(index), options: Options::new(QoS::AtLeastOnce).with_id(id) }
+        Entry {
+            subscriber: Subscriber::session(index),
+            options: Options::new(QoS::AtLeastOnce).with_id(id),
+        }
     }
 
     #[test]
@@ -213,7 +270,10 @@ mod tests {
             } else {
                 assert_eq!(audience.remove(entry.subscriber), model.remove(&index));
             }
-            assert_eq!(audience.options(entry.subscriber), model.get(&index).copied());
+            assert_eq!(
+                audience.options(entry.subscriber),
+                model.get(&index).copied()
+            );
             assert_eq!(audience.entries().len(), model.len());
             if round % 64 == 0 {
                 audience.check();
@@ -228,7 +288,10 @@ mod tests {
             audience.insert(entry(index, 0));
             if index % 10_000 == 9_999 {
                 let bytes = audience.memory_bytes() * 10 / (index as usize + 1);
-                assert!(bytes <= 165, "{bytes} tenths of a byte a subscription at {index}");
+                assert!(
+                    bytes <= 165,
+                    "{bytes} tenths of a byte a subscription at {index}"
+                );
             }
         }
         audience.check();

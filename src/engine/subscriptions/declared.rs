@@ -1,4 +1,4 @@
-//! What a shard has declared to the shared interest: its counters, its shapes, and the way to "send me all" and back.
+//! What a shard has declared to the interest, and the way to "send me all" and back.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use super::shape::{Form, Shape};
 use super::slots::{SHAPES_MAX, SlotIndex};
 use crate::mqtt::topic::Filter;
 
-/// A counter that has reached this stays there: its position remains marked, which names a shard too many, never one too few.
+/// A counter that has reached this stays there: its position remains marked, which names a shard
+/// too many, never one too few.
 const COUNT_STICKY: u8 = 15;
 
 /// One shard's own half of [`Interest`]: how many of its filters mark each position. One per shard.
@@ -19,7 +20,8 @@ pub struct Declared {
     shapes: BTreeMap<Shape, InUse>,
     /// Wildcard filters of too many levels.
     deep_count: usize,
-    /// No shape has a slot, and the shard gets every message. Otherwise each shape has one, and there is no deep filter.
+    /// No shape has a slot, and the shard gets every message. Otherwise each shape has one, and
+    /// there is no deep filter.
     wants_everything: bool,
 }
 
@@ -32,7 +34,11 @@ struct InUse {
 impl Declared {
     /// Nothing declared yet by this shard. No two halves may exist for one shard.
     pub fn new(shard: u32, interest: &Interest) -> Self {
-        assert!(shard < interest.shard_count(), "shard {shard} of {}", interest.shard_count());
+        assert!(
+            shard < interest.shard_count(),
+            "shard {shard} of {}",
+            interest.shard_count()
+        );
         Self {
             shard,
             counters: vec![0; interest.position_count() / 2],
@@ -42,9 +48,9 @@ impl Declared {
         }
     }
 
-    /// From now on the shard is named for each topic that the filter matches. To be called when a filter gets its first
-    /// subscriber here, and once more for each time it is to be withdrawn; but not often for the same filter, or the
-    /// counters of its positions stick.
+    /// From now on the shard is named for each topic that the filter matches. To be called when a
+    /// filter gets its first subscriber here, and once more for each time it is to be withdrawn;
+    /// but not often for the same filter, or the counters of its positions stick.
     pub fn declare(&mut self, interest: &Interest, filter: Filter<'_>) {
         let mut has_changed = false;
         for position in interest.positions_of(filter) {
@@ -66,13 +72,17 @@ impl Declared {
         }
     }
 
-    /// Takes a declaration back. If that ends a shape or the last filter too deep, the way back from "send me all" is tried.
+    /// Takes a declaration back. If that ends a shape or the last filter too deep, the way back
+    /// from "send me all" is tried.
     pub fn withdraw(&mut self, interest: &Interest, filter: Filter<'_>) {
         match Shape::of(filter) {
             Form::Exact => {}
             Form::Shaped(shape) => self.subtract_shape(interest, shape),
             Form::Deep => {
-                self.deep_count = self.deep_count.checked_sub(1).expect("only what was declared is withdrawn");
+                self.deep_count = self
+                    .deep_count
+                    .checked_sub(1)
+                    .expect("only what was declared is withdrawn");
                 if self.deep_count == 0 {
                     self.retry(interest);
                 }
@@ -86,8 +96,8 @@ impl Declared {
         interest.raise_generation();
     }
 
-    /// Tries to leave "send me all". Other shards free slots without telling: a shard that wants everything calls this now
-    /// and then. Costs one comparison otherwise.
+    /// Tries to leave "send me all". Other shards free slots without telling: a shard that wants
+    /// everything calls this now and then. Costs one comparison otherwise.
     pub fn retry(&mut self, interest: &Interest) {
         if !self.wants_everything || self.deep_count > 0 || self.shapes.len() > SHAPES_MAX {
             return;
@@ -120,24 +130,39 @@ impl Declared {
         self.counters.capacity() + self.shapes.len() * size_of::<(Shape, InUse)>()
     }
 
-    /// Panics unless the shared half says what this half has counted. Costs a pass over all positions.
+    /// Panics unless the shared half says what this half has counted. Costs a pass over all
+    /// positions.
     pub fn check(&self, interest: &Interest) {
         for position in 0..interest.position_count() {
             let is_counted = self.counters[position / 2] >> shift_of(position) & 0xF != 0;
-            assert_eq!(is_counted, interest.is_set(position, self.shard), "position {position}");
+            assert_eq!(
+                is_counted,
+                interest.is_set(position, self.shard),
+                "position {position}"
+            );
         }
-        assert_eq!(self.wants_everything, interest.wanting_everything().contains(self.shard));
+        assert_eq!(
+            self.wants_everything,
+            interest.wanting_everything().contains(self.shard)
+        );
         assert!(self.deep_count == 0 || self.wants_everything);
         for (shape, in_use) in &self.shapes {
             assert!(in_use.filter_count > 0);
             assert_eq!(in_use.slot.is_none(), self.wants_everything);
-            assert!(in_use.slot.is_none_or(|slot| interest.slots.is_held(slot, *shape, self.shard)));
+            assert!(
+                in_use
+                    .slot
+                    .is_none_or(|slot| interest.slots.is_held(slot, *shape, self.shard))
+            );
         }
     }
 
     /// Counts a filter of this shape; whether publishers must know.
     fn add_shape(&mut self, interest: &Interest, shape: Shape) -> bool {
-        let in_use = self.shapes.entry(shape).or_insert(InUse { filter_count: 0, slot: None });
+        let in_use = self.shapes.entry(shape).or_insert(InUse {
+            filter_count: 0,
+            slot: None,
+        });
         in_use.filter_count += 1;
         if in_use.slot.is_some() || self.wants_everything {
             return false;
@@ -147,7 +172,10 @@ impl Declared {
     }
 
     fn subtract_shape(&mut self, interest: &Interest, shape: Shape) {
-        let in_use = self.shapes.get_mut(&shape).expect("only what was declared is withdrawn");
+        let in_use = self
+            .shapes
+            .get_mut(&shape)
+            .expect("only what was declared is withdrawn");
         in_use.filter_count -= 1;
         if in_use.filter_count > 0 {
             return;
@@ -160,13 +188,15 @@ impl Declared {
         }
     }
 
-    /// Whether this is new. The slots are given up: they are of no use to a shard that gets everything, and others need them.
+    /// Whether this is new. The slots are given up: they are of no use to a shard that gets
+    /// everything, and others need them.
     fn enter_everything(&mut self, interest: &Interest) -> bool {
         if self.wants_everything {
             return false;
         }
         self.wants_everything = true;
-        // In this order: a publisher that no longer finds a slot must find that the shard has moved.
+        // In this order: a publisher that no longer finds a slot must find that the shard has
+        // moved.
         interest.want_everything(self.shard);
         self.release_slots(interest);
         true
@@ -204,10 +234,14 @@ impl Declared {
 }
 
 fn shift_of(position: usize) -> u32 {
-    if position % 2 == 0 { 0 } else { 4 }
+    if position.is_multiple_of(2) { 0 } else { 4 }
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::bitset::Bits64;
@@ -225,14 +259,28 @@ mod tests {
 
     fn shards(count: u32, positions: usize) -> (Interest, Vec<Declared>) {
         let interest = Interest::new(Seed::new(1), count, positions);
-        let declared = (0..count).map(|shard| Declared::new(shard, &interest)).collect();
+        let declared = (0..count)
+            .map(|shard| Declared::new(shard, &interest))
+            .collect();
         (interest, declared)
+    }
+
+    fn check_all(declared: &[Declared], interest: &Interest) {
+        for declared in declared {
+            declared.check(interest);
+        }
     }
 
     #[test]
     fn a_shard_is_named_from_declare_to_withdraw() {
         let (interest, mut declared) = shards(64, 1 << 16);
-        for (shard, text) in [(0, "a/b"), (5, "a/+"), (63, "a/#"), (9, "$SYS/#"), (10, "#")] {
+        for (shard, text) in [
+            (0, "a/b"),
+            (5, "a/+"),
+            (63, "a/#"),
+            (9, "$SYS/#"),
+            (10, "#"),
+        ] {
             declared[shard].declare(&interest, filter(text));
         }
 
@@ -243,7 +291,10 @@ mod tests {
 
         declared[63].withdraw(&interest, filter("a/#"));
         declared[0].withdraw(&interest, filter("a/b"));
-        assert_eq!(interest.shards_for(topic("a/b")).to_bits(), 1 << 5 | 1 << 10);
+        assert_eq!(
+            interest.shards_for(topic("a/b")).to_bits(),
+            1 << 5 | 1 << 10
+        );
     }
 
     #[test]
@@ -272,7 +323,11 @@ mod tests {
         let (interest, mut declared) = shards(2, 1 << 14);
         let texts: Vec<String> = (0..100_u32)
             .map(|bits| {
-                (0..8).map(|level| if bits >> level & 1 != 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/") + "/#"
+                (0..8)
+                    .map(|level| if bits >> level & 1 != 0 { "+" } else { "a" })
+                    .collect::<Vec<_>>()
+                    .join("/")
+                    + "/#"
             })
             .collect();
         declared[1].declare(&interest, filter("x/+"));
@@ -280,18 +335,28 @@ mod tests {
             declared[0].declare(&interest, filter(text));
         }
         assert_eq!(interest.shards_for(topic("none")), Bits64::of(0));
-        assert_eq!(interest.slots.used_count(), 1, "a shard that wants everything leaves the slots to others");
+        assert_eq!(
+            interest.slots.used_count(),
+            1,
+            "a shard that wants everything leaves the slots to others"
+        );
 
         for text in &texts[..36] {
             declared[0].withdraw(&interest, filter(text));
         }
-        assert!(declared[0].wants_everything(), "64 shapes and the one of the other shard are too many");
+        assert!(
+            declared[0].wants_everything(),
+            "64 shapes and the one of the other shard are too many"
+        );
         declared[1].withdraw(&interest, filter("x/+"));
         declared[0].retry(&interest);
         assert!(!declared[0].wants_everything());
         assert_eq!(interest.shards_for(topic("none")), Bits64::EMPTY);
-        assert_eq!(interest.shards_for(topic("+/a/a/a/a/a/a/a".replace('+', "a").as_str())), Bits64::of(0));
-        declared.iter().for_each(|declared| declared.check(&interest));
+        assert_eq!(
+            interest.shards_for(topic("+/a/a/a/a/a/a/a".replace('+', "a").as_str())),
+            Bits64::of(0)
+        );
+        check_all(&declared, &interest);
     }
 
     #[test]
@@ -308,7 +373,8 @@ mod tests {
         declared[0].check(&interest);
     }
 
-    /// 1,000,000 operations of several shards against plain lists: no shard too few, hardly one too many.
+    /// 1,000,000 operations of several shards against plain lists: no shard too few, hardly one too
+    /// many.
     #[test]
     fn no_interleaving_of_shards_loses_one() {
         const SHARDS: usize = 5;
@@ -327,7 +393,8 @@ mod tests {
                     let is_named = named.contains(shard as u32);
                     assert!(is_named || !wants, "shard {shard} is missing for {text}");
                     asked += 1;
-                    too_many += u32::from(is_named && !wants && !declared[shard].wants_everything());
+                    too_many +=
+                        u32::from(is_named && !wants && !declared[shard].wants_everything());
                 }
             } else if random.chance(if is_growing { 6 } else { 3 }, 10) && lists[shard].len() < 80 {
                 let text = random_text(&mut random, true);
@@ -342,24 +409,36 @@ mod tests {
             }
             overflows += u32::from(declared[shard].wants_everything());
             if operation % 10_000 == 0 {
-                declared.iter().for_each(|declared| declared.check(&interest));
+                check_all(&declared, &interest);
             }
         }
         assert!(too_many * 200 < asked, "{too_many} of {asked}");
-        assert!((10_000..990_000).contains(&overflows), "both modes were seen: {overflows}");
+        assert!(
+            (10_000..990_000).contains(&overflows),
+            "both modes were seen: {overflows}"
+        );
 
         for (shard, list) in lists.iter().enumerate() {
             for text in list {
                 declared[shard].withdraw(&interest, filter(text));
             }
         }
-        declared.iter_mut().for_each(|declared| declared.retry(&interest));
-        declared.iter().for_each(|declared| declared.check(&interest));
-        assert_eq!((interest.slots.used_count(), interest.wanting_everything()), (0, Bits64::EMPTY));
+        for declared in &mut declared {
+            declared.retry(&interest);
+        }
+        check_all(&declared, &interest);
+        assert_eq!(
+            (interest.slots.used_count(), interest.wanting_everything()),
+            (0, Bits64::EMPTY)
+        );
     }
 
     fn random_text(random: &mut Random, is_filter: bool) -> String {
-        let depth = if random.chance(1, 300) { 40 } else { random.range(1, 6) };
+        let depth = if random.chance(1, 300) {
+            40
+        } else {
+            random.range(1, 6)
+        };
         let mut levels: Vec<&str> = (0..depth)
             .map(|level| match random.below(8) {
                 0 | 1 if is_filter => "+",
@@ -373,6 +452,10 @@ mod tests {
             levels.push("#");
         }
         let text = levels.join("/");
-        if text.is_empty() { "/".to_string() } else { text }
+        if text.is_empty() {
+            "/".to_string()
+        } else {
+            text
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The subscription index of a shard: filters to subscribers, and a topic to the filters that match it.
+//! The subscription index: filters to subscribers, and a topic to the filters that match it.
 
 use super::audience::Audience;
 use super::entry::{Entry, Held, Holder, Options, Subscriber};
@@ -11,13 +11,15 @@ use super::texts::{Text, Texts};
 use crate::base::hash::Seed;
 use crate::mqtt::topic::{Filter, Topic};
 
-/// A filter that stands in the index. Valid until its last subscriber goes; then the number serves another filter.
+/// A filter that stands in the index. Valid until its last subscriber goes; then the number serves
+/// another filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
 
 /// What an insert did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inserted {
+    /// Where the filter stands.
     pub id: FilterId,
     /// The options that the subscription had before, if it existed.
     pub previous: Option<Options>,
@@ -28,6 +30,7 @@ pub struct Inserted {
 /// What a removal took away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
+    /// The options that the subscription had.
     pub options: Options,
     /// The filter had no other subscriber and has left the index.
     pub is_last: bool,
@@ -35,9 +38,9 @@ pub struct Removed {
 
 /// All subscriptions of the sessions and shared groups that live here. One per shard.
 ///
-/// Every filter, exact or not, stands in one table under the hash of its text. A topic finds its wildcard filters by masking:
-/// the hash of `a/+/c` is made from the topic `a/b/c` without reading any filter, and [`Prefixes`] tells which masks can
-/// lead anywhere.
+/// Every filter, exact or not, stands in one table under the hash of its text. A topic finds its
+/// wildcard filters by masking: the hash of `a/+/c` is made from the topic `a/b/c` without reading
+/// any filter, and [`Prefixes`] tells which masks can lead anywhere.
 #[derive(Debug)]
 pub struct Index {
     prints: Fingerprint,
@@ -68,7 +71,8 @@ const _: () = assert!(size_of::<Record>() == 12);
 const NONE: u32 = u32::MAX;
 
 impl Index {
-    /// An empty index. Its hashes depend on the seed, so that no peer can choose filters that collide.
+    /// An empty index. Its hashes depend on the seed, so that no peer can choose filters that
+    /// collide.
     pub fn new(seed: Seed) -> Self {
         Self {
             prints: Fingerprint::new(seed),
@@ -86,21 +90,39 @@ impl Index {
         }
     }
 
-    /// Adds a subscription, or replaces the options of the one that this subscriber has. [MQTT-3.8.4-3]
-    pub fn insert(&mut self, filter: Filter<'_>, subscriber: Subscriber, options: Options) -> Inserted {
+    /// Adds a subscription, or replaces the options of the one that this subscriber has.
+    /// [MQTT-3.8.4-3]
+    pub fn insert(
+        &mut self,
+        filter: Filter<'_>,
+        subscriber: Subscriber,
+        options: Options,
+    ) -> Inserted {
         self.generation += 1;
-        let entry = Entry { subscriber, options };
+        let entry = Entry {
+            subscriber,
+            options,
+        };
         let hash = self.prints.whole(filter.levels());
         let Some(id) = self.find_hashed(hash, filter) else {
             self.subscription_count += 1;
-            return Inserted { id: self.insert_filter(hash, filter, entry), previous: None, is_first: true };
+            return Inserted {
+                id: self.insert_filter(hash, filter, entry),
+                previous: None,
+                is_first: true,
+            };
         };
         let previous = self.insert_entry(id, entry);
         self.subscription_count += usize::from(previous.is_none());
-        Inserted { id, previous, is_first: false }
+        Inserted {
+            id,
+            previous,
+            is_first: false,
+        }
     }
 
-    /// Takes a subscription out; `None` if the subscriber has none on this filter. With the last one the filter goes.
+    /// Takes a subscription out; `None` if the subscriber has none on this filter. With the last
+    /// one the filter goes.
     pub fn remove(&mut self, id: FilterId, subscriber: Subscriber) -> Option<Removed> {
         let (options, is_last) = match self.held(id) {
             Held::One(entry) if entry.subscriber == subscriber => (entry.options, true),
@@ -148,26 +170,41 @@ impl Index {
         }
     }
 
-    /// Appends all filters that match the topic, each once. Costs by the prefixes of live filters that fit the topic, never
-    /// by the number of filters.
+    /// Appends all filters that match the topic, each once. Costs by the prefixes of live filters
+    /// that fit the topic, never by the number of filters.
     pub fn matches(&mut self, topic: Topic<'_>, out: &mut Vec<FilterId>) {
-        let Self { prints, records, table, texts, prefixes, walk, .. } = self;
+        let Self {
+            prints,
+            records,
+            table,
+            texts,
+            prefixes,
+            walk,
+            ..
+        } = self;
         let text_of = |number: u32| texts.get(records.get(number).text);
 
         let hash = walk.load(topic, prints);
         let exact = topic.as_str().as_bytes();
-        out.extend(table.of(hash).find(hash, |number| text_of(*number) == exact).map(|number| FilterId(*number)));
+        out.extend(
+            table
+                .of(hash)
+                .find(hash, |number| text_of(*number) == exact)
+                .map(|number| FilterId(*number)),
+        );
         if prefixes.filter_count() == 0 {
             return;
         }
         walk.run(topic, prints, prefixes, |hash, masked| {
-            let found = table.of(hash).find(hash, |number| masked.is(text_of(*number)));
+            let found = table
+                .of(hash)
+                .find(hash, |number| masked.is(text_of(*number)));
             out.extend(found.map(|number| FilterId(*number)));
         });
     }
 
-    /// Changes with each insert, removal and change of options: what was derived from the index at another generation is
-    /// stale.
+    /// Changes with each insert, removal and change of options: what was derived from the index at
+    /// another generation is stale.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -182,19 +219,30 @@ impl Index {
         self.subscription_count
     }
 
-    /// Bytes on the heap, without what the allocator adds. Costs a pass over the audiences: not for each turn.
+    /// How many beginnings of wildcard filters there are: what a look-up may have to visit at most.
+    pub fn prefix_count(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    /// Bytes on the heap, without what the allocator adds. Costs a pass over the audiences: not for
+    /// each turn.
     pub fn memory_bytes(&self) -> usize {
         self.records.memory_bytes()
             + self.table.memory_bytes()
             + self.texts.memory_bytes()
             + self.prefixes.memory_bytes()
             + self.audiences.memory_bytes()
-            + self.audiences.iter().map(Audience::memory_bytes).sum::<usize>()
+            + self
+                .audiences
+                .iter()
+                .map(Audience::memory_bytes)
+                .sum::<usize>()
             + self.audiences_free.capacity() * size_of::<u32>()
             + self.walk.memory_bytes()
     }
 
-    /// Panics unless all parts of the index say the same. Costs a pass over everything: for tests and simulation.
+    /// Panics unless all parts of the index say the same. Costs a pass over everything: for tests
+    /// and simulation.
     pub fn check(&self) {
         let mut fresh = Prefixes::new();
         let (mut filters, mut subscriptions, mut audiences, mut text_bytes) = (0, 0, 0, 0);
@@ -205,7 +253,10 @@ impl Index {
                 Held::One(_) => {}
                 Held::Many(audience) => {
                     self.audiences.get(audience).check();
-                    assert!(self.entries(id).len() > 1, "one subscriber alone lies in the record");
+                    assert!(
+                        self.entries(id).len() > 1,
+                        "one subscriber alone lies in the record"
+                    );
                     audiences += 1;
                 }
             }
@@ -220,9 +271,15 @@ impl Index {
             subscriptions += self.entries(id).len();
             text_bytes += (text.len() + 2).next_multiple_of(4);
         }
-        assert_eq!((filters, subscriptions), (self.filter_count(), self.subscription_count));
+        assert_eq!(
+            (filters, subscriptions),
+            (self.filter_count(), self.subscription_count)
+        );
         assert_eq!(self.table.len(), filters);
-        assert_eq!(self.audiences.len() as usize, audiences + self.audiences_free.len());
+        assert_eq!(
+            self.audiences.len() as usize,
+            audiences + self.audiences_free.len()
+        );
         assert_eq!(self.texts.live_bytes(), text_bytes);
         self.prefixes.check_against(&fresh);
     }
@@ -234,11 +291,17 @@ impl Index {
     fn find_hashed(&self, hash: u64, filter: Filter<'_>) -> Option<FilterId> {
         let wanted = filter.as_str().as_bytes();
         let is_it = |number: &u32| self.texts.get(self.records.get(*number).text) == wanted;
-        self.table.of(hash).find(hash, is_it).map(|number| FilterId(*number))
+        self.table
+            .of(hash)
+            .find(hash, is_it)
+            .map(|number| FilterId(*number))
     }
 
     fn insert_filter(&mut self, hash: u64, filter: Filter<'_>, entry: Entry) -> FilterId {
-        let record = Record { text: self.texts.add(filter.as_str().as_bytes()), holder: Holder::one(entry) };
+        let record = Record {
+            text: self.texts.add(filter.as_str().as_bytes()),
+            holder: Holder::one(entry),
+        };
         let number = if self.record_free == NONE {
             self.records.push(record)
         } else {
@@ -251,8 +314,16 @@ impl Index {
             *place = record;
             number
         };
-        let Self { prints, records, texts, table, .. } = self;
-        table.of_mut(hash).insert_unique(hash, number, |other| hash_of(prints, texts.get(records.get(*other).text)));
+        let Self {
+            prints,
+            records,
+            texts,
+            table,
+            ..
+        } = self;
+        table.of_mut(hash).insert_unique(hash, number, |other| {
+            hash_of(prints, texts.get(records.get(*other).text))
+        });
         if filter.has_wildcards() {
             self.prefixes.add(filter, &self.prints);
         }
@@ -265,7 +336,10 @@ impl Index {
         self.write_text(id, &mut text);
         let filter = Filter::parse(&text).expect("what was inserted was a filter");
         let hash = self.prints.whole(filter.levels());
-        let found = self.table.of_mut(hash).find_entry(hash, |number| *number == id.0);
+        let found = self
+            .table
+            .of_mut(hash)
+            .find_entry(hash, |number| *number == id.0);
         found.expect("each filter stands in the table").remove();
         if filter.has_wildcards() {
             self.prefixes.subtract(filter, &self.prints);
@@ -288,7 +362,10 @@ impl Index {
             self.records.get_mut(id.0).holder = Holder::one(entry);
             return Some(first.options);
         }
-        let number = self.audiences_free.pop().unwrap_or_else(|| self.audiences.push(Audience::default()));
+        let number = self
+            .audiences_free
+            .pop()
+            .unwrap_or_else(|| self.audiences.push(Audience::default()));
         let audience = self.audiences.get_mut(number);
         audience.insert(first);
         audience.insert(entry);
@@ -296,7 +373,8 @@ impl Index {
         None
     }
 
-    /// After a removal: a subscriber that is left alone moves into the record, and its audience is free.
+    /// After a removal: a subscriber that is left alone moves into the record, and its audience is
+    /// free.
     fn settle(&mut self, id: FilterId, number: u32) {
         let audience = self.audiences.get_mut(number);
         if let [only] = audience.entries() {

@@ -1,21 +1,24 @@
-//! Which shards may want a topic: one bit-sliced counting filter that all shards share and read without a lock.
+//! Which shards may want a topic: a bit-sliced counting filter, shared and read without a lock.
 //!
 //! # What is promised
-//! After [`Declared::declare`](super::declared::Declared::declare) has returned, [`Interest::shards_for`] of each topic that
-//! the filter matches contains the shard, until it is withdrawn: whatever other shards declare and withdraw meanwhile. A
-//! shard too many may be named (the look-up over there finds nothing), a shard too few never.
+//! After [`Declared::declare`](super::declared::Declared::declare) has returned,
+//! [`Interest::shards_for`] of each topic that the filter matches contains the shard, until it is
+//! withdrawn: whatever other shards declare and withdraw meanwhile. A shard too many may be named
+//! (the look-up over there finds nothing), a shard too few never.
 //!
 //! # Why it holds
-//! 1. At each position every shard has a bit of its own, and nobody else changes it. All changes are read-modify-writes, so
-//!    none undoes another's.
-//! 2. A publisher that learnt of the declaration (by a message, a flag, a SUBACK) reads after it in the order of
-//!    happens-before. Coherence then gives it, word by word, the declared state or a later one; and in all later states the
-//!    bit is set, by 1. No order *between* words is needed for that.
-//! 3. A shape's slot keeps its shape while any shard holds it: holders are counted in the same word as the shape, so that
-//!    "join the shape" and "give the slot to another shape" are decided by one compare-and-swap. By 2 the publisher reads
-//!    that word as it was when the declaration returned, or later with the same shape.
-//! 4. Only a shard that moves between "a slot for each of my shapes" and "send me all" gives slots up that it still needs.
-//!    There order between words does matter; see [`Interest::shards_for`].
+//! 1. At each position every shard has a bit of its own, and nobody else changes it. All changes
+//!    are read-modify-writes, so none undoes another's.
+//! 2. A publisher that learnt of the declaration (by a message, a flag, a SUBACK) reads after it in
+//!    the order of happens-before. Coherence then gives it, word by word, the declared state or a
+//!    later one; and in all later states the bit is set, by 1. No order *between* words is needed
+//!    for that.
+//! 3. A shape's slot keeps its shape while any shard holds it: holders are counted in the same word
+//!    as the shape, so that "join the shape" and "give the slot to another shape" are decided by
+//!    one compare-and-swap. By 2 the publisher reads that word as it was when the declaration
+//!    returned, or later with the same shape.
+//! 4. Only a shard that moves between "a slot for each of my shapes" and "send me all" gives slots
+//!    up that it still needs. There order between words does matter; see [`Interest::shards_for`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,17 +56,24 @@ struct Layout {
 }
 
 impl Interest {
-    /// For this many shards (1 to 64), with this many positions (rounded up to a power of two, at least 1,024). Sixteen
-    /// positions a filter of the fullest shard keep false positives below one in a thousand for each shard and shape.
-    /// Memory is positions x shards (rounded up to a power of two) bits, touched as filters come.
+    /// For this many shards (1 to 64), with this many positions (rounded up to a power of two, at
+    /// least 1,024). Sixteen positions a filter of the fullest shard keep false positives below one
+    /// in a thousand for each shard and shape. Memory is positions x shards (rounded up to a power
+    /// of two) bits, touched as filters come.
     pub fn new(seed: Seed, shards: u32, positions: usize) -> Self {
-        assert!((1..=Bits64::BOUND).contains(&shards), "a set of shards has at most 64 members");
+        assert!(
+            (1..=Bits64::BOUND).contains(&shards),
+            "a set of shards has at most 64 members"
+        );
         let layout = Layout {
             shards,
             lanes_log2: shards.next_power_of_two().ilog2(),
             positions_log2: positions.max(1_024).next_power_of_two().ilog2(),
         };
-        assert!(layout.positions_log2 < 40, "positions are addressed by 40 bits of the hash");
+        assert!(
+            layout.positions_log2 < 40,
+            "positions are addressed by 40 bits of the hash"
+        );
         // Zeroed pages come from the system untouched; wrapping each word keeps them so.
         let words = vec![0_u64; layout.positions() << layout.lanes_log2 >> 6];
         Self {
@@ -79,12 +89,14 @@ impl Interest {
 
     /// The shards that may have a subscription which matches the topic.
     pub fn shards_for(&self, topic: Topic<'_>) -> Bits64 {
-        // A shard enters "send me all" so: its bit in `everything` set; `moves` raised; its slots released. It leaves so: its
-        // slots acquired; its bit cleared. We read `moves`, `everything`, the slots, `moves` again, each load an acquire.
-        // - Slots seen released, and the raise of `moves` not seen by the first read: the release of a slot happens after
-        //   the raise, so the last read sees it, and we name all shards.
-        // - The raise seen by the first read: `everything` was set before it, so we see it set, or cleared by a later leave,
-        //   whose slots were acquired before and are seen too (or released again by a later entry: the first case).
+        // A shard enters "send me all" so: its bit in `everything` set; `moves` raised; its slots
+        // released. It leaves so: its slots acquired; its bit cleared. We read `moves`,
+        // `everything`, the slots, `moves` again, each load an acquire.
+        // - Slots seen released, and the raise of `moves` not seen by the first read: the release
+        //   of a slot happens after the raise, so the last read sees it, and we name all shards.
+        // - The raise seen by the first read: `everything` was set before it, so we see it set, or
+        //   cleared by a later leave, whose slots were acquired before and are seen too (or
+        //   released again by a later entry: the first case).
         let moves = self.moves.load(Ordering::Acquire);
         let mut found = self.everything.load(Ordering::Acquire);
 
@@ -100,22 +112,34 @@ impl Interest {
             }
         });
 
-        if self.moves.load(Ordering::Acquire) == moves { Bits64::from_bits(found) } else { all }
+        if self.moves.load(Ordering::Acquire) == moves {
+            Bits64::from_bits(found)
+        } else {
+            all
+        }
     }
 
-    /// Changes after each change of what is declared. A result of [`Interest::shards_for`] may be kept as long as the
-    /// generation stays what it was *before* the look-up: a declaration raises it after setting its bits and before it
-    /// returns, so whoever knows of the declaration sees a generation that the kept result does not have.
+    /// Changes after each change of what is declared. A result of [`Interest::shards_for`] may be
+    /// kept as long as the generation stays what it was *before* the look-up: a declaration raises
+    /// it after setting its bits and before it returns, so whoever knows of the declaration sees a
+    /// generation that the kept result does not have.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// How many shards there are.
     pub fn shard_count(&self) -> u32 {
         self.layout.shards
     }
 
+    /// How many positions there are.
     pub fn position_count(&self) -> usize {
         self.layout.positions()
+    }
+
+    /// How many shapes are in use: so many hashes a look-up makes at most, beside the topic's own.
+    pub fn shape_count(&self) -> usize {
+        self.slots.used_count()
     }
 
     /// The shards that want every message because their filters have too many shapes or levels.
@@ -182,6 +206,7 @@ impl Layout {
     }
 
     /// Double hashing: an arithmetic progression with an odd step, read from the high bits.
+    #[expect(clippy::cast_possible_truncation, reason = "positions are below 2^40")]
     fn positions_of(self, path: u64) -> [usize; PROBES] {
         let step = path.wrapping_mul(0xA076_1D64_78BD_642F).rotate_left(32) | 1;
         let mut at = path;
@@ -193,9 +218,13 @@ impl Layout {
     }
 
     /// The word of a position, and how far its bits are shifted there.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the lowest six bits are used"
+    )]
     fn place(self, position: usize) -> (usize, u32) {
         let positions_log2 = 6 - self.lanes_log2;
-        let within = position & ((1 << positions_log2) - 1);
-        (position >> positions_log2, (within as u32) << self.lanes_log2)
+        let within = position as u32 & ((1 << positions_log2) - 1);
+        (position >> positions_log2, within << self.lanes_log2)
     }
 }

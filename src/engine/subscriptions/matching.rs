@@ -4,7 +4,8 @@ use super::fingerprint::Fingerprint;
 use super::prefixes::{Prefixes, Ways};
 use crate::mqtt::topic::Topic;
 
-/// A topic taken apart, and the stack of a walk over its masks. Reused: no allocation in steady state.
+/// A topic taken apart, and the stack of a walk over its masks. Reused: no allocation in steady
+/// state.
 #[derive(Debug, Default)]
 pub struct Walk {
     levels: Vec<Level>,
@@ -55,8 +56,9 @@ impl Walk {
         path
     }
 
-    /// Calls `probe` with each mask of the loaded topic under which a filter may stand, and its hash. Visits only prefixes
-    /// that live filters have; each filter is probed for at most once, since no two masks are equal.
+    /// Calls `probe` with each mask of the loaded topic under which a filter may stand, and its
+    /// hash. Visits only prefixes that live filters have; each filter is probed for at most once,
+    /// since no two masks are equal.
     pub fn run(
         &mut self,
         topic: Topic<'_>,
@@ -64,14 +66,33 @@ impl Walk {
         prefixes: &Prefixes,
         mut probe: impl FnMut(u64, Masked<'_>),
     ) {
-        debug_assert_eq!(self.levels.len(), topic.level_count(), "the topic was loaded");
-        let ways = if topic.is_dollar() { prefixes.root().for_dollar() } else { prefixes.root() };
+        debug_assert_eq!(
+            self.levels.len(),
+            topic.level_count(),
+            "the topic was loaded"
+        );
+        let ways = if topic.is_dollar() {
+            prefixes.root().for_dollar()
+        } else {
+            prefixes.root()
+        };
         self.stack.clear();
-        self.visit(topic, Step { path: prints.start(), depth: 0, is_plus: false }, ways, prints, &mut probe);
+        self.visit(
+            topic,
+            Step {
+                path: prints.start(),
+                depth: 0,
+                is_plus: false,
+            },
+            ways,
+            prints,
+            &mut probe,
+        );
 
         while let Some(step) = self.stack.pop() {
             debug_assert!(self.stack.len() <= self.levels.len());
-            // What was visited since the parent lies at this depth or deeper: the choices above are still the parent's.
+            // What was visited since the parent lies at this depth or deeper: the choices above are
+            // still the parent's.
             self.plus[step.depth as usize - 1] = step.is_plus;
             if let Some(ways) = prefixes.get(step.path) {
                 self.visit(topic, step, ways, prints, &mut probe);
@@ -91,10 +112,18 @@ impl Walk {
         let depth = at.depth as usize;
         if ways.has(Ways::LAST_HASH) {
             // `#` takes the parent level too: `sport/#` matches `sport`.
-            probe(prints.extend(at.path, prints.hash()), self.masked(topic, depth, true));
+            probe(
+                prints.extend(at.path, prints.hash()),
+                self.masked(topic, depth, true),
+            );
         }
-        let Some(level) = self.levels.get(depth).copied() else { return };
-        let (named, plus) = (prints.extend(at.path, level.hash), prints.extend(at.path, prints.plus()));
+        let Some(level) = self.levels.get(depth).copied() else {
+            return;
+        };
+        let (named, plus) = (
+            prints.extend(at.path, level.hash),
+            prints.extend(at.path, prints.plus()),
+        );
 
         if depth + 1 == self.levels.len() {
             if ways.has(Ways::LAST_NAME) {
@@ -107,10 +136,18 @@ impl Walk {
             }
         }
         if ways.has(Ways::NAME) {
-            self.stack.push(Step { path: named, depth: at.depth + 1, is_plus: false });
+            self.stack.push(Step {
+                path: named,
+                depth: at.depth + 1,
+                is_plus: false,
+            });
         }
         if ways.has(Ways::PLUS) {
-            self.stack.push(Step { path: plus, depth: at.depth + 1, is_plus: true });
+            self.stack.push(Step {
+                path: plus,
+                depth: at.depth + 1,
+                is_plus: true,
+            });
         }
     }
 
@@ -125,7 +162,9 @@ impl Walk {
 
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
-        self.levels.capacity() * size_of::<Level>() + self.stack.capacity() * size_of::<Step>() + self.plus.capacity()
+        self.levels.capacity() * size_of::<Level>()
+            + self.stack.capacity() * size_of::<Step>()
+            + self.plus.capacity()
     }
 }
 
@@ -136,12 +175,20 @@ impl Masked<'_> {
         let mut start = 0;
         for (index, (level, is_plus)) in self.levels.iter().zip(self.plus).enumerate() {
             if index > 0 {
-                let Some(after) = rest.strip_prefix(b"/") else { return false };
+                let Some(after) = rest.strip_prefix(b"/") else {
+                    return false;
+                };
                 rest = after;
             }
             let end = level.end as usize;
-            let wanted: &[u8] = if *is_plus { b"+" } else { &self.topic[start..end] };
-            let Some(after) = rest.strip_prefix(wanted) else { return false };
+            let wanted: &[u8] = if *is_plus {
+                b"+"
+            } else {
+                &self.topic[start..end]
+            };
+            let Some(after) = rest.strip_prefix(wanted) else {
+                return false;
+            };
             rest = after;
             start = end + 1;
         }
@@ -184,8 +231,13 @@ mod tests {
 
     #[test]
     fn only_masks_on_the_way_of_a_filter_are_probed() {
-        let filters = ["a/+/c", "a/+/d", "+/b/#", "a/b/c/#", "x/+/c", "#", "+/+/+/+"];
-        assert_eq!(probed(&filters, "a/b/c"), ["#", "+/b/#", "a/+/c", "a/b/c/#"]);
+        let filters = [
+            "a/+/c", "a/+/d", "+/b/#", "a/b/c/#", "x/+/c", "#", "+/+/+/+",
+        ];
+        assert_eq!(
+            probed(&filters, "a/b/c"),
+            ["#", "+/b/#", "a/+/c", "a/b/c/#"]
+        );
     }
 
     #[test]

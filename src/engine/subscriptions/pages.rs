@@ -1,9 +1,10 @@
-//! A growing array in pages: it never moves what it holds, so growth has no pause and no slack of half its size.
+//! A growing array in pages: it never moves what it holds, so its growth has no pause.
 
 const PAGE_ITEMS_LOG2: u32 = 12;
 const PAGE_ITEMS: usize = 1 << PAGE_ITEMS_LOG2;
 
-/// An array of `T` addressed by `u32`. Only its last page ever grows (and so may be copied); full pages stay where they are.
+/// An array of `T` addressed by `u32`. Only its last page ever grows (and so may be copied); full
+/// pages stay where they are.
 #[derive(Debug)]
 pub struct Pages<T> {
     pages: Vec<Vec<T>>,
@@ -12,7 +13,10 @@ pub struct Pages<T> {
 
 impl<T> Pages<T> {
     pub fn new() -> Self {
-        Self { pages: Vec::new(), len: 0 }
+        Self {
+            pages: Vec::new(),
+            len: 0,
+        }
     }
 
     pub fn len(&self) -> u32 {
@@ -22,10 +26,13 @@ impl<T> Pages<T> {
     /// Appends and returns the new item's number.
     pub fn push(&mut self, item: T) -> u32 {
         let number = self.len;
-        if number as usize % PAGE_ITEMS == 0 {
+        if (number as usize).is_multiple_of(PAGE_ITEMS) {
             self.pages.push(Vec::new());
         }
-        let page = self.pages.last_mut().expect("a page was pushed before the first item");
+        let page = self
+            .pages
+            .last_mut()
+            .expect("a page was pushed before the first item");
         page.push(item);
         self.len = number.checked_add(1).expect("fewer than 2^32 items");
         number
@@ -51,6 +58,10 @@ impl<T> Pages<T> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
 

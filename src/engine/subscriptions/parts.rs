@@ -1,12 +1,12 @@
-//! A hash table in parts that grow one by one: no insert ever rehashes more than a small share of millions of items.
+//! A hash table in parts that grow one by one, so that no insert rehashes millions of items.
 
 use hashbrown::HashTable;
 
 const PARTS_LOG2: u32 = 10;
 const PARTS: usize = 1 << PARTS_LOG2;
 
-/// A [`HashTable`] split by bits of the hash that its parts do not look at. Costs 32 KiB when empty; at ten million items an
-/// insert that grows a part moves some ten thousand of them.
+/// A [`HashTable`] split by bits of the hash that its parts do not look at. Costs 32 KiB when
+/// empty; at ten million items an insert that grows a part moves some ten thousand of them.
 #[derive(Debug)]
 pub struct Parts<T> {
     parts: Box<[HashTable<T>]>,
@@ -14,7 +14,9 @@ pub struct Parts<T> {
 
 impl<T> Parts<T> {
     pub fn new() -> Self {
-        Self { parts: (0..PARTS).map(|_| HashTable::new()).collect() }
+        Self {
+            parts: (0..PARTS).map(|_| HashTable::new()).collect(),
+        }
     }
 
     /// The part that an item of this hash lives in.
@@ -41,7 +43,8 @@ impl<T> Parts<T> {
     }
 }
 
-/// A table takes its bucket from the low bits and its tag from the seven highest: between them are bits to spare.
+/// A table takes its bucket from the low bits and its tag from the seven highest: between them are
+/// bits to spare.
 fn part(hash: u64) -> usize {
     (hash >> 40) as usize % PARTS
 }

@@ -1,4 +1,4 @@
-//! Which beginnings of wildcard filters exist and how they go on: what keeps matching from trying every mask.
+//! Which beginnings of wildcard filters exist, and how they go on: what matching tries at all.
 
 use super::fingerprint::Fingerprint;
 use super::parts::Parts;
@@ -44,8 +44,9 @@ impl Ways {
     }
 }
 
-/// A prefix that at least one wildcard filter has: its hash in two halves (so that it needs no padding), then how many
-/// filters have it and their ways. Flags stay until the prefix goes: a stale one costs a look-up that finds nothing.
+/// A prefix that at least one wildcard filter has: its hash in two halves (so that it needs no
+/// padding), then how many filters have it and their ways. Flags stay until the prefix goes: a
+/// stale one costs a look-up that finds nothing.
 #[derive(Clone, Copy, Debug)]
 struct Prefix {
     high: u32,
@@ -59,9 +60,16 @@ const _: () = assert!(size_of::<Prefix>() == 12);
 pub const WILDCARD_FILTERS_MAX: u32 = u32::MAX >> Ways::BITS;
 
 impl Prefix {
-    #[expect(clippy::cast_possible_truncation, reason = "the hash is cut into its two halves")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the hash is cut into its two halves"
+    )]
     fn new(path: u64) -> Self {
-        Self { high: (path >> 32) as u32, low: path as u32, counted: 0 }
+        Self {
+            high: (path >> 32) as u32,
+            low: path as u32,
+            counted: 0,
+        }
     }
 
     fn path(&self) -> u64 {
@@ -77,12 +85,18 @@ impl Prefix {
     }
 
     fn add(&mut self, ways: Ways) {
-        assert!(self.count() < WILDCARD_FILTERS_MAX, "the index refuses wildcard filters before that");
+        assert!(
+            self.count() < WILDCARD_FILTERS_MAX,
+            "the index refuses wildcard filters before that"
+        );
         self.counted = (self.counted | ways.0) + (1 << Ways::BITS);
     }
 
     fn subtract(&mut self) {
-        assert!(self.count() > 0, "a prefix is withdrawn as often as it was added");
+        assert!(
+            self.count() > 0,
+            "a prefix is withdrawn as often as it was added"
+        );
         self.counted -= 1 << Ways::BITS;
         if self.count() == 0 {
             self.counted = 0;
@@ -90,8 +104,9 @@ impl Prefix {
     }
 }
 
-/// All proper prefixes of all wildcard filters, known by hash alone. Two prefixes of one hash share a place and add up: that
-/// can only open ways that lead nowhere, and what ends a way is always a filter whose text is compared.
+/// All proper prefixes of all wildcard filters, known by hash alone. Two prefixes of one hash share
+/// a place and add up: that can only open ways that lead nowhere, and what ends a way is always a
+/// filter whose text is compared.
 #[derive(Debug)]
 pub struct Prefixes {
     /// The prefix without levels, of all wildcard filters.
@@ -101,7 +116,10 @@ pub struct Prefixes {
 
 impl Prefixes {
     pub fn new() -> Self {
-        Self { root: Prefix::new(0), table: Parts::new() }
+        Self {
+            root: Prefix::new(0),
+            table: Parts::new(),
+        }
     }
 
     /// How many wildcard filters there are.
@@ -121,7 +139,10 @@ impl Prefixes {
 
     /// How filters go on after the prefix of this hash; `None` if no filter has it.
     pub fn get(&self, path: u64) -> Option<Ways> {
-        self.table.of(path).find(path, |prefix| prefix.path() == path).map(Prefix::ways)
+        self.table
+            .of(path)
+            .find(path, |prefix| prefix.path() == path)
+            .map(Prefix::ways)
     }
 
     /// Counts the prefixes of a wildcard filter that came.
@@ -139,7 +160,8 @@ impl Prefixes {
         });
     }
 
-    /// Discounts the prefixes of a wildcard filter that goes; the last one out takes the prefix along.
+    /// Discounts the prefixes of a wildcard filter that goes; the last one out takes the prefix
+    /// along.
     pub fn subtract(&mut self, filter: Filter<'_>, prints: &Fingerprint) {
         debug_assert!(filter.has_wildcards());
         walk(filter, prints, |path, _| match path {
@@ -157,15 +179,24 @@ impl Prefixes {
         });
     }
 
-    /// Panics unless this counts the same as `fresh`, which was built anew from the same filters, and has its ways at least.
+    /// Panics unless this counts the same as `fresh`, which was built anew from the same filters,
+    /// and has its ways at least.
     pub fn check_against(&self, fresh: &Prefixes) {
         assert_eq!(self.root.count(), fresh.root.count());
         assert_eq!(self.table.len(), fresh.table.len());
         for prefix in fresh.table.iter() {
             let path = prefix.path();
-            let own = self.table.of(path).find(path, |own| own.path() == path).expect("each prefix is there");
+            let own = self
+                .table
+                .of(path)
+                .find(path, |own| own.path() == path)
+                .expect("each prefix is there");
             assert_eq!(own.count(), prefix.count());
-            assert_eq!(own.counted & prefix.ways().0, prefix.ways().0, "no way is missing");
+            assert_eq!(
+                own.counted & prefix.ways().0,
+                prefix.ways().0,
+                "no way is missing"
+            );
         }
     }
 
@@ -204,14 +235,23 @@ mod tests {
         prefixes.add(filter("a/+/c"), &prints);
         prefixes.add(filter("a/+/#"), &prints);
         let ways = prefixes.get(path).unwrap();
-        assert!(ways.has(Ways::LAST_NAME) && ways.has(Ways::LAST_HASH) && !ways.has(Ways::LAST_PLUS));
-        assert_eq!(prefixes.get(prints.whole("a/+/c".split('/'))), None, "a whole filter is no prefix of itself");
+        assert!(
+            ways.has(Ways::LAST_NAME) && ways.has(Ways::LAST_HASH) && !ways.has(Ways::LAST_PLUS)
+        );
+        assert_eq!(
+            prefixes.get(prints.whole("a/+/c".split('/'))),
+            None,
+            "a whole filter is no prefix of itself"
+        );
 
         prefixes.subtract(filter("a/+/c"), &prints);
         assert!(prefixes.get(path).is_some());
         prefixes.subtract(filter("a/+/#"), &prints);
         assert_eq!(prefixes.get(path), None);
-        assert_eq!((prefixes.filter_count(), prefixes.len(), prefixes.root()), (0, 0, Ways(0)));
+        assert_eq!(
+            (prefixes.filter_count(), prefixes.len(), prefixes.root()),
+            (0, 0, Ways(0))
+        );
     }
 
     #[test]

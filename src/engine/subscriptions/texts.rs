@@ -1,4 +1,4 @@
-//! The texts of all filters in one arena: a text costs its length, two bytes and the rounding to four, and a handle of four.
+//! The texts of all filters in one arena: two bytes, the text, rounding to four.
 
 const UNIT_BYTES: usize = 4;
 const PAGE_UNITS_LOG2: u32 = 16;
@@ -6,25 +6,19 @@ const PAGE_BYTES: usize = UNIT_BYTES << PAGE_UNITS_LOG2;
 const LENGTH_BYTES: usize = 2;
 const NONE: u32 = u32::MAX;
 
-const _: () = assert!(u16::MAX as usize + LENGTH_BYTES <= PAGE_BYTES, "the longest text fits into a page");
+const _: () = assert!(
+    u16::MAX as usize + LENGTH_BYTES <= PAGE_BYTES,
+    "the longest text fits into a page"
+);
 
 /// Where a text lies. Valid until the text is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text(u32);
 
-impl Text {
-    pub fn from_bits(bits: u32) -> Self {
-        Self(bits)
-    }
-
-    pub fn bits(self) -> u32 {
-        self.0
-    }
-}
-
-/// Texts of at most 65,535 bytes, in chunks of four-byte units: `length: u16, bytes`. A freed chunk goes to the list of its
-/// size, linked through the chunk itself, and serves the next text of that size. Chunks are neither split nor joined: what is
-/// held is at most the sum over sizes of each size's peak.
+/// Texts of at most 65,535 bytes, in chunks of four-byte units: `length: u16, bytes`. A freed chunk
+/// goes to the list of its size, linked through the chunk itself, and serves the next text of that
+/// size. Chunks are neither split nor joined: what is held is at most the sum over sizes of each
+/// size's peak.
 #[derive(Debug)]
 pub struct Texts {
     pages: Vec<Vec<u8>>,
@@ -35,9 +29,14 @@ pub struct Texts {
 
 impl Texts {
     pub fn new() -> Self {
-        Self { pages: Vec::new(), free: Vec::new(), live_bytes: 0 }
+        Self {
+            pages: Vec::new(),
+            free: Vec::new(),
+            live_bytes: 0,
+        }
     }
 
+    /// Stores a copy of the text.
     pub fn add(&mut self, text: &[u8]) -> Text {
         let length = u16::try_from(text.len()).expect("a filter has at most 65,535 bytes");
         let units = units_of(text.len());
@@ -50,6 +49,7 @@ impl Texts {
         text_at
     }
 
+    /// The text that lies there.
     pub fn get(&self, text: Text) -> &[u8] {
         let (page, offset) = place(text);
         let chunk = &self.pages[page][offset..];
@@ -57,6 +57,7 @@ impl Texts {
         &chunk[LENGTH_BYTES..LENGTH_BYTES + length]
     }
 
+    /// Gives the text's place to others.
     pub fn free(&mut self, text: Text) {
         let units = units_of(self.get(text).len());
         self.live_bytes -= units * UNIT_BYTES;
@@ -71,7 +72,9 @@ impl Texts {
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
         let pages: usize = self.pages.iter().map(Vec::capacity).sum();
-        pages + self.pages.capacity() * size_of::<Vec<u8>>() + self.free.capacity() * size_of::<u32>()
+        pages
+            + self.pages.capacity() * size_of::<Vec<u8>>()
+            + self.free.capacity() * size_of::<u32>()
     }
 
     fn take_free(&mut self, units: usize) -> Option<Text> {
@@ -92,7 +95,8 @@ impl Texts {
         self.free[units] = text.0;
     }
 
-    /// Cuts a chunk off the end of the last page, or begins a page and leaves the rest of the last one to smaller texts.
+    /// Cuts a chunk off the end of the last page, or begins a page and leaves the rest of the last
+    /// one to smaller texts.
     fn grow(&mut self, units: usize) -> Text {
         let bytes = units * UNIT_BYTES;
         let used = self.pages.last().map_or(PAGE_BYTES, Vec::len);
@@ -103,9 +107,19 @@ impl Texts {
         let page_index = self.pages.len() - 1;
         let page = &mut self.pages[page_index];
         let offset = page.len();
+        if page.capacity() < offset + bytes {
+            // Doubling, but never beyond the page.
+            let wanted = (2 * page.capacity()).clamp(offset + bytes, PAGE_BYTES);
+            page.reserve_exact(wanted - offset);
+        }
         page.resize(offset + bytes, 0);
         let unit = (page_index << PAGE_UNITS_LOG2) + offset / UNIT_BYTES;
-        Text(u32::try_from(unit).ok().filter(|unit| *unit != NONE).expect("an arena holds less than 16 GiB"))
+        Text(
+            u32::try_from(unit)
+                .ok()
+                .filter(|unit| *unit != NONE)
+                .expect("an arena holds less than 16 GiB"),
+        )
     }
 
     fn retire_page(&mut self, rest_bytes: usize) {
@@ -137,6 +151,10 @@ fn place(text: Text) -> (usize, usize) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
 
@@ -158,7 +176,9 @@ mod tests {
     fn texts_of_every_length_survive_page_borders() {
         let mut texts = Texts::new();
         let lengths = || (0..65_536usize).step_by(371).chain([65_535, 0, 1, 2, 3]);
-        let handles: Vec<Text> = lengths().map(|length| texts.add(&vec![(length % 251) as u8; length])).collect();
+        let handles: Vec<Text> = lengths()
+            .map(|length| texts.add(&vec![(length % 251) as u8; length]))
+            .collect();
 
         for (handle, length) in handles.iter().zip(lengths()) {
             assert_eq!(texts.get(*handle), vec![(length % 251) as u8; length]);
@@ -171,6 +191,9 @@ mod tests {
         for length in lengths() {
             texts.add(&vec![1; length]);
         }
-        assert!(texts.memory_bytes() <= held + PAGE_BYTES, "freed chunks are used again");
+        assert!(
+            texts.memory_bytes() <= held + PAGE_BYTES,
+            "freed chunks are used again"
+        );
     }
 }

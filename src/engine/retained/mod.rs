@@ -1,27 +1,32 @@
-//! The retained messages whose topics are at home on this shard, in an order that makes wildcard scans cheap.
+//! Retained messages at home on this shard, in an order that makes wildcard scans cheap.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+mod leap;
+mod order;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use crate::mqtt::topic::{Filter, Topic};
 
+use self::leap::{Verdict, examine};
+use self::order::{Hierarchical, Stored, key};
+
 /// One value for each topic. One per shard.
 ///
-/// Topics are ordered with `/` before every other byte, so that a topic is followed by all topics below it: a subtree is one
-/// range, and a scan leaps over what its filter cannot match.
+/// Topics are ordered with `/` before every other byte, so that a topic is followed by all topics
+/// below it: a subtree is one range, and a scan leaps over what its filter cannot match.
 ///
-/// A topic costs its text, 16 bytes and the value in a B-tree node (six to eleven places a node: 1.0 to 1.8 times that, 1.45
-/// measured for random arrival), and what the allocator adds to the text.
+/// A topic costs its text, 16 bytes and the value in a B-tree node (six to eleven places a node:
+/// 1.0 to 1.8 times that, 1.45 measured for random arrival), and what the allocator adds to the
+/// text.
 #[derive(Clone, Debug)]
 pub struct Retained<V> {
     messages: BTreeMap<Stored, V>,
     text_bytes: usize,
 }
 
-/// How far a scan has come. It holds a place in the order of topics, not in the structure: inserts and removals between two
-/// calls do not disturb it.
+/// How far a scan has come. It holds a place in the order of topics, not in the structure: inserts
+/// and removals between two calls do not disturb it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(Place);
 
@@ -61,7 +66,10 @@ impl Cursor {
 
 impl<V> Default for Retained<V> {
     fn default() -> Self {
-        Self { messages: BTreeMap::new(), text_bytes: 0 }
+        Self {
+            messages: BTreeMap::new(),
+            text_bytes: 0,
+        }
     }
 }
 
@@ -104,7 +112,9 @@ impl<V> Retained<V> {
 
     /// All topics and messages, each topic before those below it.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.messages.iter().map(|(topic, value)| (&*topic.0, value))
+        self.messages
+            .iter()
+            .map(|(topic, value)| (&*topic.0, value))
     }
 
     /// An estimate of the bytes on the heap, without what the values own.
@@ -113,9 +123,10 @@ impl<V> Retained<V> {
         self.text_bytes + self.messages.len() * (size_of::<Stored>() + size_of::<V>()) * 29 / 20
     }
 
-    /// Visits the topics that the filter matches, in order, examining at most `steps_max` topics. To be called with the same
-    /// cursor until it is [`Progress::Done`]; a fresh cursor begins. A topic that is there all the time is visited exactly
-    /// once, one that comes or goes meanwhile at most once. When `visit` breaks, the scan ends behind the topic it was given.
+    /// Visits the topics that the filter matches, in order, examining at most `steps_max` topics.
+    /// To be called with the same cursor until it is [`Progress::Done`]; a fresh cursor begins. A
+    /// topic that is there all the time is visited exactly once, one that comes or goes meanwhile
+    /// at most once. When `visit` breaks, the scan ends behind the topic it was given.
     ///
     /// Whole ranges that cannot match cost one step: `a/+/c` leaps from each `a/x` to `a/x/c`.
     pub fn scan(
@@ -126,9 +137,8 @@ impl<V> Retained<V> {
         mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
     ) -> Progress {
         assert!(steps_max > 0, "a scan without steps would never end");
-        let mut range = match self.range_at(&cursor.0) {
-            Some(range) => range,
-            None => return Progress::Done,
+        let Some(mut range) = self.range_at(&cursor.0) else {
+            return Progress::Done;
         };
         let mut last = None;
         for _ in 0..steps_max {
@@ -185,165 +195,49 @@ impl<V> Retained<V> {
 
     /// Panics unless the structure is what it must be.
     pub fn check(&self) {
-        assert_eq!(self.text_bytes, self.messages.keys().map(|topic| topic.0.len()).sum::<usize>());
-        assert!(self.messages.keys().all(|topic| Topic::parse(&topic.0).is_ok()));
+        assert_eq!(
+            self.text_bytes,
+            self.messages
+                .keys()
+                .map(|topic| topic.0.len())
+                .sum::<usize>()
+        );
+        assert!(
+            self.messages
+                .keys()
+                .all(|topic| Topic::parse(&topic.0).is_ok())
+        );
         assert!(self.messages.keys().is_sorted());
     }
 
     /// The topics from a place on; `None` behind the last one.
-    fn range_at<'a>(&'a self, place: &Place) -> Option<impl Iterator<Item = (&'a Stored, &'a V)> + use<'a, V>> {
+    fn range_at<'a>(
+        &'a self,
+        place: &Place,
+    ) -> Option<impl Iterator<Item = (&'a Stored, &'a V)> + use<'a, V>> {
         let text = match place {
             Place::At(text) | Place::After(text) => text.as_str(),
             Place::Start => "",
             Place::Done => return None,
         };
         // No topic is empty: behind the empty text they all begin.
-        let from =
-            if matches!(place, Place::At(_)) { Bound::Included(key(&text)) } else { Bound::Excluded(key(&text)) };
-        Some(self.messages.range::<dyn Hierarchical, _>((from, Bound::Unbounded)))
-    }
-}
-
-/// What a scan does at a topic.
-enum Verdict {
-    Match,
-    /// No topic before this text matches.
-    Leap(String),
-    /// No topic behind this one matches.
-    End,
-}
-
-/// Compares level by level and finds the first text at or behind the topic that may match.
-fn examine(filter: Filter<'_>, topic: &str) -> Verdict {
-    // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`: on to the byte behind `$`.
-    if topic.starts_with('$') && filter.as_str().starts_with(['+', '#']) {
-        return Verdict::Leap("%".to_string());
-    }
-    // The end of the part of the topic up to the last level that stands under a `+`: where another value may be tried.
-    let mut last_plus = None;
-    let mut levels = topic.split('/');
-    let mut end = 0;
-    for (index, pattern) in filter.levels().enumerate() {
-        if pattern == "#" {
-            return Verdict::Match;
-        }
-        let start = if index == 0 { 0 } else { end + 1 };
-        let Some(level) = levels.next() else {
-            return descend(filter, index, pattern, topic);
+        let from = if matches!(place, Place::At(_)) {
+            Bound::Included(key(&text))
+        } else {
+            Bound::Excluded(key(&text))
         };
-        end = start + level.len();
-        if pattern == "+" {
-            last_plus = Some(end);
-            continue;
-        }
-        match level.cmp(pattern) {
-            Ordering::Equal => {}
-            Ordering::Less => return Verdict::Leap(topic[..start].to_string() + pattern),
-            Ordering::Greater => return leap_behind(topic, last_plus),
-        }
+        Some(
+            self.messages
+                .range::<dyn Hierarchical, _>((from, Bound::Unbounded)),
+        )
     }
-    if levels.next().is_none() { Verdict::Match } else { leap_behind(topic, last_plus) }
-}
-
-/// The topic has ended before the filter: what matches lies below it.
-fn descend(filter: Filter<'_>, index: usize, pattern: &str, topic: &str) -> Verdict {
-    debug_assert!(index > 0 && filter.levels().nth(index) == Some(pattern));
-    let below = if pattern == "+" { "" } else { pattern };
-    Verdict::Leap([topic, "/", below].concat())
-}
-
-/// Nothing more can match under the level at hand: behind all topics that begin with the part up to the last `+`.
-fn leap_behind(topic: &str, last_plus: Option<usize>) -> Verdict {
-    match last_plus {
-        // U+0001 is the least of all that may follow a level within a level: `/` comes before it, U+0000 does not exist.
-        Some(end) => Verdict::Leap([&topic[..end], "\u{1}"].concat()),
-        None => Verdict::End,
-    }
-}
-
-/// A topic as it is stored, ordered as [`Hierarchical`].
-#[derive(Clone, Debug)]
-struct Stored(Box<str>);
-
-/// Text ordered with `/` before every other byte. As a trait object it is what both a stored topic and a borrowed text look
-/// like to the map, so that a look-up allocates nothing.
-trait Hierarchical {
-    fn text(&self) -> &str;
-}
-
-impl Hierarchical for Stored {
-    fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Hierarchical for &str {
-    fn text(&self) -> &str {
-        self
-    }
-}
-
-impl<'a> Borrow<dyn Hierarchical + 'a> for Stored {
-    fn borrow(&self) -> &(dyn Hierarchical + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn Hierarchical + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.text().as_bytes(), other.text().as_bytes())
-    }
-}
-
-impl PartialOrd for dyn Hierarchical + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Hierarchical + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for dyn Hierarchical + '_ {}
-
-impl Ord for Stored {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.0.as_bytes(), other.0.as_bytes())
-    }
-}
-
-impl PartialOrd for Stored {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Stored {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Stored {}
-
-fn key<'a>(text: &'a &'a str) -> &'a (dyn Hierarchical + 'a) {
-    text
-}
-
-fn compare(a: &[u8], b: &[u8]) -> Ordering {
-    // Equal beginnings in words of eight bytes; topics of one deployment begin alike.
-    let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[words * 8..], &b[words * 8..]);
-    let differing = a.iter().zip(b).find(|(a, b)| a != b);
-    // `/` takes the place of U+0000, which no topic contains.
-    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
-    differing.map_or_else(|| a.len().cmp(&b.len()), |(a, b)| rank(*a).cmp(&rank(*b)))
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 mod tests {
     use super::*;
     use crate::base::random::Random;
@@ -364,7 +258,9 @@ mod tests {
             ControlFlow::Continue(())
         };
         let mut keep = keep;
-        while retained.scan(Filter::parse(filter).unwrap(), &mut cursor, 1, &mut keep) == Progress::More {
+        while retained.scan(Filter::parse(filter).unwrap(), &mut cursor, 1, &mut keep)
+            == Progress::More
+        {
             steps += 1;
         }
         (found, steps)
@@ -377,7 +273,10 @@ mod tests {
         assert_eq!(retained.set(topic, 7), Some(1));
         assert_eq!(retained.get(topic), Some(&7));
         assert_eq!(retained.remove(topic), Some(7));
-        assert_eq!((retained.remove(topic), retained.get(topic), retained.len()), (None, None, 1));
+        assert_eq!(
+            (retained.remove(topic), retained.get(topic), retained.len()),
+            (None, None, 1)
+        );
         retained.check();
     }
 
@@ -385,15 +284,29 @@ mod tests {
     fn a_topic_is_followed_by_those_below_it() {
         let retained = retained(&["a!", "a", "a/b", "a/", "b", "a/b/c", "/", "a/!", "$x"]);
         let order: Vec<_> = retained.iter().map(|(topic, _)| topic).collect();
-        assert_eq!(order, ["/", "$x", "a", "a/", "a/!", "a/b", "a/b/c", "a!", "b"]);
+        assert_eq!(
+            order,
+            ["/", "$x", "a", "a/", "a/!", "a/b", "a/b/c", "a!", "b"]
+        );
     }
 
     #[test]
     fn a_filter_finds_what_it_matches() {
-        let retained =
-            retained(&["sport", "sport/", "sport/tennis", "sport/tennis/1", "sporty", "/x", "$SYS/a", "a//b"]);
+        let retained = retained(&[
+            "sport",
+            "sport/",
+            "sport/tennis",
+            "sport/tennis/1",
+            "sporty",
+            "/x",
+            "$SYS/a",
+            "a//b",
+        ]);
         let found = |filter| scan(&retained, filter).0;
-        assert_eq!(found("sport/#"), ["sport", "sport/", "sport/tennis", "sport/tennis/1"]);
+        assert_eq!(
+            found("sport/#"),
+            ["sport", "sport/", "sport/tennis", "sport/tennis/1"]
+        );
         assert_eq!(found("sport/+"), ["sport/", "sport/tennis"]);
         assert_eq!(found("+/+"), ["/x", "sport/", "sport/tennis"]);
         assert_eq!(found("#").len(), 7);
@@ -425,16 +338,19 @@ mod tests {
         let retained = retained(&["a", "b", "c"]);
         let (mut cursor, mut found) = (Cursor::default(), Vec::new());
         loop {
-            let progress = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |topic, _| {
-                found.push(topic.to_string());
-                ControlFlow::Break(())
-            });
+            let progress =
+                retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |topic, _| {
+                    found.push(topic.to_string());
+                    ControlFlow::Break(())
+                });
             if progress == Progress::Done {
                 break;
             }
         }
         assert_eq!(found, ["a", "b", "c"]);
-        let again = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |_, _| panic!("the scan is done"));
+        let again = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |_, _| {
+            panic!("the scan is done")
+        });
         assert_eq!(again, Progress::Done);
     }
 
@@ -457,7 +373,10 @@ mod tests {
             let text = random_text(&mut random, false);
             let topic = Topic::parse(&text).unwrap();
             match random.below(10) {
-                0..=3 => assert_eq!(retained.set(topic, operation), model.insert(text, operation)),
+                0..=3 => assert_eq!(
+                    retained.set(topic, operation),
+                    model.insert(text, operation)
+                ),
                 4..=5 => {
                     assert_eq!(retained.remove(topic), model.remove(&text));
                     if let Some(scan) = &mut under_way {
@@ -466,16 +385,26 @@ mod tests {
                 }
                 6 => assert_eq!(retained.get(topic), model.get(&text)),
                 _ => {
-                    let mut scan = under_way.take().unwrap_or_else(|| begin(&mut random, &model));
+                    let mut scan = under_way
+                        .take()
+                        .unwrap_or_else(|| begin(&mut random, &model));
                     let steps_max = random.range(1, 30) as u32;
                     let breaks = random.chance(1, 3);
                     let filter = Filter::parse(&scan.filter).unwrap();
-                    let progress = retained.scan(filter, &mut scan.cursor, steps_max, |topic, value| {
-                        assert!(filter.matches(Topic::parse(topic).unwrap()), "{filter:?} and {topic:?}");
-                        assert_eq!(model.get(topic), Some(value));
-                        scan.found.push(topic.to_string());
-                        if breaks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                    });
+                    let progress =
+                        retained.scan(filter, &mut scan.cursor, steps_max, |topic, value| {
+                            assert!(
+                                filter.matches(Topic::parse(topic).unwrap()),
+                                "{filter:?} and {topic:?}"
+                            );
+                            assert_eq!(model.get(topic), Some(value));
+                            scan.found.push(topic.to_string());
+                            if breaks {
+                                ControlFlow::Break(())
+                            } else {
+                                ControlFlow::Continue(())
+                            }
+                        });
                     if progress == Progress::More {
                         under_way = Some(scan);
                         continue;
@@ -483,9 +412,16 @@ mod tests {
                     found_count += scan.found.len();
                     finished += 1;
                     scan.found.sort();
-                    assert!(scan.found.windows(2).all(|pair| pair[0] != pair[1]), "no topic twice");
+                    assert!(
+                        scan.found.windows(2).all(|pair| pair[0] != pair[1]),
+                        "no topic twice"
+                    );
                     for constant in &scan.constant {
-                        assert!(scan.found.binary_search(constant).is_ok(), "{} misses {constant}", scan.filter);
+                        assert!(
+                            scan.found.binary_search(constant).is_ok(),
+                            "{} misses {constant}",
+                            scan.filter
+                        );
                     }
                 }
             }
@@ -494,14 +430,26 @@ mod tests {
                 assert_eq!(retained.len(), model.len());
             }
         }
-        assert!(finished > 1_000 && found_count > finished * 2, "{finished} scans found {found_count}");
+        assert!(
+            finished > 1_000 && found_count > finished * 2,
+            "{finished} scans found {found_count}"
+        );
     }
 
     fn begin(random: &mut Random, model: &BTreeMap<String, u64>) -> Scan {
         let filter = random_text(random, true);
         let parsed = Filter::parse(&filter).unwrap();
-        let constant = model.keys().filter(|topic| parsed.matches(Topic::parse(topic).unwrap())).cloned().collect();
-        Scan { cursor: Cursor::default(), found: Vec::new(), constant, filter }
+        let constant = model
+            .keys()
+            .filter(|topic| parsed.matches(Topic::parse(topic).unwrap()))
+            .cloned()
+            .collect();
+        Scan {
+            cursor: Cursor::default(),
+            found: Vec::new(),
+            constant,
+            filter,
+        }
     }
 
     fn random_text(random: &mut Random, is_filter: bool) -> String {
@@ -511,7 +459,9 @@ mod tests {
             if level > 0 {
                 text.push('/');
             }
-            let named = *random.pick(&["", "a", "b", "ab", "a\u{1}", "!", "~", "ü"]).unwrap();
+            let named = *random
+                .pick(&["", "a", "b", "ab", "a\u{1}", "!", "~", "ü"])
+                .unwrap();
             text.push_str(match random.below(8) {
                 0..=3 if is_filter => "+",
                 4 if is_filter && level + 1 == depth => "#",
@@ -519,6 +469,10 @@ mod tests {
                 _ => named,
             });
         }
-        if text.is_empty() { "/".to_string() } else { text }
+        if text.is_empty() {
+            "/".to_string()
+        } else {
+            text
+        }
     }
 }
