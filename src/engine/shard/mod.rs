@@ -206,7 +206,7 @@ impl Shard {
     /// # Panics
     /// When one does not hold.
     pub fn check(&self) {
-        let mut queued = self.groups.copies() as u64 + self.fanout_copies();
+        let mut queued = self.groups.copies() + self.fanout_copies();
         for (key, session) in self.sessions.iter() {
             self.check_session(key, session);
             queued += session.own_copies() as u64;

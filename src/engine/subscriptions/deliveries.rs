@@ -32,10 +32,7 @@ pub struct Deliveries {
 impl Deliveries {
     /// No deliveries.
     pub fn new(seed: Seed) -> Self {
-        Self {
-            slab: Slab::new(),
-            heads: map(seed),
-        }
+        Self { slab: Slab::new(), heads: map(seed) }
     }
 
     /// How many there are.
@@ -49,30 +46,14 @@ impl Deliveries {
     }
 
     /// Notes a delivery; the number names it from now on and is never 0.
-    pub fn insert(
-        &mut self,
-        member: Key<Member>,
-        sequence: u64,
-        message: Message,
-        qos: QoS,
-    ) -> u64 {
+    pub fn insert(&mut self, member: Key<Member>, sequence: u64, message: Message, qos: QoS) -> u64 {
         debug_assert!(qos > QoS::AtMostOnce, "nobody answers QoS 0");
         let key = self.slab.next_key();
         let next = self.heads.insert(member, key);
         if let Some(next) = next {
-            self.slab
-                .get_mut(next)
-                .expect("a chain leads to deliveries")
-                .previous = Some(key);
+            self.slab.get_mut(next).expect("a chain leads to deliveries").previous = Some(key);
         }
-        self.slab.insert(Delivery {
-            sequence,
-            message,
-            qos,
-            member,
-            previous: None,
-            next,
-        });
+        self.slab.insert(Delivery { sequence, message, qos, member, previous: None, next });
         key.to_bits()
     }
 
@@ -81,17 +62,11 @@ impl Deliveries {
         let key = Key::from_bits(number)?;
         let delivery = self.slab.remove(key)?;
         if let Some(next) = delivery.next {
-            self.slab
-                .get_mut(next)
-                .expect("a chain leads to deliveries")
-                .previous = delivery.previous;
+            self.slab.get_mut(next).expect("a chain leads to deliveries").previous = delivery.previous;
         }
         match (delivery.previous, delivery.next) {
             (Some(previous), next) => {
-                self.slab
-                    .get_mut(previous)
-                    .expect("a chain leads to deliveries")
-                    .next = next;
+                self.slab.get_mut(previous).expect("a chain leads to deliveries").next = next;
             }
             (None, Some(next)) => {
                 self.heads.insert(delivery.member, next);
@@ -119,11 +94,7 @@ impl Deliveries {
             let (mut previous, mut at) = (None, Some(head));
             while let Some(key) = at {
                 let delivery = self.slab.get(key).expect("a chain leads to deliveries");
-                assert_eq!(
-                    (delivery.member, delivery.previous),
-                    (member, previous),
-                    "a chain is one member's"
-                );
+                assert_eq!((delivery.member, delivery.previous), (member, previous), "a chain is one member's");
                 chained += 1;
                 (previous, at) = (at, delivery.next);
             }

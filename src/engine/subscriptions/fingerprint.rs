@@ -52,17 +52,12 @@ impl Fingerprint {
 
     /// The hash of a whole text.
     pub fn whole<'a>(&self, levels: impl Iterator<Item = &'a str>) -> u64 {
-        levels.fold(self.start(), |path, level| {
-            self.extend(path, self.level(level))
-        })
+        levels.fold(self.start(), |path, level| self.extend(path, self.level(level)))
     }
 }
 
 /// The two halves of the product, folded: each bit of both factors reaches each bit of the result.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the product is cut into its two halves"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the product is cut into its two halves")]
 fn folded_product(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product >> 64) as u64 ^ product as u64
@@ -76,15 +71,10 @@ mod tests {
     #[test]
     fn a_masked_topic_hashes_as_the_filter() {
         let prints = Fingerprint::new(Seed::new(1));
-        let topic: Vec<u64> = "a/b/c/d"
-            .split('/')
-            .map(|level| prints.level(level))
-            .collect();
+        let topic: Vec<u64> = "a/b/c/d".split('/').map(|level| prints.level(level)).collect();
 
         let masked = [topic[0], prints.plus(), prints.hash()];
-        let path = masked
-            .iter()
-            .fold(prints.start(), |path, level| prints.extend(path, *level));
+        let path = masked.iter().fold(prints.start(), |path, level| prints.extend(path, *level));
 
         assert_eq!(path, prints.whole("a/+/#".split('/')));
     }
@@ -92,15 +82,10 @@ mod tests {
     #[test]
     fn order_depth_and_empty_levels_matter() {
         let prints = Fingerprint::new(Seed::new(2));
-        let texts = [
-            "a", "a/", "/a", "a/b", "b/a", "a//b", "/", "//", "a/+", "+/a", "a/#", "#", "+", "ab",
-        ];
+        let texts = ["a", "a/", "/a", "a/b", "b/a", "a//b", "/", "//", "a/+", "+/a", "a/#", "#", "+", "ab"];
         let mut seen: Set<u64> = crate::base::hash::set(Seed::new(3));
         for text in texts {
-            assert!(
-                seen.insert(prints.whole(text.split('/'))),
-                "{text} has a hash of its own"
-            );
+            assert!(seen.insert(prints.whole(text.split('/'))), "{text} has a hash of its own");
         }
     }
 }

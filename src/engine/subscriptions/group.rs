@@ -191,10 +191,7 @@ impl Group {
 
     /// Takes a message on; the next dispatch hands it out.
     pub fn accept(&mut self, message: Message, bounds: &Bounds) -> Accepted {
-        debug_assert!(
-            self.members.count() > 0,
-            "a group ends with its last member"
-        );
+        debug_assert!(self.members.count() > 0, "a group ends with its last member");
         if message.qos == QoS::AtMostOnce && !self.members.has_present() && !bounds.queue_qos0 {
             return Accepted::Refused(DropReason::Offline);
         }
@@ -204,16 +201,8 @@ impl Group {
         };
         self.sequence += 1;
         self.fresh_bytes += bytes;
-        self.fresh.push_back(Waiting {
-            sequence: self.sequence,
-            message,
-            owner: None,
-        });
-        if displaced == 0 {
-            Accepted::Queued
-        } else {
-            Accepted::Displaced(displaced)
-        }
+        self.fresh.push_back(Waiting { sequence: self.sequence, message, owner: None });
+        if displaced == 0 { Accepted::Queued } else { Accepted::Displaced(displaced) }
     }
 
     /// Hands out what waits, as long as members have room. Adds to `expired` what it had to drop instead.
@@ -227,10 +216,7 @@ impl Group {
     ) {
         self.members.use_strategy(strategy);
         match strategy {
-            Strategy::RoundRobin
-            | Strategy::Random
-            | Strategy::Sticky
-            | Strategy::LeastInflight => {
+            Strategy::RoundRobin | Strategy::Random | Strategy::Sticky | Strategy::LeastInflight => {
                 self.dispatch_in_order(now, random, out, expired);
             }
             Strategy::HashTopic | Strategy::HashPublisher => {
@@ -267,39 +253,13 @@ impl Group {
     pub fn check(&self) {
         self.members.check();
         self.deliveries.check();
-        let held: usize = self
-            .members
-            .all()
-            .map(|member| member.outstanding as usize)
-            .sum();
-        assert_eq!(
-            held,
-            self.deliveries.len(),
-            "members hold what is outstanding"
-        );
+        let held: usize = self.members.all().map(|member| member.outstanding as usize).sum();
+        assert_eq!(held, self.deliveries.len(), "members hold what is outstanding");
         let bytes = |waiting: &Waiting| waiting.message.charged_bytes() as u64;
-        assert_eq!(
-            self.returned.values().map(bytes).sum::<u64>(),
-            self.returned_bytes,
-            "bytes are counted"
-        );
-        assert_eq!(
-            self.fresh.iter().map(bytes).sum::<u64>(),
-            self.fresh_bytes,
-            "bytes are counted"
-        );
-        assert!(
-            self.fresh
-                .iter()
-                .is_sorted_by_key(|waiting| waiting.sequence),
-            "the queue is in order"
-        );
-        assert!(
-            self.returned
-                .iter()
-                .all(|(key, waiting)| *key == waiting.sequence),
-            "what came back keeps its place"
-        );
+        assert_eq!(self.returned.values().map(bytes).sum::<u64>(), self.returned_bytes, "bytes are counted");
+        assert_eq!(self.fresh.iter().map(bytes).sum::<u64>(), self.fresh_bytes, "bytes are counted");
+        assert!(self.fresh.iter().is_sorted_by_key(|waiting| waiting.sequence), "the queue is in order");
+        assert!(self.returned.iter().all(|(key, waiting)| *key == waiting.sequence), "what came back keeps its place");
     }
 }
 
@@ -310,15 +270,11 @@ impl Group {
     }
 
     pub(super) fn is_member(&self, id: MemberId) -> bool {
-        self.find(id)
-            .and_then(|key| self.members.get(key))
-            .is_some_and(|member| !member.has_left)
+        self.find(id).and_then(|key| self.members.get(key)).is_some_and(|member| !member.has_left)
     }
 
     pub(super) fn admit(&mut self, id: MemberId, terms: Terms, window: Option<u16>) {
-        let key = self
-            .find(id)
-            .unwrap_or_else(|| self.members.insert(id, terms));
+        let key = self.find(id).unwrap_or_else(|| self.members.insert(id, terms));
         self.members.change(key, |member| {
             member.terms = terms;
             member.window = window;
@@ -356,13 +312,7 @@ impl Group {
 }
 
 impl Group {
-    fn dispatch_in_order(
-        &mut self,
-        now: Time,
-        random: &mut Random,
-        out: &mut Vec<Dispatch>,
-        expired: &mut usize,
-    ) {
+    fn dispatch_in_order(&mut self, now: Time, random: &mut Random, out: &mut Vec<Dispatch>, expired: &mut usize) {
         while let Some(front) = self.front() {
             if front.message.has_expired(now) {
                 self.pop_front().expect("there is a front");
@@ -378,13 +328,7 @@ impl Group {
     }
 
     /// What has an owner without room is passed over, at most [`LOOKAHEAD_MAX`] times.
-    fn dispatch_by_key(
-        &mut self,
-        now: Time,
-        strategy: Strategy,
-        out: &mut Vec<Dispatch>,
-        expired: &mut usize,
-    ) {
+    fn dispatch_by_key(&mut self, now: Time, strategy: Strategy, out: &mut Vec<Dispatch>, expired: &mut usize) {
         let mut passed = 0;
         let mut from = 0;
         while passed < LOOKAHEAD_MAX
@@ -423,77 +367,43 @@ impl Group {
 
     /// Turns a message that was taken from the queue into a delivery.
     fn send(&mut self, key: Key<Member>, waiting: Waiting, is_redelivery: bool) -> Dispatch {
-        let Waiting {
-            sequence,
-            message,
-            owner: _,
-        } = waiting;
-        let member = self
-            .members
-            .get(key)
-            .expect("members are picked from the group");
+        let Waiting { sequence, message, owner: _ } = waiting;
+        let member = self.members.get(key).expect("members are picked from the group");
         debug_assert!(member.has_room(), "outstanding < window, or nobody answers");
         let (id, terms) = (member.id, member.terms);
         // [MQTT-4.8.2-3] Each member gets no more than it was granted.
         let qos = message.qos.min(terms.qos);
         let is_answered = qos > QoS::AtMostOnce;
         self.members.serve(key, is_answered);
-        let delivery = if is_answered {
-            self.deliveries.insert(key, sequence, message.clone(), qos)
-        } else {
-            0
-        };
-        Dispatch {
-            member: id,
-            terms,
-            message,
-            qos,
-            delivery,
-            is_redelivery,
-        }
+        let delivery = if is_answered { self.deliveries.insert(key, sequence, message.clone(), qos) } else { 0 };
+        Dispatch { member: id, terms, message, qos, delivery, is_redelivery }
     }
 
     /// Takes a delivery from its member.
     fn settle(&mut self, number: u64) -> Option<Delivery> {
         let delivery = self.deliveries.remove(number)?;
-        self.members
-            .change(delivery.member, |member| member.outstanding -= 1);
+        self.members.change(delivery.member, |member| member.outstanding -= 1);
         self.forget_if_settled(delivery.member);
         Some(delivery)
     }
 
     /// Lets go of a member that left, once it has completed all it was sent.
     fn forget_if_settled(&mut self, key: Key<Member>) {
-        if self
-            .members
-            .get(key)
-            .is_some_and(|member| member.has_left && member.outstanding == 0)
-        {
+        if self.members.get(key).is_some_and(|member| member.has_left && member.outstanding == 0) {
             self.members.remove(key);
         }
     }
 
     fn take_back(&mut self, delivery: Delivery) {
-        let Delivery {
-            sequence, message, ..
-        } = delivery;
+        let Delivery { sequence, message, .. } = delivery;
         self.returned_bytes += message.charged_bytes() as u64;
-        let before = self.returned.insert(
-            sequence,
-            Waiting {
-                sequence,
-                message,
-                owner: None,
-            },
-        );
+        let before = self.returned.insert(sequence, Waiting { sequence, message, owner: None });
         debug_assert!(before.is_none(), "a message is in one place");
     }
 
     /// Makes room for a message by dropping the oldest that nobody was sent yet, so many; none if there can be no room.
     fn make_room_for(&mut self, bytes: u64, bounds: &Bounds) -> Option<usize> {
-        let fits = |count: usize, held: u64| {
-            count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max
-        };
+        let fits = |count: usize, held: u64| count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max;
         if fits(self.queued_count(), self.queued_bytes()) {
             return Some(0);
         }
@@ -513,10 +423,7 @@ impl Group {
     }
 
     fn front(&self) -> Option<&Waiting> {
-        self.returned
-            .first_key_value()
-            .map(|(_, waiting)| waiting)
-            .or_else(|| self.fresh.front())
+        self.returned.first_key_value().map(|(_, waiting)| waiting).or_else(|| self.fresh.front())
     }
 
     /// The next message, and whether it came back.
@@ -529,32 +436,20 @@ impl Group {
     }
 
     fn take_returned(&mut self, sequence: u64) -> Waiting {
-        let waiting = self
-            .returned
-            .remove(&sequence)
-            .expect("it was looked at a moment ago");
+        let waiting = self.returned.remove(&sequence).expect("it was looked at a moment ago");
         self.returned_bytes -= waiting.message.charged_bytes() as u64;
         waiting
     }
 
     fn take_fresh(&mut self, at: usize) -> Waiting {
-        let waiting = self
-            .fresh
-            .remove(at)
-            .expect("it was looked at a moment ago");
+        let waiting = self.fresh.remove(at).expect("it was looked at a moment ago");
         self.fresh_bytes -= waiting.message.charged_bytes() as u64;
         waiting
     }
 }
 
 /// What a strategy that hashes does with a message; who owns its key is looked up once as long as the ring is the same.
-fn fate(
-    members: &Members,
-    seed: Seed,
-    strategy: Strategy,
-    waiting: &mut Waiting,
-    now: Time,
-) -> Fate {
+fn fate(members: &Members, seed: Seed, strategy: Strategy, waiting: &mut Waiting, now: Time) -> Fate {
     if waiting.message.has_expired(now) {
         return Fate::Expired;
     }
@@ -570,18 +465,11 @@ fn fate(
             } else {
                 seed.hash_bytes(&waiting.message.origin.get().to_le_bytes())
             };
-            let owner = members
-                .ring()
-                .owner(hash)
-                .expect("a group with a ready member has a ring");
+            let owner = members.ring().owner(hash).expect("a group with a ready member has a ring");
             waiting.owner = Some((generation, owner));
             owner
         }
     };
     let has_room = members.get(owner).is_some_and(Member::has_room);
-    if has_room {
-        Fate::Send(owner)
-    } else {
-        Fate::Wait
-    }
+    if has_room { Fate::Send(owner) } else { Fate::Wait }
 }

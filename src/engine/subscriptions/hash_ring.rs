@@ -41,20 +41,14 @@ impl HashRing {
 
     /// Puts a member on the circle.
     pub fn insert(&mut self, point: u64, member: Key<Member>) {
-        let at = self
-            .points
-            .binary_search(&(point, member))
-            .expect_err("a member stands on the circle once");
+        let at = self.points.binary_search(&(point, member)).expect_err("a member stands on the circle once");
         self.points.insert(at, (point, member));
         self.generation += 1;
     }
 
     /// Takes a member off the circle.
     pub fn remove(&mut self, point: u64, member: Key<Member>) {
-        let at = self
-            .points
-            .binary_search(&(point, member))
-            .expect("the member stands on the circle");
+        let at = self.points.binary_search(&(point, member)).expect("the member stands on the circle");
         self.points.remove(at);
         self.generation += 1;
     }
@@ -90,9 +84,7 @@ mod tests {
 
     fn ring_of(members: u64) -> (HashRing, Vec<(u64, Key<Member>)>) {
         let mut random = Random::from_seed(members);
-        let points: Vec<_> = (1..=members)
-            .map(|n| (random.next_u64(), Key::from_bits(1 << 32 | n).unwrap()))
-            .collect();
+        let points: Vec<_> = (1..=members).map(|n| (random.next_u64(), Key::from_bits(1 << 32 | n).unwrap())).collect();
         let mut ring = HashRing::default();
         for (point, member) in &points {
             ring.insert(*point, *member);
@@ -106,24 +98,16 @@ mod tests {
         let mut counts = vec![0_u32; points.len()];
         for key in 0..100_000 {
             let owner = ring.owner(mix(key)).unwrap();
-            counts[points
-                .iter()
-                .position(|(_, member)| *member == owner)
-                .unwrap()] += 1;
+            counts[points.iter().position(|(_, member)| *member == owner).unwrap()] += 1;
         }
         let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-        assert!(
-            *least > 100 && *most < 1_200,
-            "of 1,000 each: {least} to {most}"
-        );
+        assert!(*least > 100 && *most < 1_200, "of 1,000 each: {least} to {most}");
     }
 
     #[test]
     fn only_the_keys_of_the_one_that_goes_move_and_they_come_back() {
         let (mut ring, points) = ring_of(10);
-        let owners: Vec<_> = (0..20_000)
-            .map(|key| ring.owner(mix(key)).unwrap())
-            .collect();
+        let owners: Vec<_> = (0..20_000).map(|key| ring.owner(mix(key)).unwrap()).collect();
         let (point, gone) = points[4];
         ring.remove(point, gone);
         for (key, before) in (0..).zip(&owners) {
@@ -131,11 +115,7 @@ mod tests {
             assert!(now != gone && (now == *before || *before == gone));
         }
         ring.insert(point, gone);
-        assert!(
-            (0..)
-                .zip(&owners)
-                .all(|(key, before)| ring.owner(mix(key)) == Some(*before))
-        );
+        assert!((0..).zip(&owners).all(|(key, before)| ring.owner(mix(key)) == Some(*before)));
     }
 
     #[test]

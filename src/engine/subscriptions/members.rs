@@ -86,8 +86,7 @@ impl Member {
         let Some(window) = self.window else {
             return false;
         };
-        !self.has_left
-            && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
+        !self.has_left && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
     }
 }
 
@@ -162,10 +161,7 @@ impl Members {
 
     /// Everybody who has not left.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.slab
-            .iter()
-            .map(|(_, member)| member)
-            .filter(|member| !member.has_left)
+        self.slab.iter().map(|(_, member)| member).filter(|member| !member.has_left)
     }
 
     /// Everybody, also those who only complete what they were sent.
@@ -195,14 +191,8 @@ impl Members {
     /// Takes a member out for good; nothing it was sent is unacknowledged any more.
     pub fn remove(&mut self, key: Key<Member>) {
         self.change(key, |member| member.window = None);
-        let member = self
-            .slab
-            .remove(key)
-            .expect("the member was changed a moment ago");
-        assert_eq!(
-            member.outstanding, 0,
-            "what a member was sent is settled before it goes"
-        );
+        let member = self.slab.remove(key).expect("the member was changed a moment ago");
+        assert_eq!(member.outstanding, 0, "what a member was sent is settled before it goes");
         self.left_count -= usize::from(member.has_left);
         self.by_id.remove(&member.id);
         if self.sticky == Some(key) {
@@ -212,10 +202,7 @@ impl Members {
 
     /// Changes a member and moves it to its new place in the index.
     pub fn change(&mut self, key: Key<Member>, change: impl FnOnce(&mut Member)) {
-        let member = self
-            .slab
-            .get_mut(key)
-            .expect("whoever holds a member's key knows that it is here");
+        let member = self.slab.get_mut(key).expect("whoever holds a member's key knows that it is here");
         self.left_count -= usize::from(member.has_left);
         self.present_count -= usize::from(member.is_present());
         self.ready_count -= usize::from(member.has_room());
@@ -258,8 +245,7 @@ impl Members {
             Strategy::RoundRobin | Strategy::LeastInflight => self.first(),
             Strategy::Random => random.pick(&self.listed).copied(),
             Strategy::Sticky => {
-                let has_room =
-                    |key: &Key<Member>| self.slab.get(*key).is_some_and(Member::has_room);
+                let has_room = |key: &Key<Member>| self.slab.get(*key).is_some_and(Member::has_room);
                 self.sticky = self.sticky.filter(has_room).or_else(|| self.first());
                 self.sticky
             }
@@ -274,49 +260,20 @@ impl Members {
     /// # Panics
     /// When they do not.
     pub fn check(&self) {
-        let count =
-            |is: fn(&Member) -> bool| self.slab.iter().filter(|(_, member)| is(member)).count();
-        assert_eq!(
-            self.present_count,
-            count(Member::is_present),
-            "the present are counted"
-        );
-        assert_eq!(
-            self.ready_count,
-            count(Member::has_room),
-            "the ready are counted"
-        );
-        assert_eq!(
-            self.left_count,
-            count(|member| member.has_left),
-            "those who left are counted"
-        );
-        assert_eq!(
-            self.by_id.len(),
-            self.slab.len(),
-            "each member is found by its session"
-        );
-        let placed = if kind(self.strategy) == Kind::Hashed {
-            self.present_count
-        } else {
-            self.ready_count
-        };
+        let count = |is: fn(&Member) -> bool| self.slab.iter().filter(|(_, member)| is(member)).count();
+        assert_eq!(self.present_count, count(Member::is_present), "the present are counted");
+        assert_eq!(self.ready_count, count(Member::has_room), "the ready are counted");
+        assert_eq!(self.left_count, count(|member| member.has_left), "those who left are counted");
+        assert_eq!(self.by_id.len(), self.slab.len(), "each member is found by its session");
+        let placed = if kind(self.strategy) == Kind::Hashed { self.present_count } else { self.ready_count };
         assert_eq!(
             self.ranked.len() + self.listed.len() + self.ring.len(),
             placed,
             "the index holds who can be picked"
         );
         for (key, member) in self.slab.iter() {
-            assert_eq!(
-                self.by_id.get(&member.id),
-                Some(&key),
-                "a session leads to its member"
-            );
-            assert_eq!(
-                member.rank,
-                self.rank_of(key),
-                "a member stands at its place"
-            );
+            assert_eq!(self.by_id.get(&member.id), Some(&key), "a session leads to its member");
+            assert_eq!(member.rank, self.rank_of(key), "a member stands at its place");
             let Some(rank) = member.rank else { continue };
             let stands = match kind(self.strategy) {
                 Kind::Ranked => self.ranked.contains(&rank),
@@ -339,17 +296,11 @@ impl Members {
             Strategy::LeastInflight => (member.has_room(), member.outstanding, member.turn),
             Strategy::Random => (member.has_room(), 0, 0),
             Strategy::HashTopic | Strategy::HashPublisher if !member.is_present() => (false, 0, 0),
-            Strategy::HashTopic | Strategy::HashPublisher => (
-                true,
-                0,
-                self.seed.hash_bytes(&member.id.id.get().to_le_bytes()),
-            ),
+            Strategy::HashTopic | Strategy::HashPublisher => {
+                (true, 0, self.seed.hash_bytes(&member.id.id.get().to_le_bytes()))
+            }
         };
-        belongs.then_some(Rank {
-            load,
-            turn_or_point,
-            member: key,
-        })
+        belongs.then_some(Rank { load, turn_or_point, member: key })
     }
 
     /// Moves the member to where it belongs.
@@ -389,10 +340,7 @@ impl Members {
                 let place = member.listed_at;
                 self.listed.swap_remove(place);
                 if let Some(&moved) = self.listed.get(place) {
-                    self.slab
-                        .get_mut(moved)
-                        .expect("only members are listed")
-                        .listed_at = place;
+                    self.slab.get_mut(moved).expect("only members are listed").listed_at = place;
                 }
             }
             Kind::Hashed => self.ring.remove(rank.turn_or_point, key),
@@ -426,16 +374,8 @@ mod tests {
         let keys = (1..=count)
             .map(|serial| {
                 let shard = ShardId::new(0);
-                let id = MemberId {
-                    shard,
-                    session: serial,
-                    id: SessionId::new(shard, serial),
-                };
-                let terms = Terms {
-                    qos: QoS::AtLeastOnce,
-                    subscription_id: 0,
-                    retain_as_published: false,
-                };
+                let id = MemberId { shard, session: serial, id: SessionId::new(shard, serial) };
+                let terms = Terms { qos: QoS::AtLeastOnce, subscription_id: 0, retain_as_published: false };
                 let key = members.insert(id, terms);
                 members.change(key, |member| member.window = Some(window));
                 key
@@ -456,8 +396,7 @@ mod tests {
         let (mut members, keys) = members_of(3, 2, Strategy::RoundRobin);
         members.change(keys[1], |member| member.window = Some(1));
         let mut random = Random::from_seed(1);
-        let order: Vec<_> =
-            std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
+        let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
         assert_eq!(order, [keys[0], keys[1], keys[2], keys[0], keys[2]]);
         members.check();
     }
@@ -466,8 +405,7 @@ mod tests {
     fn sticky_stays_until_the_window_is_full() {
         let (mut members, keys) = members_of(2, 2, Strategy::Sticky);
         let mut random = Random::from_seed(1);
-        let order: Vec<_> =
-            std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
+        let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
         assert_eq!(order, [keys[0], keys[0], keys[1], keys[1]]);
     }
 
@@ -476,9 +414,7 @@ mod tests {
         let (mut members, keys) = members_of(3, 9, Strategy::LeastInflight);
         members.change(keys[0], |member| member.outstanding = 2);
         let mut random = Random::from_seed(1);
-        let order: Vec<_> = (0..5)
-            .map(|_| pick_and_serve(&mut members, &mut random).unwrap())
-            .collect();
+        let order: Vec<_> = (0..5).map(|_| pick_and_serve(&mut members, &mut random).unwrap()).collect();
         assert_eq!(order, [keys[1], keys[2], keys[1], keys[2], keys[0]]);
         members.check();
     }
@@ -494,13 +430,7 @@ mod tests {
             counts[keys.iter().position(|key| *key == picked).unwrap()] += 1;
         }
         assert_eq!(counts[2], 0);
-        assert!(
-            counts
-                .iter()
-                .enumerate()
-                .all(|(n, count)| n == 2 || (900..1_100).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().enumerate().all(|(n, count)| n == 2 || (900..1_100).contains(count)), "{counts:?}");
     }
 
     #[test]

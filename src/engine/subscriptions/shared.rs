@@ -73,11 +73,7 @@ pub struct Groups {
 impl Groups {
     /// No groups.
     pub fn new(seed: Seed) -> Self {
-        Self {
-            seed,
-            groups: Slab::new(),
-            by_name: HashTable::new(),
-        }
+        Self { seed, groups: Slab::new(), by_name: HashTable::new() }
     }
 
     /// How many there are.
@@ -101,9 +97,7 @@ impl Groups {
             let group = self.groups.get(*key).expect("a name leads to a group");
             group.share() == share && group.filter() == filter
         };
-        self.by_name
-            .find(hash(self.seed, share, filter), is_it)
-            .copied()
+        self.by_name.find(hash(self.seed, share, filter), is_it).copied()
     }
 
     /// The key of the group that now lives at this index.
@@ -142,16 +136,9 @@ impl Groups {
             return Err(Full { members_max });
         }
         let key = known.unwrap_or_else(|| self.create(share, filter));
-        let group = self
-            .groups
-            .get_mut(key)
-            .expect("the group was found or made");
+        let group = self.groups.get_mut(key).expect("the group was found or made");
         group.admit(member, terms, window);
-        Ok(Joined {
-            group: key,
-            is_new_group: known.is_none(),
-            is_new_member,
-        })
+        Ok(Joined { group: key, is_new_group: known.is_none(), is_new_member })
     }
 
     /// Ends a membership, and the group with its last one.
@@ -165,24 +152,13 @@ impl Groups {
         // A session that left before and now ends still holds deliveries.
         let is_known = group.is_member(member);
         let settled = group.release(found, departure);
-        let left = Left {
-            is_known,
-            messages_back: settled.back,
-            discarded: settled.discarded,
-            ..Left::default()
-        };
+        let left = Left { is_known, messages_back: settled.back, discarded: settled.discarded, ..Left::default() };
         if group.member_count() > 0 {
             return left;
         }
         let group = self.remove(key);
         let (ended, let_go) = (group.queued_count(), group.outstanding_count());
-        Left {
-            messages_back: 0,
-            ended,
-            let_go,
-            group_gone: true,
-            ..left
-        }
+        Left { messages_back: 0, ended, let_go, group_gone: true, ..left }
     }
 
     /// Notes that a member's session was connected or lost its connection; whether it was a member.
@@ -209,17 +185,9 @@ impl Groups {
     /// # Panics
     /// When one does not hold.
     pub fn check(&self) {
-        assert_eq!(
-            self.by_name.len(),
-            self.groups.len(),
-            "each group has a name"
-        );
+        assert_eq!(self.by_name.len(), self.groups.len(), "each group has a name");
         for (key, group) in self.groups.iter() {
-            assert_eq!(
-                self.find(group.share(), group.filter()),
-                Some(key),
-                "a name leads to its group"
-            );
+            assert_eq!(self.find(group.share(), group.filter()), Some(key), "a name leads to its group");
             assert!(group.member_count() > 0, "a group has a member");
             group.check();
         }
@@ -232,16 +200,12 @@ impl Groups {
             let group = groups.get(*key).expect("a name leads to a group");
             hash(seed, group.share(), group.filter())
         };
-        self.by_name
-            .insert_unique(hash(seed, share, filter), key, rehash);
+        self.by_name.insert_unique(hash(seed, share, filter), key, rehash);
         key
     }
 
     fn remove(&mut self, key: GroupKey) -> Group {
-        let group = self
-            .groups
-            .remove(key)
-            .expect("the group was found a moment ago");
+        let group = self.groups.remove(key).expect("the group was found a moment ago");
         let hash = hash(self.seed, group.share(), group.filter());
         let entry = self.by_name.find_entry(hash, |named| *named == key);
         entry.expect("each group has a name").remove();

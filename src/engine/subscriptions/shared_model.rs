@@ -68,11 +68,7 @@ impl Model {
     fn new(seed: u64) -> Self {
         let mut random = Random::from_seed(seed);
         let strategy = STRATEGIES[random.index(STRATEGIES.len())];
-        let policy = if random.chance(1, 2) {
-            QueuePolicy::RefuseNew
-        } else {
-            QueuePolicy::DropOldest
-        };
+        let policy = if random.chance(1, 2) { QueuePolicy::RefuseNew } else { QueuePolicy::DropOldest };
         let bounds = Bounds {
             messages_max: u32::try_from(random.range(1, 40)).unwrap(),
             bytes_max: if random.chance(1, 2) { 1_000 } else { 1 << 20 },
@@ -105,11 +101,7 @@ impl Model {
             11..=14 => self.answer(),
             _ => self.now = self.now.after_ms(1),
         }
-        while self
-            .copies
-            .get(self.first_alive)
-            .is_some_and(|copy| copy.place == Place::Gone)
-        {
+        while self.copies.get(self.first_alive).is_some_and(|copy| copy.place == Place::Gone) {
             self.first_alive += 1;
         }
         if self.steps.is_multiple_of(64) {
@@ -119,11 +111,7 @@ impl Model {
 
     fn alive(&mut self) -> impl Iterator<Item = (usize, &mut Copy)> {
         let first = self.first_alive;
-        self.copies
-            .iter_mut()
-            .enumerate()
-            .skip(first)
-            .filter(|(_, copy)| copy.place != Place::Gone)
+        self.copies.iter_mut().enumerate().skip(first).filter(|(_, copy)| copy.place != Place::Gone)
     }
 
     fn count(&mut self, is: impl Fn(Place) -> bool) -> usize {
@@ -135,11 +123,7 @@ impl Model {
     }
 
     fn present(&self) -> usize {
-        self.members
-            .iter()
-            .flatten()
-            .filter(|member| !member.has_left)
-            .count()
+        self.members.iter().flatten().filter(|member| !member.has_left).count()
     }
 
     fn join(&mut self) {
@@ -152,9 +136,7 @@ impl Model {
         let window = self.some_window();
         let slot = usize::try_from(member).unwrap();
         let was_member = self.members[slot].is_some_and(|member| !member.has_left);
-        let joined = self
-            .groups
-            .join("g", "t/#", id(member), terms, window, MEMBERS_MAX);
+        let joined = self.groups.join("g", "t/#", id(member), terms, window, MEMBERS_MAX);
         if !was_member && self.present() == MEMBERS_MAX {
             return assert!(joined.is_err(), "a full group takes nobody");
         }
@@ -163,28 +145,17 @@ impl Model {
         assert_eq!(joined.is_new_group, self.group.is_none());
         assert!(self.group.is_none_or(|group| group == joined.group));
         self.group = Some(joined.group);
-        self.members[slot] = Some(ModelMember {
-            terms,
-            window,
-            has_left: false,
-        });
+        self.members[slot] = Some(ModelMember { terms, window, has_left: false });
     }
 
     fn leave(&mut self) {
         let (Some(group), member) = (self.group, self.random.below(MEMBERS)) else {
             return;
         };
-        let departure = if self.random.chance(1, 2) {
-            Departure::Unsubscribed
-        } else {
-            Departure::SessionEnded
-        };
+        let departure = if self.random.chance(1, 2) { Departure::Unsubscribed } else { Departure::SessionEnded };
         let slot = usize::try_from(member).unwrap();
         let left = self.groups.leave(group, id(member), departure);
-        assert_eq!(
-            left.is_known,
-            self.members[slot].is_some_and(|member| !member.has_left)
-        );
+        assert_eq!(left.is_known, self.members[slot].is_some_and(|member| !member.has_left));
         if self.members[slot].is_none() {
             return;
         }
@@ -205,23 +176,13 @@ impl Model {
             }
         }
         let still_holds = self.holds(member) > 0;
-        self.members[slot] = self.members[slot]
-            .filter(|_| still_holds)
-            .map(|known| ModelMember {
-                has_left: true,
-                ..known
-            });
+        self.members[slot] =
+            self.members[slot].filter(|_| still_holds).map(|known| ModelMember { has_left: true, ..known });
         assert_eq!(left.discarded, discarded);
         assert_eq!(left.group_gone, self.present() == 0);
         if left.group_gone {
-            assert_eq!(
-                left.ended,
-                self.count(|place| matches!(place, Place::Fresh | Place::Returned))
-            );
-            assert_eq!(
-                left.let_go,
-                self.count(|place| matches!(place, Place::At(..)))
-            );
+            assert_eq!(left.ended, self.count(|place| matches!(place, Place::Fresh | Place::Returned)));
+            assert_eq!(left.let_go, self.count(|place| matches!(place, Place::At(..))));
             self.alive().for_each(|(_, copy)| copy.place = Place::Gone);
             self.members.fill(None);
             self.group = None;
@@ -257,17 +218,9 @@ impl Model {
             publication.expires = self.now.after_ms(self.random.below(20));
         }
         let message = publication.keep(&mut self.chunks).clone();
-        let is_anyone_online = self
-            .members
-            .iter()
-            .flatten()
-            .any(|member| member.window.is_some() && !member.has_left);
+        let is_anyone_online = self.members.iter().flatten().any(|member| member.window.is_some() && !member.has_left);
         let bounds = self.bounds;
-        let accepted = self
-            .groups
-            .get_mut(group)
-            .unwrap()
-            .accept(message.clone(), &bounds);
+        let accepted = self.groups.get_mut(group).unwrap().accept(message.clone(), &bounds);
 
         let offline = qos == QoS::AtMostOnce && !is_anyone_online && !bounds.queue_qos0;
         assert_eq!(accepted == Accepted::Refused(DropReason::Offline), offline);
@@ -279,12 +232,7 @@ impl Model {
         assert_eq!(accepted, expected);
         match expected {
             Accepted::Queued | Accepted::Displaced(_) => {
-                self.copies.push(Copy {
-                    place: Place::Fresh,
-                    message,
-                    was_returned: false,
-                    receiver: 0,
-                });
+                self.copies.push(Copy { place: Place::Fresh, message, was_returned: false, receiver: 0 });
             }
             Accepted::Refused(_) => {}
         }
@@ -293,53 +241,26 @@ impl Model {
     /// What a message of so many bytes meets: the fewest of the oldest fresh ones go, if that helps at all.
     fn make_room_for(&mut self, bytes: u64) -> Accepted {
         let bounds = self.bounds;
-        let queued: Vec<_> = self
-            .alive()
-            .filter(|(_, copy)| is_queued(copy))
-            .map(|(n, _)| n)
-            .collect();
-        let fresh: Vec<_> = queued
-            .iter()
-            .copied()
-            .filter(|n| self.copies[*n].place == Place::Fresh)
-            .collect();
-        let droppable = if bounds.policy == QueuePolicy::DropOldest {
-            fresh.len()
-        } else {
-            0
-        };
+        let queued: Vec<_> = self.alive().filter(|(_, copy)| is_queued(copy)).map(|(n, _)| n).collect();
+        let fresh: Vec<_> = queued.iter().copied().filter(|n| self.copies[*n].place == Place::Fresh).collect();
+        let droppable = if bounds.policy == QueuePolicy::DropOldest { fresh.len() } else { 0 };
         let fits = |dropped: usize| {
             let kept = queued.iter().filter(|n| !fresh[..dropped].contains(n));
-            let held: u64 = kept
-                .map(|n| self.copies[*n].message.charged_bytes() as u64)
-                .sum();
-            queued.len() - dropped < bounds.messages_max as usize
-                && held + bytes <= bounds.bytes_max
+            let held: u64 = kept.map(|n| self.copies[*n].message.charged_bytes() as u64).sum();
+            queued.len() - dropped < bounds.messages_max as usize && held + bytes <= bounds.bytes_max
         };
         let Some(dropped) = (0..=droppable).find(|dropped| fits(*dropped)) else {
             return Accepted::Refused(DropReason::QueueRefused);
         };
-        fresh[..dropped]
-            .iter()
-            .for_each(|n| self.copies[*n].place = Place::Gone);
-        if dropped == 0 {
-            Accepted::Queued
-        } else {
-            Accepted::Displaced(dropped)
-        }
+        fresh[..dropped].iter().for_each(|n| self.copies[*n].place = Place::Gone);
+        if dropped == 0 { Accepted::Queued } else { Accepted::Displaced(dropped) }
     }
 
     fn dispatch(&mut self) {
         let Some(group) = self.group else { return };
         let (mut out, mut expired) = (Vec::new(), 0);
         let (now, strategy) = (self.now, self.strategy);
-        self.groups.get_mut(group).unwrap().dispatch(
-            now,
-            strategy,
-            &mut self.random,
-            &mut out,
-            &mut expired,
-        );
+        self.groups.get_mut(group).unwrap().dispatch(now, strategy, &mut self.random, &mut out, &mut expired);
         let expected_order = self.expected_order();
         let mut at = 0;
         for dispatch in out {
@@ -350,10 +271,7 @@ impl Model {
                     expired -= 1;
                     at += 1;
                 }
-                assert_eq!(
-                    number, expected_order[at],
-                    "the oldest first, what came back before all"
-                );
+                assert_eq!(number, expected_order[at], "the oldest first, what came back before all");
                 at += 1;
             }
             self.deliver(number, &dispatch);
@@ -370,21 +288,15 @@ impl Model {
         let now = self.now;
         let window = known.window.expect("dispatched to somebody online");
         assert!(!known.has_left && known.terms == dispatch.terms);
-        assert!(
-            known.terms.qos == QoS::AtMostOnce || held < usize::from(window),
-            "a window is never passed"
-        );
+        assert!(known.terms.qos == QoS::AtMostOnce || held < usize::from(window), "a window is never passed");
         let copy = &mut self.copies[number];
         assert!(is_queued(copy) && !copy.message.has_expired(now));
         assert_eq!(dispatch.is_redelivery, copy.place == Place::Returned);
         assert_eq!(dispatch.qos, copy.message.qos.min(known.terms.qos));
         assert_eq!(dispatch.delivery == 0, dispatch.qos == QoS::AtMostOnce);
         copy.receiver = member;
-        copy.place = if dispatch.delivery == 0 {
-            Place::Gone
-        } else {
-            Place::At(member, dispatch.delivery, dispatch.qos)
-        };
+        copy.place =
+            if dispatch.delivery == 0 { Place::Gone } else { Place::At(member, dispatch.delivery, dispatch.qos) };
         let (origin, was_returned) = (copy.message.origin, copy.was_returned);
         let topic = copy.message.topic().to_owned();
         let strategy = self.strategy;
@@ -392,20 +304,11 @@ impl Model {
             let is_same_key = match strategy {
                 Strategy::HashTopic => other.message.topic() == topic,
                 Strategy::HashPublisher => other.message.origin == origin,
-                Strategy::RoundRobin
-                | Strategy::Random
-                | Strategy::Sticky
-                | Strategy::LeastInflight => true,
+                Strategy::RoundRobin | Strategy::Random | Strategy::Sticky | Strategy::LeastInflight => true,
             };
-            n < number
-                && other.place == Place::Fresh
-                && !other.message.has_expired(now)
-                && is_same_key
+            n < number && other.place == Place::Fresh && !other.message.has_expired(now) && is_same_key
         });
-        assert!(
-            was_returned || !overtaken,
-            "without redelivery nothing overtakes within a key"
-        );
+        assert!(was_returned || !overtaken, "without redelivery nothing overtakes within a key");
     }
 
     /// Lets go of the copies that the dispatch said had expired.
@@ -429,31 +332,22 @@ impl Model {
                     return false;
                 };
                 let held = self.holds(*member);
-                let has_room =
-                    |window| known.terms.qos == QoS::AtMostOnce || held < usize::from(window);
+                let has_room = |window| known.terms.qos == QoS::AtMostOnce || held < usize::from(window);
                 !known.has_left && known.window.is_some_and(has_room)
             })
             .count();
         if ready > 0 && self.is_in_order() {
-            assert_eq!(
-                self.count(|place| matches!(place, Place::Fresh | Place::Returned)),
-                0
-            );
+            assert_eq!(self.count(|place| matches!(place, Place::Fresh | Place::Returned)), 0);
         }
     }
 
     fn answer(&mut self) {
-        let held: Vec<_> = self
-            .alive()
-            .filter(|(_, copy)| matches!(copy.place, Place::At(..)))
-            .map(|(number, _)| number)
-            .collect();
+        let held: Vec<_> =
+            self.alive().filter(|(_, copy)| matches!(copy.place, Place::At(..))).map(|(number, _)| number).collect();
         let (Some(group), Some(&number)) = (self.group, self.random.pick(&held)) else {
             return;
         };
-        let Place::At(member, delivery, _) = self.copies[number].place else {
-            unreachable!()
-        };
+        let Place::At(member, delivery, _) = self.copies[number].place else { unreachable!() };
         let group = self.groups.get_mut(group).unwrap();
         let (is_known, place) = match self.random.below(4) {
             0 => (group.give_back(delivery), Place::Returned),
@@ -461,10 +355,7 @@ impl Model {
             _ => (group.done(delivery), Place::Gone),
         };
         assert!(is_known);
-        assert!(
-            !group.done(delivery) && !group.give_back(delivery),
-            "a delivery is settled once"
-        );
+        assert!(!group.done(delivery) && !group.give_back(delivery), "a delivery is settled once");
         self.copies[number].place = place;
         self.copies[number].was_returned |= place == Place::Returned;
         let slot = usize::try_from(member).unwrap();
@@ -481,10 +372,7 @@ impl Model {
         let Some(group) = self.group.and_then(|key| self.groups.get(key)) else {
             return;
         };
-        assert_eq!(
-            (group.queued_count(), group.outstanding_count()),
-            (queued, outstanding)
-        );
+        assert_eq!((group.queued_count(), group.outstanding_count()), (queued, outstanding));
         assert_eq!(group.member_count(), self.present());
     }
 
@@ -521,11 +409,7 @@ fn number_of(message: &Message) -> usize {
 
 fn id(member: u64) -> MemberId {
     let shard = ShardId::new(usize::try_from(member % 3).unwrap());
-    MemberId {
-        shard,
-        session: member,
-        id: SessionId::new(shard, member + 1),
-    }
+    MemberId { shard, session: member, id: SessionId::new(shard, member + 1) }
 }
 
 #[test]
@@ -540,8 +424,5 @@ fn every_copy_is_in_one_place_and_no_window_is_passed() {
         accepted += model.copies.len();
         returned += model.copies.iter().filter(|copy| copy.was_returned).count();
     }
-    assert!(
-        accepted > 30_000 && returned > 3_000,
-        "{accepted} messages, {returned} came back"
-    );
+    assert!(accepted > 30_000 && returned > 3_000, "{accepted} messages, {returned} came back");
 }
