@@ -8,3 +8,7 @@
 mod support;
 
 mod smoke;
+mod v5_connect;
+mod v5_connect_session;
+mod v5_connect_will;
+mod v5_encoding;
