@@ -1,4 +1,4 @@
-//! A connection as the engine sees it. One per shard-side socket; no buffer while idle.
+//! A connection as the engine sees it: no buffer while idle.
 
 use core::net::SocketAddr;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! What one shard says to another. Batches of these cross the cores; one sender's stay in order.
+//! What one shard says to another: batches of these cross the cores, and those of one sender stay in order.
 
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;

@@ -31,8 +31,8 @@ impl Shard {
             return Flow::Next;
         };
         match outbound.puback(ack.id, ack.reason) {
-            Acked::Delivered(delivery) => self.delivered(delivery, out),
-            Acked::Refused(delivery) => self.discard(session_key, delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
+            Acked::Delivered(delivery) => self.delivered(&delivery, out),
+            Acked::Refused(delivery) => self.discard(session_key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
             Acked::Unknown => return Flow::Next,
         }
         self.room_in_window(session_key, now, out);
@@ -51,11 +51,11 @@ impl Shard {
         match recorded {
             Recorded::Release(delivery) => {
                 write_pubrel(&link, ack.id, Reason::Success, out);
-                self.delivered(delivery, out);
+                self.delivered(&delivery, out);
             }
             Recorded::Again => write_pubrel(&link, ack.id, Reason::Success, out),
             Recorded::Refused(delivery) => {
-                self.discard(session_key, delivery, DropReason::Refused, out);
+                self.discard(session_key, &delivery, DropReason::Refused, out);
                 self.room_in_window(session_key, now, out);
             }
             Recorded::Closed => {}
@@ -88,7 +88,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
         let is_known = session.received.release(ack.id);
         let reason = if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound };
-        self.write_ack(key, ack.id, reason, AckKind::PubComp, out);
+        self.write_ack(key, ack.id, reason, AckKind::Complete, out);
         Flow::Next
     }
 
@@ -101,11 +101,11 @@ impl Shard {
             match due {
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::PubAck, out);
+                    self.write_ack(key, id, reason, AckKind::Taken, out);
                 }
                 Due::PubRec { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::PubRec, out);
+                    self.write_ack(key, id, reason, AckKind::Received, out);
                 }
                 Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
                 Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
@@ -146,7 +146,9 @@ impl Shard {
 
 fn code_buffer(codes: &[Reason]) -> CodeBuffer {
     let mut buffer = CodeBuffer::default();
-    codes.iter().for_each(|code| buffer.push(*code));
+    for code in codes {
+        buffer.push(*code);
+    }
     buffer
 }
 
@@ -161,17 +163,17 @@ fn outcome_for(version: Version, outcome: Outcome) -> Reason {
 /// Which of our acknowledgements it is.
 #[derive(Clone, Copy)]
 enum AckKind {
-    PubAck,
-    PubRec,
-    PubComp,
+    Taken,
+    Received,
+    Complete,
 }
 
 impl AckKind {
     fn packet(self, ack: Ack<'_>) -> Packet<'_> {
         match self {
-            Self::PubAck => Packet::PubAck(ack),
-            Self::PubRec => Packet::PubRec(ack),
-            Self::PubComp => Packet::PubComp(ack),
+            Self::Taken => Packet::PubAck(ack),
+            Self::Received => Packet::PubRec(ack),
+            Self::Complete => Packet::PubComp(ack),
         }
     }
 }

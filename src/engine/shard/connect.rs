@@ -1,4 +1,4 @@
-//! CONNECT on the landing shard: limits, identity, permission, then the way home. Nothing of a session is touched here.
+//! CONNECT on the landing shard, where nothing of a session is touched: limits, identity, permission, then the way home.
 
 use std::sync::Arc;
 

@@ -151,7 +151,7 @@ impl Shard {
     pub(super) fn enqueue(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) -> Outcome {
         let bounds = self.queue_bounds();
         let Some(session) = self.sessions.get_mut(key) else {
-            self.discard(key, delivery, DropReason::SessionEnded, out);
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
             return Outcome::default();
         };
         if session.link.is_none() {
@@ -160,12 +160,12 @@ impl Shard {
         match session.outbound().enqueue(delivery, &bounds) {
             Enqueued::Queued => Outcome::stored(),
             Enqueued::Refused(delivery) => {
-                self.discard(key, delivery, DropReason::QueueRefused, out);
+                self.discard(key, &delivery, DropReason::QueueRefused, out);
                 Outcome { matched: true, stored: false, refused: true }
             }
             Enqueued::Displaced(oldest) => {
                 for delivery in oldest {
-                    self.discard(key, delivery, DropReason::QueueOldest, out);
+                    self.discard(key, &delivery, DropReason::QueueOldest, out);
                 }
                 Outcome::stored()
             }
@@ -173,7 +173,7 @@ impl Shard {
     }
 
     /// A copy ends undelivered: the ledger of the shard that took it on hears why.
-    pub(super) fn discard(&mut self, key: SessionKey, delivery: Delivery, why: DropReason, out: &mut Outputs) {
+    pub(super) fn discard(&mut self, key: SessionKey, delivery: &Delivery, why: DropReason, out: &mut Outputs) {
         let fate = match why {
             DropReason::Expired => Fate::Expired,
             DropReason::PacketTooLarge => Fate::TooLarge,
@@ -198,7 +198,7 @@ impl Shard {
     }
 
     /// A copy reached its receiver.
-    pub(super) fn delivered(&mut self, delivery: Delivery, out: &mut Outputs) {
+    pub(super) fn delivered(&mut self, delivery: &Delivery, out: &mut Outputs) {
         match delivery.source {
             Source::Own => self.stats.ledger.delivered += 1,
             Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, Fate::Delivered, out),
@@ -231,19 +231,19 @@ impl Shard {
                     return;
                 }
                 Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
-                Next::Expired(delivery) => self.discard(key, delivery, DropReason::Expired, out),
-                Next::Plain(delivery) => self.send_plain(key, link, delivery, now, out),
+                Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
+                Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
                 Next::Publish { id, dup, .. } => self.send_one(key, id, dup, now, out),
             }
         }
     }
 
-    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: Delivery, now: Time, out: &mut Outputs) {
-        if !self.may_still_receive(key, &delivery) {
+    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: &Delivery, now: Time, out: &mut Outputs) {
+        if !self.may_still_receive(key, delivery) {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &Copy::of_delivery(&delivery, None, false), self.seed, now, out) {
+        if write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out) {
             self.delivered(delivery, out);
         } else {
             self.discard(key, delivery, DropReason::PacketTooLarge, out);
@@ -268,7 +268,7 @@ impl Shard {
         };
         let session = self.sessions.get_mut(key).expect("it was found above");
         if let Some(delivery) = session.outbound().give_up(id) {
-            self.discard(key, delivery, why, out);
+            self.discard(key, &delivery, why, out);
         }
     }
 

@@ -155,7 +155,7 @@ impl Shard {
         let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
         let copies_lost = lost.len() as u64;
         for delivery in lost {
-            self.discard(key, delivery, DropReason::SessionEnded, out);
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
         }
         self.unsubscribe_all(key, out);
         let hash = match self.sessions.get(key) {

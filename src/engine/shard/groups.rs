@@ -222,10 +222,10 @@ impl Shard {
         }
         if !is_welcome || !is_allowed {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
-            return self.discard(key, copy, why, out);
+            return self.discard(key, &copy, why, out);
         }
         if self.sessions.get(key).and_then(|session| session.link).is_some_and(|link| link.is_full) && delivery == 0 {
-            return self.discard(key, copy, DropReason::Slow, out);
+            return self.discard(key, &copy, DropReason::Slow, out);
         }
         let _counted_by_the_group = self.enqueue(key, copy, out);
         self.pump(key, now, out);
@@ -236,8 +236,8 @@ impl Shard {
         let Some(outbound) = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut()) else { return };
         for returned in outbound.take_returns(session_ends) {
             match returned {
-                Returned::GiveBack(delivery) => self.discard(key, delivery, DropReason::Offline, out),
-                Returned::Discard(delivery) => self.discard(key, delivery, DropReason::SessionEnded, out),
+                Returned::GiveBack(delivery) => self.discard(key, &delivery, DropReason::Offline, out),
+                Returned::Discard(delivery) => self.discard(key, &delivery, DropReason::SessionEnded, out),
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Decision};
-use crate::engine::connection::{ConnectionKey, Hold, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::Cause;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
@@ -78,7 +78,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
-        let is_connected = self.connections.get(key).is_some_and(|connection| connection.is_connected());
+        let is_connected = self.connections.get(key).is_some_and(Connection::is_connected);
         if is_connected {
             self.reauthentication_step(key, exchange, step, now, out);
         } else {
