@@ -4,7 +4,8 @@ use super::Shard;
 use super::deliver::write_pubrel;
 use super::receive::Flow;
 use crate::base::time::Time;
-use crate::engine::connection::ConnectionKey;
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::limits::ANSWERS_OWED_MAX;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::outbound::{Acked, Recorded};
@@ -97,7 +98,7 @@ impl Shard {
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
             let version = connection.version;
-            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return };
+            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return self.bound_answers(key, out) };
             match due {
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
@@ -110,6 +111,17 @@ impl Shard {
                 Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
                 Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
             }
+        }
+    }
+
+    /// A client that is owed too many answers is read no more until other shards have spoken.
+    fn bound_answers(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let owed = connection.pipeline.len();
+        if owed >= ANSWERS_OWED_MAX {
+            self.hold(key, Hold::Answers, out);
+        } else if owed <= ANSWERS_OWED_MAX / 2 {
+            self.release(key, Hold::Answers, out);
         }
     }
 

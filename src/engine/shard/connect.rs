@@ -347,7 +347,7 @@ impl Shard {
         extras.question = extras.question.wrapping_add(1);
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
-        self.hold(key, Hold::Answer, out);
+        self.hold(key, Hold::Question, out);
     }
 }
 

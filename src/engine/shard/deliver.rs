@@ -8,7 +8,7 @@ use crate::base::payload::Payload;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::event::Event;
-use crate::engine::limits::INLINE_PAYLOAD_BYTES_MAX;
+use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
 use crate::engine::mesh::{Fate, Mesh};
 use crate::engine::message::{Publication, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
@@ -138,6 +138,9 @@ fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16, seed
     aliases.insert(topic.into(), alias);
 }
 
+const UNBOUNDED: QueueBounds =
+    QueueBounds { messages_max: u32::MAX, bytes_max: u64::MAX, policy: QueuePolicy::RefuseNew };
+
 impl Shard {
     pub(super) fn queue_bounds(&self) -> QueueBounds {
         QueueBounds {
@@ -149,12 +152,13 @@ impl Shard {
 
     /// Puts a copy into a session's queue; what has no room is dropped by the policy, and counted.
     pub(super) fn enqueue(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) -> Outcome {
-        let bounds = self.queue_bounds();
+        // What a shared group sends is bounded by the member's window in the group; sent back, it would come again.
+        let bounds = if delivery.source.is_shared() { UNBOUNDED } else { self.queue_bounds() };
         let Some(session) = self.sessions.get_mut(key) else {
             self.discard(key, &delivery, DropReason::SessionEnded, out);
             return Outcome::default();
         };
-        if session.link.is_none() {
+        if delivery.qos == QoS::AtMostOnce {
             delivery.message = delivery.message.compact(); // it may stay for long
         }
         match session.outbound().enqueue(delivery, &bounds) {
@@ -178,13 +182,13 @@ impl Shard {
             DropReason::Expired => Fate::Expired,
             DropReason::PacketTooLarge => Fate::TooLarge,
             DropReason::Refused => Fate::Refused,
+            DropReason::NotAuthorized => Fate::Denied,
             DropReason::SessionEnded => Fate::Abandoned,
             DropReason::Offline
             | DropReason::Slow
             | DropReason::QueueRefused
             | DropReason::QueueOldest
-            | DropReason::GroupEnded
-            | DropReason::NotAuthorized => Fate::Returned,
+            | DropReason::GroupEnded => Fate::Returned,
         };
         match delivery.source {
             Source::Own => {

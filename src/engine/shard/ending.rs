@@ -179,8 +179,8 @@ impl Shard {
         }
     }
 
-    /// The broker stops: no new connections, and every client is told. Wills of the departed are not published:
-    /// the clients did nothing wrong, and their sessions are kept.
+    /// The broker stops: no new connections, and every client is told. It is our end of the connection, not the
+    /// client's, so wills are published as after any other close without DISCONNECT.
     pub(super) fn shutdown(&mut self, now: Time, out: &mut Outputs) {
         self.is_stopping = true;
         let keys: Vec<ConnectionKey> = self.connections.iter().map(|(key, _)| key).collect();

@@ -56,11 +56,11 @@ impl Shard {
     /// Somebody slow has answered. An answer to an older question, or of a connection that is gone, finds nobody.
     pub(super) fn answer(&mut self, key: ConnectionKey, number: u32, answer: Answer, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let is_open = connection.holds & Hold::Answer as u8 != 0;
+        let is_open = connection.holds & Hold::Question as u8 != 0;
         if !is_open || connection.extras().question != number {
             return;
         }
-        self.release(key, Hold::Answer, out);
+        self.release(key, Hold::Question, out);
         match answer {
             Answer::Credentials(verdict) => {
                 self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);

@@ -96,9 +96,11 @@ impl Shard {
     fn group_letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
         match letter {
             Mesh::Join { share, filter, member, terms, window, reply } => {
-                self.group_join(from, &share, &filter, member, terms, window, reply, now, out);
+                self.group_join(from, share, filter, member, terms, window, reply, now, out);
             }
-            Mesh::Joined { reply, reason } => self.joined(reply, reason, now, out),
+            Mesh::Joined { session, share, filter, reply, reason } => {
+                self.joined(session, &share, &filter, reply, reason, now, out);
+            }
             Mesh::Leave { share, filter, member, departure } => {
                 self.group_leave(&share, &filter, member, departure, now, out);
             }

@@ -41,6 +41,11 @@ impl PlannedScan {
         Self { filter: filter.as_str().into(), qos, subscription_id, state: ScanState::Planned }
     }
 
+    /// Whether a page was asked for.
+    pub fn has_begun(&self) -> bool {
+        self.state != ScanState::Planned
+    }
+
     /// The filter.
     pub fn filter(&self) -> &str {
         &self.filter
