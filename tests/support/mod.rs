@@ -6,3 +6,4 @@
 pub mod golden;
 pub mod story;
 pub mod world;
+pub mod wired;
