@@ -25,12 +25,15 @@ impl Shard {
     pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
         debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let unread = mem::take(&mut arrival.unread);
+        let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
-        let key = self.connections.insert(Connection::new(arrival.peer, now, handshake_by));
+        let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
+        let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;
         if self.is_stopping {
-            let version = Connect::decode(arrival.first, &arrival.connect).ok().map(|connect| connect.version);
-            self.refuse(key, version, Reason::ServerShuttingDown, now, out);
+            // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
+            self.refuse(key, Some(connect.version), Reason::ServerUnavailable, now, out);
         } else if self.open(key, &arrival, now, out) == Flow::Next {
             self.receive(key, &unread, now, out);
         }
@@ -119,11 +122,8 @@ impl Shard {
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
-        connection.version = connect.version;
         connection.session = Some(session_key);
         connection.identity = Some(Arc::clone(&arrival.identity));
-        connection.wants_problem_info = connect.properties.request_problem_info();
-        connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
