@@ -14,7 +14,6 @@ use crate::engine::session::will::Will;
 use crate::engine::session::{Link, Session, SessionKey};
 use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
-use crate::mqtt::fitting::ReceiverLimits;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
@@ -55,11 +54,16 @@ impl Shard {
         if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
             return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
         }
+        let terms = self.terms(&connect, arrival);
+        // [MQTT-3.1.2-24] who cannot be told the terms cannot come in; his session is not touched.
+        if !self.takes_connack(key, &terms) {
+            return self.refuse(key, Some(connect.version), Reason::ImplementationSpecificError, now, out);
+        }
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(arrival));
         self.connect_session(key, session, &connect, arrival, now);
-        self.write_connack(key, &connect, arrival, is_resumed, out);
+        self.write_connack(key, &terms, is_resumed, out);
         self.announce(key, session, &connect, arrival, is_resumed, out);
         if is_resumed {
             self.presence(session, out);
@@ -181,23 +185,29 @@ impl Shard {
         wanted.min(self.limits.session_expiry_max_s)
     }
 
-    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
-    fn write_connack(
-        &mut self,
-        key: ConnectionKey,
-        connect: &Connect<'_>,
-        arrival: &Arrival,
-        session_present: bool,
-        out: &mut Outputs,
-    ) {
+    /// What CONNACK tells a client of 5.0.
+    fn terms(&self, connect: &Connect<'_>, arrival: &Arrival) -> PropertyBuffer {
         let mut properties = PropertyBuffer::default();
         if connect.version == Version::V5 {
             self.announce_limits(connect, &mut properties);
             self.announce_terms(connect, arrival, &mut properties);
         }
-        let connack = ConnAck { session_present, reason: Reason::Success, properties: properties.as_properties() };
-        let limits = ReceiverLimits { packet_bytes_max: u32::MAX, problem_information: true };
-        out.answer(key, connect.version, limits, &Packet::ConnAck(connack));
+        properties
+    }
+
+    /// Whether a CONNACK with these properties is within the client's Maximum Packet Size.
+    fn takes_connack(&self, key: ConnectionKey, terms: &PropertyBuffer) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let mut bytes = Vec::new();
+        success(false, terms).encode(connection.version, &mut bytes);
+        bytes.len() <= connection.maximum_packet as usize
+    }
+
+    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
+    fn write_connack(&self, key: ConnectionKey, terms: &PropertyBuffer, session_present: bool, out: &mut Outputs) {
+        let connection = self.connections.get(key).expect("the connection is being opened");
+        let connack = Packet::ConnAck(success(session_present, terms));
+        out.answer(key, connection.version, connection.receiver_limits(), &connack);
     }
 
     /// Every limit that we enforce is said; a default of the standard needs no word.
@@ -273,6 +283,10 @@ impl Shard {
             is_resumed,
         });
     }
+}
+
+fn success(session_present: bool, terms: &PropertyBuffer) -> ConnAck<'_> {
+    ConnAck { session_present, reason: Reason::Success, properties: terms.as_properties() }
 }
 
 /// The largest packet that the protocol can express.
