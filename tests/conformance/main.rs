@@ -8,7 +8,10 @@
 mod support;
 
 mod smoke;
+mod v5_connack_limits;
 mod v5_connect;
+mod v5_connect_auth;
 mod v5_connect_session;
+mod v5_connect_terms;
 mod v5_connect_will;
 mod v5_encoding;

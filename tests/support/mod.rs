@@ -7,5 +7,5 @@ pub mod golden;
 pub mod policies;
 pub mod raw;
 pub mod story;
-pub mod world;
 pub mod wired;
+pub mod world;
