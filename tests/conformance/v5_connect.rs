@@ -246,9 +246,9 @@ fn a_connect_of_another_length_than_it_says_is_refused() {
         story.send(client, &packet(0x10, &[&body[..len]]));
         // Whoever has not come as far as the protocol level gets no answer.
         if len < 7 {
-            story.expect_closed(client)
+            story.expect_closed(client);
         } else {
-            story.expect_refused(client, 0x81)
+            story.expect_refused(client, 0x81);
         }
         assert_eq!(sessions(&story), 0);
     }

@@ -1,17 +1,21 @@
 //! MQTT 5.0, section 3.1.2: what the properties of CONNECT and its keep-alive hold the broker to.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use pregon::engine::limits::Limits;
+use pregon::mqtt::Version;
+use pregon::mqtt::properties::{Place, Properties};
 use pregon::mqtt::property::Property;
 
 use crate::support::policies::{Rules, Verb};
 use crate::support::raw::{field, packet, packets};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
+use crate::support::world::World;
 
 /// Whether a property of this identifier is in a set.
 fn has(raw: &[u8], id: u8) -> bool {
-    let properties = pregon::mqtt::properties::Properties::parse(raw, pregon::mqtt::properties::Place::ConnAck);
-    properties.expect("properties of CONNACK").entries().any(|(found, _)| found == id)
+    let properties = Properties::parse(raw, Place::ConnAck).expect("properties of CONNACK");
+    properties.entries().any(|(found, _)| found == id)
 }
 
 /// v5: MQTT-3.1.2-20
@@ -90,7 +94,7 @@ fn a_burst_a_queue_and_the_store_know_the_clients_maximum_too() {
     story.subscribe(client, "t/#", 1);
     let writer = story.connect(Hello::v5("writer"));
     let (small, large) = (Post::to("t/a").payload(vec![b's'; 10]), Post::to("t/a").payload(vec![b'l'; 100]));
-    let burst = [&small, &large, &small, &large].map(|post| post.encode(pregon::mqtt::Version::V5)).concat();
+    let burst = [&small, &large, &small, &large].map(|post| post.encode(Version::V5)).concat();
     story.send(writer, &burst);
     assert_eq!(story.deliveries(client).len(), 2);
     story.cut(client);
@@ -175,7 +179,7 @@ fn an_oversized_message_counts_as_delivered() {
 }
 
 /// Receives all there is and finds the topic behind each alias.
-fn resolve(story: &mut Story, client: Client, known: &mut HashMap<u16, String>, alias_maximum: u16) -> usize {
+fn resolve(story: &mut Story, client: Client, known: &mut BTreeMap<u16, String>, alias_maximum: u16) -> usize {
     let mut aliased = 0;
     for delivery in story.deliveries(client) {
         let topic = match delivery.alias {
@@ -204,7 +208,7 @@ fn aliases_stay_within_the_clients_maximum() {
         story.subscribe(client, "#", 1);
         let writer = story.connect(Hello::v5("writer"));
         for _connection in 0..2 {
-            let mut known = HashMap::new();
+            let mut known = BTreeMap::new();
             let mut aliased = resolve(&mut story, client, &mut known, alias_maximum);
             for round in 0..40 {
                 let topic = format!("t/{}", round % 10);
@@ -282,8 +286,7 @@ fn response_information_is_for_those_who_ask() {
 fn who_wants_no_explanations_gets_none_on_acknowledgements() {
     for (wants, shards) in [(true, 1), (false, 1), (false, 3)] {
         let rules = Rules::default().deny(Verb::Publish, "no/#").deny(Verb::Subscribe, "no/#");
-        let limits = pregon::engine::limits::Limits::default();
-        let mut story = Story::over(crate::support::world::World::with(shards, limits, rules.policy(), 7));
+        let mut story = Story::over(World::with(shards, Limits::default(), rules.policy(), 7));
         let client = story.connect(Hello::v5("c").with(Property::RequestProblemInfo(wants)));
         story.ask_to_subscribe(client, 1, &[Wish::to("no/#", 0)], None);
         story.publish(client, Post::to("no/t").qos(1));
