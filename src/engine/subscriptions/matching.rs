@@ -100,7 +100,7 @@ impl Walk {
         }
     }
 
-    /// Probes for the filters that end right behind a prefix, and remembers the longer prefixes.
+    /// Probes for the filters that end one step behind a prefix, and remembers the longer prefixes.
     fn visit(
         &mut self,
         topic: Topic<'_>,
@@ -111,29 +111,36 @@ impl Walk {
     ) {
         let depth = at.depth as usize;
         if ways.has(Ways::LAST_HASH) {
-            // `#` takes the parent level too: `sport/#` matches `sport`.
-            probe(
-                prints.extend(at.path, prints.hash()),
-                self.masked(topic, depth, true),
-            );
+            let whole = prints.extend(at.path, prints.hash());
+            probe(whole, self.masked(topic, depth, true));
         }
         let Some(level) = self.levels.get(depth).copied() else {
             return;
         };
-        let (named, plus) = (
-            prints.extend(at.path, level.hash),
-            prints.extend(at.path, prints.plus()),
-        );
+        let named = prints.extend(at.path, level.hash);
+        let plus = prints.extend(at.path, prints.plus());
+        let is_last = depth + 1 == self.levels.len();
 
-        if depth + 1 == self.levels.len() {
-            if ways.has(Ways::LAST_NAME) {
-                self.plus[depth] = false;
-                probe(named, self.masked(topic, depth + 1, false));
-            }
-            if ways.has(Ways::LAST_PLUS) {
-                self.plus[depth] = true;
-                probe(plus, self.masked(topic, depth + 1, false));
-            }
+        self.plus[depth] = false;
+        if is_last && ways.has(Ways::LAST_NAME) {
+            probe(named, self.masked(topic, depth + 1, false));
+        }
+        // `#` takes the parent level too: `sport/#` matches `sport`.
+        if ways.has(Ways::LAST_NAME_HASH) {
+            let whole = prints.extend(named, prints.hash());
+            probe(whole, self.masked(topic, depth + 1, true));
+        }
+        self.plus[depth] = true;
+        if is_last && ways.has(Ways::LAST_PLUS) {
+            probe(plus, self.masked(topic, depth + 1, false));
+        }
+        if ways.has(Ways::LAST_PLUS_HASH) {
+            let whole = prints.extend(plus, prints.hash());
+            probe(whole, self.masked(topic, depth + 1, true));
+        }
+        // What goes on behind the topic's last level cannot match.
+        if is_last {
+            return;
         }
         if ways.has(Ways::NAME) {
             self.stack.push(Step {
