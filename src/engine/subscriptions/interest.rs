@@ -89,6 +89,12 @@ impl Interest {
 
     /// The shards that may have a subscription which matches the topic.
     pub fn shards_for(&self, topic: Topic<'_>) -> Bits64 {
+        self.look_up(topic, || {})
+    }
+
+    /// [`Interest::shards_for`], with a call wherever other shards may come in between: tests let
+    /// them.
+    pub(super) fn look_up(&self, topic: Topic<'_>, mut between: impl FnMut()) -> Bits64 {
         // A shard enters "send me all" so: its bit in `everything` set; `moves` raised; its slots
         // released. It leaves so: its slots acquired; its bit cleared. We read `moves`,
         // `everything`, the slots, `moves` again, each load an acquire.
@@ -98,11 +104,14 @@ impl Interest {
         //   cleared by a later leave, whose slots were acquired before and are seen too (or
         //   released again by a later entry: the first case).
         let moves = self.moves.load(Ordering::Acquire);
+        between();
         let mut found = self.everything.load(Ordering::Acquire);
 
+        between();
         let all = Bits64::all_below(self.layout.shards);
         let maskable = Maskable::new(topic, &self.prints);
         found |= self.marked(maskable.whole(), all.to_bits() & !found);
+        between();
         self.slots.for_each(|shape, holders| {
             let candidates = holders & !found;
             if candidates != 0
@@ -110,6 +119,7 @@ impl Interest {
             {
                 found |= self.marked(path, candidates);
             }
+            between();
         });
 
         if self.moves.load(Ordering::Acquire) == moves {

@@ -38,6 +38,8 @@ pub mod entry;
 mod fingerprint;
 pub mod index;
 pub mod interest;
+#[cfg(test)]
+mod interleaving;
 mod matching;
 #[cfg(test)]
 mod model;

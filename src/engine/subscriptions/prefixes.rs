@@ -213,8 +213,8 @@ impl Prefixes {
 }
 
 /// Visits each prefix behind which a filter goes on, the empty one as `None`, with its way. A level
-/// and the `#` behind it are one step: most filters that end in `#` are alone there, and would need a
-/// prefix of their own.
+/// and the `#` behind it are one step: most filters that end in `#` are alone there, and would need
+/// a prefix of their own.
 fn walk(filter: Filter<'_>, prints: &Fingerprint, mut visit: impl FnMut(Option<u64>, Ways)) {
     let mut path = None;
     let mut levels = filter.levels().peekable();
