@@ -103,7 +103,7 @@ impl Index {
             subscriber,
             options,
         };
-        let hash = self.prints.whole(filter.levels());
+        let hash = self.prints.whole(filter.as_str().as_bytes());
         let Some(id) = self.find_hashed(hash, filter) else {
             self.subscription_count += 1;
             return Inserted {
@@ -143,7 +143,7 @@ impl Index {
 
     /// The filter of this text, if it has a subscriber.
     pub fn find(&self, filter: Filter<'_>) -> Option<FilterId> {
-        self.find_hashed(self.prints.whole(filter.levels()), filter)
+        self.find_hashed(self.prints.whole(filter.as_str().as_bytes()), filter)
     }
 
     /// The options of a subscription.
@@ -322,7 +322,7 @@ impl Index {
             ..
         } = self;
         table.of_mut(hash).insert_unique(hash, number, |other| {
-            hash_of(prints, texts.get(records.get(*other).text))
+            prints.whole(texts.get(records.get(*other).text))
         });
         if filter.has_wildcards() {
             self.prefixes.add(filter, &self.prints);
@@ -335,7 +335,7 @@ impl Index {
         let mut text = String::new();
         self.write_text(id, &mut text);
         let filter = Filter::parse(&text).expect("what was inserted was a filter");
-        let hash = self.prints.whole(filter.levels());
+        let hash = self.prints.whole(filter.as_str().as_bytes());
         let found = self
             .table
             .of_mut(hash)
@@ -383,9 +383,4 @@ impl Index {
             self.audiences_free.push(number);
         }
     }
-}
-
-fn hash_of(prints: &Fingerprint, text: &[u8]) -> u64 {
-    let text = std::str::from_utf8(text).expect("the text of a filter is stored as it came");
-    prints.whole(text.split('/'))
 }

@@ -164,7 +164,8 @@ impl Interest {
 
     /// The positions that a filter marks.
     pub(super) fn positions_of(&self, filter: Filter<'_>) -> [usize; PROBES] {
-        self.layout.positions_of(self.prints.whole(filter.levels()))
+        self.layout
+            .positions_of(self.prints.whole(filter.as_str().as_bytes()))
     }
 
     pub(super) fn set(&self, position: usize, shard: u32) {
