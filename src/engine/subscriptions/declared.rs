@@ -238,10 +238,6 @@ fn shift_of(position: usize) -> u32 {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
 mod tests {
     use super::*;
     use crate::base::bitset::Bits64;

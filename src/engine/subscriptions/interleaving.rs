@@ -1,5 +1,4 @@
-//! The interest against plain lists of filters, with other shards at work in the middle of
-//! look-ups.
+//! The interest against plain lists, with other shards at work in the middle of look-ups.
 
 #![expect(
     clippy::cast_possible_truncation,
