@@ -1,8 +1,5 @@
 //! Interest under real threads: who learnt that a declaration had returned finds the shard named.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the promise is about threads, so the test needs some"
-)]
+#![expect(clippy::disallowed_methods, reason = "the promise is about threads, so the test needs some")]
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -71,17 +68,11 @@ fn live(shard: u32, interest: &Interest, told: &AtomicU32) {
         for _ in 0..random.below(12) {
             if others.len() < 40 && random.chance(1, 2) {
                 let other = random.index(128);
-                declared.declare(
-                    interest,
-                    Filter::parse(&pair(other).0).expect("it is a filter"),
-                );
+                declared.declare(interest, Filter::parse(&pair(other).0).expect("it is a filter"));
                 others.push(other);
             } else if !others.is_empty() {
                 let other = others.swap_remove(random.index(others.len()));
-                declared.withdraw(
-                    interest,
-                    Filter::parse(&pair(other).0).expect("it is a filter"),
-                );
+                declared.withdraw(interest, Filter::parse(&pair(other).0).expect("it is a filter"));
             }
             declared.retry(interest);
         }
@@ -89,10 +80,7 @@ fn live(shard: u32, interest: &Interest, told: &AtomicU32) {
         declared.withdraw(interest, filter);
     }
     for other in others {
-        declared.withdraw(
-            interest,
-            Filter::parse(&pair(other).0).expect("it is a filter"),
-        );
+        declared.withdraw(interest, Filter::parse(&pair(other).0).expect("it is a filter"));
     }
     declared.retry(interest);
     while declared.wants_everything() {
@@ -115,10 +103,7 @@ fn publish(interest: &Interest, told: &[AtomicU32], is_over: &AtomicBool) -> u32
             }
             let named = interest.shards_for(topic);
             if told.load(Ordering::SeqCst) == before {
-                assert!(
-                    named.contains(shard),
-                    "shard {shard} is missing in round {before}"
-                );
+                assert!(named.contains(shard), "shard {shard} is missing in round {before}");
                 answers += 1;
             }
         }

@@ -2,18 +2,8 @@
 
 use std::fmt::Write;
 
-const READINGS: [&str; 10] = [
-    "temperature",
-    "humidity",
-    "pressure",
-    "state",
-    "battery",
-    "signal",
-    "position",
-    "alarm",
-    "config",
-    "log",
-];
+const READINGS: [&str; 10] =
+    ["temperature", "humidity", "pressure", "state", "battery", "signal", "position", "alarm", "config", "log"];
 
 /// What kind of filters there are.
 #[derive(Clone, Copy)]
@@ -53,28 +43,18 @@ impl Kind {
             },
         };
         let written = match (kind, device % 3) {
-            (Self::Exact | Self::Mixed, _) => write!(
-                text,
-                "tenant-{tenant:03}/site-{site:02}/device-{device:07}/{reading}"
-            ),
+            (Self::Exact | Self::Mixed, _) => {
+                write!(text, "tenant-{tenant:03}/site-{site:02}/device-{device:07}/{reading}")
+            }
             (Self::Plus, 0) => write!(text, "tenant-{tenant:03}/+/device-{device:07}/{reading}"),
             (Self::Plus, 1) => write!(text, "+/site-{site:02}/device-{device:07}/{reading}"),
             // Under a `+` for all devices the number must stand elsewhere.
-            (Self::Plus, _) => write!(
-                text,
-                "tenant-{tenant:03}/site-{site:02}-{device:07}/+/{reading}"
-            ),
-            (Self::Hash, _) => write!(
-                text,
-                "tenant-{tenant:03}/site-{site:02}/device-{device:07}/{number}/#"
-            ),
+            (Self::Plus, _) => write!(text, "tenant-{tenant:03}/site-{site:02}-{device:07}/+/{reading}"),
+            (Self::Hash, _) => write!(text, "tenant-{tenant:03}/site-{site:02}/device-{device:07}/{number}/#"),
         };
         written.expect("a string takes any text");
         if let (Self::Hash, 0) = (kind, number % 10) {
-            let end = text
-                .rfind("/0/#")
-                .or_else(|| text.rfind(&format!("/{number}/#")))
-                .expect("it ends so");
+            let end = text.rfind("/0/#").or_else(|| text.rfind(&format!("/{number}/#"))).expect("it ends so");
             text.truncate(end);
             text.push_str("/#");
         }
@@ -90,12 +70,8 @@ pub fn topic(number: u32) -> String {
 
 /// Resident bytes of this process.
 pub fn resident_bytes() -> usize {
-    let status =
-        std::fs::read_to_string("/proc/self/statm").expect("the process is described there");
-    let pages: usize = status
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .expect("the second word is a number");
+    let status = std::fs::read_to_string("/proc/self/statm").expect("the process is described there");
+    let pages: usize =
+        status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second word is a number");
     pages * 4_096
 }

@@ -44,11 +44,7 @@ pub(super) fn examine(filter: Filter<'_>, topic: &str) -> Verdict {
             Ordering::Greater => return leap_behind(topic, last_plus),
         }
     }
-    if levels.next().is_none() {
-        Verdict::Match
-    } else {
-        leap_behind(topic, last_plus)
-    }
+    if levels.next().is_none() { Verdict::Match } else { leap_behind(topic, last_plus) }
 }
 
 /// The topic has ended before the filter: what matches lies below it.

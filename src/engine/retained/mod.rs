@@ -52,12 +52,21 @@ pub enum Progress {
     More,
 }
 
+impl Cursor {
+    /// Whether the scan has come past this topic: if the topic appeared now, this scan would not visit it.
+    pub fn has_passed(&self, topic: Topic<'_>) -> bool {
+        match &self.0 {
+            Place::Start => false,
+            Place::At(text) => key(&topic.as_str()) < key(&text.as_str()),
+            Place::After(text) => key(&topic.as_str()) <= key(&text.as_str()),
+            Place::Done => true,
+        }
+    }
+}
+
 impl<V> Default for Retained<V> {
     fn default() -> Self {
-        Self {
-            messages: BTreeMap::new(),
-            text_bytes: 0,
-        }
+        Self { messages: BTreeMap::new(), text_bytes: 0 }
     }
 }
 
@@ -100,9 +109,7 @@ impl<V> Retained<V> {
 
     /// All topics and messages, each topic before those below it.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.messages
-            .iter()
-            .map(|(topic, value)| (&*topic.0, value))
+        self.messages.iter().map(|(topic, value)| (&*topic.0, value))
     }
 
     /// An estimate of the bytes on the heap, without what the values own.
@@ -158,51 +165,52 @@ impl<V> Retained<V> {
         Progress::More
     }
 
+    /// Visits all topics in order, at most `steps_max` of them a call, like [`Retained::scan`] without a filter.
+    pub fn walk(
+        &self,
+        cursor: &mut Cursor,
+        steps_max: u32,
+        mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> Progress {
+        let Some(range) = self.range_at(&cursor.0) else { return Progress::Done };
+        let mut last = None;
+        for (topic, value) in range.take(steps_max as usize) {
+            last = Some(&topic.0);
+            if visit(&topic.0, value).is_break() {
+                break;
+            }
+        }
+        let Some(topic) = last else {
+            cursor.0 = Place::Done;
+            return Progress::Done;
+        };
+        cursor.0 = Place::After(topic.to_string());
+        Progress::More
+    }
+
     /// Panics unless the structure is what it must be.
     pub fn check(&self) {
-        assert_eq!(
-            self.text_bytes,
-            self.messages
-                .keys()
-                .map(|topic| topic.0.len())
-                .sum::<usize>()
-        );
-        assert!(
-            self.messages
-                .keys()
-                .all(|topic| Topic::parse(&topic.0).is_ok())
-        );
+        assert_eq!(self.text_bytes, self.messages.keys().map(|topic| topic.0.len()).sum::<usize>());
+        assert!(self.messages.keys().all(|topic| Topic::parse(&topic.0).is_ok()));
         assert!(self.messages.keys().is_sorted());
     }
 
     /// The topics from a place on; `None` behind the last one.
-    fn range_at<'a>(
-        &'a self,
-        place: &Place,
-    ) -> Option<impl Iterator<Item = (&'a Stored, &'a V)> + use<'a, V>> {
+    fn range_at<'a>(&'a self, place: &Place) -> Option<impl Iterator<Item = (&'a Stored, &'a V)> + use<'a, V>> {
         let text = match place {
             Place::At(text) | Place::After(text) => text.as_str(),
             Place::Start => "",
             Place::Done => return None,
         };
         // No topic is empty: behind the empty text they all begin.
-        let from = if matches!(place, Place::At(_)) {
-            Bound::Included(key(&text))
-        } else {
-            Bound::Excluded(key(&text))
-        };
-        Some(
-            self.messages
-                .range::<dyn Hierarchical, _>((from, Bound::Unbounded)),
-        )
+        let from =
+            if matches!(place, Place::At(_)) { Bound::Included(key(&text)) } else { Bound::Excluded(key(&text)) };
+        Some(self.messages.range::<dyn Hierarchical, _>((from, Bound::Unbounded)))
     }
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 mod tests {
     use super::*;
     use crate::base::random::Random;
@@ -223,9 +231,7 @@ mod tests {
             ControlFlow::Continue(())
         };
         let mut keep = keep;
-        while retained.scan(Filter::parse(filter).unwrap(), &mut cursor, 1, &mut keep)
-            == Progress::More
-        {
+        while retained.scan(Filter::parse(filter).unwrap(), &mut cursor, 1, &mut keep) == Progress::More {
             steps += 1;
         }
         (found, steps)
@@ -238,10 +244,7 @@ mod tests {
         assert_eq!(retained.set(topic, 7), Some(1));
         assert_eq!(retained.get(topic), Some(&7));
         assert_eq!(retained.remove(topic), Some(7));
-        assert_eq!(
-            (retained.remove(topic), retained.get(topic), retained.len()),
-            (None, None, 1)
-        );
+        assert_eq!((retained.remove(topic), retained.get(topic), retained.len()), (None, None, 1));
         retained.check();
     }
 
@@ -249,29 +252,15 @@ mod tests {
     fn a_topic_is_followed_by_those_below_it() {
         let retained = retained(&["a!", "a", "a/b", "a/", "b", "a/b/c", "/", "a/!", "$x"]);
         let order: Vec<_> = retained.iter().map(|(topic, _)| topic).collect();
-        assert_eq!(
-            order,
-            ["/", "$x", "a", "a/", "a/!", "a/b", "a/b/c", "a!", "b"]
-        );
+        assert_eq!(order, ["/", "$x", "a", "a/", "a/!", "a/b", "a/b/c", "a!", "b"]);
     }
 
     #[test]
     fn a_filter_finds_what_it_matches() {
-        let retained = retained(&[
-            "sport",
-            "sport/",
-            "sport/tennis",
-            "sport/tennis/1",
-            "sporty",
-            "/x",
-            "$SYS/a",
-            "a//b",
-        ]);
+        let retained =
+            retained(&["sport", "sport/", "sport/tennis", "sport/tennis/1", "sporty", "/x", "$SYS/a", "a//b"]);
         let found = |filter| scan(&retained, filter).0;
-        assert_eq!(
-            found("sport/#"),
-            ["sport", "sport/", "sport/tennis", "sport/tennis/1"]
-        );
+        assert_eq!(found("sport/#"), ["sport", "sport/", "sport/tennis", "sport/tennis/1"]);
         assert_eq!(found("sport/+"), ["sport/", "sport/tennis"]);
         assert_eq!(found("+/+"), ["/x", "sport/", "sport/tennis"]);
         assert_eq!(found("#").len(), 7);
@@ -303,19 +292,16 @@ mod tests {
         let retained = retained(&["a", "b", "c"]);
         let (mut cursor, mut found) = (Cursor::default(), Vec::new());
         loop {
-            let progress =
-                retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |topic, _| {
-                    found.push(topic.to_string());
-                    ControlFlow::Break(())
-                });
+            let progress = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |topic, _| {
+                found.push(topic.to_string());
+                ControlFlow::Break(())
+            });
             if progress == Progress::Done {
                 break;
             }
         }
         assert_eq!(found, ["a", "b", "c"]);
-        let again = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |_, _| {
-            panic!("the scan is done")
-        });
+        let again = retained.scan(Filter::parse("#").unwrap(), &mut cursor, 100, |_, _| panic!("the scan is done"));
         assert_eq!(again, Progress::Done);
     }
 
@@ -338,10 +324,7 @@ mod tests {
             let text = random_text(&mut random, false);
             let topic = Topic::parse(&text).unwrap();
             match random.below(10) {
-                0..=3 => assert_eq!(
-                    retained.set(topic, operation),
-                    model.insert(text, operation)
-                ),
+                0..=3 => assert_eq!(retained.set(topic, operation), model.insert(text, operation)),
                 4..=5 => {
                     assert_eq!(retained.remove(topic), model.remove(&text));
                     if let Some(scan) = &mut under_way {
@@ -350,26 +333,16 @@ mod tests {
                 }
                 6 => assert_eq!(retained.get(topic), model.get(&text)),
                 _ => {
-                    let mut scan = under_way
-                        .take()
-                        .unwrap_or_else(|| begin(&mut random, &model));
+                    let mut scan = under_way.take().unwrap_or_else(|| begin(&mut random, &model));
                     let steps_max = random.range(1, 30) as u32;
                     let breaks = random.chance(1, 3);
                     let filter = Filter::parse(&scan.filter).unwrap();
-                    let progress =
-                        retained.scan(filter, &mut scan.cursor, steps_max, |topic, value| {
-                            assert!(
-                                filter.matches(Topic::parse(topic).unwrap()),
-                                "{filter:?} and {topic:?}"
-                            );
-                            assert_eq!(model.get(topic), Some(value));
-                            scan.found.push(topic.to_string());
-                            if breaks {
-                                ControlFlow::Break(())
-                            } else {
-                                ControlFlow::Continue(())
-                            }
-                        });
+                    let progress = retained.scan(filter, &mut scan.cursor, steps_max, |topic, value| {
+                        assert!(filter.matches(Topic::parse(topic).unwrap()), "{filter:?} and {topic:?}");
+                        assert_eq!(model.get(topic), Some(value));
+                        scan.found.push(topic.to_string());
+                        if breaks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    });
                     if progress == Progress::More {
                         under_way = Some(scan);
                         continue;
@@ -377,16 +350,9 @@ mod tests {
                     found_count += scan.found.len();
                     finished += 1;
                     scan.found.sort();
-                    assert!(
-                        scan.found.windows(2).all(|pair| pair[0] != pair[1]),
-                        "no topic twice"
-                    );
+                    assert!(scan.found.windows(2).all(|pair| pair[0] != pair[1]), "no topic twice");
                     for constant in &scan.constant {
-                        assert!(
-                            scan.found.binary_search(constant).is_ok(),
-                            "{} misses {constant}",
-                            scan.filter
-                        );
+                        assert!(scan.found.binary_search(constant).is_ok(), "{} misses {constant}", scan.filter);
                     }
                 }
             }
@@ -395,26 +361,14 @@ mod tests {
                 assert_eq!(retained.len(), model.len());
             }
         }
-        assert!(
-            finished > 1_000 && found_count > finished * 2,
-            "{finished} scans found {found_count}"
-        );
+        assert!(finished > 1_000 && found_count > finished * 2, "{finished} scans found {found_count}");
     }
 
     fn begin(random: &mut Random, model: &BTreeMap<String, u64>) -> Scan {
         let filter = random_text(random, true);
         let parsed = Filter::parse(&filter).unwrap();
-        let constant = model
-            .keys()
-            .filter(|topic| parsed.matches(Topic::parse(topic).unwrap()))
-            .cloned()
-            .collect();
-        Scan {
-            cursor: Cursor::default(),
-            found: Vec::new(),
-            constant,
-            filter,
-        }
+        let constant = model.keys().filter(|topic| parsed.matches(Topic::parse(topic).unwrap())).cloned().collect();
+        Scan { cursor: Cursor::default(), found: Vec::new(), constant, filter }
     }
 
     fn random_text(random: &mut Random, is_filter: bool) -> String {
@@ -424,9 +378,7 @@ mod tests {
             if level > 0 {
                 text.push('/');
             }
-            let named = *random
-                .pick(&["", "a", "b", "ab", "a\u{1}", "!", "~", "ü"])
-                .unwrap();
+            let named = *random.pick(&["", "a", "b", "ab", "a\u{1}", "!", "~", "ü"]).unwrap();
             text.push_str(match random.below(8) {
                 0..=3 if is_filter => "+",
                 4 if is_filter && level + 1 == depth => "#",
@@ -434,10 +386,6 @@ mod tests {
                 _ => named,
             });
         }
-        if text.is_empty() {
-            "/".to_string()
-        } else {
-            text
-        }
+        if text.is_empty() { "/".to_string() } else { text }
     }
 }

@@ -78,11 +78,7 @@ pub(super) fn key<'a>(text: &'a &'a str) -> &'a (dyn Hierarchical + 'a) {
 
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     // Equal beginnings in words of eight bytes; topics of one deployment begin alike.
-    let words = a
-        .chunks_exact(8)
-        .zip(b.chunks_exact(8))
-        .take_while(|(a, b)| a == b)
-        .count();
+    let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[words * 8..], &b[words * 8..]);
     let differing = a.iter().zip(b).find(|(a, b)| a != b);
     // `/` takes the place of U+0000, which no topic contains.
@@ -111,15 +107,8 @@ mod tests {
         for (index, text) in ascending.iter().enumerate() {
             assert_eq!(compare(text.as_bytes(), text.as_bytes()), Ordering::Equal);
             for before in &ascending[..index] {
-                assert_eq!(
-                    compare(before.as_bytes(), text.as_bytes()),
-                    Ordering::Less,
-                    "{before} {text}"
-                );
-                assert_eq!(
-                    compare(text.as_bytes(), before.as_bytes()),
-                    Ordering::Greater
-                );
+                assert_eq!(compare(before.as_bytes(), text.as_bytes()), Ordering::Less, "{before} {text}");
+                assert_eq!(compare(text.as_bytes(), before.as_bytes()), Ordering::Greater);
             }
         }
     }

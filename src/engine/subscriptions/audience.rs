@@ -22,17 +22,13 @@ impl Audience {
     }
 
     pub fn options(&self, subscriber: Subscriber) -> Option<Options> {
-        self.position(subscriber)
-            .map(|position| self.entries[position].options)
+        self.position(subscriber).map(|position| self.entries[position].options)
     }
 
     /// Adds a subscription or changes its options; returns the options it had.
     pub fn insert(&mut self, entry: Entry) -> Option<Options> {
         if let Some(position) = self.position(entry.subscriber) {
-            return Some(std::mem::replace(
-                &mut self.entries[position].options,
-                entry.options,
-            ));
+            return Some(std::mem::replace(&mut self.entries[position].options, entry.options));
         }
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(self.entries.len() / 4 + 2);
@@ -60,44 +56,27 @@ impl Audience {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let positions = self.positions.as_ref().map_or(0, |p| {
-            size_of::<Positions>() + p.cells.capacity() * size_of::<u32>()
-        });
+        let positions =
+            self.positions.as_ref().map_or(0, |p| size_of::<Positions>() + p.cells.capacity() * size_of::<u32>());
         self.entries.capacity() * size_of::<Entry>() + positions
     }
 
     /// Panics unless the position index and the entries say the same.
     pub fn check(&self) {
         let Some(positions) = &self.positions else {
-            assert!(
-                self.entries.len() <= SCANNED_MAX,
-                "many entries have a position index"
-            );
+            assert!(self.entries.len() <= SCANNED_MAX, "many entries have a position index");
             return;
         };
-        assert_eq!(
-            positions
-                .cells
-                .iter()
-                .filter(|cell| **cell != EMPTY)
-                .count(),
-            self.entries.len()
-        );
+        assert_eq!(positions.cells.iter().filter(|cell| **cell != EMPTY).count(), self.entries.len());
         for (position, entry) in self.entries.iter().enumerate() {
-            assert_eq!(
-                positions.find(&self.entries, entry.subscriber),
-                Some(position)
-            );
+            assert_eq!(positions.find(&self.entries, entry.subscriber), Some(position));
         }
     }
 
     fn position(&self, subscriber: Subscriber) -> Option<usize> {
         match &self.positions {
             Some(positions) => positions.find(&self.entries, subscriber),
-            None => self
-                .entries
-                .iter()
-                .position(|entry| entry.subscriber == subscriber),
+            None => self.entries.iter().position(|entry| entry.subscriber == subscriber),
         }
     }
 
@@ -131,9 +110,7 @@ struct Positions {
 
 impl Positions {
     fn of(entries: &[Entry]) -> Self {
-        let mut positions = Self {
-            cells: vec![EMPTY; entries.len() * 25 / 16 + 8],
-        };
+        let mut positions = Self { cells: vec![EMPTY; entries.len() * 25 / 16 + 8] };
         for position in 0..entries.len() {
             positions.place(entries, position);
         }
@@ -158,12 +135,8 @@ impl Positions {
     /// happened yet.
     fn remove_swapping(&mut self, entries: &[Entry], position: usize) {
         let last = entries.len() - 1;
-        let gone = self
-            .cell(entries, entries[position].subscriber)
-            .expect("each entry has a cell");
-        let moved = self
-            .cell(entries, entries[last].subscriber)
-            .expect("each entry has a cell");
+        let gone = self.cell(entries, entries[position].subscriber).expect("each entry has a cell");
+        let moved = self.cell(entries, entries[last].subscriber).expect("each entry has a cell");
         self.cells[moved] = self.cells[gone];
         self.close(entries, gone, last, position);
     }
@@ -172,11 +145,7 @@ impl Positions {
     fn close(&mut self, entries: &[Entry], mut hole: usize, last: usize, position: usize) {
         // A cell that now says `position` stands for the entry that still lies at `last`.
         let entry_of = |cell: u32| {
-            if cell as usize == position {
-                last
-            } else {
-                cell as usize
-            }
+            if cell as usize == position { last } else { cell as usize }
         };
         let count = self.cells.len();
         let mut next = hole;
@@ -222,11 +191,7 @@ impl Positions {
 
     /// The next cell on the ring.
     fn after(&self, cell: usize) -> usize {
-        if cell + 1 == self.cells.len() {
-            0
-        } else {
-            cell + 1
-        }
+        if cell + 1 == self.cells.len() { 0 } else { cell + 1 }
     }
 
     /// Slab indices are ours and dense: Fibonacci hashing spreads them evenly, and no peer chooses
@@ -238,10 +203,7 @@ impl Positions {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 mod tests {
     use super::*;
     use crate::base::random::Random;
@@ -249,10 +211,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn entry(index: u32, id: u32) -> Entry {
-        Entry {
-            subscriber: Subscriber::session(index),
-            options: Options::new(QoS::AtLeastOnce).with_id(id),
-        }
+        Entry { subscriber: Subscriber::session(index), options: Options::new(QoS::AtLeastOnce).with_id(id) }
     }
 
     #[test]
@@ -270,10 +229,7 @@ mod tests {
             } else {
                 assert_eq!(audience.remove(entry.subscriber), model.remove(&index));
             }
-            assert_eq!(
-                audience.options(entry.subscriber),
-                model.get(&index).copied()
-            );
+            assert_eq!(audience.options(entry.subscriber), model.get(&index).copied());
             assert_eq!(audience.entries().len(), model.len());
             if round % 64 == 0 {
                 audience.check();
@@ -288,10 +244,7 @@ mod tests {
             audience.insert(entry(index, 0));
             if index % 10_000 == 9_999 {
                 let bytes = audience.memory_bytes() * 10 / (index as usize + 1);
-                assert!(
-                    bytes <= 165,
-                    "{bytes} tenths of a byte a subscription at {index}"
-                );
+                assert!(bytes <= 165, "{bytes} tenths of a byte a subscription at {index}");
             }
         }
         audience.check();

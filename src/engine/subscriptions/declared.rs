@@ -34,11 +34,7 @@ struct InUse {
 impl Declared {
     /// Nothing declared yet by this shard. No two halves may exist for one shard.
     pub fn new(shard: u32, interest: &Interest) -> Self {
-        assert!(
-            shard < interest.shard_count(),
-            "shard {shard} of {}",
-            interest.shard_count()
-        );
+        assert!(shard < interest.shard_count(), "shard {shard} of {}", interest.shard_count());
         Self {
             shard,
             counters: vec![0; interest.position_count() / 2],
@@ -79,10 +75,7 @@ impl Declared {
             Form::Exact => {}
             Form::Shaped(shape) => self.subtract_shape(interest, shape),
             Form::Deep => {
-                self.deep_count = self
-                    .deep_count
-                    .checked_sub(1)
-                    .expect("only what was declared is withdrawn");
+                self.deep_count = self.deep_count.checked_sub(1).expect("only what was declared is withdrawn");
                 if self.deep_count == 0 {
                     self.retry(interest);
                 }
@@ -135,34 +128,20 @@ impl Declared {
     pub fn check(&self, interest: &Interest) {
         for position in 0..interest.position_count() {
             let is_counted = self.counters[position / 2] >> shift_of(position) & 0xF != 0;
-            assert_eq!(
-                is_counted,
-                interest.is_set(position, self.shard),
-                "position {position}"
-            );
+            assert_eq!(is_counted, interest.is_set(position, self.shard), "position {position}");
         }
-        assert_eq!(
-            self.wants_everything,
-            interest.wanting_everything().contains(self.shard)
-        );
+        assert_eq!(self.wants_everything, interest.wanting_everything().contains(self.shard));
         assert!(self.deep_count == 0 || self.wants_everything);
         for (shape, in_use) in &self.shapes {
             assert!(in_use.filter_count > 0);
             assert_eq!(in_use.slot.is_none(), self.wants_everything);
-            assert!(
-                in_use
-                    .slot
-                    .is_none_or(|slot| interest.slots.is_held(slot, *shape, self.shard))
-            );
+            assert!(in_use.slot.is_none_or(|slot| interest.slots.is_held(slot, *shape, self.shard)));
         }
     }
 
     /// Counts a filter of this shape; whether publishers must know.
     fn add_shape(&mut self, interest: &Interest, shape: Shape) -> bool {
-        let in_use = self.shapes.entry(shape).or_insert(InUse {
-            filter_count: 0,
-            slot: None,
-        });
+        let in_use = self.shapes.entry(shape).or_insert(InUse { filter_count: 0, slot: None });
         in_use.filter_count += 1;
         if in_use.slot.is_some() || self.wants_everything {
             return false;
@@ -172,10 +151,7 @@ impl Declared {
     }
 
     fn subtract_shape(&mut self, interest: &Interest, shape: Shape) {
-        let in_use = self
-            .shapes
-            .get_mut(&shape)
-            .expect("only what was declared is withdrawn");
+        let in_use = self.shapes.get_mut(&shape).expect("only what was declared is withdrawn");
         in_use.filter_count -= 1;
         if in_use.filter_count > 0 {
             return;
@@ -254,9 +230,7 @@ mod tests {
 
     fn shards(count: u32, positions: usize) -> (Interest, Vec<Declared>) {
         let interest = Interest::new(Seed::new(1), count, positions);
-        let declared = (0..count)
-            .map(|shard| Declared::new(shard, &interest))
-            .collect();
+        let declared = (0..count).map(|shard| Declared::new(shard, &interest)).collect();
         (interest, declared)
     }
 
@@ -269,13 +243,7 @@ mod tests {
     #[test]
     fn a_shard_is_named_from_declare_to_withdraw() {
         let (interest, mut declared) = shards(64, 1 << 16);
-        for (shard, text) in [
-            (0, "a/b"),
-            (5, "a/+"),
-            (63, "a/#"),
-            (9, "$SYS/#"),
-            (10, "#"),
-        ] {
+        for (shard, text) in [(0, "a/b"), (5, "a/+"), (63, "a/#"), (9, "$SYS/#"), (10, "#")] {
             declared[shard].declare(&interest, filter(text));
         }
 
@@ -286,10 +254,7 @@ mod tests {
 
         declared[63].withdraw(&interest, filter("a/#"));
         declared[0].withdraw(&interest, filter("a/b"));
-        assert_eq!(
-            interest.shards_for(topic("a/b")).to_bits(),
-            1 << 5 | 1 << 10
-        );
+        assert_eq!(interest.shards_for(topic("a/b")).to_bits(), 1 << 5 | 1 << 10);
     }
 
     #[test]
@@ -318,11 +283,7 @@ mod tests {
         let (interest, mut declared) = shards(2, 1 << 14);
         let texts: Vec<String> = (0..100_u32)
             .map(|bits| {
-                (0..8)
-                    .map(|level| if bits >> level & 1 != 0 { "+" } else { "a" })
-                    .collect::<Vec<_>>()
-                    .join("/")
-                    + "/#"
+                (0..8).map(|level| if bits >> level & 1 != 0 { "+" } else { "a" }).collect::<Vec<_>>().join("/") + "/#"
             })
             .collect();
         declared[1].declare(&interest, filter("x/+"));
@@ -330,27 +291,17 @@ mod tests {
             declared[0].declare(&interest, filter(text));
         }
         assert_eq!(interest.shards_for(topic("none")), Bits64::of(0));
-        assert_eq!(
-            interest.slots.used_count(),
-            1,
-            "a shard that wants everything leaves the slots to others"
-        );
+        assert_eq!(interest.slots.used_count(), 1, "a shard that wants everything leaves the slots to others");
 
         for text in &texts[..36] {
             declared[0].withdraw(&interest, filter(text));
         }
-        assert!(
-            declared[0].wants_everything(),
-            "64 shapes and the one of the other shard are too many"
-        );
+        assert!(declared[0].wants_everything(), "64 shapes and the one of the other shard are too many");
         declared[1].withdraw(&interest, filter("x/+"));
         declared[0].retry(&interest);
         assert!(!declared[0].wants_everything());
         assert_eq!(interest.shards_for(topic("none")), Bits64::EMPTY);
-        assert_eq!(
-            interest.shards_for(topic("+/a/a/a/a/a/a/a".replace('+', "a").as_str())),
-            Bits64::of(0)
-        );
+        assert_eq!(interest.shards_for(topic("+/a/a/a/a/a/a/a".replace('+', "a").as_str())), Bits64::of(0));
         check_all(&declared, &interest);
     }
 

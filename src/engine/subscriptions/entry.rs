@@ -69,10 +69,7 @@ impl Options {
     /// With this Subscription Identifier, at most 268,435,455; 0 means none.
     #[must_use]
     pub fn with_id(self, id: u32) -> Self {
-        assert!(
-            id < 1 << 28,
-            "a Subscription Identifier has at most 28 bits"
-        );
+        assert!(id < 1 << 28, "a Subscription Identifier has at most 28 bits");
         Self(self.0 & !(u32::MAX << Self::ID_SHIFT) | id << Self::ID_SHIFT)
     }
 
@@ -85,14 +82,7 @@ impl Options {
     /// With or without Retain As Published.
     #[must_use]
     pub fn with_retain_as_published(self, as_published: bool) -> Self {
-        Self(
-            self.0 & !Self::RETAIN_AS_PUBLISHED
-                | if as_published {
-                    Self::RETAIN_AS_PUBLISHED
-                } else {
-                    0
-                },
-        )
+        Self(self.0 & !Self::RETAIN_AS_PUBLISHED | if as_published { Self::RETAIN_AS_PUBLISHED } else { 0 })
     }
 
     /// The highest QoS that the subscriber wants.
@@ -156,17 +146,11 @@ impl Holder {
     }
 
     pub fn many(audience: u32) -> Self {
-        Self(Entry {
-            subscriber: Subscriber::from_bits(audience),
-            options: Options(Self::MANY),
-        })
+        Self(Entry { subscriber: Subscriber::from_bits(audience), options: Options(Self::MANY) })
     }
 
     pub fn free(next: u32) -> Self {
-        Self(Entry {
-            subscriber: Subscriber::from_bits(next),
-            options: Options(Self::FREE),
-        })
+        Self(Entry { subscriber: Subscriber::from_bits(next), options: Options(Self::FREE) })
     }
 
     pub fn held(&self) -> Held<'_> {
@@ -186,19 +170,14 @@ mod tests {
 
     #[test]
     fn options_hold_all_fields_at_once() {
-        let options = Options::new(QoS::ExactlyOnce)
-            .with_id(268_435_455)
-            .with_no_local(true)
-            .with_retain_as_published(true);
+        let options =
+            Options::new(QoS::ExactlyOnce).with_id(268_435_455).with_no_local(true).with_retain_as_published(true);
 
         assert_eq!(options.qos(), QoS::ExactlyOnce);
         assert_eq!(options.id(), Some(268_435_455));
         assert!(options.no_local() && options.retain_as_published());
 
-        let cleared = options
-            .with_id(0)
-            .with_no_local(false)
-            .with_retain_as_published(false);
+        let cleared = options.with_id(0).with_no_local(false).with_retain_as_published(false);
         assert_eq!(cleared, Options::new(QoS::ExactlyOnce));
         assert_eq!(cleared.id(), None);
     }
@@ -213,20 +192,11 @@ mod tests {
     #[test]
     fn no_legal_entry_looks_like_a_mark() {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let options = Options::new(qos)
-                .with_id(1)
-                .with_no_local(true)
-                .with_retain_as_published(true);
-            let entry = Entry {
-                subscriber: Subscriber::from_bits(u32::MAX),
-                options,
-            };
+            let options = Options::new(qos).with_id(1).with_no_local(true).with_retain_as_published(true);
+            let entry = Entry { subscriber: Subscriber::from_bits(u32::MAX), options };
             assert!(matches!(Holder::one(entry).held(), Held::One(held) if *held == entry));
         }
         assert!(matches!(Holder::many(9).held(), Held::Many(9)));
-        assert!(matches!(
-            Holder::free(u32::MAX).held(),
-            Held::Free(u32::MAX)
-        ));
+        assert!(matches!(Holder::free(u32::MAX).held(), Held::Free(u32::MAX)));
     }
 }

@@ -91,10 +91,7 @@ fn slashes_in(word: u64) -> u64 {
 }
 
 /// The two halves of the product, folded: each bit of both factors reaches each bit of the result.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the product is cut into its two halves"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the product is cut into its two halves")]
 fn folded_product(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product >> 64) as u64 ^ product as u64
@@ -115,25 +112,17 @@ mod tests {
             let text: Vec<u8> = (0..length).map(|_| *random.pick(&bytes).unwrap()).collect();
             let mut levels = Vec::new();
             for_each_level(&text, |level| levels.push(level));
-            assert!(
-                levels.into_iter().eq(text.split(|byte| *byte == b'/')),
-                "{text:?}"
-            );
+            assert!(levels.into_iter().eq(text.split(|byte| *byte == b'/')), "{text:?}");
         }
     }
 
     #[test]
     fn a_masked_topic_hashes_as_the_filter() {
         let prints = Fingerprint::new(Seed::new(1));
-        let topic: Vec<u64> = "a/b/c/d"
-            .split('/')
-            .map(|level| prints.level(level.as_bytes()))
-            .collect();
+        let topic: Vec<u64> = "a/b/c/d".split('/').map(|level| prints.level(level.as_bytes())).collect();
 
         let masked = [topic[0], prints.plus(), prints.hash()];
-        let path = masked
-            .iter()
-            .fold(prints.start(), |path, level| prints.extend(path, *level));
+        let path = masked.iter().fold(prints.start(), |path, level| prints.extend(path, *level));
 
         assert_eq!(path, prints.whole(b"a/+/#"));
     }
@@ -141,15 +130,10 @@ mod tests {
     #[test]
     fn order_depth_and_empty_levels_matter() {
         let prints = Fingerprint::new(Seed::new(2));
-        let texts = [
-            "a", "a/", "/a", "a/b", "b/a", "a//b", "/", "//", "a/+", "+/a", "a/#", "#", "+", "ab",
-        ];
+        let texts = ["a", "a/", "/a", "a/b", "b/a", "a//b", "/", "//", "a/+", "+/a", "a/#", "#", "+", "ab"];
         let mut seen: Set<u64> = crate::base::hash::set(Seed::new(3));
         for text in texts {
-            assert!(
-                seen.insert(prints.whole(text.as_bytes())),
-                "{text} has a hash of its own"
-            );
+            assert!(seen.insert(prints.whole(text.as_bytes())), "{text} has a hash of its own");
         }
     }
 }

@@ -92,33 +92,17 @@ impl Index {
 
     /// Adds a subscription, or replaces the options of the one that this subscriber has.
     /// [MQTT-3.8.4-3]
-    pub fn insert(
-        &mut self,
-        filter: Filter<'_>,
-        subscriber: Subscriber,
-        options: Options,
-    ) -> Inserted {
+    pub fn insert(&mut self, filter: Filter<'_>, subscriber: Subscriber, options: Options) -> Inserted {
         self.generation += 1;
-        let entry = Entry {
-            subscriber,
-            options,
-        };
+        let entry = Entry { subscriber, options };
         let hash = self.prints.whole(filter.as_str().as_bytes());
         let Some(id) = self.find_hashed(hash, filter) else {
             self.subscription_count += 1;
-            return Inserted {
-                id: self.insert_filter(hash, filter, entry),
-                previous: None,
-                is_first: true,
-            };
+            return Inserted { id: self.insert_filter(hash, filter, entry), previous: None, is_first: true };
         };
         let previous = self.insert_entry(id, entry);
         self.subscription_count += usize::from(previous.is_none());
-        Inserted {
-            id,
-            previous,
-            is_first: false,
-        }
+        Inserted { id, previous, is_first: false }
     }
 
     /// Takes a subscription out; `None` if the subscriber has none on this filter. With the last
@@ -173,32 +157,17 @@ impl Index {
     /// Appends all filters that match the topic, each once. Costs by the prefixes of live filters
     /// that fit the topic, never by the number of filters.
     pub fn matches(&mut self, topic: Topic<'_>, out: &mut Vec<FilterId>) {
-        let Self {
-            prints,
-            records,
-            table,
-            texts,
-            prefixes,
-            walk,
-            ..
-        } = self;
+        let Self { prints, records, table, texts, prefixes, walk, .. } = self;
         let text_of = |number: u32| texts.get(records.get(number).text);
 
         let hash = walk.load(topic, prints);
         let exact = topic.as_str().as_bytes();
-        out.extend(
-            table
-                .of(hash)
-                .find(hash, |number| text_of(*number) == exact)
-                .map(|number| FilterId(*number)),
-        );
+        out.extend(table.of(hash).find(hash, |number| text_of(*number) == exact).map(|number| FilterId(*number)));
         if prefixes.filter_count() == 0 {
             return;
         }
         walk.run(topic, prints, prefixes, |hash, masked| {
-            let found = table
-                .of(hash)
-                .find(hash, |number| masked.is(text_of(*number)));
+            let found = table.of(hash).find(hash, |number| masked.is(text_of(*number)));
             out.extend(found.map(|number| FilterId(*number)));
         });
     }
@@ -232,11 +201,7 @@ impl Index {
             + self.texts.memory_bytes()
             + self.prefixes.memory_bytes()
             + self.audiences.memory_bytes()
-            + self
-                .audiences
-                .iter()
-                .map(Audience::memory_bytes)
-                .sum::<usize>()
+            + self.audiences.iter().map(Audience::memory_bytes).sum::<usize>()
             + self.audiences_free.capacity() * size_of::<u32>()
             + self.walk.memory_bytes()
     }
@@ -253,10 +218,7 @@ impl Index {
                 Held::One(_) => {}
                 Held::Many(audience) => {
                     self.audiences.get(audience).check();
-                    assert!(
-                        self.entries(id).len() > 1,
-                        "one subscriber alone lies in the record"
-                    );
+                    assert!(self.entries(id).len() > 1, "one subscriber alone lies in the record");
                     audiences += 1;
                 }
             }
@@ -271,15 +233,9 @@ impl Index {
             subscriptions += self.entries(id).len();
             text_bytes += (text.len() + 2).next_multiple_of(4);
         }
-        assert_eq!(
-            (filters, subscriptions),
-            (self.filter_count(), self.subscription_count)
-        );
+        assert_eq!((filters, subscriptions), (self.filter_count(), self.subscription_count));
         assert_eq!(self.table.len(), filters);
-        assert_eq!(
-            self.audiences.len() as usize,
-            audiences + self.audiences_free.len()
-        );
+        assert_eq!(self.audiences.len() as usize, audiences + self.audiences_free.len());
         assert_eq!(self.texts.live_bytes(), text_bytes);
         self.prefixes.check_against(&fresh);
     }
@@ -291,17 +247,11 @@ impl Index {
     fn find_hashed(&self, hash: u64, filter: Filter<'_>) -> Option<FilterId> {
         let wanted = filter.as_str().as_bytes();
         let is_it = |number: &u32| self.texts.get(self.records.get(*number).text) == wanted;
-        self.table
-            .of(hash)
-            .find(hash, is_it)
-            .map(|number| FilterId(*number))
+        self.table.of(hash).find(hash, is_it).map(|number| FilterId(*number))
     }
 
     fn insert_filter(&mut self, hash: u64, filter: Filter<'_>, entry: Entry) -> FilterId {
-        let record = Record {
-            text: self.texts.add(filter.as_str().as_bytes()),
-            holder: Holder::one(entry),
-        };
+        let record = Record { text: self.texts.add(filter.as_str().as_bytes()), holder: Holder::one(entry) };
         let number = if self.record_free == NONE {
             self.records.push(record)
         } else {
@@ -314,16 +264,8 @@ impl Index {
             *place = record;
             number
         };
-        let Self {
-            prints,
-            records,
-            texts,
-            table,
-            ..
-        } = self;
-        table.of_mut(hash).insert_unique(hash, number, |other| {
-            prints.whole(texts.get(records.get(*other).text))
-        });
+        let Self { prints, records, texts, table, .. } = self;
+        table.of_mut(hash).insert_unique(hash, number, |other| prints.whole(texts.get(records.get(*other).text)));
         if filter.has_wildcards() {
             self.prefixes.add(filter, &self.prints);
         }
@@ -336,10 +278,7 @@ impl Index {
         self.write_text(id, &mut text);
         let filter = Filter::parse(&text).expect("what was inserted was a filter");
         let hash = self.prints.whole(filter.as_str().as_bytes());
-        let found = self
-            .table
-            .of_mut(hash)
-            .find_entry(hash, |number| *number == id.0);
+        let found = self.table.of_mut(hash).find_entry(hash, |number| *number == id.0);
         found.expect("each filter stands in the table").remove();
         if filter.has_wildcards() {
             self.prefixes.subtract(filter, &self.prints);
@@ -362,10 +301,7 @@ impl Index {
             self.records.get_mut(id.0).holder = Holder::one(entry);
             return Some(first.options);
         }
-        let number = self
-            .audiences_free
-            .pop()
-            .unwrap_or_else(|| self.audiences.push(Audience::default()));
+        let number = self.audiences_free.pop().unwrap_or_else(|| self.audiences.push(Audience::default()));
         let audience = self.audiences.get_mut(number);
         audience.insert(first);
         audience.insert(entry);

@@ -61,19 +61,13 @@ impl Interest {
     /// in a thousand for each shard and shape. Memory is positions x shards (rounded up to a power
     /// of two) bits, touched as filters come.
     pub fn new(seed: Seed, shards: u32, positions: usize) -> Self {
-        assert!(
-            (1..=Bits64::BOUND).contains(&shards),
-            "a set of shards has at most 64 members"
-        );
+        assert!((1..=Bits64::BOUND).contains(&shards), "a set of shards has at most 64 members");
         let layout = Layout {
             shards,
             lanes_log2: shards.next_power_of_two().ilog2(),
             positions_log2: positions.max(1_024).next_power_of_two().ilog2(),
         };
-        assert!(
-            layout.positions_log2 < 40,
-            "positions are addressed by 40 bits of the hash"
-        );
+        assert!(layout.positions_log2 < 40, "positions are addressed by 40 bits of the hash");
         // Zeroed pages come from the system untouched; wrapping each word keeps them so.
         let words = vec![0_u64; layout.positions() << layout.lanes_log2 >> 6];
         Self {
@@ -122,11 +116,7 @@ impl Interest {
             between();
         });
 
-        if self.moves.load(Ordering::Acquire) == moves {
-            Bits64::from_bits(found)
-        } else {
-            all
-        }
+        if self.moves.load(Ordering::Acquire) == moves { Bits64::from_bits(found) } else { all }
     }
 
     /// Changes after each change of what is declared. A result of [`Interest::shards_for`] may be
@@ -164,8 +154,7 @@ impl Interest {
 
     /// The positions that a filter marks.
     pub(super) fn positions_of(&self, filter: Filter<'_>) -> [usize; PROBES] {
-        self.layout
-            .positions_of(self.prints.whole(filter.as_str().as_bytes()))
+        self.layout.positions_of(self.prints.whole(filter.as_str().as_bytes()))
     }
 
     pub(super) fn set(&self, position: usize, shard: u32) {
@@ -229,10 +218,7 @@ impl Layout {
     }
 
     /// The word of a position, and how far its bits are shifted there.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "only the lowest six bits are used"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "only the lowest six bits are used")]
     fn place(self, position: usize) -> (usize, u32) {
         let positions_log2 = 6 - self.lanes_log2;
         let within = position as u32 & ((1 << positions_log2) - 1);

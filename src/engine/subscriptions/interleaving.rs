@@ -1,9 +1,6 @@
 //! The interest against plain lists, with other shards at work in the middle of look-ups.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 
 use super::declared::Declared;
 use super::interest::Interest;
@@ -50,10 +47,7 @@ fn no_interleaving_of_shards_loses_one() {
         }
     }
     assert!(too_many * 200 < asked, "{too_many} of {asked}");
-    assert!(
-        (10_000..990_000).contains(&overflows),
-        "both modes were seen: {overflows}"
-    );
+    assert!((10_000..990_000).contains(&overflows), "both modes were seen: {overflows}");
     world.end();
 }
 
@@ -62,9 +56,7 @@ impl<'a> World<'a> {
         Self {
             interest,
             random: Random::from_seed(3),
-            declared: (0..SHARDS as u32)
-                .map(|shard| Declared::new(shard, interest))
-                .collect(),
+            declared: (0..SHARDS as u32).map(|shard| Declared::new(shard, interest)).collect(),
             lists: vec![Vec::new(); SHARDS],
             declare_chance: 0,
         }
@@ -76,20 +68,11 @@ impl<'a> World<'a> {
         let interest = self.interest;
         let text = self.random_text(false);
         let topic = Topic::parse(&text).unwrap();
-        let fitting = |list: &Vec<String>| {
-            list.iter()
-                .filter(|known| filter(known).matches(topic))
-                .cloned()
-                .collect()
-        };
+        let fitting = |list: &Vec<String>| list.iter().filter(|known| filter(known).matches(topic)).cloned().collect();
         let mut wanted: Vec<Vec<String>> = self.lists.iter().map(fitting).collect();
 
         let named = interest.look_up(topic, || {
-            for _ in 0..if is_disturbed {
-                self.random.below(4)
-            } else {
-                0
-            } {
+            for _ in 0..if is_disturbed { self.random.below(4) } else { 0 } {
                 if let Some((shard, gone)) = self.change() {
                     let at = wanted[shard].iter().position(|known| *known == gone);
                     at.map(|at| wanted[shard].swap_remove(at));
@@ -100,10 +83,7 @@ impl<'a> World<'a> {
         let mut too_many = 0;
         for (shard, wanted) in wanted.iter().enumerate() {
             let is_named = named.contains(shard as u32);
-            assert!(
-                is_named || wanted.is_empty(),
-                "shard {shard} is missing for {text}: {wanted:?}"
-            );
+            assert!(is_named || wanted.is_empty(), "shard {shard} is missing for {text}: {wanted:?}");
             let wants_all = self.declared[shard].wants_everything();
             too_many += usize::from(is_named && wanted.is_empty() && !wants_all && !is_disturbed);
         }
@@ -146,22 +126,12 @@ impl<'a> World<'a> {
             declared.retry(self.interest);
         }
         self.check();
-        assert_eq!(
-            (
-                self.interest.shape_count(),
-                self.interest.wanting_everything()
-            ),
-            (0, Bits64::EMPTY)
-        );
+        assert_eq!((self.interest.shape_count(), self.interest.wanting_everything()), (0, Bits64::EMPTY));
     }
 
     fn random_text(&mut self, is_filter: bool) -> String {
         let random = &mut self.random;
-        let depth = if random.chance(1, 300) {
-            40
-        } else {
-            random.range(1, 6)
-        };
+        let depth = if random.chance(1, 300) { 40 } else { random.range(1, 6) };
         let mut levels: Vec<&str> = (0..depth)
             .map(|level| match random.below(8) {
                 0 | 1 if is_filter => "+",
@@ -175,11 +145,7 @@ impl<'a> World<'a> {
             levels.push("#");
         }
         let text = levels.join("/");
-        if text.is_empty() {
-            "/".to_string()
-        } else {
-            text
-        }
+        if text.is_empty() { "/".to_string() } else { text }
     }
 }
 
@@ -188,9 +154,7 @@ impl<'a> World<'a> {
 #[test]
 fn a_shape_that_changes_its_slot_under_a_look_up_is_not_missed() {
     let interest = Interest::new(Seed::new(1), 3, 1 << 12);
-    let mut declared: Vec<Declared> = (0..3)
-        .map(|shard| Declared::new(shard, &interest))
-        .collect();
+    let mut declared: Vec<Declared> = (0..3).map(|shard| Declared::new(shard, &interest)).collect();
     let deep = "a/".repeat(40) + "+";
     declared[1].declare(&interest, filter("+/b"));
     declared[0].declare(&interest, filter("a/+"));

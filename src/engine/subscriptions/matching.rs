@@ -66,28 +66,10 @@ impl Walk {
         prefixes: &Prefixes,
         mut probe: impl FnMut(u64, Masked<'_>),
     ) {
-        debug_assert_eq!(
-            self.levels.len(),
-            topic.level_count(),
-            "the topic was loaded"
-        );
-        let ways = if topic.is_dollar() {
-            prefixes.root().for_dollar()
-        } else {
-            prefixes.root()
-        };
+        debug_assert_eq!(self.levels.len(), topic.level_count(), "the topic was loaded");
+        let ways = if topic.is_dollar() { prefixes.root().for_dollar() } else { prefixes.root() };
         self.stack.clear();
-        self.visit(
-            topic,
-            Step {
-                path: prints.start(),
-                depth: 0,
-                is_plus: false,
-            },
-            ways,
-            prints,
-            &mut probe,
-        );
+        self.visit(topic, Step { path: prints.start(), depth: 0, is_plus: false }, ways, prints, &mut probe);
 
         while let Some(step) = self.stack.pop() {
             debug_assert!(self.stack.len() <= self.levels.len());
@@ -143,18 +125,10 @@ impl Walk {
             return;
         }
         if ways.has(Ways::NAME) {
-            self.stack.push(Step {
-                path: named,
-                depth: at.depth + 1,
-                is_plus: false,
-            });
+            self.stack.push(Step { path: named, depth: at.depth + 1, is_plus: false });
         }
         if ways.has(Ways::PLUS) {
-            self.stack.push(Step {
-                path: plus,
-                depth: at.depth + 1,
-                is_plus: true,
-            });
+            self.stack.push(Step { path: plus, depth: at.depth + 1, is_plus: true });
         }
     }
 
@@ -169,9 +143,7 @@ impl Walk {
 
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
-        self.levels.capacity() * size_of::<Level>()
-            + self.stack.capacity() * size_of::<Step>()
-            + self.plus.capacity()
+        self.levels.capacity() * size_of::<Level>() + self.stack.capacity() * size_of::<Step>() + self.plus.capacity()
     }
 }
 
@@ -188,11 +160,7 @@ impl Masked<'_> {
                 rest = after;
             }
             let end = level.end as usize;
-            let wanted: &[u8] = if *is_plus {
-                b"+"
-            } else {
-                &self.topic[start..end]
-            };
+            let wanted: &[u8] = if *is_plus { b"+" } else { &self.topic[start..end] };
             let Some(after) = rest.strip_prefix(wanted) else {
                 return false;
             };
@@ -238,13 +206,8 @@ mod tests {
 
     #[test]
     fn only_masks_on_the_way_of_a_filter_are_probed() {
-        let filters = [
-            "a/+/c", "a/+/d", "+/b/#", "a/b/c/#", "x/+/c", "#", "+/+/+/+",
-        ];
-        assert_eq!(
-            probed(&filters, "a/b/c"),
-            ["#", "+/b/#", "a/+/c", "a/b/c/#"]
-        );
+        let filters = ["a/+/c", "a/+/d", "+/b/#", "a/b/c/#", "x/+/c", "#", "+/+/+/+"];
+        assert_eq!(probed(&filters, "a/b/c"), ["#", "+/b/#", "a/+/c", "a/b/c/#"]);
     }
 
     #[test]

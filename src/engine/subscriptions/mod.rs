@@ -12,6 +12,10 @@
 //! | [`declared`]              | a shard's own half: counters and shapes       | one per shard |
 //! | `shape` `slots`           | which levels are wildcards; the shapes in use | all shards    |
 //! | `fingerprint`             | hashes built level by level                   | a value       |
+//! | [`shared`]                | the shared groups whose home a shard is       | one per shard |
+//! | [`group`]                 | one group: queue, members, strategies         | its home      |
+//! | [`members`] `hash_ring`   | who is in a group and has room                | the group     |
+//! | [`deliveries`]            | what members have not acknowledged            | the group     |
 //!
 //! # The idea
 //! A wildcard filter is found without reading it: put wildcards over the levels of a topic, and the
@@ -28,24 +32,32 @@
 //! - No insert moves more than a bounded number of items, whatever the size of the index (an
 //!   audience excepted: it is contiguous, and grows by a quarter).
 //!
-//! Not here: choosing a member of a shared group (a group is one subscriber to the index),
-//! delivery, and the cache of hot topics (it compares [`index::Index::generation`] and
+//! To the index a group is one subscriber. Not here: delivery, and the cache of hot topics (it compares [`index::Index::generation`] and
 //! [`interest::Interest::generation`]).
 
 mod audience;
 pub mod declared;
+pub mod deliveries;
 pub mod entry;
 mod fingerprint;
+pub mod group;
+pub mod hash_ring;
 pub mod index;
 pub mod interest;
 #[cfg(test)]
 mod interleaving;
 mod matching;
+pub mod members;
 #[cfg(test)]
 mod model;
 mod pages;
 mod parts;
 mod prefixes;
 mod shape;
+pub mod shared;
+#[cfg(test)]
+mod shared_model;
+#[cfg(test)]
+mod shared_tests;
 mod slots;
 mod texts;

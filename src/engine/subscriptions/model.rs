@@ -3,10 +3,7 @@
 //! `cargo test` runs 300,000 of them. The long run:
 //! `PREGON_MODEL_OPERATIONS=10000000 cargo test --release --lib subscriptions::model`
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 
 use std::collections::BTreeMap;
 
@@ -43,8 +40,7 @@ struct Pair {
 
 #[test]
 fn the_index_behaves_as_a_list_of_subscriptions() {
-    let operations =
-        std::env::var("PREGON_MODEL_OPERATIONS").map_or(OPERATIONS, |count| count.parse().unwrap());
+    let operations = std::env::var("PREGON_MODEL_OPERATIONS").map_or(OPERATIONS, |count| count.parse().unwrap());
     let mut pair = Pair::new(1);
     let mut matches = 0;
     for operation in 0..operations {
@@ -63,10 +59,7 @@ fn the_index_behaves_as_a_list_of_subscriptions() {
             pair.index.check();
         }
     }
-    assert!(
-        matches > operations as usize / 4,
-        "topics and filters meet often enough to mean something: {matches}"
-    );
+    assert!(matches > operations as usize / 4, "topics and filters meet often enough to mean something: {matches}");
     pair.drain();
 }
 
@@ -94,25 +87,15 @@ impl Pair {
             .model
             .filters
             .entry(text.clone())
-            .or_insert_with(|| Known {
-                id: inserted.id,
-                subscribers: BTreeMap::new(),
-            });
+            .or_insert_with(|| Known { id: inserted.id, subscribers: BTreeMap::new() });
         assert_eq!(inserted.id, known.id);
-        assert_eq!(
-            inserted.previous,
-            known.subscribers.insert(subscriber, options)
-        );
+        assert_eq!(inserted.previous, known.subscribers.insert(subscriber, options));
         self.compare_filter(filter);
     }
 
     fn remove(&mut self) {
         // Mostly a filter that exists, now and then one that hardly does.
-        let text = if self.random.chance(9, 10) {
-            self.random_known()
-        } else {
-            None
-        };
+        let text = if self.random.chance(9, 10) { self.random_known() } else { None };
         let text = text.unwrap_or_else(|| self.random_text(true));
         let filter = Filter::parse(&text).unwrap();
         let Some(known) = self.model.filters.get_mut(&text) else {
@@ -148,18 +131,11 @@ impl Pair {
         let mut text = String::new();
         self.index.write_text(known.id, &mut text);
         assert_eq!(text, filter.as_str());
-        let mut entries: Vec<_> = self
-            .index
-            .entries(known.id)
-            .iter()
-            .map(|entry| (entry.subscriber, entry.options))
-            .collect();
+        let mut entries: Vec<_> =
+            self.index.entries(known.id).iter().map(|entry| (entry.subscriber, entry.options)).collect();
         entries.sort_by_key(|entry| entry.0);
         assert!(
-            entries.iter().copied().eq(known
-                .subscribers
-                .iter()
-                .map(|(subscriber, options)| (*subscriber, *options)))
+            entries.iter().copied().eq(known.subscribers.iter().map(|(subscriber, options)| (*subscriber, *options)))
         );
         for (subscriber, options) in &known.subscribers {
             assert_eq!(self.index.options(known.id, *subscriber), Some(*options));
@@ -174,13 +150,8 @@ impl Pair {
         self.index.matches(topic, &mut self.matched);
 
         let fits = |text: &str| Filter::parse(text).unwrap().matches(topic);
-        let mut expected: Vec<_> = self
-            .model
-            .filters
-            .iter()
-            .filter(|(text, _)| fits(text))
-            .map(|(_, known)| known.id)
-            .collect();
+        let mut expected: Vec<_> =
+            self.model.filters.iter().filter(|(text, _)| fits(text)).map(|(_, known)| known.id).collect();
         expected.sort_unstable();
         self.matched.sort_unstable();
         assert_eq!(self.matched, expected, "the filters that match {text:?}");
@@ -193,10 +164,7 @@ impl Pair {
                 assert!(self.index.remove(known.id, *subscriber).is_some());
             }
         }
-        assert_eq!(
-            (self.index.filter_count(), self.index.subscription_count()),
-            (0, 0)
-        );
+        assert_eq!((self.index.filter_count(), self.index.subscription_count()), (0, 0));
         self.index.check();
     }
 
@@ -205,12 +173,7 @@ impl Pair {
             return None;
         }
         let near = self.random_text(true);
-        let known = self
-            .model
-            .filters
-            .range(near..)
-            .next()
-            .or_else(|| self.model.filters.first_key_value());
+        let known = self.model.filters.range(near..).next().or_else(|| self.model.filters.first_key_value());
         known.map(|(text, _)| text.clone())
     }
 
@@ -220,11 +183,7 @@ impl Pair {
             return "a/+".to_string();
         }
         let deep = self.random.chance(1, 40);
-        let depth = if deep {
-            self.random.range(30, 80)
-        } else {
-            self.random.range(1, 5)
-        };
+        let depth = if deep { self.random.range(30, 80) } else { self.random.range(1, 5) };
         let mut text = String::new();
         for level in 0..depth {
             if level > 0 {
@@ -244,27 +203,16 @@ impl Pair {
             };
             text.push_str(level_text);
         }
-        if text.is_empty() {
-            "/".to_string()
-        } else {
-            text
-        }
+        if text.is_empty() { "/".to_string() } else { text }
     }
 
     fn random_subscriber(&mut self) -> Subscriber {
         let index = self.random.below(60) as u32;
-        if self.random.chance(1, 8) {
-            Subscriber::group(index)
-        } else {
-            Subscriber::session(index)
-        }
+        if self.random.chance(1, 8) { Subscriber::group(index) } else { Subscriber::session(index) }
     }
 
     fn random_options(&mut self) -> Options {
-        let qos = *self
-            .random
-            .pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce])
-            .unwrap();
+        let qos = *self.random.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]).unwrap();
         Options::new(qos)
             .with_id(self.random.below(1 << 28) as u32)
             .with_no_local(self.random.chance(1, 2))

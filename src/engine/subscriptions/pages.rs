@@ -13,10 +13,7 @@ pub struct Pages<T> {
 
 impl<T> Pages<T> {
     pub fn new() -> Self {
-        Self {
-            pages: Vec::new(),
-            len: 0,
-        }
+        Self { pages: Vec::new(), len: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -29,10 +26,7 @@ impl<T> Pages<T> {
         if (number as usize).is_multiple_of(PAGE_ITEMS) {
             self.pages.push(Vec::new());
         }
-        let page = self
-            .pages
-            .last_mut()
-            .expect("a page was pushed before the first item");
+        let page = self.pages.last_mut().expect("a page was pushed before the first item");
         page.push(item);
         self.len = number.checked_add(1).expect("fewer than 2^32 items");
         number
@@ -58,10 +52,7 @@ impl<T> Pages<T> {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 mod tests {
     use super::*;
 

@@ -14,9 +14,7 @@ pub struct Parts<T> {
 
 impl<T> Parts<T> {
     pub fn new() -> Self {
-        Self {
-            parts: (0..PARTS).map(|_| HashTable::new()).collect(),
-        }
+        Self { parts: (0..PARTS).map(|_| HashTable::new()).collect() }
     }
 
     /// The part that an item of this hash lives in.

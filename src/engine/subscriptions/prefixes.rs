@@ -66,16 +66,9 @@ const _: () = assert!(size_of::<Prefix>() == 12);
 pub const WILDCARD_FILTERS_MAX: u32 = u32::MAX >> Ways::BITS;
 
 impl Prefix {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the hash is cut into its two halves"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the hash is cut into its two halves")]
     fn new(path: u64) -> Self {
-        Self {
-            high: (path >> 32) as u32,
-            low: path as u32,
-            counted: 0,
-        }
+        Self { high: (path >> 32) as u32, low: path as u32, counted: 0 }
     }
 
     fn path(&self) -> u64 {
@@ -91,18 +84,12 @@ impl Prefix {
     }
 
     fn add(&mut self, ways: Ways) {
-        assert!(
-            self.count() < WILDCARD_FILTERS_MAX,
-            "the index refuses wildcard filters before that"
-        );
+        assert!(self.count() < WILDCARD_FILTERS_MAX, "the index refuses wildcard filters before that");
         self.counted = (self.counted | ways.0) + (1 << Ways::BITS);
     }
 
     fn subtract(&mut self) {
-        assert!(
-            self.count() > 0,
-            "a prefix is withdrawn as often as it was added"
-        );
+        assert!(self.count() > 0, "a prefix is withdrawn as often as it was added");
         self.counted -= 1 << Ways::BITS;
         if self.count() == 0 {
             self.counted = 0;
@@ -122,10 +109,7 @@ pub struct Prefixes {
 
 impl Prefixes {
     pub fn new() -> Self {
-        Self {
-            root: Prefix::new(0),
-            table: Parts::new(),
-        }
+        Self { root: Prefix::new(0), table: Parts::new() }
     }
 
     /// How many wildcard filters there are.
@@ -145,10 +129,7 @@ impl Prefixes {
 
     /// How filters go on after the prefix of this hash; `None` if no filter has it.
     pub fn get(&self, path: u64) -> Option<Ways> {
-        self.table
-            .of(path)
-            .find(path, |prefix| prefix.path() == path)
-            .map(Prefix::ways)
+        self.table.of(path).find(path, |prefix| prefix.path() == path).map(Prefix::ways)
     }
 
     /// Counts the prefixes of a wildcard filter that came.
@@ -192,17 +173,9 @@ impl Prefixes {
         assert_eq!(self.table.len(), fresh.table.len());
         for prefix in fresh.table.iter() {
             let path = prefix.path();
-            let own = self
-                .table
-                .of(path)
-                .find(path, |own| own.path() == path)
-                .expect("each prefix is there");
+            let own = self.table.of(path).find(path, |own| own.path() == path).expect("each prefix is there");
             assert_eq!(own.count(), prefix.count());
-            assert_eq!(
-                own.counted & prefix.ways().0,
-                prefix.ways().0,
-                "no way is missing"
-            );
+            assert_eq!(own.counted & prefix.ways().0, prefix.ways().0, "no way is missing");
         }
     }
 
@@ -247,25 +220,14 @@ mod tests {
         prefixes.add(filter("a/+/c"), &prints);
         prefixes.add(filter("a/+/d/#"), &prints);
         let ways = prefixes.get(path).unwrap();
-        assert!(
-            ways.has(Ways::LAST_NAME)
-                && ways.has(Ways::LAST_NAME_HASH)
-                && !ways.has(Ways::LAST_PLUS)
-        );
-        assert_eq!(
-            prefixes.get(prints.whole(b"a/+/c")),
-            None,
-            "a whole filter is no prefix of itself"
-        );
+        assert!(ways.has(Ways::LAST_NAME) && ways.has(Ways::LAST_NAME_HASH) && !ways.has(Ways::LAST_PLUS));
+        assert_eq!(prefixes.get(prints.whole(b"a/+/c")), None, "a whole filter is no prefix of itself");
 
         prefixes.subtract(filter("a/+/c"), &prints);
         assert!(prefixes.get(path).is_some());
         prefixes.subtract(filter("a/+/d/#"), &prints);
         assert_eq!(prefixes.get(path), None);
-        assert_eq!(
-            (prefixes.filter_count(), prefixes.len(), prefixes.root()),
-            (0, 0, Ways(0))
-        );
+        assert_eq!((prefixes.filter_count(), prefixes.len(), prefixes.root()), (0, 0, Ways(0)));
     }
 
     #[test]

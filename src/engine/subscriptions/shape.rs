@@ -120,11 +120,7 @@ impl Maskable {
     pub fn masked(&self, shape: Shape, prints: &Fingerprint) -> Option<u64> {
         let count = shape.level_count();
         // `#` takes the parent level too: `sport/#` matches `sport`.
-        let fits = if shape.ends_in_hash() {
-            self.level_count >= count
-        } else {
-            self.level_count == count
-        };
+        let fits = if shape.ends_in_hash() { self.level_count >= count } else { self.level_count == count };
         // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`.
         if !fits || self.is_dollar && shape.begins_with_wildcard() {
             return None;
@@ -133,20 +129,9 @@ impl Maskable {
         let mut path = self.paths[named];
         for index in named..count {
             let is_plus = shape.plus() >> index & 1 != 0;
-            path = prints.extend(
-                path,
-                if is_plus {
-                    prints.plus()
-                } else {
-                    self.levels[index]
-                },
-            );
+            path = prints.extend(path, if is_plus { prints.plus() } else { self.levels[index] });
         }
-        Some(if shape.ends_in_hash() {
-            prints.extend(path, prints.hash())
-        } else {
-            path
-        })
+        Some(if shape.ends_in_hash() { prints.extend(path, prints.hash()) } else { path })
     }
 }
 
@@ -164,20 +149,11 @@ mod tests {
 
     #[test]
     fn names_do_not_matter_to_a_shape_and_wildcards_do() {
-        assert_eq!(
-            shape("a/+/b"),
-            shape("x//+".replace("//+", "/+/y").as_str())
-        );
-        let different = [
-            "a/+", "+/a", "+", "+/+", "a/+/b", "#", "+/#", "a/#", "/#", "a/b/#",
-        ];
+        assert_eq!(shape("a/+/b"), shape("x//+".replace("//+", "/+/y").as_str()));
+        let different = ["a/+", "+/a", "+", "+/+", "a/+/b", "#", "+/#", "a/#", "/#", "a/b/#"];
         for (index, text) in different.iter().enumerate() {
             for other in &different[..index] {
-                assert_eq!(
-                    shape(text) == shape(other),
-                    (*text, *other) == ("/#", "a/#"),
-                    "{text} and {other}"
-                );
+                assert_eq!(shape(text) == shape(other), (*text, *other) == ("/#", "a/#"), "{text} and {other}");
             }
         }
     }
@@ -198,28 +174,14 @@ mod tests {
     fn a_mask_exists_exactly_where_a_filter_of_the_shape_can_match() {
         let prints = Fingerprint::new(Seed::new(1));
         let long = vec!["a"; 40].join("/");
-        let filters = [
-            "+",
-            "#",
-            "a/#",
-            "a/+",
-            "+/b",
-            "a/b/#",
-            "a/b/+",
-            "$x/+",
-            "$x/#",
-            "+/#",
-            "/+",
-            "a/b/c/d/#",
-        ];
+        let filters = ["+", "#", "a/#", "a/+", "+/b", "a/b/#", "a/b/+", "$x/+", "$x/#", "+/#", "/+", "a/b/c/d/#"];
         for topic in ["a", "a/b", "a/b/c", "$x/b", "$x", "/b", long.as_str()] {
             let topic = Topic::parse(topic).unwrap();
             let maskable = Maskable::new(topic, &prints);
             assert_eq!(maskable.whole(), prints.whole(topic.as_str().as_bytes()));
             for text in filters {
                 let filter = Filter::parse(text).unwrap();
-                let is_hit = maskable.masked(shape(text), &prints)
-                    == Some(prints.whole(filter.as_str().as_bytes()));
+                let is_hit = maskable.masked(shape(text), &prints) == Some(prints.whole(filter.as_str().as_bytes()));
                 assert_eq!(is_hit, filter.matches(topic), "{text} and {topic:?}");
             }
         }

@@ -34,10 +34,7 @@ const _: () = assert!(Shape::BITS < HOLDER && SHAPES_MAX <= u8::MAX as usize + 1
 
 impl Slots {
     pub fn new() -> Self {
-        Self {
-            slots: std::array::from_fn(|_| Slot::default()),
-            bound: AtomicU32::new(0),
-        }
+        Self { slots: std::array::from_fn(|_| Slot::default()), bound: AtomicU32::new(0) }
     }
 
     /// Visits the shapes in use with their shards.
@@ -59,12 +56,8 @@ impl Slots {
     /// since the marks depend on the filter alone.
     pub fn acquire(&self, shape: Shape, shard: u32) -> Option<SlotIndex> {
         let index = self.join(shape).or_else(|| self.occupy(shape))?;
-        self.slots[index]
-            .shards
-            .fetch_or(1 << shard, Ordering::AcqRel);
-        Some(SlotIndex(
-            u8::try_from(index).expect("slots are numbered by a byte"),
-        ))
+        self.slots[index].shards.fetch_or(1 << shard, Ordering::AcqRel);
+        Some(SlotIndex(u8::try_from(index).expect("slots are numbered by a byte")))
     }
 
     /// Ends what [`Slots::acquire`] began; the last holder frees the slot.
@@ -73,9 +66,7 @@ impl Slots {
         let before = slot.shards.fetch_and(!(1 << shard), Ordering::AcqRel);
         assert!(before >> shard & 1 != 0, "a shard releases what it holds");
         let fewer = |word: u64| Some(if word >= 2 * HOLDER { word - HOLDER } else { 0 });
-        let left = slot
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
+        let left = slot.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
         assert!(left.is_ok_and(|word| word >= HOLDER), "holders are counted");
     }
 
@@ -83,41 +74,25 @@ impl Slots {
     pub fn is_held(&self, index: SlotIndex, shape: Shape, shard: u32) -> bool {
         let slot = &self.slots[usize::from(index.0)];
         let word = slot.word.load(Ordering::Acquire);
-        word >= HOLDER
-            && shape_of(word) == shape
-            && slot.shards.load(Ordering::Acquire) >> shard & 1 != 0
+        word >= HOLDER && shape_of(word) == shape && slot.shards.load(Ordering::Acquire) >> shard & 1 != 0
     }
 
     /// How many slots are in use.
     pub fn used_count(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| slot.word.load(Ordering::Acquire) != 0)
-            .count()
+        self.slots.iter().filter(|slot| slot.word.load(Ordering::Acquire) != 0).count()
     }
 
     fn join(&self, shape: Shape) -> Option<usize> {
         // Read and counted in one step: a slot that has just gone to another shape is not joined.
         let more = |word: u64| (word >= HOLDER && shape_of(word) == shape).then(|| word + HOLDER);
-        self.slots.iter().position(|slot| {
-            slot.word
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
-                .is_ok()
-        })
+        self.slots.iter().position(|slot| slot.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok())
     }
 
     fn occupy(&self, shape: Shape) -> Option<usize> {
         let first = shape.to_bits() | HOLDER;
-        let free = |slot: &Slot| {
-            slot.word
-                .compare_exchange(0, first, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-        };
+        let free = |slot: &Slot| slot.word.compare_exchange(0, first, Ordering::AcqRel, Ordering::Acquire).is_ok();
         let index = self.slots.iter().position(free)?;
-        self.bound.fetch_max(
-            u32::try_from(index + 1).expect("there are 64 slots"),
-            Ordering::AcqRel,
-        );
+        self.bound.fetch_max(u32::try_from(index + 1).expect("there are 64 slots"), Ordering::AcqRel);
         Some(index)
     }
 }
@@ -152,11 +127,7 @@ mod tests {
         slots.release(first, 63);
         assert_eq!(held(&slots), []);
 
-        assert_eq!(
-            slots.acquire(shape(2), 5),
-            Some(first),
-            "a free slot serves another shape"
-        );
+        assert_eq!(slots.acquire(shape(2), 5), Some(first), "a free slot serves another shape");
         assert!(slots.is_held(first, shape(2), 5) && !slots.is_held(first, shape(1), 5));
     }
 

@@ -6,10 +6,7 @@ const PAGE_BYTES: usize = UNIT_BYTES << PAGE_UNITS_LOG2;
 const LENGTH_BYTES: usize = 2;
 const NONE: u32 = u32::MAX;
 
-const _: () = assert!(
-    u16::MAX as usize + LENGTH_BYTES <= PAGE_BYTES,
-    "the longest text fits into a page"
-);
+const _: () = assert!(u16::MAX as usize + LENGTH_BYTES <= PAGE_BYTES, "the longest text fits into a page");
 
 /// Where a text lies. Valid until the text is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +26,7 @@ pub struct Texts {
 
 impl Texts {
     pub fn new() -> Self {
-        Self {
-            pages: Vec::new(),
-            free: Vec::new(),
-            live_bytes: 0,
-        }
+        Self { pages: Vec::new(), free: Vec::new(), live_bytes: 0 }
     }
 
     /// Stores a copy of the text.
@@ -72,9 +65,7 @@ impl Texts {
     /// Bytes on the heap.
     pub fn memory_bytes(&self) -> usize {
         let pages: usize = self.pages.iter().map(Vec::capacity).sum();
-        pages
-            + self.pages.capacity() * size_of::<Vec<u8>>()
-            + self.free.capacity() * size_of::<u32>()
+        pages + self.pages.capacity() * size_of::<Vec<u8>>() + self.free.capacity() * size_of::<u32>()
     }
 
     fn take_free(&mut self, units: usize) -> Option<Text> {
@@ -114,12 +105,7 @@ impl Texts {
         }
         page.resize(offset + bytes, 0);
         let unit = (page_index << PAGE_UNITS_LOG2) + offset / UNIT_BYTES;
-        Text(
-            u32::try_from(unit)
-                .ok()
-                .filter(|unit| *unit != NONE)
-                .expect("an arena holds less than 16 GiB"),
-        )
+        Text(u32::try_from(unit).ok().filter(|unit| *unit != NONE).expect("an arena holds less than 16 GiB"))
     }
 
     fn retire_page(&mut self, rest_bytes: usize) {
@@ -151,10 +137,7 @@ fn place(text: Text) -> (usize, usize) {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the numbers of a test are small"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 mod tests {
     use super::*;
 
@@ -176,9 +159,7 @@ mod tests {
     fn texts_of_every_length_survive_page_borders() {
         let mut texts = Texts::new();
         let lengths = || (0..65_536usize).step_by(371).chain([65_535, 0, 1, 2, 3]);
-        let handles: Vec<Text> = lengths()
-            .map(|length| texts.add(&vec![(length % 251) as u8; length]))
-            .collect();
+        let handles: Vec<Text> = lengths().map(|length| texts.add(&vec![(length % 251) as u8; length])).collect();
 
         for (handle, length) in handles.iter().zip(lengths()) {
             assert_eq!(texts.get(*handle), vec![(length % 251) as u8; length]);
@@ -191,9 +172,6 @@ mod tests {
         for length in lengths() {
             texts.add(&vec![1; length]);
         }
-        assert!(
-            texts.memory_bytes() <= held + PAGE_BYTES,
-            "freed chunks are used again"
-        );
+        assert!(texts.memory_bytes() <= held + PAGE_BYTES, "freed chunks are used again");
     }
 }

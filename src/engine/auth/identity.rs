@@ -1,0 +1,81 @@
+//! Whom a connection acts for, and whose a session is.
+
+/// A proven identity. Shared by reference count; it does not change while a connection lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name that was proven; none for a client that proved nothing.
+    pub user: Option<Box<str>>,
+    /// How it was proven: `anonymous`, `password`, `certificate`.
+    pub method: &'static str,
+    /// The groups that the authenticator puts it into.
+    pub groups: Vec<Box<str>>,
+    /// Whether no rule applies to it.
+    pub is_superuser: bool,
+}
+
+impl Identity {
+    /// The identity of everybody who proved nothing.
+    pub const fn anonymous() -> Self {
+        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false }
+    }
+
+    /// A user in no group.
+    pub fn user(name: &str, method: &'static str) -> Self {
+        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false }
+    }
+
+    /// Whether it proved nothing.
+    pub const fn is_anonymous(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// Whether the authenticator put it into this group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|own| **own == *group)
+    }
+
+    /// Whether a session of one may be resumed, taken over or wiped by the other.
+    ///
+    /// The name decides, as it does for the rules: a user who changes from a password to a certificate keeps the session. A
+    /// client that proved nothing never reaches the session of one that did, nor the reverse.
+    pub fn same_owner(&self, other: &Self) -> bool {
+        self.user == other.user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threat_4_a_session_belongs_to_the_identity_that_made_it() {
+        let alice = Identity::user("alice", "password");
+        assert!(alice.same_owner(&Identity::user("alice", "certificate")));
+        for other in
+            [Identity::user("bob", "password"), Identity::user("Alice", "password"), Identity::user("", "password")]
+        {
+            assert!(!alice.same_owner(&other) && !other.same_owner(&alice), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn threat_4_a_client_without_a_name_owns_only_nameless_sessions() {
+        let nobody = Identity::anonymous();
+        assert!(nobody.same_owner(&Identity::anonymous()));
+        for named in [
+            Identity::user("alice", "password"),
+            Identity::user("", "password"),
+            Identity::user("anonymous", "password"),
+        ] {
+            assert!(!nobody.same_owner(&named) && !named.same_owner(&nobody), "{named:?}");
+        }
+    }
+
+    #[test]
+    fn groups_are_compared_whole() {
+        let mut alice = Identity::user("alice", "password");
+        alice.groups = vec!["staff".into()];
+        assert!(alice.is_in("staff"));
+        assert!(!alice.is_in("sta") && !alice.is_in("") && !alice.is_in("#"));
+    }
+}

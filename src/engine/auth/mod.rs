@@ -1,0 +1,158 @@
+//! Who a client is and what it may do: decisions that a policy answers at once or puts off.
+//!
+//! | file         | what                                                                  |
+//! |--------------|-----------------------------------------------------------------------|
+//! | [`identity`] | whom a connection acts for, and whose a session is                    |
+//! | [`exchange`] | enhanced authentication: a conversation of several AUTH packets       |
+//! | [`policy`]   | the chain of authenticators and the authoriser behind it              |
+//! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
+//! | [`acl`]      | an ordered list of rules, the first that applies decides              |
+//!
+//! Invariants worth naming:
+//! - What nobody allows is refused: an empty chain, an empty list and a question without an answer all say no.
+//! - A name that a client chose is compared, never parsed: no client id and no user name widens a rule.
+//! - The right to a filter is the right to everything that the filter can match; what is denied inside is withheld at
+//!   delivery.
+//!
+//! Not here, and why: files of passwords and rules (text becomes values in `config`), hashes, tokens and certificates (they
+//! are authenticators of their own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
+
+pub mod exchange;
+pub mod identity;
+pub mod policy;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::mqtt::{QoS, Reason, Version};
+use exchange::Exchange;
+use identity::Identity;
+
+/// What a client says about itself in CONNECT, and where it says it from.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// The client id it asks for; not proven by anything.
+    pub client_id: &'a str,
+    /// The user name, if there is one.
+    pub user_name: Option<&'a str>,
+    /// The password, if there is one.
+    pub password: Option<&'a [u8]>,
+    /// The address at the other end, after any proxy has been believed.
+    pub peer: SocketAddr,
+    /// The number of the listener that accepted it.
+    pub listener: u16,
+    /// The version it speaks.
+    pub version: Version,
+}
+
+/// What one authenticator says.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The client is who it says.
+    Allow(Arc<Identity>),
+    /// The client is refused, whatever others would say.
+    Deny(Reason),
+    /// This authenticator does not know: the next one is asked.
+    Abstain,
+    /// The answer takes time: [`Authenticator::work`] finds it, away from the shards.
+    Later,
+}
+
+/// Proves identities. Shared by all shards; an answer that costs more than microseconds is put off.
+pub trait Authenticator: Send + Sync {
+    /// Judges a CONNECT without enhanced authentication.
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
+
+    /// The slow half, called on a helper thread after [`Verdict::Later`]; it may take its time and does not put off again.
+    fn work(&self, credentials: &Credentials<'_>) -> Verdict {
+        let _ = credentials; // an authenticator that never puts off has nothing to do here
+        Verdict::Deny(Reason::ServerUnavailable)
+    }
+
+    /// Starts an exchange of this method, if the authenticator knows it.
+    fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
+        let _ = method; // no enhanced authentication unless an authenticator says so
+        None
+    }
+}
+
+/// What a client wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// To be connected at all, once it is known who it is.
+    Connect,
+    /// To publish, or to erase or replace a retained message.
+    Publish {
+        /// The topic's name, aliases and rewrites resolved.
+        topic: &'a str,
+        /// The quality of service it asks for.
+        qos: QoS,
+        /// Whether it is to be retained.
+        retain: bool,
+    },
+    /// To have what matches a filter.
+    Subscribe {
+        /// The filter; of `$share/group/filter` the inner one.
+        filter: &'a str,
+        /// The quality of service it asks for.
+        qos: QoS,
+        /// Whether it joins a group.
+        is_shared: bool,
+    },
+    /// To be sent this very message: live, retained, queued, shared or from a bridge.
+    Receive {
+        /// The topic's name.
+        topic: &'a str,
+    },
+    /// To leave a will.
+    Will {
+        /// The topic's name.
+        topic: &'a str,
+        /// The quality of service it asks for.
+        qos: QoS,
+        /// Whether it is to be retained.
+        retain: bool,
+    },
+}
+
+/// What an authoriser says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allow,
+    /// It may not.
+    Deny,
+    /// The answer takes time and comes as an input.
+    Later,
+}
+
+/// Decides what identities may do. Shared by all shards.
+pub trait Authoriser: Send + Sync {
+    /// Whether `who`, connected as `client_id`, may do this.
+    fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision;
+
+    /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
+    fn checks_receive(&self) -> bool {
+        false
+    }
+
+    /// A number that grows with each change of the rules: what was decided under an older one is asked again.
+    fn generation(&self) -> u64 {
+        0
+    }
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    /// Never the password.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .field("client_id", &self.client_id)
+            .field("user_name", &self.user_name)
+            .field("has_password", &self.password.is_some())
+            .field("peer", &self.peer)
+            .field("listener", &self.listener)
+            .field("version", &self.version)
+            .finish()
+    }
+}

@@ -1,0 +1,201 @@
+//! Every bound of the engine, and what happens at it.
+
+use crate::mqtt::QoS;
+
+/// Recipients that one call serves before the rest of a fan-out is put off to a later turn.
+pub const FANOUT_RECIPIENTS_MAX: usize = 10_000;
+/// Fan-outs that may wait for their next piece; at the bound the next one is served in one go.
+pub const FANOUTS_PENDING_MAX: usize = 256;
+/// Look-ups that one step of a retained scan makes before it is put off.
+pub const SCAN_STEPS_MAX: u32 = 256;
+/// Retained messages in one page of a scan.
+pub const SCAN_PAGE_MESSAGES_MAX: usize = 64;
+/// Bytes of retained messages in one page, the last message not counted.
+pub const SCAN_PAGE_BYTES_MAX: usize = 64 * 1024;
+/// Entries that one sweep of a timing wheel looks at before it leaves the rest to the next tick.
+pub const SWEEP_ENTRIES_MAX: usize = 10_000;
+/// Topics that a shard's route cache holds; at the bound an old one makes room.
+pub const ROUTES_MAX: usize = 16 * 1024;
+/// Recipients a cached route may have; a larger one is built anew for every publication.
+pub const ROUTE_TARGETS_CACHED_MAX: usize = 100_000;
+/// Size of the memory that small payloads are cut from.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that a shard remembers, to use them again when their payloads are gone.
+pub const CHUNKS_MAX: usize = 64;
+/// Bytes of a run of equal-topic messages that is handed on as one piece.
+pub const RUN_BYTES_MAX: usize = 64 * 1024;
+/// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
+pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
+/// Answers that a client may be owed before it is read no more; it is read again at half of them.
+pub const ANSWERS_OWED_MAX: usize = 1024;
+/// Bytes that may wait before CONNECT has been read.
+pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
+/// Packet identifiers: the most messages that a window can have open.
+pub const WINDOW_MAX: u16 = u16::MAX;
+
+const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page fits into a step");
+
+/// What happens to a message when the queue it is meant for is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// The new message is refused; a publisher whose message nobody could take is told 0x97.
+    RefuseNew,
+    /// The oldest message that was not yet sent makes room.
+    DropOldest,
+}
+
+/// How copies for overlapping subscriptions of one client are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// One delivery with the highest quality of service and all subscription identifiers.
+    Merged,
+    /// One delivery for each matching subscription.
+    Separate,
+}
+
+/// Which member of a shared group gets the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Each in turn.
+    RoundRobin,
+    /// Any.
+    Random,
+    /// The same one as long as it can take more.
+    Sticky,
+    /// The one with the fewest unacknowledged messages.
+    LeastInflight,
+    /// The one that a hash of the topic names, so that one topic stays with one member.
+    HashTopic,
+    /// The one that a hash of the publisher names, so that one publisher stays with one member.
+    HashPublisher,
+}
+
+/// The bounds and features that an operator chooses. One for the whole broker, read by every shard.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own that an operator switches")]
+pub struct Limits {
+    /// The largest packet a client may send, fixed header included: 0x95 above.
+    pub packet_bytes_max: u32,
+    /// The longest client identifier: 0x85 above.
+    pub client_id_bytes_max: usize,
+    /// The most levels of a topic or a filter: 0x90 or 0x8F above.
+    pub topic_levels_max: usize,
+    /// How long a connection may take from accept to the end of its handshake.
+    pub connect_timeout_ms: u64,
+    /// The longest keep-alive in seconds, also for clients that asked for none; 0 leaves it to them.
+    pub keep_alive_max_s: u16,
+    /// The longest session expiry in seconds; `u32::MAX` means sessions may live for ever.
+    pub session_expiry_max_s: u32,
+    /// The expiry of sessions of 3.x clients with clean session 0, which cannot say one.
+    pub session_expiry_v3_s: u32,
+    /// Whether clients of 3.1 with an identifier above 23 bytes are refused.
+    pub strict_v31_client_id: bool,
+    /// Unacknowledged QoS 1 and 2 messages that a client may have on their way to us: 0x93 above.
+    pub receive_maximum: u16,
+    /// The most unacknowledged messages on their way to a client, whatever it offers.
+    pub inflight_max: u16,
+    /// Topic aliases that a client may define: 0x94 above.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases that we define towards a client that offers them.
+    pub topic_alias_out_max: u16,
+    /// Subscriptions of one session: 0x97 above.
+    pub subscriptions_max: usize,
+    /// Messages that wait for one session.
+    pub queue_messages_max: u32,
+    /// Bytes that wait for one session.
+    pub queue_bytes_max: u64,
+    /// What happens at those two.
+    pub queue_policy: QueuePolicy,
+    /// Whether QoS 0 messages wait for an absent client as well.
+    pub queue_qos0: bool,
+    /// Messages that wait for one shared group.
+    pub group_queue_messages_max: u32,
+    /// Bytes that wait for one shared group.
+    pub group_queue_bytes_max: u64,
+    /// Members of one shared group: 0x97 above.
+    pub group_members_max: usize,
+    /// Which member is next.
+    pub shared_strategy: Strategy,
+    /// Retained messages of one shard: 0x97 above.
+    pub retained_messages_max: usize,
+    /// Bytes of retained messages of one shard: 0x97 above.
+    pub retained_bytes_max: u64,
+    /// Sessions of one shard, connected or not: 0x97 above.
+    pub sessions_max: usize,
+    /// Connections of one shard: closed at once above.
+    pub connections_max: usize,
+    /// Connections a second that one shard accepts, 0 for any: 0x9F above.
+    pub connect_rate: u32,
+    /// Messages a second that one client may publish, 0 for any: it is read more slowly above.
+    pub message_rate: u32,
+    /// Bytes a second that one client may publish, 0 for any: it is read more slowly above.
+    pub byte_rate: u32,
+    /// Unsent bytes of one connection above which QoS 0 waits no longer and publishers are slowed down.
+    pub backlog_bytes_max: u32,
+    /// How long a receiver that takes nothing may hold its publishers back.
+    pub backlog_patience_ms: u64,
+    /// How long a receiver may take nothing before its connection is closed.
+    pub write_stall_ms: u64,
+    /// The highest quality of service on offer.
+    pub maximum_qos: QoS,
+    /// Whether messages may be retained: 0x9A otherwise.
+    pub retain_available: bool,
+    /// Whether filters may have wildcards: 0xA2 otherwise.
+    pub wildcard_available: bool,
+    /// Whether subscriptions may carry identifiers: 0xA1 otherwise.
+    pub subscription_ids_available: bool,
+    /// Whether subscriptions may be shared: 0x9E otherwise.
+    pub shared_available: bool,
+    /// How overlapping subscriptions are served.
+    pub overlap: Overlap,
+    /// Whether a payload that says it is text is checked: 0x99 otherwise.
+    pub payload_format_check: bool,
+    /// The start of the response topics given to clients that ask; the client id follows.
+    pub response_prefix: Option<Box<str>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: 268_435_460,
+            client_id_bytes_max: 1024,
+            topic_levels_max: 128,
+            connect_timeout_ms: 10_000,
+            keep_alive_max_s: 0,
+            session_expiry_max_s: u32::MAX,
+            session_expiry_v3_s: u32::MAX,
+            strict_v31_client_id: false,
+            receive_maximum: 100,
+            inflight_max: 1_000,
+            topic_alias_maximum: 32,
+            topic_alias_out_max: 32,
+            subscriptions_max: 10_000,
+            queue_messages_max: 1_000,
+            queue_bytes_max: 64 * 1024 * 1024,
+            queue_policy: QueuePolicy::DropOldest,
+            queue_qos0: false,
+            group_queue_messages_max: 10_000,
+            group_queue_bytes_max: 64 * 1024 * 1024,
+            group_members_max: 10_000,
+            shared_strategy: Strategy::RoundRobin,
+            retained_messages_max: 10_000_000,
+            retained_bytes_max: 4 << 30,
+            sessions_max: 10_000_000,
+            connections_max: 10_000_000,
+            connect_rate: 0,
+            message_rate: 0,
+            byte_rate: 0,
+            backlog_bytes_max: 1 << 20,
+            backlog_patience_ms: 200,
+            write_stall_ms: 30_000,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            wildcard_available: true,
+            subscription_ids_available: true,
+            shared_available: true,
+            overlap: Overlap::Merged,
+            payload_format_check: false,
+            response_prefix: None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! An application message as all shards share it: one run of bytes and a few facts beside it.
+
+use crate::base::payload::{Chunks, Payload};
+use crate::base::time::Time;
+use crate::engine::homes::ShardId;
+use crate::mqtt::QoS;
+
+/// Who published: the session's number, unique over all shards and for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// The number of no session: the broker itself.
+    pub const BROKER: Self = Self(0);
+
+    /// The session that is the `serial`-th one of its shard, counted from one.
+    pub fn new(shard: ShardId, serial: u64) -> Self {
+        debug_assert!(serial > 0 && serial < 1 << 56, "a serial number fits beside the shard");
+        Self((serial << 8) | shard.index() as u64)
+    }
+
+    /// The number itself, for logs.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A message that outlives the receive buffer it came in.
+///
+/// The topic, the properties that are forwarded unchanged and the payload lie behind each other in one
+/// [`Payload`], so a clone is one reference count and a message crosses cores as it is.
+#[derive(Clone, Debug)]
+pub struct Message {
+    body: Payload,
+    topic_len: u16,
+    forwarded_len: u32,
+    /// The publisher's quality of service.
+    pub qos: QoS,
+    /// Whether the publisher set RETAIN.
+    pub retain: bool,
+    /// When it expires; [`Time::NEVER`] without a Message Expiry Interval.
+    pub expires: Time,
+    /// Whose message it is, for No Local.
+    pub origin: SessionId,
+}
+
+impl Message {
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        std::str::from_utf8(&self.body[..usize::from(self.topic_len)]).expect("it was text when it was copied in")
+    }
+
+    /// The properties that every subscriber gets as they are, encoded.
+    pub fn forwarded(&self) -> &[u8] {
+        let start = usize::from(self.topic_len);
+        &self.body[start..start + self.forwarded_len as usize]
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.body[self.payload_start()..]
+    }
+
+    /// The payload as a piece of its own that shares the bytes.
+    pub fn shared_payload(&self) -> Payload {
+        self.body.slice(self.payload_start()..)
+    }
+
+    /// The bytes that a queue is charged for this message.
+    pub fn charged_bytes(&self) -> usize {
+        self.body.len() + size_of::<Self>()
+    }
+
+    /// Whether its time is over.
+    pub fn has_expired(&self, now: Time) -> bool {
+        self.expires <= now
+    }
+
+    /// The same message in memory of its own, for places where it may stay long.
+    #[must_use]
+    pub fn compact(&self) -> Self {
+        Self { body: self.body.compact(), ..self.clone() }
+    }
+
+    fn payload_start(&self) -> usize {
+        usize::from(self.topic_len) + self.forwarded_len as usize
+    }
+}
+
+/// A message on its way through a shard: borrowed from the receive buffer until somebody has to keep it.
+#[derive(Debug)]
+pub struct Publication<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The properties that are forwarded unchanged, encoded.
+    pub forwarded: &'a [u8],
+    /// The payload.
+    pub payload: &'a [u8],
+    /// The publisher's quality of service.
+    pub qos: QoS,
+    /// Whether the publisher set RETAIN.
+    pub retain: bool,
+    /// When it expires; [`Time::NEVER`] for never.
+    pub expires: Time,
+    /// Whose message it is.
+    pub origin: SessionId,
+    stored: Option<Message>,
+}
+
+impl<'a> Publication<'a> {
+    /// A publication that still lies in somebody else's buffer.
+    pub fn new(topic: &'a str, forwarded: &'a [u8], payload: &'a [u8], qos: QoS, origin: SessionId) -> Self {
+        Self { topic, forwarded, payload, qos, retain: false, expires: Time::NEVER, origin, stored: None }
+    }
+
+    /// A publication of a message that is kept already.
+    pub fn of(message: &'a Message) -> Self {
+        Self {
+            topic: message.topic(),
+            forwarded: message.forwarded(),
+            payload: message.payload(),
+            qos: message.qos,
+            retain: message.retain,
+            expires: message.expires,
+            origin: message.origin,
+            stored: Some(message.clone()),
+        }
+    }
+
+    /// The message to keep; the bytes are copied out of the receive buffer at the first call only.
+    ///
+    /// A QoS 0 message lives for a moment and shares a chunk with its neighbours. One that is acknowledged may stay
+    /// in queues and windows for long, and gets memory of its own, so that it does not keep a whole chunk alive.
+    pub fn keep(&mut self, chunks: &mut Chunks) -> &Message {
+        let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
+        self.stored.get_or_insert_with(|| Message {
+            body: if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::from(parts.concat()) },
+            topic_len: u16::try_from(self.topic.len()).expect("a parsed topic has at most 65,535 bytes"),
+            forwarded_len: u32::try_from(self.forwarded.len()).expect("a packet has at most 256 MiB"),
+            qos: self.qos,
+            retain: self.retain,
+            expires: self.expires,
+            origin: self.origin,
+        })
+    }
+
+    /// The kept message, if anybody has kept it.
+    pub fn stored(&self) -> Option<&Message> {
+        self.stored.as_ref()
+    }
+
+    /// The whole seconds left to live, as the Message Expiry Interval of an outgoing packet.
+    pub fn seconds_left(&self, now: Time) -> Option<u32> {
+        seconds_left(self.expires, now)
+    }
+}
+
+/// The whole seconds from `now` to `expires`, rounded up so that a live message never says zero.
+pub fn seconds_left(expires: Time, now: Time) -> Option<u32> {
+    if expires == Time::NEVER {
+        return None;
+    }
+    Some(u32::try_from(expires.since_ms(now).div_ceil(1000)).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_message_is_what_was_published() {
+        let mut chunks = Chunks::new(4096, 4);
+        let mut publication = Publication::new("a/b", b"\x01\x01", b"hello", QoS::AtLeastOnce, SessionId::BROKER);
+        publication.retain = true;
+        let message = publication.keep(&mut chunks).clone();
+        assert_eq!((message.topic(), message.forwarded(), message.payload()), ("a/b", &b"\x01\x01"[..], &b"hello"[..]));
+        assert_eq!(&message.shared_payload()[..], b"hello");
+        assert!(message.retain && !message.has_expired(Time::from_millis(1 << 40)));
+        let again = Publication::of(&message);
+        assert_eq!((again.topic, again.qos), ("a/b", QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn a_live_message_has_at_least_a_second_left() {
+        let now = Time::from_millis(10_000);
+        assert_eq!(seconds_left(Time::from_millis(10_001), now), Some(1));
+        assert_eq!(seconds_left(Time::from_millis(70_000), now), Some(60));
+        assert_eq!(seconds_left(Time::NEVER, now), None);
+    }
+}

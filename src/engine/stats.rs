@@ -1,0 +1,200 @@
+//! What a shard counts: plain numbers, and the ledger that accounts for every copy of every message.
+
+use crate::mqtt::Reason;
+
+/// Why a copy of a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DropReason {
+    /// The receiver was away and the message was QoS 0.
+    Offline,
+    /// The receiver's connection was full and the message was QoS 0.
+    Slow,
+    /// The queue was full and the policy refuses new messages.
+    QueueRefused,
+    /// The queue was full and the oldest message made room.
+    QueueOldest,
+    /// The message expired before it was sent.
+    Expired,
+    /// The packet is larger than the receiver accepts.
+    PacketTooLarge,
+    /// The session ended before the message was acknowledged.
+    SessionEnded,
+    /// The receiver refused it with a reason code.
+    Refused,
+    /// The last member left the shared group.
+    GroupEnded,
+    /// The receiver may not read it any more.
+    NotAuthorized,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Offline,
+        Self::Slow,
+        Self::QueueRefused,
+        Self::QueueOldest,
+        Self::Expired,
+        Self::PacketTooLarge,
+        Self::SessionEnded,
+        Self::Refused,
+        Self::GroupEnded,
+        Self::NotAuthorized,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Slow => "slow",
+            Self::QueueRefused => "queue_refused",
+            Self::QueueOldest => "queue_oldest",
+            Self::Expired => "expired",
+            Self::PacketTooLarge => "packet_too_large",
+            Self::SessionEnded => "session_ended",
+            Self::Refused => "refused",
+            Self::GroupEnded => "group_ended",
+            Self::NotAuthorized => "not_authorized",
+        }
+    }
+}
+
+/// The account of every copy (a message times a receiver) that a shard took on.
+///
+/// ```text
+/// routed + received = delivered + dropped + moved + let go + queued
+/// ```
+/// where `queued` is what lies in queues and windows; [`Ledger::check`] is called with it.
+/// A QoS 0 copy is delivered when it is handed to the connection, a QoS 1 or 2 copy when it is acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Copies that arose here by a match or a retained look-up.
+    pub routed: u64,
+    /// Copies that another shard handed over for a member of a shared group.
+    pub received: u64,
+    /// Copies that reached their receiver.
+    pub delivered: u64,
+    /// Copies handed to another shard for a member of a shared group.
+    pub moved: u64,
+    /// Copies that a session completes although their shared group is gone.
+    pub let_go: u64,
+    dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Ledger {
+    /// Counts `copies` that did not reach their receiver.
+    pub fn drop_copies(&mut self, why: DropReason, copies: u64) {
+        self.dropped[why as usize] += copies;
+    }
+
+    /// Counts one copy that did not reach its receiver.
+    pub fn drop_one(&mut self, why: DropReason) {
+        self.drop_copies(why, 1);
+    }
+
+    /// How many copies were dropped for this reason.
+    pub fn dropped(&self, why: DropReason) -> u64 {
+        self.dropped[why as usize]
+    }
+
+    /// How many copies were dropped in all.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// How many copies must lie in queues and windows now.
+    pub fn queued(&self) -> u64 {
+        let gone = self.delivered + self.moved + self.let_go + self.dropped_total();
+        (self.routed + self.received).checked_sub(gone).expect("no copy leaves that did not come")
+    }
+
+    /// Proves the equation.
+    ///
+    /// # Panics
+    /// When a copy was lost or counted twice.
+    pub fn check(&self, queued: u64) {
+        assert_eq!(self.queued(), queued, "in = delivered + queued + dropped: {self:?}");
+    }
+}
+
+/// The plain counters of a shard; they only grow.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// The account of copies.
+    pub ledger: Ledger,
+    /// Connections that were accepted or adopted.
+    pub connections_opened: u64,
+    /// Connections that ended or moved to their home.
+    pub connections_closed: u64,
+    /// Connections refused in CONNACK.
+    pub connects_refused: u64,
+    /// Sessions that were taken over by a newer connection.
+    pub takeovers: u64,
+    /// Sessions that ended because their time was over.
+    pub sessions_expired: u64,
+    /// Packets from clients.
+    pub packets_received: u64,
+    /// Bytes from clients.
+    pub bytes_received: u64,
+    /// Messages from clients.
+    pub publishes_received: u64,
+    /// Messages from clients that went the verbatim way.
+    pub publishes_verbatim: u64,
+    /// Messages from clients that no subscription matched on any shard that was asked.
+    pub publishes_unmatched: u64,
+    /// Messages and runs sent on to another shard.
+    pub forwards_sent: u64,
+    /// Messages and runs that came from another shard.
+    pub forwards_received: u64,
+    /// Of these, those that no subscription here matched: false positives of the interest filter.
+    pub forwards_useless: u64,
+    /// Wills that were published.
+    pub wills_published: u64,
+    /// Publications that a rule refused.
+    pub publishes_denied: u64,
+    /// Filters that a rule refused.
+    pub subscribes_denied: u64,
+    /// Connections closed because the peer broke the protocol.
+    pub protocol_errors: u64,
+    /// Connections closed because the keep-alive time was over.
+    pub keep_alive_timeouts: u64,
+    /// Times a publisher was paused because a receiver or a shard could take no more.
+    pub publishers_paused: u64,
+    /// Routes found in the cache.
+    pub route_hits: u64,
+    /// Routes that had to be built.
+    pub route_misses: u64,
+    /// The last reason with which a connection was refused or closed, for a quick look.
+    pub last_reason: Option<Reason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_equation_holds_over_a_life() {
+        let mut ledger = Ledger { routed: 10, received: 2, ..Ledger::default() };
+        ledger.check(12);
+        ledger.delivered = 5;
+        ledger.moved = 1;
+        ledger.drop_copies(DropReason::Expired, 3);
+        ledger.drop_one(DropReason::Slow);
+        ledger.check(2);
+        assert_eq!((ledger.dropped(DropReason::Expired), ledger.dropped_total()), (3, 4));
+    }
+
+    #[test]
+    #[should_panic(expected = "in = delivered + queued + dropped")]
+    fn a_lost_copy_is_noticed() {
+        Ledger { routed: 1, ..Ledger::default() }.check(0);
+    }
+
+    #[test]
+    fn reasons_are_numbered_as_they_are_listed() {
+        for (number, why) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*why as usize, number);
+        }
+    }
+}
