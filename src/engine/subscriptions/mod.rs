@@ -44,6 +44,8 @@ pub mod group;
 pub mod hash_ring;
 pub mod index;
 pub mod interest;
+#[cfg(test)]
+mod interleaving;
 mod matching;
 pub mod members;
 #[cfg(test)]
