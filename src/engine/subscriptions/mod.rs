@@ -41,6 +41,7 @@ pub mod deliveries;
 pub mod entry;
 mod fingerprint;
 pub mod group;
+pub mod group_queue;
 pub mod hash_ring;
 pub mod index;
 pub mod interest;
