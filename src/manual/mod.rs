@@ -1,0 +1,12 @@
+//! The manual: markdown beside the code, compiled into its documentation.
+//!
+//! Also here are the two licences, because the top of the repository holds only what one starts from.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("invariants.md")]
+pub mod invariants {}
+
+#[doc = include_str!("decisions.md")]
+pub mod decisions {}
