@@ -1,1 +1,43 @@
-//! Floor 0: domain-free building blocks, no I/O.
+//! Floor 0: the domain-free building blocks that every other floor stands on.
+//!
+//! Nothing here knows what MQTT is. Nothing here reads a clock, asks the operating system for
+//! randomness, starts a thread or does I/O: time, seeds and bytes come in as values, so that one
+//! seed replays a whole run.
+//!
+//! | file         | what                                           | owner                     |
+//! |--------------|------------------------------------------------|---------------------------|
+//! | [`time`]     | a point on the monotonic clock                 | a value                   |
+//! | [`random`]   | a small seeded generator                       | one per concern           |
+//! | [`hash`]     | seeded hashing, the only hash tables we use    | the seed: one per process |
+//! | [`checksum`] | CRC-32C                                        | a value                   |
+//! | [`bitset`]   | sets of small numbers: one word, or growable   | a value                   |
+//! | [`ring`]     | a bounded queue, no heap while it is unused    | one per queue             |
+//! | [`slab`]     | objects under keys that go stale, never astray | one per shard and kind    |
+//! | [`chains`]   | many lists of keys in one stock of memory      | the wheel                 |
+//! | [`wheel`]    | deadlines for millions, lazily swept           | one per shard and concern |
+//! | [`payload`]  | shared bytes and the arena that they come from | arena: one per shard      |
+//! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
+//!
+//! Invariants worth naming:
+//! - The same calls with the same seeds give the same results, on every run and every core.
+//! - A stale [`slab::Key`] finds nothing, ever: generations are used up, not reused.
+//! - A [`wheel::Wheel`] looks at an entry early only if its deadline lies beyond the horizon, and it
+//!   is the owner who fires: nothing fires early, and nothing is forgotten.
+//! - Only a [`payload::Payload`] crosses cores; everything else has one owner and no lock.
+//!
+//! Not here, and why: limits (they are decisions, so they live with the broker in
+//! `engine/limits.rs`), errors (nothing in this room can fail through a peer), the clock itself and
+//! the source of seeds (the shell reads both), anything that serialises (the wire and the journal
+//! own their formats).
+
+pub mod backoff;
+pub mod bitset;
+pub mod chains;
+pub mod checksum;
+pub mod hash;
+pub mod payload;
+pub mod random;
+pub mod ring;
+pub mod slab;
+pub mod time;
+pub mod wheel;
