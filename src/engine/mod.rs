@@ -4,4 +4,5 @@ pub mod auth;
 pub mod homes;
 pub mod limits;
 pub mod message;
+pub mod quota;
 pub mod stats;

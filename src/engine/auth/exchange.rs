@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::identity::Identity;
-use crate::mqtt::Reason;
+use crate::mqtt::reason::Reason;
 
 /// Steps that one exchange may take; the next one is refused. The longest method in use takes three.
 pub const STEPS_MAX: u8 = 16;

@@ -17,14 +17,18 @@
 //! Not here, and why: files of passwords and rules (text becomes values in `config`), hashes, tokens and certificates (they
 //! are authenticators of their own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
+pub mod acl;
 pub mod exchange;
 pub mod identity;
+pub mod pattern;
 pub mod policy;
+pub mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::mqtt::{QoS, Reason, Version};
+use crate::mqtt::reason::Reason;
+use crate::mqtt::version::{QoS, Version};
 use exchange::Exchange;
 use identity::Identity;
 

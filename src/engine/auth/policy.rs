@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exchange::Dialogue;
 use super::identity::Identity;
 use super::{Action, Authenticator, Authoriser, Credentials, Decision, Verdict};
-use crate::mqtt::Reason;
+use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
 pub struct Policy {
@@ -36,7 +36,7 @@ impl Policy {
 
     /// Everybody is let in without a name and may do everything but publish to topics that begin with `$`.
     pub fn open() -> Self {
-        Self::new(vec![Box::new(Anonymous)], Box::new(Open))
+        Self::new(vec![Box::new(Anybody)], Box::new(Open))
     }
 
     /// Asks the chain about a CONNECT without enhanced authentication.
@@ -109,14 +109,32 @@ impl std::fmt::Debug for Policy {
     }
 }
 
-/// Lets everybody in without a name, whatever they call themselves.
+/// Lets everybody in without a name, whatever they call themselves: for brokers that know no users.
+#[derive(Clone, Copy, Debug)]
+pub struct Anybody;
+
+impl Authenticator for Anybody {
+    fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+        Verdict::Allow(Arc::new(Identity::anonymous()))
+    }
+}
+
+/// Lets in who gives no name and no password; whoever gives one is left to those who can check it.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous;
 
 impl Authenticator for Anonymous {
-    fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        if credentials.user_name.is_some() || credentials.password.is_some() {
+            return Verdict::Abstain;
+        }
         Verdict::Allow(Arc::new(Identity::anonymous()))
     }
+}
+
+/// Whether a topic is in the tree that the broker itself publishes to.
+pub fn is_the_brokers(topic: &str) -> bool {
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Allows everything but what would let a client speak for the broker.
@@ -126,8 +144,8 @@ pub struct Open;
 impl Authoriser for Open {
     fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
         match action {
-            // [MQTT-4.7.2-1] Topics that begin with `$` are the server's own.
-            Action::Publish { topic, .. } | Action::Will { topic, .. } if topic.starts_with('$') => Decision::Deny,
+            // [MQTT-4.7.2-1] What the broker says of itself nobody else may say; other `$` topics are the clients' affair.
+            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => Decision::Deny,
             Action::Publish { .. }
             | Action::Will { .. }
             | Action::Connect
