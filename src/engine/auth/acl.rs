@@ -1,25 +1,13 @@
 //! An ordered list of rules: the first that applies decides, and what none allows is refused.
 //!
-//! ```text
-//! # effect  who             actions   limits           pattern
-//! deny      everyone        receive                    sensors/secret/#
-//! allow     user alice      publish   qos 1 no-retain  sensors/%c/#
-//! allow     group staff     subscribe                  sensors/#
-//! deny      client toaster  connect
-//! ```
-//! - Who: `everyone`, `anonymous`, `user NAME`, `client ID`, `group NAME`.
-//! - Actions, joined by commas: `publish` (wills too), `will`, `subscribe` (and what comes of it), `receive`, `all` of
-//!   these, and `connect`, which stands alone and without a pattern.
-//! - Limits, of an allowing rule only: it does not apply to more than this `qos`, or to what is to be retained.
-//! - The pattern is the rest of the line: see [`Pattern`].
-//!
 //! A rule applies to a topic that its pattern matches, and to a filter that its pattern [covers](Pattern::covers): whoever
 //! may have only a part of a filter does not get it. The reverse, a denied part of an allowed filter, is withheld message
 //! by message, which is why such a list [asks to be asked](Authoriser::checks_receive) at delivery. To connect needs no
 //! rule: authentication has decided already.
 
 use super::identity::Identity;
-use super::pattern::{Names, Pattern, PatternError};
+use super::pattern::{Names, Pattern};
+use super::rules::{RuleError, parse_rules};
 use super::{Action, Authoriser, Decision};
 use crate::mqtt::topic::{Filter, Topic};
 use crate::mqtt::version::QoS;
@@ -54,11 +42,11 @@ pub struct Actions(u8);
 
 impl Actions {
     /// Publishing, but not leaving a will.
-    pub const PUBLISH_ONLY: Self = Self(1);
+    const PUBLISH_ONLY: Self = Self(1);
     /// Leaving a will.
     pub const WILL: Self = Self(1 << 1);
     /// Subscribing, without what comes of it.
-    pub const SUBSCRIBE_ONLY: Self = Self(1 << 2);
+    const SUBSCRIBE_ONLY: Self = Self(1 << 2);
     /// Being sent messages.
     pub const RECEIVE: Self = Self(1 << 3);
     /// Being connected.
@@ -114,19 +102,33 @@ impl Rule {
         if !self.actions.meets(Actions::of(action)) || !self.is_about(who, client_id) {
             return false;
         }
-        let names = Names { user: who.user.as_deref(), client_id };
+        let names = Names {
+            user: who.user.as_deref(),
+            client_id,
+        };
         let matches = |topic| {
             let topic = Topic::parse(topic).ok();
-            self.pattern.as_ref().zip(topic).is_some_and(|(pattern, topic)| pattern.matches(names, topic))
+            self.pattern
+                .as_ref()
+                .zip(topic)
+                .is_some_and(|(pattern, topic)| pattern.matches(names, topic))
         };
         match action {
             Action::Connect => true,
             Action::Publish { topic, qos, retain } | Action::Will { topic, qos, retain } => {
                 qos <= self.qos_max && (self.may_retain || !retain) && matches(topic)
             }
-            Action::Subscribe { filter, qos, is_shared: _ } => {
+            Action::Subscribe {
+                filter,
+                qos,
+                is_shared: _,
+            } => {
                 let filter = Filter::parse(filter).ok();
-                let covers = self.pattern.as_ref().zip(filter).is_some_and(|(pattern, filter)| pattern.covers(names, filter));
+                let covers = self
+                    .pattern
+                    .as_ref()
+                    .zip(filter)
+                    .is_some_and(|(pattern, filter)| pattern.covers(names, filter));
                 qos <= self.qos_max && covers
             }
             Action::Receive { topic } => matches(topic),
@@ -155,23 +157,23 @@ pub struct Acl {
 impl Acl {
     /// A list of these rules, in this order. No rules: nobody may do anything but connect.
     pub fn new(rules: Vec<Rule>, generation: u64) -> Self {
-        let may_deny = rules.iter().position(|rule| rule.effect == Effect::Deny && rule.actions.meets(Actions::RECEIVE));
-        let allows = |rule: &Rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::SUBSCRIBE);
+        let may_deny = rules
+            .iter()
+            .position(|rule| rule.effect == Effect::Deny && rule.actions.meets(Actions::RECEIVE));
+        let allows =
+            |rule: &Rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::SUBSCRIBE);
         // What no later rule allows again is not subscribed to in the first place.
         let checks_receive = may_deny.is_some_and(|first| rules[first..].iter().any(allows));
-        Self { rules, generation, checks_receive }
+        Self {
+            rules,
+            generation,
+            checks_receive,
+        }
     }
 
-    /// Reads a list from text, one rule a line; empty lines and lines that begin with `#` say nothing.
+    /// Reads a list from [text](super::rules).
     pub fn parse(text: &str, generation: u64) -> Result<Self, RuleError> {
-        let mut rules = Vec::new();
-        for (line, text) in (1..).zip(text.lines()) {
-            let text = text.trim();
-            if !text.is_empty() && !text.starts_with('#') {
-                rules.push(parse_rule(text).map_err(|fault| RuleError { line, fault })?);
-            }
-        }
-        Ok(Self::new(rules, generation))
+        Ok(Self::new(parse_rules(text)?, generation))
     }
 
     /// The rules, in their order.
@@ -181,17 +183,21 @@ impl Acl {
 
     /// The index of the rule that decides this; none when no rule applies.
     pub fn explain(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.applies(who, client_id, action))
+        self.rules
+            .iter()
+            .position(|rule| rule.applies(who, client_id, action))
     }
 }
 
 impl Authoriser for Acl {
     fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision {
-        match self.explain(who, client_id, action).map(|index| self.rules[index].effect) {
+        match self
+            .explain(who, client_id, action)
+            .map(|index| self.rules[index].effect)
+        {
             Some(Effect::Allow) => Decision::Allow,
-            Some(Effect::Deny) => Decision::Deny,
             None if action == Action::Connect => Decision::Allow,
-            None => Decision::Deny,
+            Some(Effect::Deny) | None => Decision::Deny,
         }
     }
 
@@ -204,114 +210,233 @@ impl Authoriser for Acl {
     }
 }
 
-/// A line that is no rule.
-#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
-#[error("line {line}: {fault}")]
-pub struct RuleError {
-    /// Which line, counted from one.
-    pub line: usize,
-    /// What is wrong with it.
-    pub fault: RuleFault,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What is wrong with a rule.
-#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the message of each variant is its documentation")]
-pub enum RuleFault {
-    #[error("`{0}` is neither allow nor deny")]
-    Effect(Box<str>),
-    #[error("`{0}` is nobody: everyone, anonymous, user NAME, client ID or group NAME")]
-    Who(Box<str>),
-    #[error("`{0}` is no action: publish, will, subscribe, receive, all or connect")]
-    Action(Box<str>),
-    #[error("connect stands alone and has neither limit nor pattern")]
-    Connect,
-    #[error("`{0}` is no quality of service")]
-    QoS(Box<str>),
-    #[error("only what is allowed can be limited")]
-    LimitedDenial,
-    #[error("the pattern `{pattern}` is wrong: {error}")]
-    Pattern { pattern: Box<str>, error: PatternError },
-}
-
-fn parse_rule(text: &str) -> Result<Rule, RuleFault> {
-    let mut rest = text;
-    let effect = match word(&mut rest) {
-        "allow" => Effect::Allow,
-        "deny" => Effect::Deny,
-        other => return Err(RuleFault::Effect(other.into())),
-    };
-    let who = parse_who(&mut rest)?;
-    let actions = parse_actions(word(&mut rest))?;
-    if actions.meets(Actions::CONNECT) {
-        let is_alone = actions == Actions::CONNECT && rest.is_empty();
-        let rule = Rule { effect, who, actions, qos_max: QoS::ExactlyOnce, may_retain: true, pattern: None };
-        return if is_alone { Ok(rule) } else { Err(RuleFault::Connect) };
+    fn alice() -> Identity {
+        Identity::user("alice", "password")
     }
-    let (qos_max, may_retain) = parse_limits(&mut rest)?;
-    if effect == Effect::Deny && (qos_max, may_retain) != (QoS::ExactlyOnce, true) {
-        return Err(RuleFault::LimitedDenial);
-    }
-    let wrong = |error| RuleFault::Pattern { pattern: rest.into(), error };
-    let pattern = Some(Pattern::parse(rest).map_err(wrong)?);
-    Ok(Rule { effect, who, actions, qos_max, may_retain, pattern })
-}
 
-fn parse_who(rest: &mut &str) -> Result<Who, RuleFault> {
-    let kind = word(rest);
-    let name: fn(Box<str>) -> Who = match kind {
-        "everyone" => return Ok(Who::Everyone),
-        "anonymous" => return Ok(Who::Anonymous),
-        "user" => Who::User,
-        "client" => Who::Client,
-        "group" => Who::Group,
-        other => return Err(RuleFault::Who(other.into())),
-    };
-    match word(rest) {
-        "" => Err(RuleFault::Who(kind.into())),
-        given => Ok(name(given.into())),
+    fn acl(text: &str) -> Acl {
+        Acl::parse(text, 1).unwrap()
     }
-}
 
-fn parse_actions(words: &str) -> Result<Actions, RuleFault> {
-    let mut actions = Actions::default();
-    for word in words.split(',') {
-        actions = actions.with(match word {
-            "publish" => Actions::PUBLISH,
-            "will" => Actions::WILL,
-            "subscribe" => Actions::SUBSCRIBE,
-            "receive" => Actions::RECEIVE,
-            "all" => Actions::ALL,
-            "connect" => Actions::CONNECT,
-            other => return Err(RuleFault::Action(other.into())),
-        });
-    }
-    Ok(actions)
-}
-
-fn parse_limits(rest: &mut &str) -> Result<(QoS, bool), RuleFault> {
-    let (mut qos_max, mut may_retain) = (QoS::ExactlyOnce, true);
-    loop {
-        let mut ahead = *rest;
-        match word(&mut ahead) {
-            "qos" => {
-                qos_max = match word(&mut ahead) {
-                    "0" => QoS::AtMostOnce,
-                    "1" => QoS::AtLeastOnce,
-                    "2" => QoS::ExactlyOnce,
-                    other => return Err(RuleFault::QoS(other.into())),
-                };
-            }
-            "no-retain" => may_retain = false,
-            _ => return Ok((qos_max, may_retain)),
+    fn publish(topic: &str) -> Action<'_> {
+        Action::Publish {
+            topic,
+            qos: QoS::AtLeastOnce,
+            retain: false,
         }
-        *rest = ahead;
     }
-}
 
-/// Cuts the next word off; empty at the end.
-fn word<'a>(rest: &mut &'a str) -> &'a str {
-    let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    *rest = after.trim_start();
-    word
+    fn subscribe(filter: &str) -> Action<'_> {
+        Action::Subscribe {
+            filter,
+            qos: QoS::AtLeastOnce,
+            is_shared: false,
+        }
+    }
+
+    fn may(acl: &Acl, who: &Identity, action: Action<'_>) -> bool {
+        acl.decide(who, "c1", action) == Decision::Allow
+    }
+
+    #[test]
+    fn the_first_rule_that_applies_decides_and_can_be_named() {
+        let acl = acl(
+            "deny user alice publish a/b\nallow everyone publish a/#\ndeny everyone publish a/c",
+        );
+        assert_eq!(acl.explain(&alice(), "c1", publish("a/b")), Some(0));
+        assert_eq!(acl.explain(&alice(), "c1", publish("a/c")), Some(1));
+        assert_eq!(acl.explain(&alice(), "c1", publish("b")), None);
+        assert!(!may(&acl, &alice(), publish("a/b")) && may(&acl, &alice(), publish("a/c")));
+        assert!(may(&acl, &Identity::anonymous(), publish("a/b")));
+    }
+
+    #[test]
+    fn threat_7_an_empty_list_allows_nothing_but_to_connect() {
+        for acl in [Acl::default(), acl(""), acl("# nothing\n\n   \n")] {
+            let nothing = [
+                publish("a"),
+                subscribe("a"),
+                Action::Receive { topic: "a" },
+                Action::Will {
+                    topic: "a",
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                },
+            ];
+            assert!(nothing.iter().all(|action| !may(&acl, &alice(), *action)));
+            assert!(may(&acl, &alice(), Action::Connect));
+        }
+    }
+
+    #[test]
+    fn rules_are_about_users_clients_groups_or_the_nameless() {
+        let acl = acl(
+            "allow user alice all u\nallow client c1 all c\nallow group staff all g\nallow anonymous all n",
+        );
+        let mut carol = Identity::user("carol", "password");
+        carol.groups = vec!["staff".into()];
+        let rights = |who: &Identity, client_id: &str| {
+            ["u", "c", "g", "n"]
+                .map(|topic| acl.decide(who, client_id, publish(topic)) == Decision::Allow)
+        };
+        assert_eq!(rights(&alice(), "c2"), [true, false, false, false]);
+        assert_eq!(rights(&alice(), "c1"), [true, true, false, false]);
+        assert_eq!(rights(&carol, "alice"), [false, false, true, false]);
+        assert_eq!(
+            rights(&Identity::anonymous(), "c"),
+            [false, false, false, true]
+        );
+        assert_eq!(rights(&Identity::user("", "password"), "c"), [false; 4]);
+    }
+
+    #[test]
+    fn limits_bound_what_a_rule_allows() {
+        let acl = acl("allow everyone publish,subscribe qos 1 no-retain  a b/#");
+        let publish = |qos, retain| {
+            may(
+                &acl,
+                &alice(),
+                Action::Publish {
+                    topic: "a b/c",
+                    qos,
+                    retain,
+                },
+            )
+        };
+        assert!(publish(QoS::AtLeastOnce, false));
+        assert!(!publish(QoS::ExactlyOnce, false) && !publish(QoS::AtMostOnce, true));
+        let subscribe = |qos| {
+            may(
+                &acl,
+                &alice(),
+                Action::Subscribe {
+                    filter: "a b/#",
+                    qos,
+                    is_shared: false,
+                },
+            )
+        };
+        assert!(subscribe(QoS::AtLeastOnce) && !subscribe(QoS::ExactlyOnce));
+    }
+
+    #[test]
+    fn threat_5_a_will_needs_the_right_to_publish() {
+        let acl = acl("deny everyone will a/x\nallow everyone publish a/#");
+        let will = |topic| {
+            may(
+                &acl,
+                &alice(),
+                Action::Will {
+                    topic,
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                },
+            )
+        };
+        assert!(will("a/b") && !will("a/x") && !will("b"));
+        assert!(may(&acl, &alice(), publish("a/x")));
+    }
+
+    #[test]
+    fn threat_5_a_filter_wider_than_the_rule_is_refused() {
+        let acl = acl("allow everyone subscribe a/+/b\nallow everyone subscribe c/#");
+        for filter in ["a/+/b", "a/x/b", "c", "c/#", "c/+/d"] {
+            assert!(may(&acl, &alice(), subscribe(filter)), "{filter}");
+        }
+        for filter in ["#", "+/+/b", "a/#", "a/+/+", "a/+", "+", "c+", "$SYS/#"] {
+            assert!(!may(&acl, &alice(), subscribe(filter)), "{filter}");
+        }
+    }
+
+    #[test]
+    fn threat_5_a_shared_subscription_has_the_right_of_its_filter() {
+        let acl = acl("allow everyone subscribe a/#");
+        let shared = |filter| {
+            may(
+                &acl,
+                &alice(),
+                Action::Subscribe {
+                    filter,
+                    qos: QoS::AtMostOnce,
+                    is_shared: true,
+                },
+            )
+        };
+        assert!(shared("a/b") && !shared("b") && !shared("$share/a/b"));
+    }
+
+    #[test]
+    fn threat_5_a_denied_part_of_an_allowed_filter_is_withheld_at_delivery() {
+        let acl = acl("deny everyone receive a/secret/#\nallow everyone subscribe a/#");
+        let receive = |topic| may(&acl, &alice(), Action::Receive { topic });
+        assert!(may(&acl, &alice(), subscribe("a/#")) && acl.checks_receive());
+        assert!(
+            receive("a/open") && !receive("a/secret") && !receive("a/secret/x") && !receive("b")
+        );
+    }
+
+    #[test]
+    fn deliveries_are_asked_for_only_where_a_rule_could_withhold_one() {
+        for text in [
+            "allow everyone all #",
+            "deny everyone publish a\nallow everyone all #",
+            "allow everyone subscribe #\ndeny everyone all #",
+        ] {
+            assert!(!acl(text).checks_receive(), "{text}");
+        }
+        assert!(acl("deny user bob subscribe a\nallow everyone all #").checks_receive());
+    }
+
+    #[test]
+    fn threat_6_no_name_widens_a_rule() {
+        let acl = acl("allow everyone all home/%u/%c/#");
+        for name in ["+", "#", "a/b", "%u", "$SYS", ""] {
+            let who = Identity::user(name, "password");
+            for (client_id, topic) in [
+                ("c1", "home/alice/c1/x"),
+                ("#", "home/alice/c1/x"),
+                ("+", "home/alice/+/x"),
+            ] {
+                assert_eq!(
+                    acl.decide(&who, client_id, publish(topic)),
+                    Decision::Deny,
+                    "{name:?} {client_id}"
+                );
+            }
+            for (client_id, filter) in [
+                ("+", "home/+/+/#"),
+                ("#", "home/#"),
+                ("c1", "home/+/c1/#"),
+                ("c1", "#"),
+            ] {
+                assert_eq!(
+                    acl.decide(&who, client_id, subscribe(filter)),
+                    Decision::Deny,
+                    "{name:?} {client_id}"
+                );
+            }
+        }
+        assert!(may(&acl, &alice(), subscribe("home/alice/c1/#")));
+    }
+
+    #[test]
+    fn whoever_may_not_connect_is_told_so_by_a_rule() {
+        let acl = acl("deny client c1 connect\nallow user alice connect\ndeny everyone connect");
+        let connect = |who: &Identity, client_id| acl.decide(who, client_id, Action::Connect);
+        assert_eq!(connect(&alice(), "c1"), Decision::Deny);
+        assert_eq!(connect(&alice(), "c2"), Decision::Allow);
+        assert_eq!(connect(&Identity::anonymous(), "c2"), Decision::Deny);
+    }
+
+    #[test]
+    fn a_topic_or_filter_that_is_none_has_no_right() {
+        let acl = acl("allow everyone all #");
+        assert!(may(&acl, &alice(), publish("a")) && may(&acl, &alice(), subscribe("a/+")));
+        assert!(!may(&acl, &alice(), publish("a/+")) && !may(&acl, &alice(), publish("")));
+        assert!(!may(&acl, &alice(), subscribe("a/#/b")));
+    }
 }

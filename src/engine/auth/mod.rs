@@ -7,6 +7,8 @@
 //! | [`policy`]   | the chain of authenticators and the authoriser behind it              |
 //! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
+//! | [`rules`]    | the text that such a list is read from                                |
+//! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
 //! - What nobody allows is refused: an empty chain, an empty list and a question without an answer all say no.
@@ -22,6 +24,7 @@ pub mod exchange;
 pub mod identity;
 pub mod pattern;
 pub mod policy;
+pub mod rules;
 pub mod users;
 
 use std::net::SocketAddr;

@@ -30,8 +30,14 @@ pub enum Outcome {
 
 impl Policy {
     /// A policy; the authenticators are asked in this order.
-    pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, authoriser }
+    pub fn new(
+        authenticators: Vec<Box<dyn Authenticator>>,
+        authoriser: Box<dyn Authoriser>,
+    ) -> Self {
+        Self {
+            authenticators,
+            authoriser,
+        }
     }
 
     /// Everybody is let in without a name and may do everything but publish to topics that begin with `$`.
@@ -64,7 +70,10 @@ impl Policy {
 
     /// Starts enhanced authentication with the first authenticator that knows the method; none does: 0x8C.
     pub fn exchange(&self, method: &str) -> Option<Dialogue> {
-        let exchange = self.authenticators.iter().find_map(|authenticator| authenticator.exchange(method))?;
+        let exchange = self
+            .authenticators
+            .iter()
+            .find_map(|authenticator| authenticator.exchange(method))?;
         Some(Dialogue::new(method, exchange))
     }
 
@@ -134,7 +143,9 @@ impl Authenticator for Anonymous {
 
 /// Whether a topic is in the tree that the broker itself publishes to.
 pub fn is_the_brokers(topic: &str) -> bool {
-    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    topic
+        .strip_prefix("$SYS")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Allows everything but what would let a client speak for the broker.
@@ -145,12 +156,228 @@ impl Authoriser for Open {
     fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
         match action {
             // [MQTT-4.7.2-1] What the broker says of itself nobody else may say; other `$` topics are the clients' affair.
-            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => Decision::Deny,
+            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => {
+                Decision::Deny
+            }
             Action::Publish { .. }
             | Action::Will { .. }
             | Action::Connect
             | Action::Subscribe { .. }
             | Action::Receive { .. } => Decision::Allow,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::auth::acl::Acl;
+    use crate::engine::auth::users::Users;
+    use crate::mqtt::version::{QoS, Version};
+
+    fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a [u8]>) -> Credentials<'a> {
+        Credentials {
+            client_id: "c1",
+            user_name,
+            password,
+            peer: ([127, 0, 0, 1], 1883).into(),
+            listener: 0,
+            version: Version::V5,
+        }
+    }
+
+    /// Says one thing at once and another one after work.
+    struct Fixed(Verdict, Verdict);
+
+    impl Authenticator for Fixed {
+        fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+            self.0.clone()
+        }
+
+        fn work(&self, _credentials: &Credentials<'_>) -> Verdict {
+            self.1.clone()
+        }
+    }
+
+    fn chain(verdicts: Vec<(Verdict, Verdict)>) -> Policy {
+        let boxed = |(first, second)| Box::new(Fixed(first, second)) as Box<dyn Authenticator>;
+        Policy::new(verdicts.into_iter().map(boxed).collect(), Box::new(Open))
+    }
+
+    fn allow(name: &str) -> Verdict {
+        Verdict::Allow(Arc::new(Identity::user(name, "password")))
+    }
+
+    /// An outcome as text.
+    fn said(outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Allow(identity) => identity.user.as_deref().unwrap_or("nobody").to_owned(),
+            Outcome::Deny(reason) => reason.name().to_owned(),
+            Outcome::Later(link) => format!("later {}", link.0),
+        }
+    }
+
+    #[test]
+    fn an_open_broker_lets_everybody_in_without_a_name() {
+        let policy = Policy::open();
+        let given = credentials(Some("root"), Some(b"x"));
+        assert_eq!(said(&policy.authenticate(&given)), "nobody");
+        assert_eq!(
+            said(&policy.authenticate(&credentials(None, None))),
+            "nobody"
+        );
+    }
+
+    #[test]
+    fn an_open_broker_keeps_its_own_topics_for_itself() {
+        let policy = Policy::open();
+        let nobody = Identity::anonymous();
+        let (qos, retain) = (QoS::AtMostOnce, false);
+        for (topic, decision) in [
+            ("a", Decision::Allow),
+            ("$SYS", Decision::Deny),
+            ("$SYS/a", Decision::Deny),
+            ("a/$SYS", Decision::Allow),
+        ] {
+            assert_eq!(
+                policy.decide(&nobody, "c1", Action::Publish { topic, qos, retain }),
+                decision,
+                "{topic}"
+            );
+            assert_eq!(
+                policy.decide(&nobody, "c1", Action::Will { topic, qos, retain }),
+                decision,
+                "{topic}"
+            );
+        }
+        let filter = Action::Subscribe {
+            filter: "$SYS/#",
+            qos,
+            is_shared: false,
+        };
+        assert_eq!(policy.decide(&nobody, "c1", filter), Decision::Allow);
+        assert!(!policy.checks_receive());
+    }
+
+    #[test]
+    fn the_first_who_knows_decides() {
+        let policy = chain(vec![
+            (Verdict::Abstain, Verdict::Abstain),
+            (allow("a"), Verdict::Abstain),
+            (allow("b"), Verdict::Abstain),
+        ]);
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "a");
+        let refusing = (Verdict::Deny(Reason::Banned), Verdict::Abstain);
+        let policy = chain(vec![refusing, (allow("b"), Verdict::Abstain)]);
+        assert_eq!(
+            said(&policy.authenticate(&credentials(None, None))),
+            "banned"
+        );
+    }
+
+    #[test]
+    fn threat_7_whom_nobody_knows_stays_outside() {
+        for policy in [
+            chain(vec![]),
+            chain(vec![(Verdict::Abstain, Verdict::Abstain)]),
+        ] {
+            assert_eq!(
+                said(&policy.authenticate(&credentials(None, None))),
+                "bad_user_name_or_password"
+            );
+            assert!(policy.exchange("SCRAM-SHA-256").is_none());
+        }
+    }
+
+    #[test]
+    fn the_chain_goes_on_behind_the_one_it_waited_for() {
+        let given = credentials(Some("a"), Some(b"x"));
+        let policy = chain(vec![
+            (Verdict::Abstain, Verdict::Abstain),
+            (Verdict::Later, Verdict::Abstain),
+            (Verdict::Later, allow("c")),
+        ]);
+        let Outcome::Later(link) = policy.authenticate(&given) else {
+            panic!("the second one puts off")
+        };
+        let outcome = policy.resume(link, policy.work(link, &given), &given);
+        let Outcome::Later(next) = outcome else {
+            panic!("the third one puts off")
+        };
+        assert_ne!(link, next);
+        assert_eq!(
+            said(&policy.resume(next, policy.work(next, &given), &given)),
+            "c"
+        );
+        assert_eq!(
+            said(&policy.resume(next, Verdict::Abstain, &given)),
+            "bad_user_name_or_password"
+        );
+    }
+
+    #[test]
+    fn threat_7_an_answer_that_is_none_refuses() {
+        let given = credentials(None, None);
+        let policy = chain(vec![
+            (Verdict::Later, Verdict::Later),
+            (allow("b"), Verdict::Abstain),
+        ]);
+        let Outcome::Later(link) = policy.authenticate(&given) else {
+            panic!("the first one puts off")
+        };
+        assert_eq!(
+            said(&policy.resume(link, policy.work(link, &given), &given)),
+            "server_unavailable"
+        );
+        let shorter = chain(vec![]);
+        assert_eq!(
+            said(&shorter.resume(link, shorter.work(link, &given), &given)),
+            "server_unavailable"
+        );
+    }
+
+    #[test]
+    fn users_prove_themselves_and_the_nameless_pass_only_without_a_name() {
+        let users = Users::new().with("alice", "secret");
+        let policy = Policy::new(vec![Box::new(users), Box::new(Anonymous)], Box::new(Open));
+        let authenticate = |user_name, password: Option<&[u8]>| {
+            said(&policy.authenticate(&credentials(user_name, password)))
+        };
+        assert_eq!(authenticate(Some("alice"), Some(b"secret")), "alice");
+        assert_eq!(authenticate(None, None), "nobody");
+        for (user_name, password) in [
+            (Some("alice"), Some(&b"wrong"[..])),
+            (Some("alice"), Some(b"")),
+            (Some("alice"), None),
+            (Some("bob"), Some(b"secret")),
+            (Some(""), None),
+            (None, Some(b"secret")),
+        ] {
+            assert_eq!(
+                authenticate(user_name, password),
+                "bad_user_name_or_password",
+                "{user_name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_rule_binds_a_superuser() {
+        let policy = Policy::new(vec![], Box::new(Acl::default()));
+        let mut root = Identity::user("root", "password");
+        let action = Action::Receive { topic: "a" };
+        assert_eq!(policy.decide(&root, "c1", action), Decision::Deny);
+        root.is_superuser = true;
+        assert_eq!(policy.decide(&root, "c1", action), Decision::Allow);
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let given = credentials(Some("alice"), Some(b"hunter2"));
+        let printed = format!("{given:?}");
+        assert!(
+            printed.contains("alice") && !printed.contains("hunter2") && !printed.contains("104"),
+            "{printed}"
+        );
     }
 }
