@@ -1,8 +1,5 @@
 //! What the steady state allocates, counted by an allocator of our own: nothing.
-#![expect(
-    unsafe_code,
-    reason = "the trait of a global allocator is unsafe to implement"
-)]
+#![expect(unsafe_code, reason = "the trait of a global allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -25,9 +22,7 @@ thread_local! {
 
 fn count(allocations: u64, bytes_before: usize, bytes_after: usize) {
     ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + allocations);
-    LIVE_BYTES.set(
-        LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64,
-    );
+    LIVE_BYTES.set(LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64);
 }
 
 // SAFETY: each call is handed on unchanged to the system's allocator, which keeps the contract. The
@@ -67,18 +62,12 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
 fn live_bytes_of<T>(build: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE_BYTES.get();
     let result = build();
-    (
-        result,
-        usize::try_from(LIVE_BYTES.get() - before).expect("what is built holds memory"),
-    )
+    (result, usize::try_from(LIVE_BYTES.get() - before).expect("what is built holds memory"))
 }
 
 #[test]
 fn the_counter_counts() {
-    assert_eq!(
-        allocations_of(|| drop(std::hint::black_box(Box::new(1)))),
-        1
-    );
+    assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1);
     assert_eq!(live_bytes_of(|| vec![0_u8; 1_000]).1, 1_000);
 }
 
@@ -124,7 +113,8 @@ fn a_turning_wheel_allocates_nothing() {
         for _ in 0..ticks {
             tick += 1;
             let now = Time::from_millis(tick * 100);
-            let _ = wheel.advance(now, usize::MAX, |_| Look::At(now.after_ms(25_000)));
+            let swept = wheel.advance(now, usize::MAX, |_| Look::At(now.after_ms(25_000)));
+            assert!(!swept.has_more);
         }
     };
     turn(1_000);

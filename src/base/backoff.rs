@@ -21,11 +21,7 @@ impl Backoff {
     pub const fn new(first_ms: u64, max_ms: u64) -> Self {
         assert!(first_ms > 0, "a delay of nothing never grows");
         assert!(first_ms <= max_ms, "delays grow");
-        Self {
-            step_ms: first_ms,
-            first_ms,
-            max_ms,
-        }
+        Self { step_ms: first_ms, first_ms, max_ms }
     }
 
     /// The delay before the next attempt: more than half of the step, and no more than the step.
@@ -51,10 +47,7 @@ mod tests {
         let mut backoff = Backoff::new(100, 1_000);
         for step_ms in [100, 200, 400, 800, 1_000, 1_000] {
             let delay_ms = backoff.next_ms(&mut random);
-            assert!(
-                (step_ms / 2 + 1..=step_ms).contains(&delay_ms),
-                "{delay_ms} of {step_ms}"
-            );
+            assert!((step_ms / 2 + 1..=step_ms).contains(&delay_ms), "{delay_ms} of {step_ms}");
         }
         backoff.reset();
         assert!(backoff.next_ms(&mut random) <= 100);
@@ -63,19 +56,11 @@ mod tests {
     #[test]
     fn a_crowd_does_not_come_back_as_one() {
         let mut random = Random::from_seed(2);
-        let delays: Vec<u64> = (0..2_000)
-            .map(|_| Backoff::new(1_000, 1_000).next_ms(&mut random))
-            .collect();
+        let delays: Vec<u64> = (0..2_000).map(|_| Backoff::new(1_000, 1_000).next_ms(&mut random)).collect();
         for tenth in 0..10 {
             let from = 501 + tenth * 50;
-            let count = delays
-                .iter()
-                .filter(|&&delay| (from..from + 50).contains(&delay))
-                .count();
-            assert!(
-                (130..270).contains(&count),
-                "{count} of 2000 from {from} ms on"
-            );
+            let count = delays.iter().filter(|&&delay| (from..from + 50).contains(&delay)).count();
+            assert!((130..270).contains(&count), "{count} of 2000 from {from} ms on");
         }
     }
 

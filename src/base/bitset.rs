@@ -35,11 +35,7 @@ impl Bits64 {
     /// The set of all numbers below `count`.
     pub const fn all_below(count: u32) -> Self {
         assert!(count <= Self::BOUND, "a member is below 64");
-        if count == 0 {
-            Self::EMPTY
-        } else {
-            Self(u64::MAX >> (Self::BOUND - count))
-        }
+        if count == 0 { Self::EMPTY } else { Self(u64::MAX >> (Self::BOUND - count)) }
     }
 
     /// Adds `number`; true if it was not in the set.
@@ -73,11 +69,7 @@ impl Bits64 {
 
     /// The smallest member.
     pub const fn first(self) -> Option<u32> {
-        if self.is_empty() {
-            None
-        } else {
-            Some(self.0.trailing_zeros())
-        }
+        if self.is_empty() { None } else { Some(self.0.trailing_zeros()) }
     }
 
     /// What is in either.
@@ -111,9 +103,7 @@ impl Bits64 {
 
 impl FromIterator<u32> for Bits64 {
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
-        numbers
-            .into_iter()
-            .fold(Self::EMPTY, |set, number| set.union(Self::of(number)))
+        numbers.into_iter().fold(Self::EMPTY, |set, number| set.union(Self::of(number)))
     }
 }
 
@@ -135,10 +125,7 @@ pub struct BitSet {
 impl BitSet {
     /// The set of nothing; it allocates with its first member.
     pub const fn new() -> Self {
-        Self {
-            words: Vec::new(),
-            len: 0,
-        }
+        Self { words: Vec::new(), len: 0 }
     }
 
     /// Adds `number`; true if it was not in the set.
@@ -186,11 +173,10 @@ impl BitSet {
 
     /// The members, smallest first.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().flat_map(|(index, &word)| {
-            Bits64(word)
-                .iter()
-                .map(move |bit| index * 64 + bit as usize)
-        })
+        self.words
+            .iter()
+            .enumerate()
+            .flat_map(|(index, &word)| Bits64(word).iter().map(move |bit| index * 64 + bit as usize))
     }
 
     /// How many members there are.
@@ -275,14 +261,10 @@ mod tests {
     fn words_behave_like_sets() {
         let mut random = Random::from_seed(1);
         for _ in 0..2_000 {
-            let mut draw = || {
-                (0..random.below(20))
-                    .map(|_| u32::try_from(random.below(64)).unwrap())
-                    .collect::<BTreeSet<u32>>()
-            };
+            let mut draw =
+                || (0..random.below(20)).map(|_| u32::try_from(random.below(64)).unwrap()).collect::<BTreeSet<u32>>();
             let (a, b) = (draw(), draw());
-            let (x, y): (Bits64, Bits64) =
-                (a.iter().copied().collect(), b.iter().copied().collect());
+            let (x, y): (Bits64, Bits64) = (a.iter().copied().collect(), b.iter().copied().collect());
             assert!(x.union(y).iter().eq(a.union(&b).copied()));
             assert!(x.intersect(y).iter().eq(a.intersection(&b).copied()));
             assert!(x.difference(y).iter().eq(a.difference(&b).copied()));
@@ -334,10 +316,7 @@ mod tests {
                 let start = random.index(400);
                 let clear = (start..=400).find(|number| !set.contains(number)).unwrap();
                 assert_eq!(bits.first_clear_from(start), clear);
-                assert_eq!(
-                    (bits.contains(start), bits.len()),
-                    (set.contains(&start), set.len())
-                );
+                assert_eq!((bits.contains(start), bits.len()), (set.contains(&start), set.len()));
                 if step % 64 == 0 {
                     bits.check();
                     assert!(bits.iter().eq(set.iter().copied()));

@@ -57,11 +57,7 @@ const SPARE_CHUNKS_MIN: usize = 16;
 impl<K: Copy> Chains<K> {
     /// No memory yet.
     pub const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            spare: Chain::EMPTY,
-            spare_count: 0,
-        }
+        Self { chunks: Vec::new(), spare: Chain::EMPTY, spare_count: 0 }
     }
 
     /// Puts `key` on top of the list.
@@ -108,42 +104,23 @@ impl<K: Copy> Chains<K> {
             for (position, chunk) in self.chunks_of(chain).enumerate() {
                 let len = chunk.keys.len();
                 assert!(len > 0, "a chunk in a list holds keys");
-                assert!(
-                    position == 0 || len == CHUNK_KEYS_MAX,
-                    "only the first chunk has room"
-                );
+                assert!(position == 0 || len == CHUNK_KEYS_MAX, "only the first chunk has room");
                 key_count += len;
                 chunk_count += 1;
             }
         }
         let mut spare = self.chunks_of(&self.spare);
-        assert!(
-            spare.all(|chunk| chunk.keys.is_empty()),
-            "a spare chunk is empty"
-        );
-        assert_eq!(
-            self.chunks_of(&self.spare).count(),
-            self.spare_count,
-            "the stock is counted"
-        );
-        assert_eq!(
-            chunk_count + self.spare_count,
-            self.chunks.len(),
-            "no chunk is lost"
-        );
+        assert!(spare.all(|chunk| chunk.keys.is_empty()), "a spare chunk is empty");
+        assert_eq!(self.chunks_of(&self.spare).count(), self.spare_count, "the stock is counted");
+        assert_eq!(chunk_count + self.spare_count, self.chunks.len(), "no chunk is lost");
         key_count
     }
 
     /// An empty chunk that links to `next`.
     fn take_chunk(&mut self, next: u32) -> u32 {
         if self.spare.is_empty() {
-            let index = u32::try_from(self.chunks.len())
-                .ok()
-                .filter(|&index| index != NONE);
-            self.chunks.push(Chunk {
-                keys: Vec::new(),
-                next,
-            });
+            let index = u32::try_from(self.chunks.len()).ok().filter(|&index| index != NONE);
+            self.chunks.push(Chunk { keys: Vec::new(), next });
             return index.expect("there are fewer than 2^32 - 1 chunks");
         }
         let index = self.spare.first;
@@ -229,11 +206,7 @@ mod tests {
         (0..10_000_u64).for_each(|key| chains.push(&mut list, key));
         let full = chains.heap_bytes();
         (0..9_000).for_each(|_| assert!(chains.pop(&mut list).is_some()));
-        assert!(
-            chains.heap_bytes() < full / 2,
-            "{} of {full}",
-            chains.heap_bytes()
-        );
+        assert!(chains.heap_bytes() < full / 2, "{} of {full}", chains.heap_bytes());
         while chains.pop(&mut list).is_some() {}
         chains.shrink_if_idle();
         assert_eq!(chains.heap_bytes(), 0);

@@ -42,10 +42,7 @@ impl Seed {
     /// The seed that `bits` stand for. Its multipliers (48 bytes) stay for the life of the process,
     /// since hashers borrow them for ever: a broker makes one seed, a simulation one a run.
     pub fn new(bits: u64) -> Self {
-        Self {
-            start: bits,
-            multipliers: Box::leak(Box::new(SharedSeed::from_u64(bits))),
-        }
+        Self { start: bits, multipliers: Box::leak(Box::new(SharedSeed::from_u64(bits))) }
     }
 
     /// A well mixed hash of a topic, a client id or the like. All 64 bits may be used, also a few
@@ -115,10 +112,7 @@ mod tests {
             counts[usize::try_from(hash % 4_096).unwrap()] += 1;
         }
         // 4095 degrees of freedom: mean 4095, deviation 90. Six deviations either way.
-        let chi_squared: f64 = counts
-            .iter()
-            .map(|&count| (f64::from(count) - 100.0).powi(2) / 100.0)
-            .sum();
+        let chi_squared: f64 = counts.iter().map(|&count| (f64::from(count) - 100.0).powi(2) / 100.0).sum();
         assert!((3_555.0..4_635.0).contains(&chi_squared), "{chi_squared}");
     }
 

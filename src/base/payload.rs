@@ -100,11 +100,7 @@ impl Chunks {
     pub const fn new(chunk_bytes: usize, chunks_max: usize) -> Self {
         assert!(chunk_bytes >= 4, "a quarter of a chunk holds something");
         assert!(chunks_max > 0, "payloads are cut from one chunk at least");
-        Self {
-            chunks: VecDeque::new(),
-            chunk_bytes,
-            chunks_max,
-        }
+        Self { chunks: VecDeque::new(), chunk_bytes, chunks_max }
     }
 
     /// A payload of all `parts` one after another.
@@ -129,8 +125,7 @@ impl Chunks {
     /// Gives back the chunks that no payload uses. For an idle moment: the next payload allocates.
     pub fn shrink_if_idle(&mut self) {
         let chunk_bytes = self.chunk_bytes;
-        self.chunks
-            .retain_mut(|chunk| !chunk.try_reclaim(chunk_bytes));
+        self.chunks.retain_mut(|chunk| !chunk.try_reclaim(chunk_bytes));
     }
 
     /// Bytes of the chunks in sight, used or not. Large payloads, and chunks that were still in use
@@ -141,23 +136,13 @@ impl Chunks {
 
     /// Asserts the invariant.
     pub fn check(&self) {
-        assert!(
-            self.chunks.len() <= self.chunks_max,
-            "no more chunks are kept than agreed"
-        );
-        assert!(
-            self.chunks.iter().all(BytesMut::is_empty),
-            "what is written is handed out"
-        );
+        assert!(self.chunks.len() <= self.chunks_max, "no more chunks are kept than agreed");
+        assert!(self.chunks.iter().all(BytesMut::is_empty), "what is written is handed out");
     }
 
     /// The chunk to cut from: the last one, or one whose payloads are all gone, or a new one.
     fn chunk_with_room(&mut self, size: usize) -> &mut BytesMut {
-        if self
-            .chunks
-            .back()
-            .is_none_or(|chunk| chunk.capacity() < size)
-        {
+        if self.chunks.back().is_none_or(|chunk| chunk.capacity() < size) {
             let chunk = self.take_free_chunk();
             let chunk = chunk.unwrap_or_else(|| BytesMut::with_capacity(self.chunk_bytes));
             if self.chunks.len() == self.chunks_max {
@@ -166,10 +151,7 @@ impl Chunks {
             }
             self.chunks.push_back(chunk);
         }
-        let chunk = self
-            .chunks
-            .back_mut()
-            .expect("a chunk has just been found or put there");
+        let chunk = self.chunks.back_mut().expect("a chunk has just been found or put there");
         debug_assert!(chunk.is_empty() && chunk.capacity() >= size);
         chunk
     }
@@ -177,10 +159,7 @@ impl Chunks {
     /// Takes out the oldest chunk that is whole again.
     fn take_free_chunk(&mut self) -> Option<BytesMut> {
         let chunk_bytes = self.chunk_bytes;
-        let free = self
-            .chunks
-            .iter_mut()
-            .position(|chunk| chunk.try_reclaim(chunk_bytes))?;
+        let free = self.chunks.iter_mut().position(|chunk| chunk.try_reclaim(chunk_bytes))?;
         self.chunks.remove(free)
     }
 }
@@ -208,13 +187,7 @@ mod tests {
         assert_eq!(first.as_ptr_range().end, second.as_ptr());
         assert_eq!(first.compact(), first);
         assert_ne!(first.compact().as_ptr(), first.as_ptr());
-        assert!(
-            first
-                .compact()
-                .into_bytes()
-                .try_into_mut()
-                .is_ok_and(|own| own.capacity() == 3)
-        );
+        assert!(first.compact().into_bytes().try_into_mut().is_ok_and(|own| own.capacity() == 3));
     }
 
     #[test]
@@ -229,10 +202,7 @@ mod tests {
         let others: Vec<Payload> = (0..3).map(|_| chunks.copy(&[b"dddd"])).collect();
         let again = chunks.copy(&[b"eeee"]);
         assert_eq!(again.as_ptr(), start);
-        assert_eq!(
-            (&*elsewhere, &*others[2], &*again),
-            (&b"cccc"[..], &b"dddd"[..], &b"eeee"[..])
-        );
+        assert_eq!((&*elsewhere, &*others[2], &*again), (&b"cccc"[..], &b"dddd"[..], &b"eeee"[..]));
     }
 
     #[test]
@@ -240,10 +210,7 @@ mod tests {
         let mut chunks = Chunks::new(64, 2);
         let large = chunks.copy(&[&[7; 10], &[8; 7]]);
         assert_eq!((large.len(), chunks.heap_bytes()), (17, 0));
-        assert_eq!(
-            (chunks.copy(&[&[7; 16]]).len(), chunks.heap_bytes()),
-            (16, 64)
-        );
+        assert_eq!((chunks.copy(&[&[7; 16]]).len(), chunks.heap_bytes()), (16, 64));
     }
 
     #[test]

@@ -19,10 +19,7 @@ const CAPACITY_FIRST: usize = 4;
 impl<T> Ring<T> {
     /// An empty ring; it allocates with its first item.
     pub const fn new(capacity_max: u32) -> Self {
-        Self {
-            items: VecDeque::new(),
-            capacity_max,
-        }
+        Self { items: VecDeque::new(), capacity_max }
     }
 
     /// Appends `item`, or hands it back when the ring is full.
@@ -135,24 +132,16 @@ impl<T> Ring<T> {
 
     /// Asserts the invariant.
     pub fn check(&self) {
-        assert!(
-            self.items.len() <= self.capacity_max as usize,
-            "a ring holds no more than its maximum"
-        );
+        assert!(self.items.len() <= self.capacity_max as usize, "a ring holds no more than its maximum");
     }
 
     fn make_room(&mut self) {
         let len = self.items.len();
         if len == self.items.capacity() {
-            let target = (len * 2)
-                .max(CAPACITY_FIRST)
-                .min(self.capacity_max as usize);
+            let target = (len * 2).max(CAPACITY_FIRST).min(self.capacity_max as usize);
             self.items.reserve_exact(target - len);
         }
-        debug_assert!(
-            len < self.items.capacity(),
-            "a ring that is not full has room"
-        );
+        debug_assert!(len < self.items.capacity(), "a ring that is not full has room");
     }
 }
 
@@ -232,10 +221,7 @@ mod tests {
             },
             4 => assert_eq!(ring.pop_front(), (!list.is_empty()).then(|| list.remove(0))),
             5 => assert_eq!(ring.pop_back(), list.pop()),
-            6 => assert_eq!(
-                ring.remove(index),
-                (index < list.len()).then(|| list.remove(index))
-            ),
+            6 => assert_eq!(ring.remove(index), (index < list.len()).then(|| list.remove(index))),
             _ => {
                 assert_eq!(ring.get_mut(index), list.get_mut(index));
                 ring.shrink_if_idle();

@@ -1,5 +1,4 @@
-//! Objects under generation-checked keys: a key outlives its object without ever finding another
-//! one.
+//! Objects under generation-checked keys: an old key finds nothing, never a successor.
 //!
 //! A key is an index and the generation that the slot had when the object moved in. Removal raises
 //! the generation, so an old key held by a timer, a batch under way or another shard simply finds
@@ -26,11 +25,7 @@ pub struct Key<T> {
 
 impl<T> Key<T> {
     const fn new(index: u32, generation: NonZeroU32) -> Self {
-        Self {
-            index,
-            generation,
-            target: PhantomData,
-        }
+        Self { index, generation, target: PhantomData }
     }
 
     /// Where in the slab; small numbers, reused.
@@ -49,10 +44,7 @@ impl<T> Key<T> {
     }
 
     /// The key that [`Key::to_bits`] made these bits of; nothing if no key has these bits.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the number is cut into its two halves"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the number is cut into its two halves")]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         match NonZeroU32::new((bits >> 32) as u32) {
             Some(generation) => Some(Self::new(bits as u32, generation)),
@@ -136,20 +128,13 @@ const END: u32 = u32::MAX;
 impl<T> Slab<T> {
     /// An empty slab; it allocates with its first object.
     pub const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            vacant_head: END,
-            len: 0,
-        }
+        Self { slots: Vec::new(), vacant_head: END, len: 0 }
     }
 
     /// Moves `value` in.
     pub fn insert(&mut self, value: T) -> Key<T> {
         let key = self.next_key();
-        let slot = Slot::Occupied {
-            generation: key.generation,
-            value,
-        };
+        let slot = Slot::Occupied { generation: key.generation, value };
         match self.slots.get_mut(key.index as usize) {
             Some(vacant) => match std::mem::replace(vacant, slot) {
                 Slot::Vacant { next, .. } => self.vacant_head = next,
@@ -166,18 +151,12 @@ impl<T> Slab<T> {
     /// The key that the next [`Slab::insert`] returns, for an object that wants to know its own.
     pub fn next_key(&self) -> Key<T> {
         if self.vacant_head == END {
-            let index = u32::try_from(self.slots.len())
-                .ok()
-                .filter(|&index| index != END);
-            return Key::new(
-                index.expect("a slab has fewer than 2^32 - 1 slots"),
-                NonZeroU32::MIN,
-            );
+            let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != END);
+            return Key::new(index.expect("a slab has fewer than 2^32 - 1 slots"), NonZeroU32::MIN);
         }
         match self.slots[self.vacant_head as usize] {
             Slot::Vacant { generation, .. } => {
-                let generation =
-                    NonZeroU32::new(generation).expect("a retired slot is in no chain");
+                let generation = NonZeroU32::new(generation).expect("a retired slot is in no chain");
                 Key::new(self.vacant_head, generation)
             }
             Slot::Occupied { .. } => {
@@ -192,14 +171,7 @@ impl<T> Slab<T> {
         let slot = &mut self.slots[key.index as usize];
         // MAX + 1 = 0 retires the slot.
         let generation = key.generation.get().wrapping_add(1);
-        let vacant = Slot::Vacant {
-            generation,
-            next: if generation == 0 {
-                END
-            } else {
-                self.vacant_head
-            },
-        };
+        let vacant = Slot::Vacant { generation, next: if generation == 0 { END } else { self.vacant_head } };
         if generation != 0 {
             self.vacant_head = key.index;
         }
@@ -246,22 +218,18 @@ impl<T> Slab<T> {
 
     /// All objects with their keys, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        (0..)
-            .zip(&self.slots)
-            .filter_map(|(index, slot)| match slot {
-                Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
-                Slot::Vacant { .. } => None,
-            })
+        (0..).zip(&self.slots).filter_map(|(index, slot)| match slot {
+            Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
+            Slot::Vacant { .. } => None,
+        })
     }
 
     /// All objects with their keys, by index, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
-        (0..)
-            .zip(&mut self.slots)
-            .filter_map(|(index, slot)| match slot {
-                Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
-                Slot::Vacant { .. } => None,
-            })
+        (0..).zip(&mut self.slots).filter_map(|(index, slot)| match slot {
+            Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
+            Slot::Vacant { .. } => None,
+        })
     }
 
     /// The keys of all objects, by index.
@@ -295,11 +263,7 @@ impl<T> Slab<T> {
             }
         }
         assert_eq!(occupied, self.len(), "len counts the occupied slots");
-        assert_eq!(
-            self.chain_len() + occupied + retired,
-            self.slots.len(),
-            "no vacant slot is lost"
-        );
+        assert_eq!(self.chain_len() + occupied + retired, self.slots.len(), "no vacant slot is lost");
     }
 
     /// Counts the chain of vacant slots; a longer walk than there are slots would be a cycle.
@@ -316,10 +280,7 @@ impl<T> Slab<T> {
                 }
             }
             count += 1;
-            assert!(
-                count <= self.slots.len(),
-                "the chain of vacant slots has an end"
-            );
+            assert!(count <= self.slots.len(), "the chain of vacant slots has an end");
         }
         count
     }
@@ -377,10 +338,7 @@ mod tests {
     fn a_slot_whose_generations_are_used_up_is_retired() {
         let mut slab = Slab::new();
         let mut key = slab.insert('a');
-        slab.slots[0] = Slot::Occupied {
-            generation: NonZeroU32::MAX,
-            value: 'z',
-        };
+        slab.slots[0] = Slot::Occupied { generation: NonZeroU32::MAX, value: 'z' };
         key.generation = NonZeroU32::MAX;
         assert_eq!(slab.remove(key), Some('z'));
         slab.check();
@@ -421,11 +379,7 @@ mod tests {
                 if map.len() < keys_max && random.chance(1, 2) {
                     let expected = slab.next_key();
                     assert_eq!(slab.insert(step), expected);
-                    assert_eq!(
-                        map.insert(expected, step),
-                        None,
-                        "a key is never given twice"
-                    );
+                    assert_eq!(map.insert(expected, step), None, "a key is never given twice");
                 } else if let Some(key) = random_key(&mut random, &map) {
                     assert_eq!(slab.remove(key), map.remove(&key));
                     gone.push(key);
@@ -446,10 +400,6 @@ mod tests {
     }
 
     fn random_key(random: &mut Random, map: &BTreeMap<Key<u32>, u32>) -> Option<Key<u32>> {
-        if map.is_empty() {
-            None
-        } else {
-            map.keys().nth(random.index(map.len())).copied()
-        }
+        if map.is_empty() { None } else { map.keys().nth(random.index(map.len())).copied() }
     }
 }

@@ -98,9 +98,6 @@ mod tests {
 
     #[test]
     fn the_longest_expiry_of_the_wire_does_not_overflow() {
-        assert_eq!(
-            Time::ZERO.after_seconds(u32::MAX).as_millis(),
-            4_294_967_295_000
-        );
+        assert_eq!(Time::ZERO.after_seconds(u32::MAX).as_millis(), 4_294_967_295_000);
     }
 }

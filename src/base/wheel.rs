@@ -100,9 +100,10 @@ impl<K: Copy> Wheel<K> {
             {
                 looked += 1;
                 match look(key) {
-                    // Not before the next tick, so that an owner who asks for the past cannot keep
-                    // us here.
-                    Look::At(deadline) => self.place(key, deadline, target + 1),
+                    // Not in this call, so that an owner who asks for the past cannot keep us here.
+                    Look::At(deadline) => {
+                        self.place(key, deadline, self.current.max(target + 1));
+                    }
                     Look::Gone | Look::Fired => self.len -= 1,
                 }
             }
@@ -112,10 +113,7 @@ impl<K: Copy> Wheel<K> {
             self.take_next_slot();
         }
         self.keys.shrink_if_idle();
-        Swept {
-            looked,
-            has_more: !self.sweeping.is_empty(),
-        }
+        Swept { looked, has_more: !self.sweeping.is_empty() }
     }
 
     /// The earliest time at which [`Wheel::advance`] would find something to look at.
@@ -123,12 +121,8 @@ impl<K: Copy> Wheel<K> {
         if !self.sweeping.is_empty() {
             return Some(now);
         }
-        let ahead =
-            (0..self.slots.len()).find(|&ahead| !self.slots[self.slot_at(ahead)].is_empty())?;
-        let due = self
-            .current
-            .saturating_add(ahead as u64)
-            .saturating_mul(self.tick_ms);
+        let ahead = (0..self.slots.len()).find(|&ahead| !self.slots[self.slot_at(ahead)].is_empty())?;
+        let due = self.current.saturating_add(ahead as u64).saturating_mul(self.tick_ms);
         Some(Time::from_millis(due).max(now))
     }
 
@@ -177,8 +171,7 @@ impl<K: Copy> Wheel<K> {
         debug_assert!(tick_min >= self.current, "what is swept stays swept");
         let tick = deadline.as_millis().div_ceil(self.tick_ms).max(tick_min);
         let furthest = self.slots.len() as u64 - 1;
-        let ahead =
-            usize::try_from((tick - self.current).min(furthest)).expect("a slot has an index");
+        let ahead = usize::try_from((tick - self.current).min(furthest)).expect("a slot has an index");
         let slot = self.slot_at(ahead);
         self.keys.push(&mut self.slots[slot], key);
     }
@@ -187,11 +180,7 @@ impl<K: Copy> Wheel<K> {
     fn slot_at(&self, ahead: usize) -> usize {
         debug_assert!(ahead <= self.slots.len());
         let slot = self.head + ahead;
-        if slot < self.slots.len() {
-            slot
-        } else {
-            slot - self.slots.len()
-        }
+        if slot < self.slots.len() { slot } else { slot - self.slots.len() }
     }
 }
 
@@ -250,19 +239,9 @@ mod tests {
         wheel.schedule('a', at(20));
         wheel.schedule('b', at(20));
         let answer = |key| {
-            if key == 'a' {
-                Look::At(at(55))
-            } else {
-                Look::Gone
-            }
+            if key == 'a' { Look::At(at(55)) } else { Look::Gone }
         };
-        assert_eq!(
-            wheel.advance(at(20), AMPLE, answer),
-            Swept {
-                looked: 2,
-                has_more: false
-            }
-        );
+        assert_eq!(wheel.advance(at(20), AMPLE, answer), Swept { looked: 2, has_more: false });
         assert_eq!(wheel.len(), 1);
         assert_eq!(wheel.advance(at(59), AMPLE, answer).looked, 0);
         assert_eq!(wheel.advance(at(60), AMPLE, |_| Look::Fired).looked, 1);
@@ -274,7 +253,7 @@ mod tests {
         wheel.schedule(1, at(1_000));
         let (mut looks, mut fired_at) = (0, None);
         for now in (0..2_000).step_by(5) {
-            let _ = wheel.advance(at(now), AMPLE, |_| {
+            let swept = wheel.advance(at(now), AMPLE, |_| {
                 looks += 1;
                 if at(now).has_passed(at(1_000)) {
                     fired_at = Some(now);
@@ -282,12 +261,10 @@ mod tests {
                 }
                 Look::At(at(1_000))
             });
+            assert!(!swept.has_more);
         }
         assert_eq!(fired_at, Some(1_000));
-        assert!(
-            (25..=35).contains(&looks),
-            "{looks} looks, one for each turn of the wheel"
-        );
+        assert!((25..=35).contains(&looks), "{looks} looks, one for each turn of the wheel");
     }
 
     #[test]
@@ -337,11 +314,7 @@ mod tests {
         assert_eq!(wheel.next_due_hint(at(0)), None);
         wheel.schedule(1, at(55));
         assert_eq!(wheel.next_due_hint(at(7)), Some(at(60)));
-        assert_eq!(
-            wheel.next_due_hint(at(500)),
-            Some(at(500)),
-            "overdue means now"
-        );
+        assert_eq!(wheel.next_due_hint(at(500)), Some(at(500)), "overdue means now");
         assert_eq!(fire(&mut wheel, 59, AMPLE), (vec![], false));
         assert_eq!(wheel.next_due_hint(at(59)), Some(at(60)));
         assert_eq!(fire(&mut wheel, 60, AMPLE), (vec![1], false));
@@ -358,6 +331,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_goes_back_over_work_left_over_keeps_the_entries() {
+        let mut wheel = Wheel::new(10, 8);
+        wheel.schedule(1, at(50));
+        wheel.schedule(2, at(50));
+        assert_eq!(fire(&mut wheel, 50, 1), (vec![2], true));
+        let swept = wheel.advance(at(20), AMPLE, |_| Look::At(at(50)));
+        assert_eq!((swept.looked, swept.has_more), (1, false));
+        wheel.check();
+        assert_eq!(fire(&mut wheel, 60, AMPLE), (vec![1], false));
+    }
+
+    #[test]
     fn memory_follows_the_number_of_entries_and_goes_when_they_go() {
         const ENTRIES: u32 = 100_000;
         let mut wheel = Wheel::new(1_000, 64);
@@ -369,28 +354,20 @@ mod tests {
         assert!(full <= ENTRIES as usize * 10, "{full} bytes");
         for second in 1..600 {
             let now = at(second * 1_000);
-            let _ = wheel.advance(now, AMPLE, |_| Look::At(now.after_ms(60_000)));
+            let swept = wheel.advance(now, AMPLE, |_| Look::At(now.after_ms(60_000)));
+            assert!(!swept.has_more);
         }
-        assert!(
-            wheel.heap_bytes() <= full + full / 10,
-            "ten turns grow nothing"
-        );
+        assert!(wheel.heap_bytes() <= full + full / 10, "ten turns grow nothing");
         let mut looks = 0;
-        let _ = wheel.advance(at(700_000), AMPLE, |_| {
+        let swept = wheel.advance(at(700_000), AMPLE, |_| {
             looks += 1;
-            if looks % 20 == 0 {
-                Look::At(at(760_000))
-            } else {
-                Look::Gone
-            }
+            if looks % 20 == 0 { Look::At(at(760_000)) } else { Look::Gone }
         });
+        assert_eq!(swept.looked, ENTRIES as usize);
         wheel.check();
-        assert!(
-            wheel.heap_bytes() <= full / 3,
-            "{} bytes are left of {full}",
-            wheel.heap_bytes()
-        );
-        let _ = wheel.advance(at(800_000), AMPLE, |_| Look::Gone);
+        assert!(wheel.heap_bytes() <= full / 3, "{} bytes are left of {full}", wheel.heap_bytes());
+        let swept = wheel.advance(at(800_000), AMPLE, |_| Look::Gone);
+        assert_eq!(swept.looked, ENTRIES as usize / 20);
         wheel.check();
         assert_eq!(wheel.heap_bytes(), 64 * 4, "only the slots are left");
     }
@@ -449,19 +426,13 @@ mod tests {
             let budget = usize::try_from(random.range(0, 12)).unwrap();
             let (now, deadlines) = (self.now, &mut self.deadlines);
             let hint = self.wheel.next_due_hint(at(now));
-            let swept = self
-                .wheel
-                .advance(at(now), budget, |key| match deadlines.get(&key) {
-                    None => Look::Gone,
-                    Some(&deadline) if deadline > now => Look::At(at(deadline)),
-                    Some(_) => deadlines.remove(&key).map_or(Look::Gone, |_| Look::Fired),
-                });
+            let swept = self.wheel.advance(at(now), budget, |key| match deadlines.get(&key) {
+                None => Look::Gone,
+                Some(&deadline) if deadline > now => Look::At(at(deadline)),
+                Some(_) => deadlines.remove(&key).map_or(Look::Gone, |_| Look::Fired),
+            });
             assert!(swept.looked <= budget);
-            assert_eq!(
-                swept.looked > 0 || swept.has_more,
-                hint == Some(at(now)),
-                "the hint is exact"
-            );
+            assert_eq!(swept.looked > 0 || swept.has_more, hint == Some(at(now)), "the hint is exact");
             if !swept.has_more {
                 self.check_nothing_is_overdue();
             }
@@ -482,21 +453,13 @@ mod tests {
             let tick_ms = u32::try_from(random.range(1, 50)).unwrap();
             let slots = random.index(12) + 1;
             let wheel = Wheel::new(tick_ms, slots);
-            let mut model = Model {
-                wheel,
-                tick_ms: u64::from(tick_ms),
-                now: 0,
-                deadlines: BTreeMap::new(),
-                next_key: 0,
-            };
+            let mut model =
+                Model { wheel, tick_ms: u64::from(tick_ms), now: 0, deadlines: BTreeMap::new(), next_key: 0 };
             for step in 0..40_000 {
                 model.step(&mut random);
                 if step % 16 == 0 {
                     model.wheel.check();
-                    assert!(
-                        model.wheel.len() >= model.deadlines.len(),
-                        "seed {seed}: every object has its entry"
-                    );
+                    assert!(model.wheel.len() >= model.deadlines.len(), "seed {seed}: every object has its entry");
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Which shard a client id, a retained topic or a shared group lives on.
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::Seed;
 
 /// How many partitions the client ids are spread over; a partition is the unit that moves.
@@ -26,6 +27,16 @@ impl ShardId {
     /// The number, for indexing.
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The shard that this bit of a set stands for.
+    pub const fn of_bit(bit: u32) -> Self {
+        Self::new(bit as usize)
+    }
+
+    /// The bit that stands for this shard in a set.
+    pub const fn bit(self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -56,6 +67,11 @@ impl Homes {
     /// Every shard, in order.
     pub fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.shards).map(ShardId::new)
+    }
+
+    /// Every shard, as a set.
+    pub fn all_bits(&self) -> Bits64 {
+        Bits64::all_below(u32::try_from(self.shards).expect("at most 64"))
     }
 
     /// Where the session of this client id lives.

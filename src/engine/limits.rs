@@ -7,7 +7,7 @@ pub const FANOUT_RECIPIENTS_MAX: usize = 10_000;
 /// Fan-outs that may wait for their next piece; at the bound the next one is served in one go.
 pub const FANOUTS_PENDING_MAX: usize = 256;
 /// Look-ups that one step of a retained scan makes before it is put off.
-pub const SCAN_STEPS_MAX: usize = 256;
+pub const SCAN_STEPS_MAX: u32 = 256;
 /// Retained messages in one page of a scan.
 pub const SCAN_PAGE_MESSAGES_MAX: usize = 64;
 /// Bytes of retained messages in one page, the last message not counted.
@@ -18,16 +18,22 @@ pub const SWEEP_ENTRIES_MAX: usize = 10_000;
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// Recipients a cached route may have; a larger one is built anew for every publication.
 pub const ROUTE_TARGETS_CACHED_MAX: usize = 100_000;
+/// Size of the memory that small payloads are cut from.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that a shard remembers, to use them again when their payloads are gone.
+pub const CHUNKS_MAX: usize = 64;
 /// Bytes of a run of equal-topic messages that is handed on as one piece.
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
+/// Answers that a client may be owed before it is read no more; it is read again at half of them.
+pub const ANSWERS_OWED_MAX: usize = 1024;
 /// Bytes that may wait before CONNECT has been read.
-pub const CONNECT_BYTES_MAX: u32 = 64 * 1024;
+pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
 /// Packet identifiers: the most messages that a window can have open.
 pub const WINDOW_MAX: u16 = u16::MAX;
 
-const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX, "a page fits into a step");
+const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page fits into a step");
 
 /// What happens to a message when the queue it is meant for is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,7 @@ pub enum Strategy {
 
 /// The bounds and features that an operator chooses. One for the whole broker, read by every shard.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own that an operator switches")]
 pub struct Limits {
     /// The largest packet a client may send, fixed header included: 0x95 above.
     pub packet_bytes_max: u32,

@@ -128,9 +128,13 @@ impl<'a> Publication<'a> {
     }
 
     /// The message to keep; the bytes are copied out of the receive buffer at the first call only.
+    ///
+    /// A QoS 0 message lives for a moment and shares a chunk with its neighbours. One that is acknowledged may stay
+    /// in queues and windows for long, and gets memory of its own, so that it does not keep a whole chunk alive.
     pub fn keep(&mut self, chunks: &mut Chunks) -> &Message {
+        let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
         self.stored.get_or_insert_with(|| Message {
-            body: chunks.copy(&[self.topic.as_bytes(), self.forwarded, self.payload]),
+            body: if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::from(parts.concat()) },
             topic_len: u16::try_from(self.topic.len()).expect("a parsed topic has at most 65,535 bytes"),
             forwarded_len: u32::try_from(self.forwarded.len()).expect("a packet has at most 256 MiB"),
             qos: self.qos,
@@ -138,6 +142,11 @@ impl<'a> Publication<'a> {
             expires: self.expires,
             origin: self.origin,
         })
+    }
+
+    /// The kept message, if anybody has kept it.
+    pub fn stored(&self) -> Option<&Message> {
+        self.stored.as_ref()
     }
 
     /// The whole seconds left to live, as the Message Expiry Interval of an outgoing packet.
@@ -160,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_kept_message_is_what_was_published() {
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::new(4096, 4);
         let mut publication = Publication::new("a/b", b"\x01\x01", b"hello", QoS::AtLeastOnce, SessionId::BROKER);
         publication.retain = true;
         let message = publication.keep(&mut chunks).clone();

@@ -24,21 +24,13 @@ const TOKEN: i64 = 1_000;
 /// The deepest debt: 2^32 tokens.
 const DEBT_MAX: i64 = TOKEN << 32;
 
-const _: () = assert!(
-    size_of::<TokenBucket>() <= 24,
-    "a bucket a client has to be small"
-);
+const _: () = assert!(size_of::<TokenBucket>() <= 24, "a bucket a client has to be small");
 
 impl TokenBucket {
     /// A full bucket. A rate of 0 means no limit; a burst is at least one token.
     pub fn new(rate: u32, burst: u32) -> Self {
         let burst = burst.max(1);
-        Self {
-            rate,
-            burst,
-            level: i64::from(burst) * TOKEN,
-            filled: Time::ZERO,
-        }
+        Self { rate, burst, level: i64::from(burst) * TOKEN, filled: Time::ZERO }
     }
 
     /// Takes `count` tokens, or tells in how many milliseconds they will be there.
@@ -74,15 +66,10 @@ impl TokenBucket {
     /// nothing, and time counts on from there.
     fn fill(&mut self, now: Time) {
         let full = i64::from(self.burst) * TOKEN;
-        let gained = now
-            .since_ms(self.filled)
-            .saturating_mul(u64::from(self.rate));
+        let gained = now.since_ms(self.filled).saturating_mul(u64::from(self.rate));
         self.filled = now;
         self.level = self.level.saturating_add_unsigned(gained).min(full);
-        debug_assert!(
-            (-DEBT_MAX..=full).contains(&self.level),
-            "the level stays within its bounds"
-        );
+        debug_assert!((-DEBT_MAX..=full).contains(&self.level), "the level stays within its bounds");
     }
 
     fn owe(&mut self, count: u32) {
@@ -114,8 +101,9 @@ mod tests {
     #[test]
     fn a_rate_of_zero_is_no_limit() {
         let mut bucket = TokenBucket::new(0, 0);
-        assert!((0..10).all(|_| bucket.take(u32::MAX, Time::ZERO).is_ok()
-            && bucket.charge(u32::MAX, Time::ZERO).is_ok()));
+        assert!(
+            (0..10).all(|_| bucket.take(u32::MAX, Time::ZERO).is_ok() && bucket.charge(u32::MAX, Time::ZERO).is_ok())
+        );
     }
 
     #[test]
@@ -144,16 +132,8 @@ mod tests {
         assert_eq!(bucket.charge(0, Time::ZERO), Err(1_001));
         assert_eq!(bucket.charge(0, Time::from_millis(u64::MAX)), Ok(()));
         assert_eq!(bucket.take(u32::MAX, Time::from_millis(u64::MAX)), Ok(()));
-        assert_eq!(
-            bucket.take(1, Time::ZERO),
-            Err(1),
-            "a clock that goes back brings nothing"
-        );
-        assert_eq!(
-            bucket.take(1, Time::from_millis(1)),
-            Ok(()),
-            "and does not stop the flow"
-        );
+        assert_eq!(bucket.take(1, Time::ZERO), Err(1), "a clock that goes back brings nothing");
+        assert_eq!(bucket.take(1, Time::from_millis(1)), Ok(()), "and does not stop the flow");
     }
 
     #[test]
@@ -161,8 +141,7 @@ mod tests {
         for seed in 0..20 {
             let mut random = Random::from_seed(seed);
             let (rate, burst) = (random.range(1, 5_000), random.range(1, 300));
-            let mut bucket =
-                TokenBucket::new(u32::try_from(rate).unwrap(), u32::try_from(burst).unwrap());
+            let mut bucket = TokenBucket::new(u32::try_from(rate).unwrap(), u32::try_from(burst).unwrap());
             let (mut now, mut taken) = (0, 0);
             for _ in 0..5_000 {
                 now += random.below(20);
@@ -172,24 +151,15 @@ mod tests {
                     Err(wait) => {
                         let early = Time::from_millis(now + wait - 1);
                         assert!(
-                            bucket
-                                .clone()
-                                .take(u32::try_from(count).unwrap(), early)
-                                .is_err(),
+                            bucket.clone().take(u32::try_from(count).unwrap(), early).is_err(),
                             "not a moment sooner"
                         );
                         now += wait;
-                        assert_eq!(
-                            bucket.take(u32::try_from(count).unwrap(), Time::from_millis(now)),
-                            Ok(())
-                        );
+                        assert_eq!(bucket.take(u32::try_from(count).unwrap(), Time::from_millis(now)), Ok(()));
                         taken += count;
                     }
                 }
-                assert!(
-                    taken * 1_000 <= burst * 1_000 + now * rate,
-                    "{taken} of {burst} + {rate}/s in {now} ms"
-                );
+                assert!(taken * 1_000 <= burst * 1_000 + now * rate, "{taken} of {burst} + {rate}/s in {now} ms");
             }
         }
     }

@@ -63,7 +63,7 @@ impl DropReason {
 /// The account of every copy (a message times a receiver) that a shard took on.
 ///
 /// ```text
-/// routed + received = delivered + dropped + moved + queued
+/// routed + received = delivered + dropped + moved + let go + queued
 /// ```
 /// where `queued` is what lies in queues and windows; [`Ledger::check`] is called with it.
 /// A QoS 0 copy is delivered when it is handed to the connection, a QoS 1 or 2 copy when it is acknowledged.
@@ -77,6 +77,8 @@ pub struct Ledger {
     pub delivered: u64,
     /// Copies handed to another shard for a member of a shared group.
     pub moved: u64,
+    /// Copies that a session completes although their shared group is gone.
+    pub let_go: u64,
     dropped: [u64; DropReason::ALL.len()],
 }
 
@@ -103,7 +105,7 @@ impl Ledger {
 
     /// How many copies must lie in queues and windows now.
     pub fn queued(&self) -> u64 {
-        let gone = self.delivered + self.moved + self.dropped_total();
+        let gone = self.delivered + self.moved + self.let_go + self.dropped_total();
         (self.routed + self.received).checked_sub(gone).expect("no copy leaves that did not come")
     }
 

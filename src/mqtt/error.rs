@@ -7,10 +7,7 @@ use super::version::PacketType;
 
 /// What is wrong with a packet of the peer. The connection ends with `reason()`; nothing of the packet takes effect.
 #[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the message of each variant is its documentation"
-)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum DecodeError {
     #[error("a field of {wanted} bytes where {left} are left")]
     Truncated { wanted: u32, left: u32 },
@@ -80,6 +77,8 @@ pub enum DecodeError {
     EntriesMissing { packet: PacketType },
     #[error("subscription options {options:#010b}")]
     SubscriptionOptions { options: u8 },
+    #[error("maximum quality of service 3")]
+    MaximumQoSInvalid,
     #[error("retain handling 3")]
     RetainHandlingInvalid,
     #[error("no local on a shared subscription")]
@@ -118,6 +117,7 @@ impl DecodeError {
             | DecodeError::ReasonInvalid { .. }
             | DecodeError::AuthMethodMissing
             | DecodeError::EntriesMissing { .. }
+            | DecodeError::MaximumQoSInvalid
             | DecodeError::RetainHandlingInvalid
             | DecodeError::NoLocalOnShared => Reason::ProtocolError,
             DecodeError::PacketTooLarge { .. } => Reason::PacketTooLarge,
@@ -127,9 +127,7 @@ impl DecodeError {
             DecodeError::ProtocolNameUnknown | DecodeError::ProtocolLevelUnsupported { .. } => {
                 Reason::UnsupportedProtocolVersion
             }
-            DecodeError::ClientIdMissing | DecodeError::ClientIdTooLong { .. } => {
-                Reason::ClientIdentifierNotValid
-            }
+            DecodeError::ClientIdMissing | DecodeError::ClientIdTooLong { .. } => Reason::ClientIdentifierNotValid,
         }
     }
 }
@@ -145,45 +143,17 @@ mod tests {
 
     #[test]
     fn the_message_holds_the_number_that_explains_it() {
-        let error = DecodeError::PacketTooLarge {
-            size: 70_000,
-            maximum: 65_536,
-        };
-        assert_eq!(
-            error.to_string(),
-            "a packet of 70000 bytes where 65536 are agreed"
-        );
-        assert_eq!(
-            DecodeError::PropertyUnknown { id: 0x7f }.to_string(),
-            "unknown property 0x7f"
-        );
+        let error = DecodeError::PacketTooLarge { size: 70_000, maximum: 65_536 };
+        assert_eq!(error.to_string(), "a packet of 70000 bytes where 65536 are agreed");
+        assert_eq!(DecodeError::PropertyUnknown { id: 0x7f }.to_string(), "unknown property 0x7f");
     }
 
     #[test]
     fn the_special_reasons_are_told_from_malformed_and_protocol_error() {
-        assert_eq!(
-            DecodeError::TopicAliasZero.reason(),
-            Reason::TopicAliasInvalid
-        );
-        assert_eq!(
-            DecodeError::TopicInvalid(TopicError::Empty).reason(),
-            Reason::TopicNameInvalid
-        );
-        assert_eq!(
-            DecodeError::FilterInvalid(TopicError::Empty).reason(),
-            Reason::TopicFilterInvalid
-        );
-        assert_eq!(
-            DecodeError::PacketTooLarge {
-                size: 2,
-                maximum: 1
-            }
-            .reason(),
-            Reason::PacketTooLarge
-        );
-        assert_eq!(
-            DecodeError::ProtocolLevelUnsupported { level: 9 }.reason(),
-            Reason::UnsupportedProtocolVersion
-        );
+        assert_eq!(DecodeError::TopicAliasZero.reason(), Reason::TopicAliasInvalid);
+        assert_eq!(DecodeError::TopicInvalid(TopicError::Empty).reason(), Reason::TopicNameInvalid);
+        assert_eq!(DecodeError::FilterInvalid(TopicError::Empty).reason(), Reason::TopicFilterInvalid);
+        assert_eq!(DecodeError::PacketTooLarge { size: 2, maximum: 1 }.reason(), Reason::PacketTooLarge);
+        assert_eq!(DecodeError::ProtocolLevelUnsupported { level: 9 }.reason(), Reason::UnsupportedProtocolVersion);
     }
 }

@@ -71,18 +71,10 @@ pub fn next_frame(bytes: &[u8], maximum: u32) -> Result<Next<'_>, DecodeError> {
     };
     let len = 1 + remaining.len + remaining.value as usize;
     if len > maximum as usize {
-        return Err(DecodeError::PacketTooLarge {
-            size: saturate(len),
-            maximum,
-        });
+        return Err(DecodeError::PacketTooLarge { size: saturate(len), maximum });
     }
     match bytes.get(1 + remaining.len..len) {
-        Some(body) => Ok(Next::Frame(Frame {
-            first,
-            body,
-            len,
-            memory: None,
-        })),
+        Some(body) => Ok(Next::Frame(Frame { first, body, len, memory: None })),
         None => Ok(Next::Need(len - bytes.len())),
     }
 }
@@ -99,9 +91,7 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler that holds nothing.
     pub const fn new() -> Self {
-        Assembler {
-            partial: Vec::new(),
-        }
+        Assembler { partial: Vec::new() }
     }
 
     /// Whether the next byte received begins a packet.
@@ -136,14 +126,7 @@ impl Assembler {
                 return Ok(received.len());
             };
             let (first, body) = (whole[0], &whole[body_at..]);
-            if sink(Frame {
-                first,
-                body,
-                len: whole.len(),
-                memory: Some(&whole),
-            })
-            .is_break()
-            {
+            if sink(Frame { first, body, len: whole.len(), memory: Some(&whole) }).is_break() {
                 return Ok(received.len() - left.len());
             }
         }
@@ -167,20 +150,13 @@ impl Assembler {
 
     /// Moves the bytes that the partial packet lacks out of `left`; the packet and where its body begins, once it is
     /// whole.
-    fn complete(
-        &mut self,
-        left: &mut &[u8],
-        maximum: u32,
-    ) -> Result<Option<(Bytes, usize)>, DecodeError> {
+    fn complete(&mut self, left: &mut &[u8], maximum: u32) -> Result<Option<(Bytes, usize)>, DecodeError> {
         loop {
             match next_frame(&self.partial, maximum)? {
                 Next::Frame(frame) => {
                     let body_at = frame.len - frame.body.len();
                     // Capacity equals length here, so this neither copies nor allocates.
-                    return Ok(Some((
-                        Bytes::from(std::mem::take(&mut self.partial)),
-                        body_at,
-                    )));
+                    return Ok(Some((Bytes::from(std::mem::take(&mut self.partial)), body_at)));
                 }
                 Next::Need(_) if left.is_empty() => return Ok(None),
                 Next::Need(missing) => {
@@ -197,10 +173,7 @@ impl Assembler {
     fn append(&mut self, piece: &[u8], missing: usize) {
         let len = self.partial.len() + piece.len();
         if len > self.partial.capacity() {
-            let wanted = len
-                .max(2 * self.partial.len())
-                .max(PARTIAL_BYTES_MIN)
-                .min(len + missing);
+            let wanted = len.max(2 * self.partial.len()).max(PARTIAL_BYTES_MIN).min(len + missing);
             self.partial.reserve_exact(wanted - self.partial.len());
         }
         self.partial.extend_from_slice(piece);
@@ -208,10 +181,7 @@ impl Assembler {
 
     fn check(&self) {
         debug_assert!(self.partial.capacity() <= 2 * self.partial.len() + PARTIAL_BYTES_MIN);
-        debug_assert!(!matches!(
-            next_frame(&self.partial, u32::MAX),
-            Ok(Next::Frame(_))
-        ));
+        debug_assert!(!matches!(next_frame(&self.partial, u32::MAX), Ok(Next::Frame(_))));
     }
 }
 
@@ -260,13 +230,8 @@ mod tests {
         for size in [0_usize, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
             let bytes = packet(0x30, &vec![7; size]);
             let header = 1 + varint::encoded_len(saturate(size));
-            let Ok(Next::Frame(frame)) = next_frame(&bytes, PACKET_BYTES_MAX) else {
-                panic!("{size}")
-            };
-            assert_eq!(
-                (frame.first, frame.body.len(), frame.len),
-                (0x30, size, header + size)
-            );
+            let Ok(Next::Frame(frame)) = next_frame(&bytes, PACKET_BYTES_MAX) else { panic!("{size}") };
+            assert_eq!((frame.first, frame.body.len(), frame.len), (0x30, size, header + size));
             assert!(frame.has_shortest_length());
             let short = next_frame(&bytes[..bytes.len() - 1], PACKET_BYTES_MAX);
             assert!(matches!(short, Ok(Next::Need(1))), "{size}: {short:?}");
@@ -279,56 +244,30 @@ mod tests {
     fn an_incomplete_header_asks_for_the_least_that_can_help() {
         assert!(matches!(next_frame(&[], MAXIMUM), Ok(Next::Need(2))));
         assert!(matches!(next_frame(&[0x30], MAXIMUM), Ok(Next::Need(1))));
-        assert!(matches!(
-            next_frame(&[0x30, 0x80], MAXIMUM),
-            Ok(Next::Need(1))
-        ));
-        assert!(matches!(
-            next_frame(&[0x30, 0x80, 0x01], MAXIMUM),
-            Ok(Next::Need(128))
-        ));
+        assert!(matches!(next_frame(&[0x30, 0x80], MAXIMUM), Ok(Next::Need(1))));
+        assert!(matches!(next_frame(&[0x30, 0x80, 0x01], MAXIMUM), Ok(Next::Need(128))));
     }
 
     #[test]
     fn a_length_of_five_bytes_is_refused_before_the_fifth() {
-        assert_eq!(
-            next_frame(&[0x10, 0xff, 0xff, 0xff, 0xff], MAXIMUM).unwrap_err(),
-            DecodeError::VarintTooLong
-        );
+        assert_eq!(next_frame(&[0x10, 0xff, 0xff, 0xff, 0xff], MAXIMUM).unwrap_err(), DecodeError::VarintTooLong);
     }
 
     #[test]
     fn a_packet_above_the_maximum_is_refused_on_its_header() {
         let error = next_frame(&[0x30, 0xff, 0x7f], 16_385).unwrap_err();
-        assert_eq!(
-            error,
-            DecodeError::PacketTooLarge {
-                size: 16_386,
-                maximum: 16_385
-            }
-        );
-        assert!(matches!(
-            next_frame(&[0x30, 0xff, 0x7f], 16_386),
-            Ok(Next::Need(16_383))
-        ));
+        assert_eq!(error, DecodeError::PacketTooLarge { size: 16_386, maximum: 16_385 });
+        assert!(matches!(next_frame(&[0x30, 0xff, 0x7f], 16_386), Ok(Next::Need(16_383))));
         let mut assembler = Assembler::new();
         let fed = assembler.feed(&[0x30, 0xff], 100, |_| panic!("no packet is whole"));
         assert_eq!(fed, Ok(2));
         let fed = assembler.feed(&[0x7f], 100, |_| panic!("no packet is whole"));
-        assert_eq!(
-            fed,
-            Err(DecodeError::PacketTooLarge {
-                size: 16_386,
-                maximum: 100
-            })
-        );
+        assert_eq!(fed, Err(DecodeError::PacketTooLarge { size: 16_386, maximum: 100 }));
     }
 
     #[test]
     fn a_padded_length_is_accepted_and_told_apart() {
-        let Ok(Next::Frame(frame)) = next_frame(&[0xc0, 0x80, 0x00], MAXIMUM) else {
-            panic!()
-        };
+        let Ok(Next::Frame(frame)) = next_frame(&[0xc0, 0x80, 0x00], MAXIMUM) else { panic!() };
         assert_eq!((frame.body.len(), frame.len), (0, 3));
         assert!(!frame.has_shortest_length());
     }
@@ -376,12 +315,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_breaks_off_leaves_the_rest_to_the_caller() {
-        let bytes = [
-            packet(0x10, b"one"),
-            packet(0x20, b"two"),
-            packet(0x30, b"three"),
-        ]
-        .concat();
+        let bytes = [packet(0x10, b"one"), packet(0x20, b"two"), packet(0x30, b"three")].concat();
         let mut assembler = Assembler::new();
         let mut fed = |bytes: &[u8]| assembler.feed(bytes, MAXIMUM, |_| ControlFlow::Break(()));
         assert_eq!(fed(&bytes), Ok(5));
@@ -395,16 +329,10 @@ mod tests {
     fn an_announced_length_reserves_nothing() {
         let mut assembler = Assembler::new();
         let header_and_ten = [&[0x30, 0xff, 0xff, 0xff, 0x7f][..], &[1; 10]].concat();
-        let fed = assembler.feed(&header_and_ten, PACKET_BYTES_MAX, |_| {
-            panic!("no packet is whole")
-        });
+        let fed = assembler.feed(&header_and_ten, PACKET_BYTES_MAX, |_| panic!("no packet is whole"));
         assert_eq!(fed, Ok(15));
         assert_eq!(assembler.held(), header_and_ten);
-        assert!(
-            assembler.memory_bytes() <= 64,
-            "{} bytes",
-            assembler.memory_bytes()
-        );
+        assert!(assembler.memory_bytes() <= 64, "{} bytes", assembler.memory_bytes());
     }
 
     #[test]
@@ -428,10 +356,7 @@ mod tests {
         let fed = assembler.feed(&bytes[1000..], MAXIMUM, |frame| {
             let shared = frame.share(&frame.body[10..]).expect("large and assembled");
             assert_eq!(shared.as_ptr(), frame.body[10..].as_ptr());
-            assert!(
-                frame.share(&frame.body[..100]).is_none(),
-                "a small part is better copied"
-            );
+            assert!(frame.share(&frame.body[..100]).is_none(), "a small part is better copied");
             kept = Some(shared);
             ControlFlow::Continue(())
         });

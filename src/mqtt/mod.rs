@@ -33,3 +33,27 @@ pub mod text;
 pub mod topic;
 pub mod varint;
 pub mod version;
+
+pub mod ack;
+#[cfg(test)]
+mod arbitrary;
+pub mod auth;
+pub mod codes;
+pub mod connack;
+pub mod connect;
+pub mod disconnect;
+mod fields;
+pub mod fitting;
+#[cfg(test)]
+mod golden;
+pub mod packet;
+pub mod ping;
+pub mod suback;
+pub mod subscribe;
+pub mod unsuback;
+pub mod unsubscribe;
+
+pub use error::DecodeError;
+pub use reason::Reason;
+pub use topic::{Filter, Subscription, Topic};
+pub use version::{PacketId, PacketType, QoS, Version};

@@ -39,11 +39,7 @@ impl Outgoing<'_> {
     fn properties_len(&self) -> usize {
         let alias = if self.topic_alias.is_some() { 3 } else { 0 };
         let expiry = if self.message_expiry.is_some() { 5 } else { 0 };
-        let ids: usize = self
-            .subscription_ids
-            .iter()
-            .map(|&id| 1 + varint::encoded_len(id))
-            .sum();
+        let ids: usize = self.subscription_ids.iter().map(|&id| 1 + varint::encoded_len(id)).sum();
         alias + expiry + ids + self.forwarded.len()
     }
 
@@ -61,9 +57,7 @@ impl Outgoing<'_> {
     }
 
     fn check(&self, version: Version) {
-        debug_assert!(
-            !self.topic.is_empty() || (version.has_properties() && self.topic_alias.is_some())
-        );
+        debug_assert!(!self.topic.is_empty() || (version.has_properties() && self.topic_alias.is_some()));
         // [MQTT-2.2.1-2] [MQTT-3.3.1-2]
         debug_assert!(self.qos > QoS::AtMostOnce || (self.packet_id.is_none() && !self.dup));
     }
@@ -83,9 +77,7 @@ pub struct Head {
 /// The caller has checked `encoded_len` against what the recipient accepts, `PACKET_BYTES_MAX` at most.
 pub fn encode_head(version: Version, outgoing: &Outgoing<'_>, out: &mut Vec<u8>) -> Head {
     outgoing.check(version);
-    let (properties, remaining) = outgoing
-        .lengths(version)
-        .expect("the caller has checked the size of the packet");
+    let (properties, remaining) = outgoing.lengths(version).expect("the caller has checked the size of the packet");
     let start = out.len();
     out.push(first_byte(outgoing.dup, outgoing.qos, outgoing.retain));
     varint::encode(remaining, out);
@@ -99,10 +91,7 @@ pub fn encode_head(version: Version, outgoing: &Outgoing<'_>, out: &mut Vec<u8>)
         varint::encode(properties, out);
         encode_properties(outgoing, out);
     }
-    Head {
-        packet_id_at,
-        len: saturate(out.len() - start),
-    }
+    Head { packet_id_at, len: saturate(out.len() - start) }
 }
 
 fn encode_properties(outgoing: &Outgoing<'_>, out: &mut Vec<u8>) {
@@ -151,9 +140,7 @@ mod tests {
             user.push_str(&"x".repeat(*random.pick(&[0, 10, 100, 16_300]).unwrap()));
             let mut forwarded = PropertyBuffer::new();
             for _ in 0..random.index(3) {
-                forwarded
-                    .push(Property::User("k", &user))
-                    .push(Property::User("", ""));
+                forwarded.push(Property::User("k", &user)).push(Property::User("", ""));
             }
             if random.chance(1, 2) {
                 forwarded.push(Property::ContentType("text"));
@@ -167,9 +154,7 @@ mod tests {
         }
 
         fn outgoing(&self, random: &mut Random) -> Outgoing<'_> {
-            let qos = *random
-                .pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce])
-                .unwrap();
+            let qos = *random.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]).unwrap();
             let acknowledged = qos > QoS::AtMostOnce;
             let number = u16::try_from(random.range(1, 65_535)).unwrap();
             Outgoing {
@@ -205,32 +190,18 @@ mod tests {
             let outgoing = parts.outgoing(&mut random);
             let (_, packet) = whole(version, &outgoing, &parts.payload);
             assert_eq!(encoded_len(version, &outgoing) as usize, packet.len());
-            let Ok(Next::Frame(frame)) = next_frame(&packet, PACKET_BYTES_MAX) else {
-                panic!("no packet")
-            };
+            let Ok(Next::Frame(frame)) = next_frame(&packet, PACKET_BYTES_MAX) else { panic!("no packet") };
             assert!(frame.has_shortest_length());
             let read = Publish::decode_from_server(version, frame.first, frame.body).unwrap();
             assert_eq!(read.topic.map(Topic::as_str), Some(outgoing.topic));
-            assert_eq!(
-                (read.dup, read.qos, read.retain),
-                (outgoing.dup, outgoing.qos, outgoing.retain)
-            );
-            assert_eq!(
-                (read.packet_id, read.payload),
-                (outgoing.packet_id, parts.payload.as_slice())
-            );
+            assert_eq!((read.dup, read.qos, read.retain), (outgoing.dup, outgoing.qos, outgoing.retain));
+            assert_eq!((read.packet_id, read.payload), (outgoing.packet_id, parts.payload.as_slice()));
             if version.has_properties() {
-                assert_eq!(
-                    (read.topic_alias, read.message_expiry),
-                    (outgoing.topic_alias, outgoing.message_expiry)
-                );
+                assert_eq!((read.topic_alias, read.message_expiry), (outgoing.topic_alias, outgoing.message_expiry));
                 let mut forwarded = Vec::new();
                 copy_forwarded(read.properties, &mut forwarded);
                 assert_eq!(forwarded, outgoing.forwarded);
-                let ids = outgoing
-                    .subscription_ids
-                    .iter()
-                    .map(|&id| Property::SubscriptionId(id));
+                let ids = outgoing.subscription_ids.iter().map(|&id| Property::SubscriptionId(id));
                 assert!(read.properties.iter().filter(|it| it.id() == 0x0b).eq(ids));
             } else {
                 assert_eq!(read.properties, Properties::NONE);
@@ -249,14 +220,7 @@ mod tests {
             let parts = Parts::random(&mut random);
             let outgoing = parts.outgoing(&mut random);
             let (expected_head, expected) = whole(version, &outgoing, b"");
-            let (head, mut packet) = whole(
-                version,
-                &Outgoing {
-                    packet_id: None,
-                    ..outgoing
-                },
-                b"",
-            );
+            let (head, mut packet) = whole(version, &Outgoing { packet_id: None, ..outgoing }, b"");
             assert_eq!(head, expected_head);
             assert_eq!(head.packet_id_at.is_some(), outgoing.packet_id.is_some());
             if let (Some(at), Some(id)) = (head.packet_id_at, outgoing.packet_id) {
@@ -282,10 +246,7 @@ mod tests {
 
     #[test]
     fn the_largest_packet_is_told_from_one_that_cannot_be_expressed() {
-        let mut outgoing = Outgoing {
-            payload_len: VARINT_MAX as usize - 3,
-            ..PLAIN
-        };
+        let mut outgoing = Outgoing { payload_len: VARINT_MAX as usize - 3, ..PLAIN };
         assert_eq!(encoded_len(Version::V311, &outgoing), PACKET_BYTES_MAX);
         assert_eq!(encoded_len(Version::V5, &outgoing), u32::MAX);
         outgoing.payload_len -= 1;
@@ -295,18 +256,10 @@ mod tests {
     #[test]
     fn sizes_grow_with_the_length_fields_at_their_borders() {
         // What follows the Remaining Length is 3 bytes and the payload.
-        for (payload_len, size) in [
-            (124, 129),
-            (125, 131),
-            (16_380, 16_386),
-            (16_381, 16_388),
-            (2_097_148, 2_097_155),
-            (2_097_149, 2_097_157),
-        ] {
-            let outgoing = Outgoing {
-                payload_len,
-                ..PLAIN
-            };
+        for (payload_len, size) in
+            [(124, 129), (125, 131), (16_380, 16_386), (16_381, 16_388), (2_097_148, 2_097_155), (2_097_149, 2_097_157)]
+        {
+            let outgoing = Outgoing { payload_len, ..PLAIN };
             assert_eq!(encoded_len(Version::V311, &outgoing), size);
         }
     }

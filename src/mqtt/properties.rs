@@ -17,13 +17,11 @@ pub struct Properties<'a> {
 /// The first property that is this variant, its value.
 macro_rules! first {
     ($properties:expr, $variant:ident) => {
-        $properties.iter().find_map(|property| {
-            if let Property::$variant(value) = property {
-                Some(value)
-            } else {
-                None
-            }
-        })
+        $properties.iter().find_map(
+            |property| {
+                if let Property::$variant(value) = property { Some(value) } else { None }
+            },
+        )
     };
 }
 
@@ -199,13 +197,11 @@ impl<'a> Properties<'a> {
 
     /// The User Properties, names and values, in their order.
     pub fn user(self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
-        self.iter().filter_map(|property| {
-            if let Property::User(name, value) = property {
-                Some((name, value))
-            } else {
-                None
-            }
-        })
+        self.iter().filter_map(
+            |property| {
+                if let Property::User(name, value) = property { Some((name, value)) } else { None }
+            },
+        )
     }
 }
 
@@ -295,24 +291,12 @@ mod tests {
     #[test]
     fn a_length_that_is_wrong_is_malformed() {
         let behind_the_packet = decode(&[3, 0x01, 1], Place::Publish);
-        assert_eq!(
-            behind_the_packet,
-            Err(DecodeError::Truncated { wanted: 3, left: 2 })
-        );
+        assert_eq!(behind_the_packet, Err(DecodeError::Truncated { wanted: 3, left: 2 }));
         let inside_a_property = decode(&[1, 0x01, 1], Place::Publish);
-        assert_eq!(
-            inside_a_property,
-            Err(DecodeError::Truncated { wanted: 1, left: 0 })
-        );
+        assert_eq!(inside_a_property, Err(DecodeError::Truncated { wanted: 1, left: 0 }));
         let padded = decode(&[0x80, 0x00], Place::Publish);
-        assert_eq!(
-            padded,
-            Err(DecodeError::VarintNotShortest { value: 0, len: 2 })
-        );
-        assert_eq!(
-            decode(&[], Place::Publish),
-            Err(DecodeError::Truncated { wanted: 1, left: 0 })
-        );
+        assert_eq!(padded, Err(DecodeError::VarintNotShortest { value: 0, len: 2 }));
+        assert_eq!(decode(&[], Place::Publish), Err(DecodeError::Truncated { wanted: 1, left: 0 }));
     }
 
     #[test]
@@ -328,21 +312,12 @@ mod tests {
     #[test]
     fn lookups_find_what_was_pushed_and_defaults_hold_without() {
         let mut buffer = PropertyBuffer::new();
-        buffer
-            .push(Property::User("a", "1"))
-            .push(Property::SessionExpiry(9))
-            .push(Property::User("a", "2"));
+        buffer.push(Property::User("a", "1")).push(Property::SessionExpiry(9)).push(Property::User("a", "2"));
         buffer.push(Property::RequestProblemInfo(false));
         let properties = buffer.as_properties();
-        assert_eq!(
-            Properties::parse(properties.raw(), Place::Connect),
-            Ok(properties)
-        );
+        assert_eq!(Properties::parse(properties.raw(), Place::Connect), Ok(properties));
         assert_eq!(properties.session_expiry(), Some(9));
-        assert_eq!(
-            properties.user().collect::<Vec<_>>(),
-            [("a", "1"), ("a", "2")]
-        );
+        assert_eq!(properties.user().collect::<Vec<_>>(), [("a", "1"), ("a", "2")]);
         assert!(!properties.request_problem_info());
         assert_eq!(properties.receive_maximum(), None);
         assert!(Properties::NONE.request_problem_info());
@@ -352,16 +327,10 @@ mod tests {
     #[test]
     fn entries_cover_the_bytes_of_the_set() {
         let mut buffer = PropertyBuffer::new();
-        buffer
-            .push(Property::ContentType("x"))
-            .push(Property::SubscriptionId(300))
-            .push(Property::User("", ""));
+        buffer.push(Property::ContentType("x")).push(Property::SubscriptionId(300)).push(Property::User("", ""));
         let entries: Vec<_> = buffer.as_properties().entries().collect();
         assert_eq!(entries[1], (0x0b, &[0x0b, 0xac, 0x02][..]));
-        let bytes: Vec<u8> = entries
-            .iter()
-            .flat_map(|(_, bytes)| bytes.iter().copied())
-            .collect();
+        let bytes: Vec<u8> = entries.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         assert_eq!(bytes, buffer.as_properties().raw());
     }
 

@@ -9,10 +9,7 @@ use super::varint;
 
 /// One property with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the variants are the names of the standard, the table below holds the rules"
-)]
+#[expect(missing_docs, reason = "the variants are the names of the standard, the table below holds the rules")]
 pub enum Property<'a> {
     PayloadFormat(bool),
     MessageExpiry(u32),
@@ -110,9 +107,7 @@ impl Property<'_> {
             | Property::SubscriptionIdsAvailable(value)
             | Property::SharedAvailable(value) => out.push(u8::from(value)),
             Property::MaximumQoS(value) => out.push(value),
-            Property::ServerKeepAlive(value)
-            | Property::ReceiveMaximum(value)
-            | Property::TopicAliasMaximum(value) => {
+            Property::ServerKeepAlive(value) | Property::ReceiveMaximum(value) | Property::TopicAliasMaximum(value) => {
                 put_u16(value, out);
             }
             Property::TopicAlias(value) => put_u16(value.get(), out),
@@ -183,20 +178,14 @@ const fn once(id: u8, allowed: Places, value: Value) -> Rule {
 }
 
 const fn many(id: u8, allowed: Places, repeatable: Places, value: Value) -> Rule {
-    Rule {
-        id,
-        allowed,
-        repeatable,
-        value,
-    }
+    Rule { id, allowed, repeatable, value }
 }
 
 const NOWHERE: Places = Places(0);
 const EVERYWHERE: Places = Places((1 << (Place::Auth as u8 + 1)) - 1);
 
 /// The packets that answer something and so may say why.
-const ANSWERS: Places =
-    places![ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth];
+const ANSWERS: Places = places![ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth];
 
 /// Section 2.2.2.2 of the standard: identifier, places, where more than once, value.
 ///
@@ -307,10 +296,7 @@ impl Rule {
 fn bit(reader: &mut Reader<'_>, id: u8) -> Result<u8, DecodeError> {
     match reader.u8()? {
         value @ (0 | 1) => Ok(value),
-        value => Err(DecodeError::PropertyValue {
-            id,
-            value: u32::from(value),
-        }),
+        value => Err(DecodeError::PropertyValue { id, value: u32::from(value) }),
     }
 }
 
@@ -396,10 +382,7 @@ mod tests {
             (Property::PayloadFormat(true), &[0x01, 1]),
             (Property::MessageExpiry(258), &[0x02, 0, 0, 1, 2]),
             (Property::CorrelationData(&[9, 0]), &[0x09, 0, 2, 9, 0]),
-            (
-                Property::SubscriptionId(268_435_455),
-                &[0x0b, 0xff, 0xff, 0xff, 0x7f],
-            ),
+            (Property::SubscriptionId(268_435_455), &[0x0b, 0xff, 0xff, 0xff, 0x7f]),
             (Property::ReasonString("no"), &[0x1f, 0, 2, b'n', b'o']),
             (Property::ReceiveMaximum(0x1234), &[0x21, 0x12, 0x34]),
             (Property::User("k", "v"), &[0x26, 0, 1, b'k', 0, 1, b'v']),
@@ -412,22 +395,13 @@ mod tests {
     #[test]
     fn each_place_takes_the_properties_that_its_section_lists() {
         let allowed: [(Place, &[u8]); 14] = [
-            (
-                Place::Connect,
-                &[0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27],
-            ),
+            (Place::Connect, &[0x11, 0x15, 0x16, 0x17, 0x19, 0x21, 0x22, 0x26, 0x27]),
             (Place::Will, &[0x01, 0x02, 0x03, 0x08, 0x09, 0x18, 0x26]),
             (
                 Place::ConnAck,
-                &[
-                    0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26,
-                    0x27, 0x28, 0x29, 0x2a,
-                ],
+                &[0x11, 0x12, 0x13, 0x15, 0x16, 0x1a, 0x1c, 0x1f, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a],
             ),
-            (
-                Place::Publish,
-                &[0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x23, 0x26],
-            ),
+            (Place::Publish, &[0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x23, 0x26]),
             (Place::PubAck, &[0x1f, 0x26]),
             (Place::PubRec, &[0x1f, 0x26]),
             (Place::PubRel, &[0x1f, 0x26]),
@@ -442,28 +416,13 @@ mod tests {
         for (place, ids) in allowed {
             for property in samples() {
                 let (bytes, id) = (encoded(property), property.id());
-                let expected = if ids.contains(&id) {
-                    Ok(())
-                } else {
-                    Err(DecodeError::PropertyMisplaced { id, place })
-                };
-                assert_eq!(
-                    Properties::parse(&bytes, place).map(|_| ()),
-                    expected,
-                    "{property:?} in {place:?}"
-                );
+                let expected =
+                    if ids.contains(&id) { Ok(()) } else { Err(DecodeError::PropertyMisplaced { id, place }) };
+                assert_eq!(Properties::parse(&bytes, place).map(|_| ()), expected, "{property:?} in {place:?}");
                 let twice = [bytes.as_slice(), &bytes].concat();
                 let many = id == 0x26 || (id == 0x0b && place == Place::Publish);
-                let expected = if many {
-                    Ok(())
-                } else {
-                    expected.and(Err(DecodeError::PropertyRepeated { id }))
-                };
-                assert_eq!(
-                    Properties::parse(&twice, place).map(|_| ()),
-                    expected,
-                    "twice {property:?} in {place:?}"
-                );
+                let expected = if many { Ok(()) } else { expected.and(Err(DecodeError::PropertyRepeated { id })) };
+                assert_eq!(Properties::parse(&twice, place).map(|_| ()), expected, "twice {property:?} in {place:?}");
             }
         }
     }
@@ -471,65 +430,18 @@ mod tests {
     #[test]
     fn values_out_of_range_break_the_protocol() {
         let refused: [(Place, &[u8], DecodeError); 12] = [
-            (
-                Place::Publish,
-                &[0x01, 2],
-                DecodeError::PropertyValue { id: 0x01, value: 2 },
-            ),
-            (
-                Place::Publish,
-                &[0x0b, 0],
-                DecodeError::PropertyValue { id: 0x0b, value: 0 },
-            ),
-            (
-                Place::Connect,
-                &[0x17, 2],
-                DecodeError::PropertyValue { id: 0x17, value: 2 },
-            ),
-            (
-                Place::Connect,
-                &[0x19, 255],
-                DecodeError::PropertyValue {
-                    id: 0x19,
-                    value: 255,
-                },
-            ),
-            (
-                Place::Connect,
-                &[0x21, 0, 0],
-                DecodeError::PropertyValue { id: 0x21, value: 0 },
-            ),
-            (
-                Place::Connect,
-                &[0x27, 0, 0, 0, 0],
-                DecodeError::PropertyValue { id: 0x27, value: 0 },
-            ),
-            (
-                Place::ConnAck,
-                &[0x24, 2],
-                DecodeError::PropertyValue { id: 0x24, value: 2 },
-            ),
-            (
-                Place::ConnAck,
-                &[0x2a, 2],
-                DecodeError::PropertyValue { id: 0x2a, value: 2 },
-            ),
+            (Place::Publish, &[0x01, 2], DecodeError::PropertyValue { id: 0x01, value: 2 }),
+            (Place::Publish, &[0x0b, 0], DecodeError::PropertyValue { id: 0x0b, value: 0 }),
+            (Place::Connect, &[0x17, 2], DecodeError::PropertyValue { id: 0x17, value: 2 }),
+            (Place::Connect, &[0x19, 255], DecodeError::PropertyValue { id: 0x19, value: 255 }),
+            (Place::Connect, &[0x21, 0, 0], DecodeError::PropertyValue { id: 0x21, value: 0 }),
+            (Place::Connect, &[0x27, 0, 0, 0, 0], DecodeError::PropertyValue { id: 0x27, value: 0 }),
+            (Place::ConnAck, &[0x24, 2], DecodeError::PropertyValue { id: 0x24, value: 2 }),
+            (Place::ConnAck, &[0x2a, 2], DecodeError::PropertyValue { id: 0x2a, value: 2 }),
             (Place::Publish, &[0x23, 0, 0], DecodeError::TopicAliasZero),
-            (
-                Place::Publish,
-                &[0x08, 0, 1, b'#'],
-                DecodeError::ResponseTopicInvalid(TopicError::Wildcard { at: 0 }),
-            ),
-            (
-                Place::Will,
-                &[0x08, 0, 0],
-                DecodeError::ResponseTopicInvalid(TopicError::Empty),
-            ),
-            (
-                Place::Publish,
-                &[0x0b, 0x80, 0x00],
-                DecodeError::VarintNotShortest { value: 0, len: 2 },
-            ),
+            (Place::Publish, &[0x08, 0, 1, b'#'], DecodeError::ResponseTopicInvalid(TopicError::Wildcard { at: 0 })),
+            (Place::Will, &[0x08, 0, 0], DecodeError::ResponseTopicInvalid(TopicError::Empty)),
+            (Place::Publish, &[0x0b, 0x80, 0x00], DecodeError::VarintNotShortest { value: 0, len: 2 }),
         ];
         for (place, bytes, error) in refused {
             assert_eq!(Properties::parse(bytes, place), Err(error), "{bytes:02x?}");
@@ -541,10 +453,7 @@ mod tests {
         let known: Vec<u8> = samples().map(Property::id).to_vec();
         for id in (0..0x80).filter(|id| !known.contains(id)) {
             let error = DecodeError::PropertyUnknown { id: u32::from(id) };
-            assert_eq!(
-                Properties::parse(&[id, 0, 0, 0, 0], Place::Publish),
-                Err(error)
-            );
+            assert_eq!(Properties::parse(&[id, 0, 0, 0, 0], Place::Publish), Err(error));
         }
         let wide = Properties::parse(&[0xa6, 0x01, 0, 0, 0, 0], Place::Publish);
         assert_eq!(wide, Err(DecodeError::PropertyUnknown { id: 0xa6 }));

@@ -57,20 +57,11 @@ impl<'a> Publish<'a> {
     }
 
     /// Reads a PUBLISH that a server sent; it may hold subscription identifiers.
-    pub fn decode_from_server(
-        version: Version,
-        first: u8,
-        body: &'a [u8],
-    ) -> Result<Self, DecodeError> {
+    pub fn decode_from_server(version: Version, first: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_from(Origin::Server, version, first, body)
     }
 
-    fn decode_from(
-        origin: Origin,
-        version: Version,
-        first: u8,
-        body: &'a [u8],
-    ) -> Result<Self, DecodeError> {
+    fn decode_from(origin: Origin, version: Version, first: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         debug_assert_eq!(PacketType::of_first_byte(first), Some(PacketType::Publish));
         let bits = first >> QOS_SHIFT & 0b11;
         let qos = QoS::from_bits(bits).ok_or(DecodeError::QoSInvalid { bits })?; // [MQTT-3.3.1-4]
@@ -80,16 +71,8 @@ impl<'a> Publish<'a> {
         }
         let mut reader = Reader::new(body);
         let topic = Topic::decode(&mut reader)?;
-        let packet_id = if qos == QoS::AtMostOnce {
-            None
-        } else {
-            Some(reader.packet_id()?)
-        };
-        let seen = if version.has_properties() {
-            Seen::decode(origin, &mut reader)?
-        } else {
-            Seen::default()
-        };
+        let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
+        let seen = if version.has_properties() { Seen::decode(origin, &mut reader)? } else { Seen::default() };
         if topic.is_none() && seen.topic_alias.is_none() {
             return Err(DecodeError::TopicMissing); // [MQTT-4.7.3-1]
         }
@@ -112,17 +95,10 @@ impl<'a> Publish<'a> {
         debug_assert_eq!(self.properties.message_expiry(), self.message_expiry);
         debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
         let topic = self.topic.map_or("", Topic::as_str);
-        let properties = if version.has_properties() {
-            self.properties.encoded_len()
-        } else {
-            0
-        };
+        let properties = if version.has_properties() { self.properties.encoded_len() } else { 0 };
         let id = if self.packet_id.is_some() { 2 } else { 0 };
         out.push(first_byte(self.dup, self.qos, self.retain));
-        varint::encode(
-            saturate(2 + topic.len() + id + properties + self.payload.len()),
-            out,
-        );
+        varint::encode(saturate(2 + topic.len() + id + properties + self.payload.len()), out);
         put_text(topic, out);
         if let Some(id) = self.packet_id {
             put_u16(id.get(), out);
@@ -161,11 +137,7 @@ impl<'a> Seen<'a> {
             }
             Ok(())
         })?;
-        Ok(Seen {
-            properties,
-            topic_alias,
-            message_expiry,
-        })
+        Ok(Seen { properties, topic_alias, message_expiry })
     }
 }
 
@@ -189,10 +161,7 @@ const fn is_forwarded(id: u8) -> bool {
     const RESPONSE_TOPIC: u8 = Property::ResponseTopic("").id();
     const CORRELATION_DATA: u8 = Property::CorrelationData(&[]).id();
     const USER: u8 = Property::User("", "").id();
-    matches!(
-        id,
-        PAYLOAD_FORMAT | CONTENT_TYPE | RESPONSE_TOPIC | CORRELATION_DATA | USER
-    )
+    matches!(id, PAYLOAD_FORMAT | CONTENT_TYPE | RESPONSE_TOPIC | CORRELATION_DATA | USER)
 }
 
 /// The first byte of a PUBLISH with these flags.
@@ -226,31 +195,11 @@ mod tests {
     fn golden_packets_are_read_and_written_the_same() {
         let golden: [(Version, &[u8], QoS, &[u8]); 6] = [
             (Version::V31, b"\x30\x07\0\x03a/bhi", QoS::AtMostOnce, b"hi"),
-            (
-                Version::V311,
-                b"\x3b\x07\0\x03a/b\x12\x34",
-                QoS::AtLeastOnce,
-                b"",
-            ),
-            (
-                Version::V311,
-                b"\x34\x08\0\x03a/b\xff\xff!",
-                QoS::ExactlyOnce,
-                b"!",
-            ),
+            (Version::V311, b"\x3b\x07\0\x03a/b\x12\x34", QoS::AtLeastOnce, b""),
+            (Version::V311, b"\x34\x08\0\x03a/b\xff\xff!", QoS::ExactlyOnce, b"!"),
             (Version::V5, b"\x31\x06\0\x03a/b\0", QoS::AtMostOnce, b""),
-            (
-                Version::V5,
-                b"\x32\x0f\0\x03a/b\0\x01\x05\x02\0\0\0\x3chi",
-                QoS::AtLeastOnce,
-                b"hi",
-            ),
-            (
-                Version::V5,
-                b"\x3d\x0c\0\x03a/b\0\x07\x03\x23\0\x09!",
-                QoS::ExactlyOnce,
-                b"!",
-            ),
+            (Version::V5, b"\x32\x0f\0\x03a/b\0\x01\x05\x02\0\0\0\x3chi", QoS::AtLeastOnce, b"hi"),
+            (Version::V5, b"\x3d\x0c\0\x03a/b\0\x07\x03\x23\0\x09!", QoS::ExactlyOnce, b"!"),
         ];
         for (version, bytes, qos, payload) in golden {
             let publish = decode(version, bytes).unwrap();
@@ -261,71 +210,35 @@ mod tests {
             assert_eq!(out, bytes);
         }
         let all = decode(Version::V5, golden[5].1).unwrap();
-        assert_eq!(
-            (all.dup, all.retain, all.packet_id),
-            (true, true, PacketId::new(7))
-        );
+        assert_eq!((all.dup, all.retain, all.packet_id), (true, true, PacketId::new(7)));
         assert_eq!((all.topic_alias, all.message_expiry), (alias(9), None));
-        assert_eq!(
-            decode(Version::V5, golden[4].1).unwrap().message_expiry,
-            Some(60)
-        );
+        assert_eq!(decode(Version::V5, golden[4].1).unwrap().message_expiry, Some(60));
     }
 
     #[test]
     fn malformed_packets_are_told_apart() {
         let refused: [(&[u8], DecodeError); 14] = [
-            (
-                b"\x36\x06\0\x01a\0\x01\0",
-                DecodeError::QoSInvalid { bits: 3 },
-            ),
+            (b"\x36\x06\0\x01a\0\x01\0", DecodeError::QoSInvalid { bits: 3 }),
             (b"\x38\x04\0\x01a\0", DecodeError::DupAtMostOnce),
             (b"\x30\x00", DecodeError::Truncated { wanted: 2, left: 0 }),
-            (
-                b"\x30\x04\0\x05ab",
-                DecodeError::Truncated { wanted: 5, left: 2 },
-            ),
-            (
-                b"\x32\x04\0\x01a\0",
-                DecodeError::Truncated { wanted: 2, left: 1 },
-            ),
+            (b"\x30\x04\0\x05ab", DecodeError::Truncated { wanted: 5, left: 2 }),
+            (b"\x32\x04\0\x01a\0", DecodeError::Truncated { wanted: 2, left: 1 }),
             (b"\x32\x06\0\x01a\0\0\0", DecodeError::PacketIdZero),
-            (
-                b"\x30\x03\0\x01a",
-                DecodeError::Truncated { wanted: 1, left: 0 },
-            ),
-            (
-                b"\x30\x05\0\x02\xc0\xaf\0",
-                DecodeError::TextNotUtf8 { at: 0 },
-            ),
+            (b"\x30\x03\0\x01a", DecodeError::Truncated { wanted: 1, left: 0 }),
+            (b"\x30\x05\0\x02\xc0\xaf\0", DecodeError::TextNotUtf8 { at: 0 }),
             (b"\x30\x05\0\x02a\0\0", DecodeError::TextWithNul { at: 1 }),
-            (
-                b"\x30\x06\0\x03a/+\0",
-                DecodeError::TopicInvalid(TopicError::Wildcard { at: 2 }),
-            ),
+            (b"\x30\x06\0\x03a/+\0", DecodeError::TopicInvalid(TopicError::Wildcard { at: 2 })),
             (b"\x30\x03\0\0\0", DecodeError::TopicMissing),
             (b"\x30\x07\0\x01a\x03\x23\0\0", DecodeError::TopicAliasZero),
-            (
-                b"\x30\x06\0\x01a\x02\x0b\x01",
-                DecodeError::SubscriptionIdFromClient,
-            ),
-            (
-                b"\x30\x05\0\x01a\x80\0",
-                DecodeError::VarintNotShortest { value: 0, len: 2 },
-            ),
+            (b"\x30\x06\0\x01a\x02\x0b\x01", DecodeError::SubscriptionIdFromClient),
+            (b"\x30\x05\0\x01a\x80\0", DecodeError::VarintNotShortest { value: 0, len: 2 }),
         ];
         for (bytes, error) in refused {
             assert_eq!(decode(Version::V5, bytes), Err(error), "{bytes:02x?}");
         }
         for version in [Version::V31, Version::V311] {
-            assert_eq!(
-                decode(version, b"\x30\x02\0\0"),
-                Err(DecodeError::TopicMissing)
-            );
-            assert_eq!(
-                decode(version, b"\x36\x05\0\x01a\0\x01"),
-                Err(DecodeError::QoSInvalid { bits: 3 })
-            );
+            assert_eq!(decode(version, b"\x30\x02\0\0"), Err(DecodeError::TopicMissing));
+            assert_eq!(decode(version, b"\x36\x05\0\x01a\0\x01"), Err(DecodeError::QoSInvalid { bits: 3 }));
         }
     }
 
@@ -365,13 +278,8 @@ mod tests {
             Property::User("a", "1"),
             Property::ContentType("c"),
         ];
-        set.push(kept[0])
-            .push(Property::MessageExpiry(5))
-            .push(kept[1])
-            .push(kept[2]);
-        set.push(Property::TopicAlias(NonZeroU16::MIN))
-            .push(kept[3])
-            .push(Property::SubscriptionId(1));
+        set.push(kept[0]).push(Property::MessageExpiry(5)).push(kept[1]).push(kept[2]);
+        set.push(Property::TopicAlias(NonZeroU16::MIN)).push(kept[3]).push(Property::SubscriptionId(1));
         set.push(kept[4]).push(kept[5]).push(kept[6]);
         let mut forwarded = Vec::new();
         copy_forwarded(set.as_properties(), &mut forwarded);
@@ -385,22 +293,13 @@ mod tests {
         assert_eq!(plain.forwarded_unchanged(), Some(plain.properties.raw()));
         let aliased = decode(Version::V5, b"\x30\x07\0\x01a\x03\x23\0\x01").unwrap();
         assert_eq!(aliased.forwarded_unchanged(), None);
-        assert_eq!(
-            decode(Version::V311, b"\x30\x03\0\x01a")
-                .unwrap()
-                .forwarded_unchanged(),
-            Some(&[][..])
-        );
+        assert_eq!(decode(Version::V311, b"\x30\x03\0\x01a").unwrap().forwarded_unchanged(), Some(&[][..]));
     }
 
     /// One byte of these changed, put in or taken out.
     fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
         let at = random.index(bytes.len());
-        let byte = *random
-            .pick(&[
-                0, 1, 2, 0x0b, 0x23, 0x26, 0x7f, 0x80, b'a', b'+', 0xc3, 0xff,
-            ])
-            .unwrap();
+        let byte = *random.pick(&[0, 1, 2, 0x0b, 0x23, 0x26, 0x7f, 0x80, b'a', b'+', 0xc3, 0xff]).unwrap();
         match random.below(3) {
             0 => bytes[at] = byte,
             1 => bytes.insert(at, byte),
@@ -412,14 +311,8 @@ mod tests {
     fn whatever_is_accepted_is_written_back_byte_for_byte() {
         let seeds: [(u8, &[u8]); 3] = [
             (0x30, b"\0\x03a/b\0hi"),
-            (
-                0x32,
-                b"\0\x01a\0\x01\x12\x02\0\0\0\x3c\x23\0\x01\x01\x01\x26\0\x01k\0\x01vhi",
-            ),
-            (
-                0x3d,
-                b"\0\0\0\x07\x0f\x23\0\x09\x08\0\x01r\x09\0\x01\0\x03\0\x01c",
-            ),
+            (0x32, b"\0\x01a\0\x01\x12\x02\0\0\0\x3c\x23\0\x01\x01\x01\x26\0\x01k\0\x01vhi"),
+            (0x3d, b"\0\0\0\x07\x0f\x23\0\x09\x08\0\x01r\x09\0\x01\0\x03\0\x01c"),
         ];
         let mut random = Random::from_seed(6);
         let mut accepted = 0;

@@ -174,11 +174,7 @@ mod tests {
         let known = (0..=255).filter_map(Reason::from_code).collect::<Vec<_>>();
         assert_eq!(known, Reason::ALL);
         assert_eq!(known.len(), 43);
-        assert!(
-            known
-                .iter()
-                .all(|reason| Reason::from_code(reason.code()) == Some(*reason))
-        );
+        assert!(known.iter().all(|reason| Reason::from_code(reason.code()) == Some(*reason)));
     }
 
     #[test]
@@ -187,20 +183,12 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Reason::ALL.len());
-        assert!(names.iter().all(|name| {
-            name.bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-        }));
+        assert!(names.iter().all(|name| { name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) }));
     }
 
     #[test]
     fn each_packet_allows_as_many_codes_as_its_table_in_the_standard() {
-        let count = |packet| {
-            Reason::ALL
-                .iter()
-                .filter(|reason| reason.allowed_in(packet))
-                .count()
-        };
+        let count = |packet| Reason::ALL.iter().filter(|reason| reason.allowed_in(packet)).count();
         let counts = PacketType::ALL.map(count);
         //                 CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP
         assert_eq!(counts[..7], [0, 22, 0, 9, 9, 2, 2]);
@@ -220,11 +208,7 @@ mod tests {
         assert_eq!(Reason::Success.connack_v3(), Some(0));
         assert_eq!(Reason::ServerBusy.connack_v3(), Some(3));
         assert_eq!(Reason::MalformedPacket.connack_v3(), None);
-        let suback = [
-            Reason::granted(QoS::ExactlyOnce),
-            Reason::NotAuthorized,
-            Reason::DisconnectWithWill,
-        ];
+        let suback = [Reason::granted(QoS::ExactlyOnce), Reason::NotAuthorized, Reason::DisconnectWithWill];
         assert_eq!(suback.map(Reason::suback_v3), [2, 0x80, 0x80]);
     }
 }

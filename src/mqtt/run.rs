@@ -47,27 +47,19 @@ impl<'a> Run<'a> {
 ///
 /// `None` says that the first packet is not whole, not of this kind or not well-formed: then the ordinary decoder
 /// speaks. Every packet of a run is one that the ordinary decoder accepts, with the same topic.
-pub fn find_run(
-    version: Version,
-    bytes: &[u8],
-    maximum_packet: u32,
-    bytes_max: usize,
-) -> Option<Run<'_>> {
+pub fn find_run(version: Version, bytes: &[u8], maximum_packet: u32, bytes_max: usize) -> Option<Run<'_>> {
     let bytes = &bytes[..bytes.len().min(bytes_max)];
     let first = plain_frame(bytes, maximum_packet)?;
     let (topic, head_len) = read_head(version, first.body)?;
     // What all packets of the run have in common behind the fixed header, and with it if they are of one size.
     let head = &first.body[..head_len];
     let prefix = &bytes[..first.len - first.body.len() + head_len];
-    let (mut end, mut count, mut body_bytes, mut largest) =
-        (first.len, 1_u32, first.body.len(), first.len);
+    let (mut end, mut count, mut body_bytes, mut largest) = (first.len, 1_u32, first.body.len(), first.len);
     while let Some(left) = bytes.get(end..) {
         if left.len() >= first.len && left.starts_with(prefix) {
             end += first.len;
             body_bytes += first.body.len();
-        } else if let Some(frame) =
-            plain_frame(left, maximum_packet).filter(|frame| frame.body.starts_with(head))
-        {
+        } else if let Some(frame) = plain_frame(left, maximum_packet).filter(|frame| frame.body.starts_with(head)) {
             end += frame.len;
             body_bytes += frame.body.len();
             largest = largest.max(frame.len);
@@ -77,16 +69,8 @@ pub fn find_run(
         count += 1;
     }
     let payload_bytes = body_bytes as u64 - u64::from(count) * head_len as u64;
-    let packet_bytes_max =
-        u32::try_from(largest).expect("a packet was checked against its maximum");
-    Some(Run {
-        bytes: &bytes[..end],
-        count,
-        topic,
-        payload_bytes,
-        packet_bytes_max,
-        head_len,
-    })
+    let packet_bytes_max = u32::try_from(largest).expect("a packet was checked against its maximum");
+    Some(Run { bytes: &bytes[..end], count, topic, payload_bytes, packet_bytes_max, head_len })
 }
 
 /// The whole packet at the front of `bytes`, if it is a PUBLISH without flags that may leave as it came.
@@ -176,10 +160,7 @@ mod tests {
             (Version::V5, b"\x30\x06\0\0\x03\x23\0\x01"),
         ];
         for (version, bytes) in other {
-            assert!(
-                find_run(version, bytes, PACKET_BYTES_MAX, UNBOUNDED).is_none(),
-                "{bytes:02x?}"
-            );
+            assert!(find_run(version, bytes, PACKET_BYTES_MAX, UNBOUNDED).is_none(), "{bytes:02x?}");
         }
     }
 
@@ -188,10 +169,7 @@ mod tests {
         let mut bytes = Vec::new();
         put(Version::V311, "a", b"bc", &mut bytes);
         put(Version::V311, "ab", b"c", &mut bytes);
-        assert_eq!(
-            find_run(Version::V311, &bytes, PACKET_BYTES_MAX, UNBOUNDED).map(|run| run.count),
-            Some(1)
-        );
+        assert_eq!(find_run(Version::V311, &bytes, PACKET_BYTES_MAX, UNBOUNDED).map(|run| run.count), Some(1));
     }
 
     #[test]
@@ -200,9 +178,7 @@ mod tests {
         for _ in 0..10 {
             put(Version::V311, "t", b"12345", &mut bytes); // 10 bytes each.
         }
-        let count = |maximum, bytes_max| {
-            find_run(Version::V311, &bytes, maximum, bytes_max).map(|run| run.count)
-        };
+        let count = |maximum, bytes_max| find_run(Version::V311, &bytes, maximum, bytes_max).map(|run| run.count);
         assert_eq!(count(10, UNBOUNDED), Some(10));
         assert_eq!(count(9, UNBOUNDED), None);
         assert_eq!(count(10, 100), Some(10));
@@ -210,10 +186,7 @@ mod tests {
         assert_eq!(count(10, 10), Some(1));
         assert_eq!(count(10, 9), None);
         put(Version::V311, "t", b"123456", &mut bytes);
-        assert_eq!(
-            find_run(Version::V311, &bytes, 10, UNBOUNDED).map(|run| run.count),
-            Some(10)
-        );
+        assert_eq!(find_run(Version::V311, &bytes, 10, UNBOUNDED).map(|run| run.count), Some(10));
     }
 
     /// Packets of few kinds in a random row: mostly plain ones of few topics, some that end a run.
@@ -223,10 +196,7 @@ mod tests {
         set.push(Property::User("", ""));
         for _ in 0..random.range(1, 30) {
             let payload = vec![b'x'; *random.pick(&[0, 1, 5, 5, 5, 5, 121, 122, 300]).unwrap()];
-            let mut packet = publish(
-                random.pick(&["a", "a", "a", "a", "b", "ax", "x"]).unwrap(),
-                &payload,
-            );
+            let mut packet = publish(random.pick(&["a", "a", "a", "a", "b", "ax", "x"]).unwrap(), &payload);
             match random.below(40) {
                 0 => packet.retain = true,
                 1 => (packet.qos, packet.packet_id) = (QoS::AtLeastOnce, PacketId::new(1)),
@@ -242,12 +212,7 @@ mod tests {
     }
 
     /// The end and the number of the packets at the front that a run may have, told by the ordinary decoder.
-    fn expected_run(
-        version: Version,
-        bytes: &[u8],
-        maximum: u32,
-        bytes_max: usize,
-    ) -> (usize, u32) {
+    fn expected_run(version: Version, bytes: &[u8], maximum: u32, bytes_max: usize) -> (usize, u32) {
         let (mut end, mut count, mut topic) = (0, 0, None);
         while let Ok(Next::Frame(frame)) = next_frame(&bytes[end..], maximum) {
             if frame.first != 0x30 || !frame.has_shortest_length() || end + frame.len > bytes_max {
@@ -256,9 +221,7 @@ mod tests {
             let Ok(packet) = Publish::decode(version, frame.first, frame.body) else {
                 break;
             };
-            if !packet.properties.is_empty()
-                || topic.is_some_and(|topic| Some(topic) != packet.topic)
-            {
+            if !packet.properties.is_empty() || topic.is_some_and(|topic| Some(topic) != packet.topic) {
                 break;
             }
             topic = packet.topic;
@@ -280,19 +243,11 @@ mod tests {
             while !left.is_empty() {
                 let (end, count) = expected_run(version, left, maximum, bytes_max);
                 let run = find_run(version, left, maximum, bytes_max);
-                assert_eq!(
-                    run.map_or((0, 0), |run| (run.bytes.len(), run.count)),
-                    (end, count),
-                    "seed {seed}"
-                );
+                assert_eq!(run.map_or((0, 0), |run| (run.bytes.len(), run.count)), (end, count), "seed {seed}");
                 if let Some(run) = run {
                     let payloads: Vec<_> = run.payloads().collect();
                     assert_eq!(payloads.len(), run.count as usize, "seed {seed}");
-                    assert_eq!(
-                        payloads.concat().len() as u64,
-                        run.payload_bytes,
-                        "seed {seed}"
-                    );
+                    assert_eq!(payloads.concat().len() as u64, run.payload_bytes, "seed {seed}");
                 }
                 longest = longest.max(count);
                 left = &left[end.max(1)..];

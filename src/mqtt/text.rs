@@ -33,10 +33,7 @@ impl<'a> Reader<'a> {
                 self.left = left;
                 Ok(taken)
             }
-            None => Err(DecodeError::Truncated {
-                wanted: saturate(count),
-                left: saturate(self.left.len()),
-            }),
+            None => Err(DecodeError::Truncated { wanted: saturate(count), left: saturate(self.left.len()) }),
         }
     }
 
@@ -66,17 +63,11 @@ impl<'a> Reader<'a> {
     pub fn varint(&mut self) -> Result<u32, DecodeError> {
         let Some(varint) = varint::decode(self.left)? else {
             let left = saturate(self.left.len());
-            return Err(DecodeError::Truncated {
-                wanted: left + 1,
-                left,
-            });
+            return Err(DecodeError::Truncated { wanted: left + 1, left });
         };
         if !varint.is_shortest() {
             let len = varint.len.to_le_bytes()[0];
-            return Err(DecodeError::VarintNotShortest {
-                value: varint.value,
-                len,
-            });
+            return Err(DecodeError::VarintNotShortest { value: varint.value, len });
         }
         self.left = &self.left[varint.len..];
         Ok(varint.value)
@@ -112,10 +103,7 @@ impl<'a> Reader<'a> {
                 self.left = left;
                 Ok(*taken)
             }
-            None => Err(DecodeError::Truncated {
-                wanted: saturate(N),
-                left: saturate(self.left.len()),
-            }),
+            None => Err(DecodeError::Truncated { wanted: saturate(N), left: saturate(self.left.len()) }),
         }
     }
 }
@@ -135,9 +123,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
 
 /// The UTF-8 half of [`text`], for callers that look for U+0000 in a pass of their own.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(bytes).map_err(|error| DecodeError::TextNotUtf8 {
-        at: saturate(error.valid_up_to()),
-    })
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::TextNotUtf8 { at: saturate(error.valid_up_to()) })
 }
 
 /// Appends a Two Byte Integer.
@@ -152,18 +138,14 @@ pub fn put_u32(value: u32, out: &mut Vec<u8>) {
 
 /// Appends Binary Data. The caller has bounded it to 65,535 bytes.
 pub fn put_binary(bytes: &[u8], out: &mut Vec<u8>) {
-    let len = u16::try_from(bytes.len())
-        .expect("a field has at most 65,535 bytes, its maker checked that");
+    let len = u16::try_from(bytes.len()).expect("a field has at most 65,535 bytes, its maker checked that");
     put_u16(len, out);
     out.extend_from_slice(bytes);
 }
 
 /// Appends a UTF-8 Encoded String. The caller has bounded it to 65,535 bytes.
 pub fn put_text(text: &str, out: &mut Vec<u8>) {
-    debug_assert!(
-        !text.contains('\0'),
-        "[MQTT-1.5.4-2] text that leaves has no U+0000"
-    );
+    debug_assert!(!text.contains('\0'), "[MQTT-1.5.4-2] text that leaves has no U+0000");
     put_binary(text.as_bytes(), out);
 }
 
@@ -178,18 +160,13 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_turn_and_the_end_is_noticed() {
-        let mut reader = Reader::new(&[
-            7, 0x12, 0x34, 0xde, 0xad, 0xbe, 0xef, 0x80, 0x01, 0, 2, b'h', b'i', 0, 9,
-        ]);
+        let mut reader = Reader::new(&[7, 0x12, 0x34, 0xde, 0xad, 0xbe, 0xef, 0x80, 0x01, 0, 2, b'h', b'i', 0, 9]);
         assert_eq!(reader.u8(), Ok(7));
         assert_eq!(reader.u16(), Ok(0x1234));
         assert_eq!(reader.u32(), Ok(0xdead_beef));
         assert_eq!(reader.varint(), Ok(128));
         assert_eq!(reader.text(), Ok("hi"));
-        assert_eq!(
-            reader.finish(),
-            Err(DecodeError::TrailingBytes { count: 2 })
-        );
+        assert_eq!(reader.finish(), Err(DecodeError::TrailingBytes { count: 2 }));
         assert_eq!(reader.packet_id(), Ok(PacketId::new(9).unwrap()));
         assert_eq!(reader.finish(), Ok(()));
     }
@@ -197,66 +174,36 @@ mod tests {
     #[test]
     fn a_field_that_does_not_fit_consumes_nothing() {
         let mut reader = Reader::new(&[0, 3, b'a', b'b']);
-        assert_eq!(
-            reader.clone().binary(),
-            Err(DecodeError::Truncated { wanted: 3, left: 2 })
-        );
+        assert_eq!(reader.clone().binary(), Err(DecodeError::Truncated { wanted: 3, left: 2 }));
         assert_eq!(reader.u32(), Ok(0x0003_6162));
-        assert_eq!(
-            reader.u8(),
-            Err(DecodeError::Truncated { wanted: 1, left: 0 })
-        );
-        assert_eq!(
-            reader.varint(),
-            Err(DecodeError::Truncated { wanted: 1, left: 0 })
-        );
+        assert_eq!(reader.u8(), Err(DecodeError::Truncated { wanted: 1, left: 0 }));
+        assert_eq!(reader.varint(), Err(DecodeError::Truncated { wanted: 1, left: 0 }));
         assert_eq!(reader.rest(), b"");
     }
 
     #[test]
     fn a_padded_varint_is_malformed_inside_a_packet() {
         let padded = Reader::new(&[0x80, 0x00]).varint();
-        assert_eq!(
-            padded,
-            Err(DecodeError::VarintNotShortest { value: 0, len: 2 })
-        );
-        assert_eq!(
-            Reader::new(&[0xff; 4]).varint(),
-            Err(DecodeError::VarintTooLong)
-        );
+        assert_eq!(padded, Err(DecodeError::VarintNotShortest { value: 0, len: 2 }));
+        assert_eq!(Reader::new(&[0xff; 4]).varint(), Err(DecodeError::VarintTooLong));
     }
 
     #[test]
     fn packet_identifier_zero_is_refused() {
-        assert_eq!(
-            Reader::new(&[0, 0]).packet_id(),
-            Err(DecodeError::PacketIdZero)
-        );
+        assert_eq!(Reader::new(&[0, 0]).packet_id(), Err(DecodeError::PacketIdZero));
     }
 
     #[test]
     fn surrogates_overlong_forms_and_nul_are_no_text() {
-        assert_eq!(
-            text(&[b'a', 0xed, 0xa0, 0x80]),
-            Err(DecodeError::TextNotUtf8 { at: 1 })
-        );
+        assert_eq!(text(&[b'a', 0xed, 0xa0, 0x80]), Err(DecodeError::TextNotUtf8 { at: 1 }));
         assert_eq!(text(&[0xc0, 0xaf]), Err(DecodeError::TextNotUtf8 { at: 0 }));
-        assert_eq!(
-            text(&[0xf4, 0x90, 0x80, 0x80]),
-            Err(DecodeError::TextNotUtf8 { at: 0 })
-        );
+        assert_eq!(text(&[0xf4, 0x90, 0x80, 0x80]), Err(DecodeError::TextNotUtf8 { at: 0 }));
         assert_eq!(text(b"ab\0"), Err(DecodeError::TextWithNul { at: 2 }));
     }
 
     #[test]
     fn control_characters_non_characters_and_the_byte_order_mark_stay() {
-        for kept in [
-            "\u{1}\u{1f}\u{7f}\u{9f}",
-            "\u{fffe}\u{ffff}\u{fdd0}",
-            "\u{feff}t",
-            "\u{10ffff}",
-            "",
-        ] {
+        for kept in ["\u{1}\u{1f}\u{7f}\u{9f}", "\u{fffe}\u{ffff}\u{fdd0}", "\u{feff}t", "\u{10ffff}", ""] {
             assert_eq!(text(kept.as_bytes()), Ok(kept));
         }
     }

@@ -8,10 +8,7 @@ pub const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// What is wrong with a topic name or a topic filter.
 #[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the message of each variant is its documentation"
-)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum TopicError {
     #[error("it is empty")]
     Empty,
@@ -42,16 +39,9 @@ impl<'a> Topic<'a> {
         // One pass without a branch a byte; which byte it was matters only to the error.
         let refused = |byte| matches!(byte, b'+' | b'#' | 0);
         if text.bytes().fold(false, |any, byte| any | refused(byte)) {
-            let at = text
-                .bytes()
-                .position(refused)
-                .expect("the pass above has seen one");
+            let at = text.bytes().position(refused).expect("the pass above has seen one");
             let (nul, at) = (text.as_bytes()[at] == 0, saturate(at));
-            return Err(if nul {
-                TopicError::Nul { at }
-            } else {
-                TopicError::Wildcard { at }
-            });
+            return Err(if nul { TopicError::Nul { at } } else { TopicError::Wildcard { at } });
         }
         Ok(Topic(text))
     }
@@ -170,28 +160,17 @@ impl<'a> Subscription<'a> {
     pub fn parse(text: &'a str) -> Result<Self, TopicError> {
         check_length(text)?;
         let Some(shared) = text.strip_prefix("$share/") else {
-            return Ok(Subscription {
-                text,
-                share: None,
-                filter: Filter::parse(text)?,
-            });
+            return Ok(Subscription { text, share: None, filter: Filter::parse(text)? });
         };
         // [MQTT-4.8.2-2] A slash and a filter follow the name.
-        let Some((name, filter)) = shared
-            .split_once('/')
-            .filter(|(_, filter)| !filter.is_empty())
-        else {
+        let Some((name, filter)) = shared.split_once('/').filter(|(_, filter)| !filter.is_empty()) else {
             return Err(TopicError::ShareFilterMissing);
         };
         // [MQTT-4.8.2-1] [MQTT-4.8.2-2] The name has at least one character and no wildcard.
         if name.is_empty() || name.contains(['+', '#', '\0']) {
             return Err(TopicError::ShareName);
         }
-        Ok(Subscription {
-            text,
-            share: Some(name),
-            filter: Filter::parse(filter)?,
-        })
+        Ok(Subscription { text, share: Some(name), filter: Filter::parse(filter)? })
     }
 }
 
@@ -223,23 +202,12 @@ mod tests {
     use super::*;
 
     fn matches(filter: &str, topic: &str) -> bool {
-        Filter::parse(filter)
-            .unwrap()
-            .matches(Topic::parse(topic).unwrap())
+        Filter::parse(filter).unwrap().matches(Topic::parse(topic).unwrap())
     }
 
     #[test]
     fn a_topic_is_any_text_without_wildcard_and_nul() {
-        for good in [
-            "a",
-            "/",
-            "//",
-            "$SYS/x",
-            "Accounts payable",
-            "\u{feff}t",
-            "a\u{1}",
-            "ü/é/漢",
-        ] {
+        for good in ["a", "/", "//", "$SYS/x", "Accounts payable", "\u{feff}t", "a\u{1}", "ü/é/漢"] {
             assert_eq!(Topic::parse(good).map(Topic::as_str), Ok(good));
         }
         assert_eq!(Topic::parse(""), Err(TopicError::Empty));
@@ -256,25 +224,14 @@ mod tests {
         assert_eq!(topic.levels().count(), topic.level_count());
         assert!(Filter::parse(&longest).unwrap().matches(topic));
         let longer = "x".repeat(TOPIC_BYTES_MAX + 1);
-        assert_eq!(
-            Topic::parse(&longer),
-            Err(TopicError::TooLong { len: 65_536 })
-        );
-        assert_eq!(
-            Filter::parse(&longer),
-            Err(TopicError::TooLong { len: 65_536 })
-        );
-        assert_eq!(
-            Subscription::parse(&longer),
-            Err(TopicError::TooLong { len: 65_536 })
-        );
+        assert_eq!(Topic::parse(&longer), Err(TopicError::TooLong { len: 65_536 }));
+        assert_eq!(Filter::parse(&longer), Err(TopicError::TooLong { len: 65_536 }));
+        assert_eq!(Subscription::parse(&longer), Err(TopicError::TooLong { len: 65_536 }));
     }
 
     #[test]
     fn wildcards_fill_a_level_and_hash_is_last() {
-        for good in [
-            "#", "+", "/", "a/#", "+/+", "a/+/b", "/+", "+/#", "$SYS/#", "//#",
-        ] {
+        for good in ["#", "+", "/", "a/#", "+/+", "a/+/b", "/+", "+/#", "$SYS/#", "//#"] {
             assert!(Filter::parse(good).is_ok(), "{good}");
         }
         let refused = [
@@ -299,10 +256,7 @@ mod tests {
     fn matching_follows_the_examples_of_the_standard() {
         let yes = [
             ("sport/tennis/player1/#", "sport/tennis/player1"),
-            (
-                "sport/tennis/player1/#",
-                "sport/tennis/player1/score/wimbledon",
-            ),
+            ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
             ("sport/#", "sport"),
             ("#", "a/b/c"),
             ("#", "/"),
@@ -342,21 +296,9 @@ mod tests {
     #[test]
     fn a_shared_subscription_is_taken_apart() {
         let shared = Subscription::parse("$share/g/a/+").unwrap();
-        assert_eq!(
-            (shared.share, shared.filter.as_str(), shared.text),
-            (Some("g"), "a/+", "$share/g/a/+")
-        );
-        assert_eq!(
-            Subscription::parse("$share/g//").unwrap().filter.as_str(),
-            "/"
-        );
-        assert_eq!(
-            Subscription::parse("$share/g/$SYS/#")
-                .unwrap()
-                .filter
-                .as_str(),
-            "$SYS/#"
-        );
+        assert_eq!((shared.share, shared.filter.as_str(), shared.text), (Some("g"), "a/+", "$share/g/a/+"));
+        assert_eq!(Subscription::parse("$share/g//").unwrap().filter.as_str(), "/");
+        assert_eq!(Subscription::parse("$share/g/$SYS/#").unwrap().filter.as_str(), "$SYS/#");
         let plain = Subscription::parse("$shared/g/t").unwrap();
         assert_eq!((plain.share, plain.filter.as_str()), (None, "$shared/g/t"));
         assert_eq!(Subscription::parse("$share").unwrap().share, None);
@@ -384,22 +326,10 @@ mod tests {
         let decode = |bytes: &'static [u8]| Topic::decode(&mut Reader::new(bytes));
         assert_eq!(decode(b"\0\x03a/b"), Ok(Some(Topic("a/b"))));
         assert_eq!(decode(b"\0\0"), Ok(None));
-        assert_eq!(
-            decode(b"\0\x02a\0"),
-            Err(DecodeError::TextWithNul { at: 1 })
-        );
-        assert_eq!(
-            decode(b"\0\x01#"),
-            Err(DecodeError::TopicInvalid(TopicError::Wildcard { at: 0 }))
-        );
-        assert_eq!(
-            decode(b"\0\x03\xed\xa0\x80"),
-            Err(DecodeError::TextNotUtf8 { at: 0 })
-        );
-        assert_eq!(
-            decode(b"\0\x05a/b"),
-            Err(DecodeError::Truncated { wanted: 5, left: 3 })
-        );
+        assert_eq!(decode(b"\0\x02a\0"), Err(DecodeError::TextWithNul { at: 1 }));
+        assert_eq!(decode(b"\0\x01#"), Err(DecodeError::TopicInvalid(TopicError::Wildcard { at: 0 })));
+        assert_eq!(decode(b"\0\x03\xed\xa0\x80"), Err(DecodeError::TextNotUtf8 { at: 0 }));
+        assert_eq!(decode(b"\0\x05a/b"), Err(DecodeError::Truncated { wanted: 5, left: 3 }));
     }
 
     /// Every text of up to four characters out of `alphabet`.
@@ -407,12 +337,7 @@ mod tests {
         let mut all = vec![String::new()];
         let mut longest = all.clone();
         for _ in 0..4 {
-            let longer = |text: &String| {
-                alphabet
-                    .chars()
-                    .map(|end| format!("{text}{end}"))
-                    .collect::<Vec<_>>()
-            };
+            let longer = |text: &String| alphabet.chars().map(|end| format!("{text}{end}")).collect::<Vec<_>>();
             longest = longest.iter().flat_map(longer).collect();
             all.extend_from_slice(&longest);
         }
@@ -424,9 +349,7 @@ mod tests {
         match (filter, topic) {
             (["#"], _) | ([], []) => true,
             (["+", filter @ ..], [_, topic @ ..]) => levels_match(filter, topic),
-            ([level, filter @ ..], [name, topic @ ..]) => {
-                level == name && levels_match(filter, topic)
-            }
+            ([level, filter @ ..], [name, topic @ ..]) => level == name && levels_match(filter, topic),
             ([], [_, ..]) | ([_, ..], []) => false,
         }
     }
@@ -434,14 +357,8 @@ mod tests {
     #[test]
     fn matching_agrees_with_the_definition_on_all_short_texts() {
         let (filters, topics) = (texts("a/+#$"), texts("ab/$"));
-        let filters: Vec<_> = filters
-            .iter()
-            .filter_map(|text| Filter::parse(text).ok())
-            .collect();
-        let topics: Vec<_> = topics
-            .iter()
-            .filter_map(|text| Topic::parse(text).ok())
-            .collect();
+        let filters: Vec<_> = filters.iter().filter_map(|text| Filter::parse(text).ok()).collect();
+        let topics: Vec<_> = topics.iter().filter_map(|text| Topic::parse(text).ok()).collect();
         for filter in filters {
             let pattern: Vec<_> = filter.levels().collect();
             let hidden = matches!(pattern[0], "+" | "#");

@@ -54,18 +54,11 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Varint>, DecodeError> {
     for (index, &byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok(Some(Varint {
-                value,
-                len: index + 1,
-            }));
+            return Ok(Some(Varint { value, len: index + 1 }));
         }
     }
     // The fourth byte promises a fifth: no need to wait for it.
-    if bytes.len() >= VARINT_BYTES_MAX {
-        Err(DecodeError::VarintTooLong)
-    } else {
-        Ok(None)
-    }
+    if bytes.len() >= VARINT_BYTES_MAX { Err(DecodeError::VarintTooLong) } else { Ok(None) }
 }
 
 #[cfg(test)]
@@ -91,22 +84,13 @@ mod tests {
             encode(value, &mut out);
             assert_eq!(out, bytes);
             assert_eq!(encoded_len(value), bytes.len());
-            assert_eq!(
-                decode(bytes),
-                Ok(Some(Varint {
-                    value,
-                    len: bytes.len()
-                }))
-            );
+            assert_eq!(decode(bytes), Ok(Some(Varint { value, len: bytes.len() })));
         }
     }
 
     #[test]
     fn bytes_that_follow_are_left_alone() {
-        assert_eq!(
-            decode(&[0x80, 0x01, 0xff, 0xff, 0xff]),
-            Ok(Some(Varint { value: 128, len: 2 }))
-        );
+        assert_eq!(decode(&[0x80, 0x01, 0xff, 0xff, 0xff]), Ok(Some(Varint { value: 128, len: 2 })));
     }
 
     #[test]
@@ -121,14 +105,8 @@ mod tests {
     #[test]
     fn a_fourth_byte_that_promises_a_fifth_is_refused_at_once() {
         assert_eq!(decode(&[0xff, 0xff, 0xff]), Ok(None));
-        assert_eq!(
-            decode(&[0xff, 0xff, 0xff, 0xff]),
-            Err(DecodeError::VarintTooLong)
-        );
-        assert_eq!(
-            decode(&[0x80, 0x80, 0x80, 0x80, 0x00]),
-            Err(DecodeError::VarintTooLong)
-        );
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff]), Err(DecodeError::VarintTooLong));
+        assert_eq!(decode(&[0x80, 0x80, 0x80, 0x80, 0x00]), Err(DecodeError::VarintTooLong));
     }
 
     #[test]

@@ -206,12 +206,8 @@ mod tests {
 
     #[test]
     fn versions_have_the_names_and_levels_of_the_standard() {
-        let facts =
-            Version::ALL.map(|version| (version.name(), version.level(), version.has_properties()));
-        assert_eq!(
-            facts,
-            [("MQIsdp", 3, false), ("MQTT", 4, false), ("MQTT", 5, true)]
-        );
+        let facts = Version::ALL.map(|version| (version.name(), version.level(), version.has_properties()));
+        assert_eq!(facts, [("MQIsdp", 3, false), ("MQTT", 4, false), ("MQTT", 5, true)]);
     }
 
     #[test]
@@ -224,19 +220,10 @@ mod tests {
     #[test]
     fn bits_and_types_are_each_others_inverse() {
         for bits in 0..=255 {
-            assert_eq!(
-                QoS::from_bits(bits).map(QoS::bits),
-                (bits < 3).then_some(bits)
-            );
+            assert_eq!(QoS::from_bits(bits).map(QoS::bits), (bits < 3).then_some(bits));
             let known = (1..=15).contains(&bits);
-            assert_eq!(
-                PacketType::from_bits(bits).map(PacketType::bits),
-                known.then_some(bits)
-            );
-            assert_eq!(
-                PacketType::of_first_byte(bits),
-                PacketType::from_bits(bits >> 4)
-            );
+            assert_eq!(PacketType::from_bits(bits).map(PacketType::bits), known.then_some(bits));
+            assert_eq!(PacketType::of_first_byte(bits), PacketType::from_bits(bits >> 4));
         }
     }
 
@@ -250,19 +237,8 @@ mod tests {
 
     #[test]
     fn three_types_have_bit_one_set_and_publish_has_flags_of_its_own() {
-        let odd: Vec<_> = PacketType::ALL
-            .into_iter()
-            .filter(|packet| packet.reserved_flags() != Some(0))
-            .collect();
-        assert_eq!(
-            odd,
-            [
-                PacketType::Publish,
-                PacketType::PubRel,
-                PacketType::Subscribe,
-                PacketType::Unsubscribe
-            ]
-        );
+        let odd: Vec<_> = PacketType::ALL.into_iter().filter(|packet| packet.reserved_flags() != Some(0)).collect();
+        assert_eq!(odd, [PacketType::Publish, PacketType::PubRel, PacketType::Subscribe, PacketType::Unsubscribe]);
         assert_eq!(PacketType::Publish.reserved_flags(), None);
         assert_eq!(PacketType::PubRel.reserved_flags(), Some(2));
     }

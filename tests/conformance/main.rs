@@ -3,3 +3,8 @@
 //! A claim reads `/// v5: MQTT-3.1.0-1, X5-CONN-PIPELINE` or `/// v311: MQTT-3.1.0-1` and stands directly above `#[test]`.
 //! The statements are tables beside this file, with the few that nothing here can observe in `exceptions.tsv`;
 //! `cargo tidy` holds claims, exceptions and statements against each other and `cargo tidy scorecard --nocapture` counts them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod smoke;

@@ -65,19 +65,11 @@ impl Ledger {
             ledger.read_statements(version, find(files, &path));
         }
         ledger.read_exceptions(find(files, &format!("{FOLDER}exceptions.tsv")));
-        for file in files
-            .iter()
-            .filter(|file| file.is_rust() && file.path.starts_with(FOLDER))
-        {
+        for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with(FOLDER)) {
             ledger.read_claims(file);
         }
-        let doubly = ledger
-            .excused
-            .iter()
-            .filter(|(id, _)| ledger.claimed.contains(id));
-        ledger.problems.extend(
-            doubly.map(|(_, place)| format!("{place} is excused although a test claims it")),
-        );
+        let doubly = ledger.excused.iter().filter(|(id, _)| ledger.claimed.contains(id));
+        ledger.problems.extend(doubly.map(|(_, place)| format!("{place} is excused although a test claims it")));
         ledger
     }
 
@@ -85,8 +77,7 @@ impl Ledger {
     pub fn open(&self) -> Vec<String> {
         let is_open = |id: &Id| !self.claimed.contains(id) && !self.excused.contains_key(id);
         let open = self.stated.iter().filter(|(id, _)| is_open(id));
-        open.map(|(_, statement)| format!("{statement} (neither tested nor excused)"))
-            .collect()
+        open.map(|(_, statement)| format!("{statement} (neither tested nor excused)")).collect()
     }
 
     /// The table of the README.
@@ -94,45 +85,29 @@ impl Ledger {
         fn count<'a>(ids: impl Iterator<Item = &'a Id>, version: Version) -> usize {
             ids.filter(|(of, _)| *of == version).count()
         }
-        let mut card = String::from(
-            "| standard | statements | tested | excused | open |\n|---|---:|---:|---:|---:|\n",
-        );
+        let mut card = String::from("| standard | statements | tested | excused | open |\n|---|---:|---:|---:|---:|\n");
         for version in Version::ALL {
             let stated = count(self.stated.keys(), version);
             let tested = count(self.claimed.iter(), version);
             let excused = count(self.excused.keys(), version);
             let open = stated.saturating_sub(tested + excused);
-            writeln!(
-                card,
-                "| {} | {stated} | {tested} | {excused} | {open} |",
-                version.title()
-            )
-            .expect("a String takes every write");
+            writeln!(card, "| {} | {stated} | {tested} | {excused} | {open} |", version.title())
+                .expect("a String takes every write");
         }
         card
     }
 
     fn read_statements(&mut self, version: Version, table: &Source) {
-        for (line, [id, binds, requirement, section]) in
-            self.rows(table, "id\tbinds\trequirement\tsection")
-        {
+        for (line, [id, binds, requirement, section]) in self.rows(table, "id\tbinds\trequirement\tsection") {
             if !["server", "client", "both"].contains(&binds) {
-                self.problems.push(
-                    table.finding(line, format!("`{binds}` is nobody whom a statement binds")),
-                );
+                self.problems.push(table.finding(line, format!("`{binds}` is nobody whom a statement binds")));
             }
             if requirement.is_empty() || section.is_empty() {
-                self.problems
-                    .push(table.finding(line, format!("{id} says nothing")));
+                self.problems.push(table.finding(line, format!("{id} says nothing")));
             }
             let statement = table.finding(line, format!("{id} {requirement}"));
-            if self
-                .stated
-                .insert((version, id.to_owned()), statement)
-                .is_some()
-            {
-                self.problems
-                    .push(table.finding(line, format!("{id} stands here twice")));
+            if self.stated.insert((version, id.to_owned()), statement).is_some() {
+                self.problems.push(table.finding(line, format!("{id} stands here twice")));
             }
         }
     }
@@ -140,8 +115,7 @@ impl Ledger {
     fn read_exceptions(&mut self, table: &Source) {
         for (line, [id, key, reason]) in self.rows(table, "id\tversion\treason") {
             if !reason.ends_with('.') {
-                self.problems
-                    .push(table.finding(line, format!("the reason for {id} is a sentence")));
+                self.problems.push(table.finding(line, format!("the reason for {id} is a sentence")));
             }
             let place = table.finding(line, id);
             if let Some(id) = self.known(table, line, key, id)
@@ -153,25 +127,14 @@ impl Ledger {
     }
 
     /// The rows of a table under its heading, each with its line number.
-    fn rows<'a, const N: usize>(
-        &mut self,
-        table: &'a Source,
-        heading: &str,
-    ) -> Vec<(usize, [&'a str; N])> {
+    fn rows<'a, const N: usize>(&mut self, table: &'a Source, heading: &str) -> Vec<(usize, [&'a str; N])> {
         let mut lines = table.text.lines();
-        assert_eq!(
-            lines.next(),
-            Some(heading),
-            "{} has another heading",
-            table.path
-        );
+        assert_eq!(lines.next(), Some(heading), "{} has another heading", table.path);
         let mut rows = Vec::new();
         for (at, line) in lines.enumerate() {
             match <[&str; N]>::try_from(line.split('\t').collect::<Vec<_>>()) {
                 Ok(cells) => rows.push((at + 2, cells)),
-                Err(cells) => self
-                    .problems
-                    .push(table.finding(at + 2, format!("{} cells, not {N}", cells.len()))),
+                Err(cells) => self.problems.push(table.finding(at + 2, format!("{} cells, not {N}", cells.len()))),
             }
         }
         rows
@@ -192,25 +155,14 @@ impl Ledger {
                 attributes.extend(tokens[at..at + len].get(2).map(|name| name.text));
                 at += len;
             } else {
-                self.accept(
-                    file,
-                    token.line,
-                    &std::mem::take(&mut claims),
-                    &std::mem::take(&mut attributes),
-                );
+                self.accept(file, token.line, &std::mem::take(&mut claims), &std::mem::take(&mut attributes));
                 at += 1;
             }
         }
     }
 
     /// An item begins on `line`: what does it claim, and may it?
-    fn accept(
-        &mut self,
-        file: &Source,
-        line: usize,
-        claims: &[Claim<'_>],
-        attributes: &BTreeSet<&str>,
-    ) {
+    fn accept(&mut self, file: &Source, line: usize, claims: &[Claim<'_>], attributes: &BTreeSet<&str>) {
         let complaint = match (claims.is_empty(), attributes.contains("test")) {
             (true, false) => return,
             (true, true) => Some("a conformance test names the statements it proves"),
@@ -237,8 +189,7 @@ impl Ledger {
         let named = Version::from_key(key).map(|version| (version, id.to_owned()));
         let known = named.filter(|named| self.stated.contains_key(named));
         if known.is_none() {
-            self.problems
-                .push(file.finding(line, format!("`{key}: {id}` is no statement of the tables")));
+            self.problems.push(file.finding(line, format!("`{key}: {id}` is no statement of the tables")));
         }
         known
     }
@@ -254,13 +205,7 @@ struct Claim<'a> {
 fn claim_of<'a>(comment: &Token<'a>) -> Option<Claim<'a>> {
     let (key, ids) = comment.text.strip_prefix("///")?.trim().split_once(':')?;
     let digits = key.strip_prefix('v')?;
-    digits
-        .starts_with(|digit: char| digit.is_ascii_digit())
-        .then_some(Claim {
-            key,
-            ids,
-            line: comment.line,
-        })
+    digits.starts_with(|digit: char| digit.is_ascii_digit()).then_some(Claim { key, ids, line: comment.line })
 }
 
 /// The number of tokens from `#` to its closing bracket.
@@ -285,10 +230,7 @@ pub fn printed_scorecard(readme: &str) -> Option<&str> {
 
 /// The one file of this path.
 pub fn find<'a>(files: &'a [Source], path: &str) -> &'a Source {
-    files
-        .iter()
-        .find(|file| file.path == path)
-        .unwrap_or_else(|| panic!("{path} must exist"))
+    files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} must exist"))
 }
 
 #[cfg(test)]
@@ -301,76 +243,41 @@ mod tests {
         Ledger::read(&[
             Source::new("tests/conformance/statements-v5.tsv", statements),
             Source::new("tests/conformance/statements-v311.tsv", statements),
-            Source::new(
-                "tests/conformance/exceptions.tsv",
-                &format!("id\tversion\treason\n{exceptions}"),
-            ),
+            Source::new("tests/conformance/exceptions.tsv", &format!("id\tversion\treason\n{exceptions}")),
             Source::new("tests/conformance/x.rs", tests),
         ])
     }
 
     #[test]
     fn claims_and_exceptions_close_statements() {
-        let ledger = ledger(
-            "A-2\tv311\tNothing to see.\n",
-            "/// Prose.\n/// v5: A-1, A-2\n/// v311: A-1\n#[test]\nfn f() {}\n",
-        );
+        let ledger =
+            ledger("A-2\tv311\tNothing to see.\n", "/// Prose.\n/// v5: A-1, A-2\n/// v311: A-1\n#[test]\nfn f() {}\n");
         assert!(ledger.problems.is_empty(), "{:?}", ledger.problems);
         assert!(ledger.open().is_empty());
-        assert!(
-            ledger
-                .scorecard()
-                .contains("| MQTT 5.0 | 2 | 2 | 0 | 0 |\n| MQTT 3.1.1 and 3.1 | 2 | 1 | 1 | 0 |\n")
-        );
+        assert!(ledger.scorecard().contains("| MQTT 5.0 | 2 | 2 | 0 | 0 |\n| MQTT 3.1.1 and 3.1 | 2 | 1 | 1 | 0 |\n"));
     }
 
     #[test]
     fn what_nobody_claims_is_open() {
-        let ledger = ledger(
-            "",
-            "/// v5: A-1\n#[test]\nfn f() {}\n// v5: A-2\n#[test] fn g() {}",
-        );
+        let ledger = ledger("", "/// v5: A-1\n#[test]\nfn f() {}\n// v5: A-2\n#[test] fn g() {}");
         let open = [
             "tests/conformance/statements-v5.tsv:3: A-2 Listen. (neither tested nor excused)",
             "tests/conformance/statements-v311.tsv:2: A-1 Speak. (neither tested nor excused)",
             "tests/conformance/statements-v311.tsv:3: A-2 Listen. (neither tested nor excused)",
         ];
         assert_eq!(ledger.open(), open);
-        assert_eq!(
-            ledger.problems,
-            ["tests/conformance/x.rs:5: a conformance test names the statements it proves"]
-        );
+        assert_eq!(ledger.problems, ["tests/conformance/x.rs:5: a conformance test names the statements it proves"]);
     }
 
     #[test]
     fn every_false_entry_is_found() {
         for (exceptions, tests, complaint) in [
-            (
-                "",
-                "/// v5: A-9\n#[test]\nfn f() {}",
-                "`v5: A-9` is no statement",
-            ),
-            (
-                "",
-                "/// v4: A-1\n#[test]\nfn f() {}",
-                "`v4: A-1` is no statement",
-            ),
-            (
-                "",
-                "/// v5: A-1,\n#[test]\nfn f() {}",
-                "`v5: ` is no statement",
-            ),
+            ("", "/// v5: A-9\n#[test]\nfn f() {}", "`v5: A-9` is no statement"),
+            ("", "/// v4: A-1\n#[test]\nfn f() {}", "`v4: A-1` is no statement"),
+            ("", "/// v5: A-1,\n#[test]\nfn f() {}", "`v5: ` is no statement"),
             ("", "/// v5: A-1\nfn f() {}", "a claim without `#[test]`"),
-            (
-                "",
-                "/// v5: A-1\n#[expect(dead_code)]\nmod m { #[test] fn f() {} }",
-                "a claim without `#[test]`",
-            ),
-            (
-                "",
-                "/// v5: A-1\n#[cfg(any())]\n#[test]\nfn f() {}",
-                "under a condition",
-            ),
+            ("", "/// v5: A-1\n#[expect(dead_code)]\nmod m { #[test] fn f() {} }", "a claim without `#[test]`"),
+            ("", "/// v5: A-1\n#[cfg(any())]\n#[test]\nfn f() {}", "under a condition"),
             ("A-9\tv5\tNo.\n", "", "`v5: A-9` is no statement"),
             ("A-1\tv5\tno\n", "", "is a sentence"),
             ("A-1\tv5\n", "", "2 cells, not 3"),
@@ -382,34 +289,24 @@ mod tests {
             ),
         ] {
             let problems = ledger(exceptions, tests).problems.join("\n");
-            assert!(
-                problems.contains(complaint),
-                "{tests} {exceptions}: {problems}"
-            );
+            assert!(problems.contains(complaint), "{tests} {exceptions}: {problems}");
         }
     }
 
     #[test]
     fn a_statement_stands_once_in_its_table() {
         let mut ledger = Ledger::default();
-        let table =
-            "id\tbinds\trequirement\tsection\nA-1\tserver\tSpeak.\t1\nA-1\tbroker\tSpeak.\t1\n";
+        let table = "id\tbinds\trequirement\tsection\nA-1\tserver\tSpeak.\t1\nA-1\tbroker\tSpeak.\t1\n";
         ledger.read_statements(Version::V5, &Source::new("t.tsv", table));
         assert_eq!(
             ledger.problems,
-            [
-                "t.tsv:3: `broker` is nobody whom a statement binds",
-                "t.tsv:3: A-1 stands here twice"
-            ]
+            ["t.tsv:3: `broker` is nobody whom a statement binds", "t.tsv:3: A-1 stands here twice"]
         );
     }
 
     #[test]
     fn the_scorecard_is_what_stands_between_the_markers() {
-        assert_eq!(
-            printed_scorecard("a\n<!-- scorecard -->\n| x |\n<!-- /scorecard -->\nb"),
-            Some("| x |\n")
-        );
+        assert_eq!(printed_scorecard("a\n<!-- scorecard -->\n| x |\n<!-- /scorecard -->\nb"), Some("| x |\n"));
         assert_eq!(printed_scorecard("a\n<!-- scorecard -->\n| x |\n"), None);
     }
 }

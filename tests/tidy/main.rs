@@ -15,22 +15,11 @@ use source::{Source, repository};
 /// Runs one rule over every Rust file.
 fn hold(rule: fn(&Source) -> Vec<String>) {
     let files = repository();
-    demand_none(
-        &files
-            .iter()
-            .filter(|file| file.is_rust())
-            .flat_map(rule)
-            .collect::<Vec<_>>(),
-    );
+    demand_none(&files.iter().filter(|file| file.is_rust()).flat_map(rule).collect::<Vec<_>>());
 }
 
 fn demand_none(findings: &[String]) {
-    assert!(
-        findings.is_empty(),
-        "{} to mend:\n{}",
-        findings.len(),
-        findings.join("\n")
-    );
+    assert!(findings.is_empty(), "{} to mend:\n{}", findings.len(), findings.join("\n"));
 }
 
 #[test]
@@ -41,9 +30,7 @@ fn imports_point_downward() {
 #[test]
 fn pure_rooms_name_no_clock_no_disk_no_net_and_no_thread() {
     let files = repository();
-    let shipped = files
-        .iter()
-        .filter(|file| !shape::is_test_only(file, &files));
+    let shipped = files.iter().filter(|file| !shape::is_test_only(file, &files));
     demand_none(&shipped.flat_map(words::impure).collect::<Vec<_>>());
 }
 
@@ -59,12 +46,7 @@ fn a_dropped_value_says_why() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    demand_none(
-        &repository()
-            .iter()
-            .flat_map(words::unfinished)
-            .collect::<Vec<_>>(),
-    );
+    demand_none(&repository().iter().flat_map(words::unfinished).collect::<Vec<_>>());
 }
 
 #[test]
@@ -75,11 +57,7 @@ fn every_file_opens_with_one_sentence() {
 #[test]
 fn no_file_is_too_long() {
     let files = repository();
-    files
-        .iter()
-        .filter(|file| file.is_rust())
-        .filter_map(shape::long)
-        .for_each(|word| println!("{word}"));
+    files.iter().filter(|file| file.is_rust()).filter_map(shape::long).for_each(|word| println!("{word}"));
     hold(shape::too_long);
 }
 
@@ -99,9 +77,5 @@ fn scorecard_of_the_readme_is_current() {
     let card = Ledger::read(&files).scorecard();
     println!("{card}");
     let printed = ledger::printed_scorecard(&ledger::find(&files, "README.md").text);
-    assert_eq!(
-        printed,
-        Some(card.as_str()),
-        "README.md must show this between its markers:\n{card}"
-    );
+    assert_eq!(printed, Some(card.as_str()), "README.md must show this between its markers:\n{card}");
 }

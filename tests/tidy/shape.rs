@@ -12,9 +12,7 @@ pub fn first_line(source: &Source) -> Vec<String> {
     let line = source.text.lines().next().unwrap_or("");
     let complaint = match line.strip_prefix("//! ") {
         None => "the first line is `//! ` and one sentence on what lives here",
-        Some(sentence) if !sentence.ends_with('.') => {
-            "the first line ends with its sentence, in a full stop"
-        }
+        Some(sentence) if !sentence.ends_with('.') => "the first line ends with its sentence, in a full stop",
         Some(sentence) if has_second_sentence(sentence) => {
             "the first line is one sentence; what more there is to say stands below"
         }
@@ -24,9 +22,8 @@ pub fn first_line(source: &Source) -> Vec<String> {
 }
 
 fn has_second_sentence(text: &str) -> bool {
-    text.match_indices(". ").any(|(at, _)| {
-        text[at + 2..].starts_with(|letter: char| letter.is_uppercase() || letter == '`')
-    })
+    text.match_indices(". ")
+        .any(|(at, _)| text[at + 2..].starts_with(|letter: char| letter.is_uppercase() || letter == '`'))
 }
 
 /// Files over the wall.
@@ -35,21 +32,13 @@ pub fn too_long(source: &Source) -> Vec<String> {
     if lines <= TOO_LONG {
         return Vec::new();
     }
-    vec![source.finding(
-        lines,
-        format!("{lines} lines, {TOO_LONG} is the wall: split along a noun"),
-    )]
+    vec![source.finding(lines, format!("{lines} lines, {TOO_LONG} is the wall: split along a noun"))]
 }
 
 /// A word about a file that grows towards the wall.
 pub fn long(source: &Source) -> Option<String> {
     let lines = source.text.lines().count();
-    (lines > LONG).then(|| {
-        source.finding(
-            lines,
-            format!("{lines} lines: is there a noun to split along?"),
-        )
-    })
+    (lines > LONG).then(|| source.finding(lines, format!("{lines} lines: is there a noun to split along?")))
 }
 
 /// A file that no `mod` line names is never compiled: its tests would never run.
@@ -60,10 +49,7 @@ pub fn orphans(files: &[Source]) -> Vec<String> {
             continue;
         };
         if !parents.is_empty() && !parents.iter().any(|parent| declares(parent, module, false)) {
-            found.push(file.finding(
-                1,
-                format!("no `mod {module};` names this file, so it is never compiled"),
-            ));
+            found.push(file.finding(1, format!("no `mod {module};` names this file, so it is never compiled")));
         }
     }
     found
@@ -72,8 +58,7 @@ pub fn orphans(files: &[Source]) -> Vec<String> {
 /// Whether the file, or a module above it, is declared under `#[cfg(test)]`.
 pub fn is_test_only(file: &Source, files: &[Source]) -> bool {
     parents(file, files).is_some_and(|(parents, module)| {
-        let is_test =
-            |parent: &&Source| declares(parent, module, true) || is_test_only(parent, files);
+        let is_test = |parent: &&Source| declares(parent, module, true) || is_test_only(parent, files);
         parents.iter().any(is_test)
     })
 }
@@ -82,10 +67,7 @@ pub fn is_test_only(file: &Source, files: &[Source]) -> bool {
 fn parents<'a>(file: &'a Source, files: &'a [Source]) -> Option<(Vec<&'a Source>, &'a str)> {
     let (folder, module) = place(&file.path)?;
     let paths = ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].map(|end| format!("{folder}{end}"));
-    let parents = files
-        .iter()
-        .filter(|other| paths.contains(&other.path))
-        .collect();
+    let parents = files.iter().filter(|other| paths.contains(&other.path)).collect();
     Some((parents, module))
 }
 
@@ -103,9 +85,7 @@ fn place(path: &str) -> Option<(&str, &str)> {
 fn declares(parent: &Source, module: &str, for_test: bool) -> bool {
     let code = parent.code();
     let mut pairs = code.windows(2);
-    pairs.any(|pair| {
-        pair[0].text == "mod" && pair[1].text == module && (pair[0].in_test || !for_test)
-    })
+    pairs.any(|pair| pair[0].text == "mod" && pair[1].text == module && (pair[0].in_test || !for_test))
 }
 
 #[cfg(test)]
@@ -115,10 +95,7 @@ mod tests {
     #[test]
     fn first_line_is_one_sentence() {
         let count = |text: &str| first_line(&Source::new("src/base/x.rs", text)).len();
-        assert_eq!(
-            count("//! The wheel: timers by the turn, e.g. keep-alive.\n\nuse x;"),
-            0
-        );
+        assert_eq!(count("//! The wheel: timers by the turn, e.g. keep-alive.\n\nuse x;"), 0);
         assert_eq!(count("use x;"), 1);
         assert_eq!(count(""), 1);
         assert_eq!(count("//! The wheel"), 1);
@@ -137,10 +114,7 @@ mod tests {
     #[test]
     fn a_file_under_a_test_module_is_test_only() {
         let files = [
-            Source::new(
-                "src/base/mod.rs",
-                "pub mod slab; #[cfg(test)]\nmod model; mod ring;",
-            ),
+            Source::new("src/base/mod.rs", "pub mod slab; #[cfg(test)]\nmod model; mod ring;"),
             Source::new("src/base/model.rs", "mod naive;"),
             Source::new("src/base/model/naive.rs", ""),
             Source::new("src/base/ring.rs", ""),
@@ -163,8 +137,7 @@ mod tests {
         let found = orphans(&files);
         assert_eq!(found.len(), 2);
         assert!(
-            found[0].starts_with("src/base/wheel.rs:1:")
-                && found[1].starts_with("src/mqtt/mod.rs:1:"),
+            found[0].starts_with("src/base/wheel.rs:1:") && found[1].starts_with("src/mqtt/mod.rs:1:"),
             "{found:?}"
         );
     }

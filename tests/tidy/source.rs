@@ -35,24 +35,16 @@ pub struct Spelled<'a> {
 
 impl Source {
     pub fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     pub fn is_rust(&self) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
     }
 
     /// The folder under `src/` that holds the file: its floor, if it has one.
     pub fn floor(&self) -> Option<&str> {
-        self.path
-            .strip_prefix("src/")?
-            .split_once('/')
-            .map(|(folder, _)| folder)
+        self.path.strip_prefix("src/")?.split_once('/').map(|(folder, _)| folder)
     }
 
     /// `path:line: what`, as an editor can follow it.
@@ -66,29 +58,17 @@ impl Source {
 
     /// The tokens without comments.
     pub fn code(&self) -> Vec<Code<'_>> {
-        let tokens: Vec<_> = self
-            .tokens()
-            .into_iter()
-            .filter(|token| token.kind != Kind::Comment)
-            .collect();
+        let tokens: Vec<_> = self.tokens().into_iter().filter(|token| token.kind != Kind::Comment).collect();
         let mut open = Vec::new();
         let mut test_is_next = false;
         let mut code = Vec::with_capacity(tokens.len());
         for (at, token) in tokens.iter().enumerate() {
             let in_test = test_is_next || open.iter().any(|(_, is_test)| *is_test);
             let inline_modules = open.iter().filter(|(is_module, _)| *is_module).count();
-            code.push(Code {
-                text: token.text,
-                line: token.line,
-                inline_modules,
-                in_test,
-            });
+            code.push(Code { text: token.text, line: token.line, inline_modules, in_test });
             match token.text {
                 "cfg" if is_test_condition(&tokens[at..]) => test_is_next = true,
-                "{" => open.push((
-                    at >= 2 && tokens[at - 2].text == "mod",
-                    std::mem::take(&mut test_is_next),
-                )),
+                "{" => open.push((at >= 2 && tokens[at - 2].text == "mod", std::mem::take(&mut test_is_next))),
                 "}" => drop(open.pop()),
                 ";" => test_is_next = false,
                 _ => {}
@@ -100,11 +80,7 @@ impl Source {
 
 /// `cfg(test)` and `cfg(all(test, ...))`, but not `cfg(not(test))`.
 fn is_test_condition(tokens: &[Token<'_>]) -> bool {
-    let condition: Vec<_> = tokens
-        .iter()
-        .take_while(|token| token.text != "]")
-        .map(|token| token.text)
-        .collect();
+    let condition: Vec<_> = tokens.iter().take_while(|token| token.text != "]").map(|token| token.text).collect();
     condition.contains(&"test") && !condition.contains(&"not")
 }
 
@@ -113,23 +89,13 @@ pub fn paths<'a>(code: &[Code<'a>]) -> Vec<Spelled<'a>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < code.len() {
-        at = if is_word(code[at].text) {
-            spell(code, at, &[], code[at], &mut found)
-        } else {
-            at + 1
-        };
+        at = if is_word(code[at].text) { spell(code, at, &[], code[at], &mut found) } else { at + 1 };
     }
     found
 }
 
 /// Follows the path that begins at `at` and every branch of its groups; returns the first token behind it.
-fn spell<'a>(
-    code: &[Code<'a>],
-    at: usize,
-    prefix: &[&'a str],
-    start: Code<'a>,
-    found: &mut Vec<Spelled<'a>>,
-) -> usize {
+fn spell<'a>(code: &[Code<'a>], at: usize, prefix: &[&'a str], start: Code<'a>, found: &mut Vec<Spelled<'a>>) -> usize {
     let mut segments = prefix.to_vec();
     let mut at = at;
     loop {
@@ -150,12 +116,7 @@ fn spell<'a>(
 }
 
 /// The elements of a group up to its closing brace.
-fn spell_group<'a>(
-    code: &[Code<'a>],
-    at: usize,
-    prefix: &[&'a str],
-    found: &mut Vec<Spelled<'a>>,
-) -> usize {
+fn spell_group<'a>(code: &[Code<'a>], at: usize, prefix: &[&'a str], found: &mut Vec<Spelled<'a>>) -> usize {
     let mut at = at;
     let mut is_element = true;
     while let Some(token) = code.get(at) {
@@ -181,10 +142,7 @@ pub fn repository() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     walk(root, "", &mut files);
-    assert!(
-        files.iter().any(|file| file.path == "src/lib.rs"),
-        "the walk must have seen the crate"
-    );
+    assert!(files.iter().any(|file| file.path == "src/lib.rs"), "the walk must have seen the crate");
     files
 }
 
@@ -192,16 +150,10 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>) {
     let entries = fs::read_dir(folder).expect("a folder of the repository can be listed");
     let mut names: Vec<_> = entries
         .map(|entry| entry.expect("an entry can be read").file_name())
-        .map(|name| {
-            name.into_string()
-                .expect("names in the repository are UTF-8")
-        })
+        .map(|name| name.into_string().expect("names in the repository are UTF-8"))
         .collect();
     names.sort();
-    for name in names
-        .iter()
-        .filter(|name| !FOREIGN.contains(&name.as_str()))
-    {
+    for name in names.iter().filter(|name| !FOREIGN.contains(&name.as_str())) {
         let (path, on_disk) = (format!("{prefix}{name}"), folder.join(name));
         if on_disk.is_dir() {
             walk(&on_disk, &format!("{path}/"), files);
@@ -217,10 +169,7 @@ mod tests {
 
     fn spelled(text: &str) -> Vec<String> {
         let source = Source::new("src/base/x.rs", text);
-        paths(&source.code())
-            .into_iter()
-            .map(|path| path.segments.join("::"))
-            .collect()
+        paths(&source.code()).into_iter().map(|path| path.segments.join("::")).collect()
     }
 
     #[test]
@@ -231,33 +180,19 @@ mod tests {
 
     #[test]
     fn paths_in_expressions_are_seen_from_their_start() {
-        assert_eq!(
-            spelled("x = ::a::b::<C>(d.e)"),
-            ["x", "a::b", "C", "d", "e"]
-        );
+        assert_eq!(spelled("x = ::a::b::<C>(d.e)"), ["x", "a::b", "C", "d", "e"]);
     }
 
     #[test]
     fn test_items_and_inline_modules_are_known() {
-        let source = Source::new(
-            "src/base/x.rs",
-            "a #[cfg(test)] mod t { b mod u { c } } d #[cfg(not(test))] fn f() { e }",
-        );
+        let source =
+            Source::new("src/base/x.rs", "a #[cfg(test)] mod t { b mod u { c } } d #[cfg(not(test))] fn f() { e }");
         let seen: Vec<_> = source
             .code()
             .into_iter()
             .filter(|code| code.text.len() == 1 && "abcde".contains(code.text))
             .map(|code| (code.text, code.inline_modules, code.in_test))
             .collect();
-        assert_eq!(
-            seen,
-            [
-                ("a", 0, false),
-                ("b", 1, true),
-                ("c", 2, true),
-                ("d", 0, false),
-                ("e", 0, false)
-            ]
-        );
+        assert_eq!(seen, [("a", 0, false), ("b", 1, true), ("c", 2, true), ("d", 0, false), ("e", 0, false)]);
     }
 }

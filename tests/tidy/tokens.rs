@@ -30,11 +30,7 @@ pub fn tokenize(text: &str) -> Vec<Token<'_>> {
         let (kind, len) = measure(rest, first);
         let (piece, after) = rest.split_at(len);
         if let Some(kind) = kind {
-            let text = if kind == Kind::Word {
-                piece.trim_start_matches("r#")
-            } else {
-                piece
-            };
+            let text = if kind == Kind::Word { piece.trim_start_matches("r#") } else { piece };
             tokens.push(Token { kind, text, line });
         }
         line += piece.matches('\n').count();
@@ -67,11 +63,7 @@ fn measure(rest: &str, first: char) -> (Option<Kind>, usize) {
         let prefix = if rest.starts_with("r#") { 2 } else { 0 };
         return (Some(Kind::Word), prefix + word_len(&rest[prefix..]));
     }
-    let len = if rest.starts_with("::") {
-        2
-    } else {
-        first.len_utf8()
-    };
+    let len = if rest.starts_with("::") { 2 } else { first.len_utf8() };
     (Some(Kind::Symbol), len)
 }
 
@@ -87,13 +79,8 @@ fn word_len(rest: &str) -> usize {
 fn number_len(rest: &str) -> usize {
     let whole = word_len(rest);
     let fraction = &rest[whole..];
-    let has_fraction = fraction.starts_with('.')
-        && fraction[1..].starts_with(|digit: char| digit.is_ascii_digit());
-    if has_fraction {
-        whole + 1 + word_len(&fraction[1..])
-    } else {
-        whole
-    }
+    let has_fraction = fraction.starts_with('.') && fraction[1..].starts_with(|digit: char| digit.is_ascii_digit());
+    if has_fraction { whole + 1 + word_len(&fraction[1..]) } else { whole }
 }
 
 /// Block comments nest.
@@ -123,19 +110,11 @@ fn string_len(rest: &str) -> Option<usize> {
         let Some(after) = rest.strip_prefix(prefix) else {
             return false;
         };
-        let after = if prefix.ends_with('r') {
-            after.trim_start_matches('#')
-        } else {
-            after
-        };
+        let after = if prefix.ends_with('r') { after.trim_start_matches('#') } else { after };
         after.starts_with('"')
     })?;
     let body = &rest[prefix.len()..];
-    let len = if prefix.ends_with('r') {
-        raw_len(body)
-    } else {
-        escaped_len(body, '"')
-    };
+    let len = if prefix.ends_with('r') { raw_len(body) } else { escaped_len(body, '"') };
     Some(prefix.len() + len)
 }
 
@@ -144,9 +123,7 @@ fn raw_len(body: &str) -> usize {
     let hashes = body.len() - body.trim_start_matches('#').len();
     let close = format!("\"{}", "#".repeat(hashes));
     let start = hashes + 1;
-    body[start..]
-        .find(&close)
-        .map_or(body.len(), |end| start + end + close.len())
+    body[start..].find(&close).map_or(body.len(), |end| start + end + close.len())
 }
 
 /// From an opening quote to the first one that no backslash guards.
@@ -180,60 +157,38 @@ mod tests {
     use super::*;
 
     fn pieces(text: &str, kind: Kind) -> Vec<&str> {
-        tokenize(text)
-            .into_iter()
-            .filter(|token| token.kind == kind)
-            .map(|token| token.text)
-            .collect()
+        tokenize(text).into_iter().filter(|token| token.kind == kind).map(|token| token.text).collect()
     }
 
     #[test]
     fn strings_of_every_form_hide_their_words() {
         let text = r###"a "b \" c" d r"e" f r#"g " h"# i b"j" k br##"l"# m"## n c"o" p"###;
-        assert_eq!(
-            pieces(text, Kind::Word),
-            ["a", "d", "f", "i", "k", "n", "p"]
-        );
+        assert_eq!(pieces(text, Kind::Word), ["a", "d", "f", "i", "k", "n", "p"]);
     }
 
     #[test]
     fn comments_nest_and_end_where_they_should() {
         let text = "a // b\nc /* d /* e */ f */ g /// h";
         assert_eq!(pieces(text, Kind::Word), ["a", "c", "g"]);
-        assert_eq!(
-            pieces(text, Kind::Comment),
-            ["// b", "/* d /* e */ f */", "/// h"]
-        );
+        assert_eq!(pieces(text, Kind::Comment), ["// b", "/* d /* e */ f */", "/// h"]);
     }
 
     #[test]
     fn characters_are_told_from_lifetimes() {
         let text = "fn f<'a>(x: &'a str) { ('\"', '\\'', 'b', '_', '\\u{1F600}', 'static) }";
         assert_eq!(pieces(text, Kind::Lifetime), ["'a", "'a", "'static"]);
-        assert_eq!(
-            pieces(text, Kind::Literal),
-            ["'\"'", "'\\''", "'b'", "'_'", "'\\u{1F600}'"]
-        );
+        assert_eq!(pieces(text, Kind::Literal), ["'\"'", "'\\''", "'b'", "'_'", "'\\u{1F600}'"]);
     }
 
     #[test]
     fn numbers_leave_ranges_and_fields_alone() {
-        assert_eq!(
-            pieces("0..9 1.5e3 pair.0.len() 0xFF_u8", Kind::Literal),
-            ["0", "9", "1.5e3", "0", "0xFF_u8"]
-        );
+        assert_eq!(pieces("0..9 1.5e3 pair.0.len() 0xFF_u8", Kind::Literal), ["0", "9", "1.5e3", "0", "0xFF_u8"]);
     }
 
     #[test]
     fn raw_identifiers_are_words_and_lines_are_counted() {
         let tokens = tokenize("r#type\n\"two\nlines\"\n::x");
-        let seen: Vec<_> = tokens
-            .iter()
-            .map(|token| (token.text, token.line))
-            .collect();
-        assert_eq!(
-            seen,
-            [("type", 1), ("\"two\nlines\"", 2), ("::", 4), ("x", 4)]
-        );
+        let seen: Vec<_> = tokens.iter().map(|token| (token.text, token.line)).collect();
+        assert_eq!(seen, [("type", 1), ("\"two\nlines\"", 2), ("::", 4), ("x", 4)]);
     }
 }

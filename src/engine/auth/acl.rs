@@ -102,33 +102,20 @@ impl Rule {
         if !self.actions.meets(Actions::of(action)) || !self.is_about(who, client_id) {
             return false;
         }
-        let names = Names {
-            user: who.user.as_deref(),
-            client_id,
-        };
+        let names = Names { user: who.user.as_deref(), client_id };
         let matches = |topic| {
             let topic = Topic::parse(topic).ok();
-            self.pattern
-                .as_ref()
-                .zip(topic)
-                .is_some_and(|(pattern, topic)| pattern.matches(names, topic))
+            self.pattern.as_ref().zip(topic).is_some_and(|(pattern, topic)| pattern.matches(names, topic))
         };
         match action {
             Action::Connect => true,
             Action::Publish { topic, qos, retain } | Action::Will { topic, qos, retain } => {
                 qos <= self.qos_max && (self.may_retain || !retain) && matches(topic)
             }
-            Action::Subscribe {
-                filter,
-                qos,
-                is_shared: _,
-            } => {
+            Action::Subscribe { filter, qos, is_shared: _ } => {
                 let filter = Filter::parse(filter).ok();
-                let covers = self
-                    .pattern
-                    .as_ref()
-                    .zip(filter)
-                    .is_some_and(|(pattern, filter)| pattern.covers(names, filter));
+                let covers =
+                    self.pattern.as_ref().zip(filter).is_some_and(|(pattern, filter)| pattern.covers(names, filter));
                 qos <= self.qos_max && covers
             }
             Action::Receive { topic } => matches(topic),
@@ -157,18 +144,12 @@ pub struct Acl {
 impl Acl {
     /// A list of these rules, in this order. No rules: nobody may do anything but connect.
     pub fn new(rules: Vec<Rule>, generation: u64) -> Self {
-        let may_deny = rules
-            .iter()
-            .position(|rule| rule.effect == Effect::Deny && rule.actions.meets(Actions::RECEIVE));
-        let allows =
-            |rule: &Rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::SUBSCRIBE);
+        let may_deny =
+            rules.iter().position(|rule| rule.effect == Effect::Deny && rule.actions.meets(Actions::RECEIVE));
+        let allows = |rule: &Rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::SUBSCRIBE);
         // What no later rule allows again is not subscribed to in the first place.
         let checks_receive = may_deny.is_some_and(|first| rules[first..].iter().any(allows));
-        Self {
-            rules,
-            generation,
-            checks_receive,
-        }
+        Self { rules, generation, checks_receive }
     }
 
     /// Reads a list from [text](super::rules).
@@ -183,18 +164,13 @@ impl Acl {
 
     /// The index of the rule that decides this; none when no rule applies.
     pub fn explain(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Option<usize> {
-        self.rules
-            .iter()
-            .position(|rule| rule.applies(who, client_id, action))
+        self.rules.iter().position(|rule| rule.applies(who, client_id, action))
     }
 }
 
 impl Authoriser for Acl {
     fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision {
-        match self
-            .explain(who, client_id, action)
-            .map(|index| self.rules[index].effect)
-        {
+        match self.explain(who, client_id, action).map(|index| self.rules[index].effect) {
             Some(Effect::Allow) => Decision::Allow,
             None if action == Action::Connect => Decision::Allow,
             Some(Effect::Deny) | None => Decision::Deny,
@@ -223,19 +199,11 @@ mod tests {
     }
 
     fn publish(topic: &str) -> Action<'_> {
-        Action::Publish {
-            topic,
-            qos: QoS::AtLeastOnce,
-            retain: false,
-        }
+        Action::Publish { topic, qos: QoS::AtLeastOnce, retain: false }
     }
 
     fn subscribe(filter: &str) -> Action<'_> {
-        Action::Subscribe {
-            filter,
-            qos: QoS::AtLeastOnce,
-            is_shared: false,
-        }
+        Action::Subscribe { filter, qos: QoS::AtLeastOnce, is_shared: false }
     }
 
     fn may(acl: &Acl, who: &Identity, action: Action<'_>) -> bool {
@@ -244,9 +212,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_applies_decides_and_can_be_named() {
-        let acl = acl(
-            "deny user alice publish a/b\nallow everyone publish a/#\ndeny everyone publish a/c",
-        );
+        let acl = acl("deny user alice publish a/b\nallow everyone publish a/#\ndeny everyone publish a/c");
         assert_eq!(acl.explain(&alice(), "c1", publish("a/b")), Some(0));
         assert_eq!(acl.explain(&alice(), "c1", publish("a/c")), Some(1));
         assert_eq!(acl.explain(&alice(), "c1", publish("b")), None);
@@ -261,11 +227,7 @@ mod tests {
                 publish("a"),
                 subscribe("a"),
                 Action::Receive { topic: "a" },
-                Action::Will {
-                    topic: "a",
-                    qos: QoS::AtMostOnce,
-                    retain: false,
-                },
+                Action::Will { topic: "a", qos: QoS::AtMostOnce, retain: false },
             ];
             assert!(nothing.iter().all(|action| !may(&acl, &alice(), *action)));
             assert!(may(&acl, &alice(), Action::Connect));
@@ -274,69 +236,33 @@ mod tests {
 
     #[test]
     fn rules_are_about_users_clients_groups_or_the_nameless() {
-        let acl = acl(
-            "allow user alice all u\nallow client c1 all c\nallow group staff all g\nallow anonymous all n",
-        );
+        let acl = acl("allow user alice all u\nallow client c1 all c\nallow group staff all g\nallow anonymous all n");
         let mut carol = Identity::user("carol", "password");
         carol.groups = vec!["staff".into()];
         let rights = |who: &Identity, client_id: &str| {
-            ["u", "c", "g", "n"]
-                .map(|topic| acl.decide(who, client_id, publish(topic)) == Decision::Allow)
+            ["u", "c", "g", "n"].map(|topic| acl.decide(who, client_id, publish(topic)) == Decision::Allow)
         };
         assert_eq!(rights(&alice(), "c2"), [true, false, false, false]);
         assert_eq!(rights(&alice(), "c1"), [true, true, false, false]);
         assert_eq!(rights(&carol, "alice"), [false, false, true, false]);
-        assert_eq!(
-            rights(&Identity::anonymous(), "c"),
-            [false, false, false, true]
-        );
+        assert_eq!(rights(&Identity::anonymous(), "c"), [false, false, false, true]);
         assert_eq!(rights(&Identity::user("", "password"), "c"), [false; 4]);
     }
 
     #[test]
     fn limits_bound_what_a_rule_allows() {
         let acl = acl("allow everyone publish,subscribe qos 1 no-retain  a b/#");
-        let publish = |qos, retain| {
-            may(
-                &acl,
-                &alice(),
-                Action::Publish {
-                    topic: "a b/c",
-                    qos,
-                    retain,
-                },
-            )
-        };
+        let publish = |qos, retain| may(&acl, &alice(), Action::Publish { topic: "a b/c", qos, retain });
         assert!(publish(QoS::AtLeastOnce, false));
         assert!(!publish(QoS::ExactlyOnce, false) && !publish(QoS::AtMostOnce, true));
-        let subscribe = |qos| {
-            may(
-                &acl,
-                &alice(),
-                Action::Subscribe {
-                    filter: "a b/#",
-                    qos,
-                    is_shared: false,
-                },
-            )
-        };
+        let subscribe = |qos| may(&acl, &alice(), Action::Subscribe { filter: "a b/#", qos, is_shared: false });
         assert!(subscribe(QoS::AtLeastOnce) && !subscribe(QoS::ExactlyOnce));
     }
 
     #[test]
     fn threat_5_a_will_needs_the_right_to_publish() {
         let acl = acl("deny everyone will a/x\nallow everyone publish a/#");
-        let will = |topic| {
-            may(
-                &acl,
-                &alice(),
-                Action::Will {
-                    topic,
-                    qos: QoS::AtMostOnce,
-                    retain: false,
-                },
-            )
-        };
+        let will = |topic| may(&acl, &alice(), Action::Will { topic, qos: QoS::AtMostOnce, retain: false });
         assert!(will("a/b") && !will("a/x") && !will("b"));
         assert!(may(&acl, &alice(), publish("a/x")));
     }
@@ -355,17 +281,7 @@ mod tests {
     #[test]
     fn threat_5_a_shared_subscription_has_the_right_of_its_filter() {
         let acl = acl("allow everyone subscribe a/#");
-        let shared = |filter| {
-            may(
-                &acl,
-                &alice(),
-                Action::Subscribe {
-                    filter,
-                    qos: QoS::AtMostOnce,
-                    is_shared: true,
-                },
-            )
-        };
+        let shared = |filter| may(&acl, &alice(), Action::Subscribe { filter, qos: QoS::AtMostOnce, is_shared: true });
         assert!(shared("a/b") && !shared("b") && !shared("$share/a/b"));
     }
 
@@ -374,9 +290,7 @@ mod tests {
         let acl = acl("deny everyone receive a/secret/#\nallow everyone subscribe a/#");
         let receive = |topic| may(&acl, &alice(), Action::Receive { topic });
         assert!(may(&acl, &alice(), subscribe("a/#")) && acl.checks_receive());
-        assert!(
-            receive("a/open") && !receive("a/secret") && !receive("a/secret/x") && !receive("b")
-        );
+        assert!(receive("a/open") && !receive("a/secret") && !receive("a/secret/x") && !receive("b"));
     }
 
     #[test]
@@ -396,28 +310,11 @@ mod tests {
         let acl = acl("allow everyone all home/%u/%c/#");
         for name in ["+", "#", "a/b", "%u", "$SYS", ""] {
             let who = Identity::user(name, "password");
-            for (client_id, topic) in [
-                ("c1", "home/alice/c1/x"),
-                ("#", "home/alice/c1/x"),
-                ("+", "home/alice/+/x"),
-            ] {
-                assert_eq!(
-                    acl.decide(&who, client_id, publish(topic)),
-                    Decision::Deny,
-                    "{name:?} {client_id}"
-                );
+            for (client_id, topic) in [("c1", "home/alice/c1/x"), ("#", "home/alice/c1/x"), ("+", "home/alice/+/x")] {
+                assert_eq!(acl.decide(&who, client_id, publish(topic)), Decision::Deny, "{name:?} {client_id}");
             }
-            for (client_id, filter) in [
-                ("+", "home/+/+/#"),
-                ("#", "home/#"),
-                ("c1", "home/+/c1/#"),
-                ("c1", "#"),
-            ] {
-                assert_eq!(
-                    acl.decide(&who, client_id, subscribe(filter)),
-                    Decision::Deny,
-                    "{name:?} {client_id}"
-                );
+            for (client_id, filter) in [("+", "home/+/+/#"), ("#", "home/#"), ("c1", "home/+/c1/#"), ("c1", "#")] {
+                assert_eq!(acl.decide(&who, client_id, subscribe(filter)), Decision::Deny, "{name:?} {client_id}");
             }
         }
         assert!(may(&acl, &alice(), subscribe("home/alice/c1/#")));

@@ -59,12 +59,7 @@ enum State {
 impl Dialogue {
     /// A dialogue at its beginning.
     pub fn new(method: &str, exchange: Box<dyn Exchange>) -> Self {
-        Self {
-            method: method.into(),
-            exchange,
-            steps: 0,
-            state: State::Listening,
-        }
+        Self { method: method.into(), exchange, steps: 0, state: State::Listening }
     }
 
     /// The method that CONNECT named.
@@ -90,11 +85,7 @@ impl Dialogue {
 
     /// Does the slow half of a step that was put off. Called on a helper thread.
     pub fn work(&mut self) -> Step {
-        debug_assert_eq!(
-            self.state,
-            State::Waiting,
-            "only a step that was put off has a slow half"
-        );
+        debug_assert_eq!(self.state, State::Waiting, "only a step that was put off has a slow half");
         match self.exchange.work() {
             // Put off twice: nobody would ask a third time.
             Step::Later => self.follow(Step::Deny(Reason::ServerUnavailable)),
@@ -165,17 +156,12 @@ mod tests {
         if !is_right {
             return Step::Deny(Reason::NotAuthorized);
         }
-        Step::Accept {
-            identity: Arc::new(Identity::user("alice", "challenge")),
-            data: Some(b"welcome".to_vec()),
-        }
+        Step::Accept { identity: Arc::new(Identity::user("alice", "challenge")), data: Some(b"welcome".to_vec()) }
     }
 
     fn dialogue() -> Dialogue {
         let mut dialogue = Dialogue::new("CHALLENGE", Box::new(Challenge::default()));
-        assert!(
-            matches!(dialogue.step(Some("CHALLENGE"), None), Step::Continue(data) if data == [41])
-        );
+        assert!(matches!(dialogue.step(Some("CHALLENGE"), None), Step::Continue(data) if data == [41]));
         dialogue
     }
 
@@ -190,14 +176,9 @@ mod tests {
     fn the_right_answer_is_let_in_and_the_wrong_one_is_not() {
         let mut right = dialogue();
         let step = right.step(Some("CHALLENGE"), Some(&[42]));
-        assert!(
-            matches!(step, Step::Accept { identity, data: Some(_) } if identity.user.as_deref() == Some("alice"))
-        );
+        assert!(matches!(step, Step::Accept { identity, data: Some(_) } if identity.user.as_deref() == Some("alice")));
         let mut wrong = dialogue();
-        assert_eq!(
-            denied(&wrong.step(Some("CHALLENGE"), Some(&[43]))),
-            Some(Reason::NotAuthorized)
-        );
+        assert_eq!(denied(&wrong.step(Some("CHALLENGE"), Some(&[43]))), Some(Reason::NotAuthorized));
         assert!(right.is_over() && wrong.is_over());
     }
 
@@ -206,10 +187,7 @@ mod tests {
         // [MQTT-4.12.0-5]
         for method in [None, Some(""), Some("PLAIN"), Some("challenge")] {
             let mut dialogue = dialogue();
-            assert_eq!(
-                denied(&dialogue.step(method, Some(&[42]))),
-                Some(Reason::BadAuthenticationMethod)
-            );
+            assert_eq!(denied(&dialogue.step(method, Some(&[42]))), Some(Reason::BadAuthenticationMethod));
             assert!(dialogue.is_over());
         }
     }
@@ -218,43 +196,25 @@ mod tests {
     fn after_the_end_nothing_helps() {
         let mut dialogue = dialogue();
         let _wrong = dialogue.step(Some("CHALLENGE"), Some(&[0]));
-        assert_eq!(
-            denied(&dialogue.step(Some("CHALLENGE"), Some(&[42]))),
-            Some(Reason::ProtocolError)
-        );
+        assert_eq!(denied(&dialogue.step(Some("CHALLENGE"), Some(&[42]))), Some(Reason::ProtocolError));
     }
 
     #[test]
     fn a_slow_answer_comes_from_work_and_nobody_speaks_meanwhile() {
         let mut patient = dialogue();
-        assert!(matches!(
-            patient.step(Some("CHALLENGE"), Some(&[42, b's'])),
-            Step::Later
-        ));
+        assert!(matches!(patient.step(Some("CHALLENGE"), Some(&[42, b's'])), Step::Later));
         assert!(matches!(patient.work(), Step::Accept { .. }) && patient.is_over());
         let mut hasty = dialogue();
-        assert!(matches!(
-            hasty.step(Some("CHALLENGE"), Some(&[42, b's'])),
-            Step::Later
-        ));
-        assert_eq!(
-            denied(&hasty.step(Some("CHALLENGE"), Some(&[42]))),
-            Some(Reason::ProtocolError)
-        );
+        assert!(matches!(hasty.step(Some("CHALLENGE"), Some(&[42, b's'])), Step::Later));
+        assert_eq!(denied(&hasty.step(Some("CHALLENGE"), Some(&[42]))), Some(Reason::ProtocolError));
     }
 
     #[test]
     fn a_dialogue_has_an_end() {
         let mut dialogue = dialogue();
         for _ in 1..STEPS_MAX {
-            assert!(matches!(
-                dialogue.step(Some("CHALLENGE"), Some(b"again")),
-                Step::Continue(_)
-            ));
+            assert!(matches!(dialogue.step(Some("CHALLENGE"), Some(b"again")), Step::Continue(_)));
         }
-        assert_eq!(
-            denied(&dialogue.step(Some("CHALLENGE"), Some(b"again"))),
-            Some(Reason::ProtocolError)
-        );
+        assert_eq!(denied(&dialogue.step(Some("CHALLENGE"), Some(b"again"))), Some(Reason::ProtocolError));
     }
 }

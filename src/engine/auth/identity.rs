@@ -16,22 +16,12 @@ pub struct Identity {
 impl Identity {
     /// The identity of everybody who proved nothing.
     pub const fn anonymous() -> Self {
-        Self {
-            user: None,
-            method: "anonymous",
-            groups: Vec::new(),
-            is_superuser: false,
-        }
+        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false }
     }
 
     /// A user in no group.
     pub fn user(name: &str, method: &'static str) -> Self {
-        Self {
-            user: Some(name.into()),
-            method,
-            groups: Vec::new(),
-            is_superuser: false,
-        }
+        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false }
     }
 
     /// Whether it proved nothing.
@@ -61,15 +51,10 @@ mod tests {
     fn threat_4_a_session_belongs_to_the_identity_that_made_it() {
         let alice = Identity::user("alice", "password");
         assert!(alice.same_owner(&Identity::user("alice", "certificate")));
-        for other in [
-            Identity::user("bob", "password"),
-            Identity::user("Alice", "password"),
-            Identity::user("", "password"),
-        ] {
-            assert!(
-                !alice.same_owner(&other) && !other.same_owner(&alice),
-                "{other:?}"
-            );
+        for other in
+            [Identity::user("bob", "password"), Identity::user("Alice", "password"), Identity::user("", "password")]
+        {
+            assert!(!alice.same_owner(&other) && !other.same_owner(&alice), "{other:?}");
         }
     }
 
@@ -82,10 +67,7 @@ mod tests {
             Identity::user("", "password"),
             Identity::user("anonymous", "password"),
         ] {
-            assert!(
-                !nobody.same_owner(&named) && !named.same_owner(&nobody),
-                "{named:?}"
-            );
+            assert!(!nobody.same_owner(&named) && !named.same_owner(&nobody), "{named:?}");
         }
     }
 

@@ -4,10 +4,7 @@ use crate::mqtt::topic::{Filter, Topic, TopicError};
 
 /// What is wrong with a pattern.
 #[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the message of each variant is its documentation"
-)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum PatternError {
     #[error("it is no topic filter: {0}")]
     Filter(#[from] TopicError),
@@ -121,9 +118,7 @@ fn level<'a>(text: &'a str, at: usize, names: Names<'a>) -> Level<'a> {
         plain => return Level::Exactly(plain),
     };
     match name {
-        Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => {
-            Level::Exactly(name)
-        }
+        Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => Level::Exactly(name),
         Some(_) | None => Level::Nothing,
     }
 }
@@ -136,21 +131,14 @@ fn stands_for_itself(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const NAMES: Names<'_> = Names {
-        user: Some("b"),
-        client_id: "$x",
-    };
+    const NAMES: Names<'_> = Names { user: Some("b"), client_id: "$x" };
 
     fn matches(pattern: &str, topic: &str, names: Names<'_>) -> bool {
-        Pattern::parse(pattern)
-            .unwrap()
-            .matches(names, Topic::parse(topic).unwrap())
+        Pattern::parse(pattern).unwrap().matches(names, Topic::parse(topic).unwrap())
     }
 
     fn covers(pattern: &str, filter: &str, names: Names<'_>) -> bool {
-        Pattern::parse(pattern)
-            .unwrap()
-            .covers(names, Filter::parse(filter).unwrap())
+        Pattern::parse(pattern).unwrap().covers(names, Filter::parse(filter).unwrap())
     }
 
     /// Every text of up to `levels_max` of these levels.
@@ -159,10 +147,8 @@ mod tests {
         let mut longest: Vec<String> = levels.iter().map(ToString::to_string).collect();
         for _ in 0..levels_max {
             all.append(&mut longest.clone());
-            longest = longest
-                .iter()
-                .flat_map(|text| levels.iter().map(move |level| format!("{text}/{level}")))
-                .collect();
+            longest =
+                longest.iter().flat_map(|text| levels.iter().map(move |level| format!("{text}/{level}"))).collect();
         }
         all
     }
@@ -171,43 +157,20 @@ mod tests {
     fn covering_is_matching_all_that_the_filter_matches() {
         // `c` and `$y` stand for all the names that no filter has.
         let topics = texts(&["", "a", "b", "c", "$x", "$y"], 4);
-        let topics: Vec<_> = topics
-            .iter()
-            .filter_map(|text| Topic::parse(text).ok())
-            .collect();
+        let topics: Vec<_> = topics.iter().filter_map(|text| Topic::parse(text).ok()).collect();
         let filters = texts(&["", "a", "b", "$x", "+", "#"], 3);
-        let filters: Vec<_> = filters
-            .iter()
-            .filter_map(|text| Filter::parse(text).ok())
-            .collect();
+        let filters: Vec<_> = filters.iter().filter_map(|text| Filter::parse(text).ok()).collect();
         let patterns = texts(&["", "a", "%u", "%c", "$x", "+", "#"], 3);
-        let patterns: Vec<_> = patterns
-            .iter()
-            .filter_map(|text| Pattern::parse(text).ok())
-            .collect();
-        let reached: Vec<Vec<bool>> = filters
-            .iter()
-            .map(|filter| topics.iter().map(|topic| filter.matches(*topic)).collect())
-            .collect();
+        let patterns: Vec<_> = patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+        let reached: Vec<Vec<bool>> =
+            filters.iter().map(|filter| topics.iter().map(|topic| filter.matches(*topic)).collect()).collect();
 
         let (mut pairs, mut covered) = (0, 0);
         for pattern in &patterns {
-            let allowed: Vec<bool> = topics
-                .iter()
-                .map(|topic| pattern.matches(NAMES, *topic))
-                .collect();
+            let allowed: Vec<bool> = topics.iter().map(|topic| pattern.matches(NAMES, *topic)).collect();
             for (filter, reached) in filters.iter().zip(&reached) {
-                let is_covered = reached
-                    .iter()
-                    .zip(&allowed)
-                    .all(|(reached, allowed)| !reached || *allowed);
-                assert_eq!(
-                    pattern.covers(NAMES, *filter),
-                    is_covered,
-                    "{} {}",
-                    pattern.as_str(),
-                    filter.as_str()
-                );
+                let is_covered = reached.iter().zip(&allowed).all(|(reached, allowed)| !reached || *allowed);
+                assert_eq!(pattern.covers(NAMES, *filter), is_covered, "{} {}", pattern.as_str(), filter.as_str());
                 pairs += 1;
                 covered += usize::from(is_covered);
             }
@@ -224,58 +187,33 @@ mod tests {
             };
             let pattern = Pattern::parse(&text).unwrap();
             for topic in topics.iter().filter_map(|text| Topic::parse(text).ok()) {
-                assert_eq!(
-                    pattern.matches(NAMES, topic),
-                    filter.matches(topic),
-                    "{text} {}",
-                    topic.as_str()
-                );
+                assert_eq!(pattern.matches(NAMES, topic), filter.matches(topic), "{text} {}", topic.as_str());
             }
         }
     }
 
     #[test]
     fn names_stand_for_whole_levels() {
-        let names = Names {
-            user: Some("alice"),
-            client_id: "c1",
-        };
+        let names = Names { user: Some("alice"), client_id: "c1" };
         assert!(matches("home/%u/%c/#", "home/alice/c1/lamp", names));
         assert!(!matches("home/%u/%c/#", "home/bob/c1/lamp", names));
-        assert!(
-            !matches("home/%u/%c/#", "home/%u/%c/lamp", names),
-            "a placeholder is no name"
-        );
-        assert!(
-            covers("home/%u/#", "home/alice/+", names) && !covers("home/%u/#", "home/+/x", names)
-        );
-        assert_eq!(
-            Pattern::parse("home/x%u"),
-            Err(PatternError::NameInLevel { level: 1 })
-        );
-        assert_eq!(
-            Pattern::parse("a/#/b"),
-            Err(PatternError::Filter(TopicError::HashNotLast { at: 2 }))
-        );
+        assert!(!matches("home/%u/%c/#", "home/%u/%c/lamp", names), "a placeholder is no name");
+        assert!(covers("home/%u/#", "home/alice/+", names) && !covers("home/%u/#", "home/+/x", names));
+        assert_eq!(Pattern::parse("home/x%u"), Err(PatternError::NameInLevel { level: 1 }));
+        assert_eq!(Pattern::parse("a/#/b"), Err(PatternError::Filter(TopicError::HashNotLast { at: 2 })));
         assert!(Pattern::parse("humidity/50%").is_ok());
     }
 
     #[test]
     fn threat_6_a_name_with_meaning_stands_for_nothing() {
         for name in ["+", "#", "a/b", "a+", "a\0", "/", ""] {
-            let both = Names {
-                user: Some(name),
-                client_id: name,
-            };
+            let both = Names { user: Some(name), client_id: name };
             for pattern in ["home/%u", "home/%c", "home/%u/#"] {
                 for topic in ["home/a", "home/", "home/a/b", "home"] {
                     assert!(!matches(pattern, topic, both), "{pattern} {name:?} {topic}");
                 }
                 for filter in ["home/+", "home/#", "home/a", "#"] {
-                    assert!(
-                        !covers(pattern, filter, both),
-                        "{pattern} {name:?} {filter}"
-                    );
+                    assert!(!covers(pattern, filter, both), "{pattern} {name:?} {filter}");
                 }
             }
         }
@@ -283,42 +221,26 @@ mod tests {
 
     #[test]
     fn threat_6_a_name_with_a_percent_is_a_name_and_no_placeholder() {
-        let names = Names {
-            user: Some("%c"),
-            client_id: "victim",
-        };
+        let names = Names { user: Some("%c"), client_id: "victim" };
         assert!(matches("home/%u", "home/%c", names) && !matches("home/%u", "home/victim", names));
     }
 
     #[test]
     fn threat_6_no_name_reaches_the_topics_of_the_broker() {
-        let names = Names {
-            user: Some("$SYS"),
-            client_id: "$SYS",
-        };
+        let names = Names { user: Some("$SYS"), client_id: "$SYS" };
         assert!(!matches("%u/#", "$SYS/broker", names) && !covers("%c/#", "$SYS/#", names));
         assert!(matches("home/%u", "home/$SYS", names));
-        let nobody = Names {
-            user: None,
-            client_id: "c1",
-        };
+        let nobody = Names { user: None, client_id: "c1" };
         assert!(!matches("home/%u", "home/", nobody) && !matches("home/%u/#", "home/x", nobody));
     }
 
     #[test]
     fn threat_5_wildcards_never_reach_dollar_topics() {
         for pattern in ["#", "+/#", "+/broker"] {
-            assert!(
-                !matches(pattern, "$SYS/broker", NAMES) && !covers(pattern, "$SYS/broker", NAMES),
-                "{pattern}"
-            );
+            assert!(!matches(pattern, "$SYS/broker", NAMES) && !covers(pattern, "$SYS/broker", NAMES), "{pattern}");
             assert!(!covers(pattern, "$SYS/#", NAMES));
         }
-        assert!(
-            covers("$SYS/#", "$SYS/+", NAMES)
-                && covers("#", "+/#", NAMES)
-                && covers("+/#", "#", NAMES)
-        );
+        assert!(covers("$SYS/#", "$SYS/+", NAMES) && covers("#", "+/#", NAMES) && covers("+/#", "#", NAMES));
         assert!(covers("/+/#", "/#", NAMES) && !covers("a/+/#", "a/#", NAMES));
     }
 }

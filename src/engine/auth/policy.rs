@@ -30,14 +30,8 @@ pub enum Outcome {
 
 impl Policy {
     /// A policy; the authenticators are asked in this order.
-    pub fn new(
-        authenticators: Vec<Box<dyn Authenticator>>,
-        authoriser: Box<dyn Authoriser>,
-    ) -> Self {
-        Self {
-            authenticators,
-            authoriser,
-        }
+    pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
+        Self { authenticators, authoriser }
     }
 
     /// Everybody is let in without a name and may do everything but publish to topics that begin with `$`.
@@ -70,10 +64,7 @@ impl Policy {
 
     /// Starts enhanced authentication with the first authenticator that knows the method; none does: 0x8C.
     pub fn exchange(&self, method: &str) -> Option<Dialogue> {
-        let exchange = self
-            .authenticators
-            .iter()
-            .find_map(|authenticator| authenticator.exchange(method))?;
+        let exchange = self.authenticators.iter().find_map(|authenticator| authenticator.exchange(method))?;
         Some(Dialogue::new(method, exchange))
     }
 
@@ -143,9 +134,7 @@ impl Authenticator for Anonymous {
 
 /// Whether a topic is in the tree that the broker itself publishes to.
 pub fn is_the_brokers(topic: &str) -> bool {
-    topic
-        .strip_prefix("$SYS")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Allows everything but what would let a client speak for the broker.
@@ -156,9 +145,7 @@ impl Authoriser for Open {
     fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
         match action {
             // [MQTT-4.7.2-1] What the broker says of itself nobody else may say; other `$` topics are the clients' affair.
-            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => {
-                Decision::Deny
-            }
+            Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => Decision::Deny,
             Action::Publish { .. }
             | Action::Will { .. }
             | Action::Connect
@@ -222,10 +209,7 @@ mod tests {
         let policy = Policy::open();
         let given = credentials(Some("root"), Some(b"x"));
         assert_eq!(said(&policy.authenticate(&given)), "nobody");
-        assert_eq!(
-            said(&policy.authenticate(&credentials(None, None))),
-            "nobody"
-        );
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "nobody");
     }
 
     #[test]
@@ -233,28 +217,13 @@ mod tests {
         let policy = Policy::open();
         let nobody = Identity::anonymous();
         let (qos, retain) = (QoS::AtMostOnce, false);
-        for (topic, decision) in [
-            ("a", Decision::Allow),
-            ("$SYS", Decision::Deny),
-            ("$SYS/a", Decision::Deny),
-            ("a/$SYS", Decision::Allow),
-        ] {
-            assert_eq!(
-                policy.decide(&nobody, "c1", Action::Publish { topic, qos, retain }),
-                decision,
-                "{topic}"
-            );
-            assert_eq!(
-                policy.decide(&nobody, "c1", Action::Will { topic, qos, retain }),
-                decision,
-                "{topic}"
-            );
+        for (topic, decision) in
+            [("a", Decision::Allow), ("$SYS", Decision::Deny), ("$SYS/a", Decision::Deny), ("a/$SYS", Decision::Allow)]
+        {
+            assert_eq!(policy.decide(&nobody, "c1", Action::Publish { topic, qos, retain }), decision, "{topic}");
+            assert_eq!(policy.decide(&nobody, "c1", Action::Will { topic, qos, retain }), decision, "{topic}");
         }
-        let filter = Action::Subscribe {
-            filter: "$SYS/#",
-            qos,
-            is_shared: false,
-        };
+        let filter = Action::Subscribe { filter: "$SYS/#", qos, is_shared: false };
         assert_eq!(policy.decide(&nobody, "c1", filter), Decision::Allow);
         assert!(!policy.checks_receive());
     }
@@ -269,22 +238,13 @@ mod tests {
         assert_eq!(said(&policy.authenticate(&credentials(None, None))), "a");
         let refusing = (Verdict::Deny(Reason::Banned), Verdict::Abstain);
         let policy = chain(vec![refusing, (allow("b"), Verdict::Abstain)]);
-        assert_eq!(
-            said(&policy.authenticate(&credentials(None, None))),
-            "banned"
-        );
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "banned");
     }
 
     #[test]
     fn threat_7_whom_nobody_knows_stays_outside() {
-        for policy in [
-            chain(vec![]),
-            chain(vec![(Verdict::Abstain, Verdict::Abstain)]),
-        ] {
-            assert_eq!(
-                said(&policy.authenticate(&credentials(None, None))),
-                "bad_user_name_or_password"
-            );
+        for policy in [chain(vec![]), chain(vec![(Verdict::Abstain, Verdict::Abstain)])] {
+            assert_eq!(said(&policy.authenticate(&credentials(None, None))), "bad_user_name_or_password");
             assert!(policy.exchange("SCRAM-SHA-256").is_none());
         }
     }
@@ -297,52 +257,30 @@ mod tests {
             (Verdict::Later, Verdict::Abstain),
             (Verdict::Later, allow("c")),
         ]);
-        let Outcome::Later(link) = policy.authenticate(&given) else {
-            panic!("the second one puts off")
-        };
+        let Outcome::Later(link) = policy.authenticate(&given) else { panic!("the second one puts off") };
         let outcome = policy.resume(link, policy.work(link, &given), &given);
-        let Outcome::Later(next) = outcome else {
-            panic!("the third one puts off")
-        };
+        let Outcome::Later(next) = outcome else { panic!("the third one puts off") };
         assert_ne!(link, next);
-        assert_eq!(
-            said(&policy.resume(next, policy.work(next, &given), &given)),
-            "c"
-        );
-        assert_eq!(
-            said(&policy.resume(next, Verdict::Abstain, &given)),
-            "bad_user_name_or_password"
-        );
+        assert_eq!(said(&policy.resume(next, policy.work(next, &given), &given)), "c");
+        assert_eq!(said(&policy.resume(next, Verdict::Abstain, &given)), "bad_user_name_or_password");
     }
 
     #[test]
     fn threat_7_an_answer_that_is_none_refuses() {
         let given = credentials(None, None);
-        let policy = chain(vec![
-            (Verdict::Later, Verdict::Later),
-            (allow("b"), Verdict::Abstain),
-        ]);
-        let Outcome::Later(link) = policy.authenticate(&given) else {
-            panic!("the first one puts off")
-        };
-        assert_eq!(
-            said(&policy.resume(link, policy.work(link, &given), &given)),
-            "server_unavailable"
-        );
+        let policy = chain(vec![(Verdict::Later, Verdict::Later), (allow("b"), Verdict::Abstain)]);
+        let Outcome::Later(link) = policy.authenticate(&given) else { panic!("the first one puts off") };
+        assert_eq!(said(&policy.resume(link, policy.work(link, &given), &given)), "server_unavailable");
         let shorter = chain(vec![]);
-        assert_eq!(
-            said(&shorter.resume(link, shorter.work(link, &given), &given)),
-            "server_unavailable"
-        );
+        assert_eq!(said(&shorter.resume(link, shorter.work(link, &given), &given)), "server_unavailable");
     }
 
     #[test]
     fn users_prove_themselves_and_the_nameless_pass_only_without_a_name() {
         let users = Users::new().with("alice", "secret");
         let policy = Policy::new(vec![Box::new(users), Box::new(Anonymous)], Box::new(Open));
-        let authenticate = |user_name, password: Option<&[u8]>| {
-            said(&policy.authenticate(&credentials(user_name, password)))
-        };
+        let authenticate =
+            |user_name, password: Option<&[u8]>| said(&policy.authenticate(&credentials(user_name, password)));
         assert_eq!(authenticate(Some("alice"), Some(b"secret")), "alice");
         assert_eq!(authenticate(None, None), "nobody");
         for (user_name, password) in [
@@ -353,11 +291,7 @@ mod tests {
             (Some(""), None),
             (None, Some(b"secret")),
         ] {
-            assert_eq!(
-                authenticate(user_name, password),
-                "bad_user_name_or_password",
-                "{user_name:?}"
-            );
+            assert_eq!(authenticate(user_name, password), "bad_user_name_or_password", "{user_name:?}");
         }
     }
 
@@ -375,9 +309,6 @@ mod tests {
     fn passwords_are_not_printed() {
         let given = credentials(Some("alice"), Some(b"hunter2"));
         let printed = format!("{given:?}");
-        assert!(
-            printed.contains("alice") && !printed.contains("hunter2") && !printed.contains("104"),
-            "{printed}"
-        );
+        assert!(printed.contains("alice") && !printed.contains("hunter2") && !printed.contains("104"), "{printed}");
     }
 }

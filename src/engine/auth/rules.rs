@@ -30,10 +30,7 @@ pub struct RuleError {
 
 /// What is wrong with a rule.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the message of each variant is its documentation"
-)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum RuleFault {
     #[error("`{0}` is neither allow nor deny")]
     Effect(Box<str>),
@@ -48,10 +45,7 @@ pub enum RuleFault {
     #[error("only what is allowed can be limited")]
     LimitedDenial,
     #[error("the pattern `{pattern}` is wrong: {error}")]
-    Pattern {
-        pattern: Box<str>,
-        error: PatternError,
-    },
+    Pattern { pattern: Box<str>, error: PatternError },
 }
 
 /// Reads all rules of a text, in their order.
@@ -77,37 +71,16 @@ fn parse_rule(text: &str) -> Result<Rule, RuleFault> {
     let actions = parse_actions(word(&mut rest))?;
     if actions.meets(Actions::CONNECT) {
         let is_alone = actions == Actions::CONNECT && rest.is_empty();
-        let rule = Rule {
-            effect,
-            who,
-            actions,
-            qos_max: QoS::ExactlyOnce,
-            may_retain: true,
-            pattern: None,
-        };
-        return if is_alone {
-            Ok(rule)
-        } else {
-            Err(RuleFault::Connect)
-        };
+        let rule = Rule { effect, who, actions, qos_max: QoS::ExactlyOnce, may_retain: true, pattern: None };
+        return if is_alone { Ok(rule) } else { Err(RuleFault::Connect) };
     }
     let (qos_max, may_retain) = parse_limits(&mut rest)?;
     if effect == Effect::Deny && (qos_max, may_retain) != (QoS::ExactlyOnce, true) {
         return Err(RuleFault::LimitedDenial);
     }
-    let wrong = |error| RuleFault::Pattern {
-        pattern: rest.into(),
-        error,
-    };
+    let wrong = |error| RuleFault::Pattern { pattern: rest.into(), error };
     let pattern = Some(Pattern::parse(rest).map_err(wrong)?);
-    Ok(Rule {
-        effect,
-        who,
-        actions,
-        qos_max,
-        may_retain,
-        pattern,
-    })
+    Ok(Rule { effect, who, actions, qos_max, may_retain, pattern })
 }
 
 fn parse_who(rest: &mut &str) -> Result<Who, RuleFault> {
@@ -175,8 +148,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_read_word_by_word() {
-        let rules =
-            parse_rules("  allow\tuser alice  publish,will qos 1 no-retain  a b/%c/#  ").unwrap();
+        let rules = parse_rules("  allow\tuser alice  publish,will qos 1 no-retain  a b/%c/#  ").unwrap();
         let expected = Rule {
             effect: Effect::Allow,
             who: Who::User("alice".into()),
@@ -201,29 +173,14 @@ mod tests {
             ("deny everyone connect,publish #", RuleFault::Connect),
             ("allow everyone publish qos 3 a", RuleFault::QoS("3".into())),
             ("deny everyone publish qos 1 a", RuleFault::LimitedDenial),
-            (
-                "deny everyone publish no-retain a",
-                RuleFault::LimitedDenial,
-            ),
+            ("deny everyone publish no-retain a", RuleFault::LimitedDenial),
         ];
         for (text, fault) in faults {
-            let text =
-                format!("# a good line before\nallow everyone all #\n{text}\nallow everyone all #");
-            assert_eq!(
-                parse_rules(&text).unwrap_err(),
-                RuleError { line: 3, fault }
-            );
+            let text = format!("# a good line before\nallow everyone all #\n{text}\nallow everyone all #");
+            assert_eq!(parse_rules(&text).unwrap_err(), RuleError { line: 3, fault });
         }
         let error = parse_rules("allow everyone all a/#/b").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("line 1: the pattern `a/#/b` is wrong"),
-            "{error}"
-        );
-        assert!(
-            parse_rules("allow everyone all").is_err(),
-            "a missing pattern is not every topic"
-        );
+        assert!(error.to_string().starts_with("line 1: the pattern `a/#/b` is wrong"), "{error}");
+        assert!(parse_rules("allow everyone all").is_err(), "a missing pattern is not every topic");
     }
 }

@@ -38,10 +38,7 @@ impl Users {
     #[must_use]
     pub fn with_identity(mut self, identity: Identity, password: &str) -> Self {
         let name = identity.user.clone().expect("a user has a name");
-        let user = User {
-            password: password.as_bytes().into(),
-            identity: Arc::new(identity),
-        };
+        let user = User { password: password.as_bytes().into(), identity: Arc::new(identity) };
         self.users.insert(name, user);
         self
     }
@@ -53,9 +50,7 @@ impl Authenticator for Users {
             return Verdict::Abstain;
         };
         match credentials.password {
-            Some(password) if is_equal(&user.password, password) => {
-                Verdict::Allow(Arc::clone(&user.identity))
-            }
+            Some(password) if is_equal(&user.password, password) => Verdict::Allow(Arc::clone(&user.identity)),
             Some(_) | None => Verdict::Deny(Reason::BadUserNameOrPassword),
         }
     }
@@ -85,14 +80,7 @@ mod tests {
     #[test]
     fn only_the_same_bytes_are_equal() {
         assert!(is_equal(b"secret", b"secret") && is_equal(b"", b""));
-        for wrong in [
-            &b"secreT"[..],
-            b"Secret",
-            b"secre",
-            b"secret0",
-            b"secret\0",
-            b"",
-        ] {
+        for wrong in [&b"secreT"[..], b"Secret", b"secre", b"secret0", b"secret\0", b""] {
             assert!(!is_equal(b"secret", wrong), "{wrong:?}");
         }
         assert!(!is_equal(b"", b"\0"));

@@ -1,0 +1,199 @@
+//! A connection as the engine sees it: no buffer while idle.
+
+use core::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::base::hash::Map;
+use crate::base::slab::Key;
+use crate::base::time::Time;
+use crate::engine::auth::Decision;
+use crate::engine::auth::exchange::Dialogue;
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::policy;
+use crate::engine::output::OwnedAction;
+use crate::engine::quota::TokenBucket;
+use crate::engine::session::SessionKey;
+use crate::engine::session::pipeline::Pipeline;
+use crate::mqtt::Version;
+use crate::mqtt::fitting::ReceiverLimits;
+
+/// Leads to a connection on its shard; the shell uses it for its own tables too.
+pub type ConnectionKey = Key<Connection>;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address of the other side.
+    pub address: SocketAddr,
+    /// Which listener it came in by.
+    pub listener: u16,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub enum Phase {
+    /// Nothing but CONNECT is welcome.
+    AwaitConnect,
+    /// Credentials are being looked at, perhaps in several steps.
+    Authenticating(Box<Handshake>),
+    /// CONNACK with success has been written.
+    Connected,
+}
+
+/// What is kept between CONNECT and the end of the authentication.
+#[derive(Debug)]
+pub struct Handshake {
+    /// The first byte of CONNECT.
+    pub first: u8,
+    /// The body of CONNECT, to be decoded again when the way is free.
+    pub connect: Box<[u8]>,
+    /// The client identifier, assigned if it had none.
+    pub client_id: Box<str>,
+    /// Whether we assigned it.
+    pub is_assigned: bool,
+    /// The exchange of an enhanced authentication; away while a question is open.
+    pub exchange: Option<Box<Dialogue>>,
+    /// Whose answer about the credentials is awaited.
+    pub link: Option<policy::Link>,
+    /// Who it turned out to be, while the question whether it may connect is open.
+    pub identified: Option<(Arc<Identity>, Option<Vec<u8>>)>,
+}
+
+/// Reasons for not reading from a connection; each is set and cleared by its own room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Hold {
+    /// A question is open.
+    Question = 1,
+    /// Its quota is used up.
+    Quota = 2,
+    /// A receiver of its messages is full.
+    Pressure = 4,
+    /// A fan-out of its message is not finished.
+    Fanout = 8,
+    /// The way to another shard is full.
+    Mesh = 16,
+    /// Too many answers are owed to it.
+    Answers = 32,
+}
+
+/// What few connections need.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Topic aliases that the client defined.
+    pub aliases_in: Vec<Option<Rc<str>>>,
+    /// Topic aliases that we defined: topic to alias.
+    pub aliases_out: Option<Map<Box<str>, NonZeroU16>>,
+    /// How many of them the client accepts and we use.
+    pub aliases_out_max: u16,
+    /// The authentication method of CONNECT.
+    pub auth_method: Option<Box<str>>,
+    /// A re-authentication under way; the exchange is away while a question is open.
+    pub reauthentication: Option<Option<Box<Dialogue>>>,
+    /// Messages a second.
+    pub message_bucket: Option<TokenBucket>,
+    /// Bytes a second.
+    pub byte_bucket: Option<TokenBucket>,
+    /// When the quota hold ends.
+    pub quota_until: Option<Time>,
+    /// Answers to actions of the packet that waits.
+    pub answers: Vec<(OwnedAction, Decision)>,
+    /// The action whose answer is awaited.
+    pub asked: Option<OwnedAction>,
+    /// The number of the question that is open.
+    pub question: u32,
+}
+
+/// One connection. Owned by the shard that serves it: the landing shard, then the client id's home.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where it comes from.
+    pub peer: Peer,
+    /// How far it has come.
+    pub phase: Phase,
+    /// What it speaks; meaningful once CONNECT was read.
+    pub version: Version,
+    /// Its session, once connected.
+    pub session: Option<SessionKey>,
+    /// Who it is, once authenticated.
+    pub identity: Option<Arc<Identity>>,
+    /// Bytes that could not be handled yet: a partial packet, or all behind a hold.
+    pub held: BytesMut,
+    /// Answers that leave in the order of the requests.
+    pub pipeline: Pipeline,
+    /// When the last packet came.
+    pub last_received: Time,
+    /// When the handshake must be over.
+    pub handshake_by: Time,
+    /// One and a half keep-alive times; 0 for none.
+    pub silence_max_ms: u32,
+    /// The largest packet the client accepts.
+    pub maximum_packet: u32,
+    /// Bytes that the shell could not send yet.
+    pub backlog: u32,
+    /// Shards with a receiver that this publisher waits for.
+    pub pressing_shards: u8,
+    /// Why it is not read now; empty when it is.
+    pub holds: u8,
+    /// Whether diagnostics are welcome on every packet.
+    pub wants_problem_info: bool,
+    /// What few connections need.
+    pub extras: Option<Box<Extras>>,
+}
+
+impl Connection {
+    /// A connection that was just accepted or adopted.
+    pub fn new(peer: Peer, now: Time, handshake_by: Time) -> Self {
+        Self {
+            peer,
+            phase: Phase::AwaitConnect,
+            version: Version::V311,
+            session: None,
+            identity: None,
+            held: BytesMut::new(),
+            pipeline: Pipeline::default(),
+            last_received: now,
+            handshake_by,
+            silence_max_ms: 0,
+            maximum_packet: u32::MAX,
+            backlog: 0,
+            pressing_shards: 0,
+            holds: 0,
+            wants_problem_info: true,
+            extras: None,
+        }
+    }
+
+    /// When the connection must be looked at: the end of the handshake, of the silence or of a quota hold.
+    pub fn deadline(&self) -> Time {
+        match self.phase {
+            Phase::AwaitConnect | Phase::Authenticating(_) => self.handshake_by,
+            Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
+            Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
+        }
+    }
+
+    /// What the client said about packets that it wants to get.
+    pub fn receiver_limits(&self) -> ReceiverLimits {
+        ReceiverLimits { packet_bytes_max: self.maximum_packet, problem_information: self.wants_problem_info }
+    }
+
+    /// Whether something keeps us from reading.
+    pub fn is_held(&self) -> bool {
+        self.holds != 0
+    }
+
+    /// What few connections need, made on demand.
+    pub fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Whether CONNACK with success was written.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected)
+    }
+}

@@ -1,0 +1,107 @@
+//! What happened in a shard, as values: the shell turns them into logs, traces and metrics.
+
+use std::sync::Arc;
+
+use crate::engine::auth::identity::Identity;
+use crate::engine::connection::{ConnectionKey, Peer};
+use crate::engine::message::SessionId;
+use crate::engine::stats::DropReason;
+use crate::mqtt::{Reason, Version};
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The client said DISCONNECT with this reason.
+    Client(Reason),
+    /// The connection broke or was closed without DISCONNECT.
+    ConnectionLost,
+    /// The client broke the protocol.
+    Protocol(Reason),
+    /// Nothing came for one and a half keep-alive times.
+    KeepAlive,
+    /// CONNECT or the authentication did not come to its end in time.
+    HandshakeTimeout,
+    /// A newer connection took the session over.
+    TakenOver,
+    /// The receiver took nothing for too long.
+    WriteStall,
+    /// A bound or a rule of ours.
+    Refused(Reason),
+    /// The operator wanted it.
+    Administrative,
+    /// The broker stops.
+    Shutdown,
+}
+
+/// One thing worth telling an operator about.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client is connected.
+    Connected {
+        /// On which connection.
+        connection: ConnectionKey,
+        /// Its session.
+        session: SessionId,
+        /// Its client identifier.
+        client_id: Box<str>,
+        /// Who it is.
+        identity: Arc<Identity>,
+        /// Where it comes from.
+        peer: Peer,
+        /// What it speaks.
+        version: Version,
+        /// Whether it found its session again.
+        is_resumed: bool,
+    },
+    /// A connection was refused before it had a session.
+    Refused {
+        /// On which connection.
+        connection: ConnectionKey,
+        /// Where it came from.
+        peer: Peer,
+        /// Why.
+        reason: Reason,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// On which connection.
+        connection: ConnectionKey,
+        /// The session it had.
+        session: Option<SessionId>,
+        /// Why.
+        cause: Cause,
+    },
+    /// A session ended, with its subscriptions and its queue.
+    SessionEnded {
+        /// Which one.
+        session: SessionId,
+        /// Copies that were lost with it.
+        copies_lost: u64,
+    },
+    /// A filter was refused.
+    SubscribeDenied {
+        /// To whom.
+        session: SessionId,
+        /// With which reason.
+        reason: Reason,
+    },
+    /// A publication was refused.
+    PublishDenied {
+        /// To whom.
+        session: SessionId,
+        /// With which reason.
+        reason: Reason,
+    },
+    /// A copy was not delivered.
+    Dropped {
+        /// For whom.
+        session: SessionId,
+        /// Why.
+        why: DropReason,
+    },
+    /// A will was published.
+    WillPublished {
+        /// Whose.
+        session: SessionId,
+    },
+}

@@ -1,0 +1,75 @@
+//! What can happen to a shard.
+
+use crate::engine::auth::exchange::{Dialogue, Step};
+use crate::engine::auth::{Decision, Verdict};
+use crate::engine::connection::ConnectionKey;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
+
+/// The answer to a [`crate::engine::output::Question`].
+#[derive(Debug)]
+pub enum Answer {
+    /// To credentials: what the authenticator that was asked says.
+    Credentials(Verdict),
+    /// To a step of an enhanced authentication, with the exchange to go on with.
+    Exchange(Box<Dialogue>, Step),
+    /// To an action.
+    Action(Decision),
+}
+
+/// One thing that happened. New connections come by [`crate::engine::shard::Shard::accept`] and
+/// [`crate::engine::shard::Shard::adopt`], which return their keys.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes came.
+    Received {
+        /// On this connection.
+        connection: ConnectionKey,
+        /// As they came, cut anywhere.
+        bytes: &'a [u8],
+    },
+    /// The peer closed, or the connection broke.
+    Lost {
+        /// Which one.
+        connection: ConnectionKey,
+    },
+    /// The unsent bytes of a connection changed between none and some, or shrank.
+    Backlog {
+        /// Which one.
+        connection: ConnectionKey,
+        /// How many wait now.
+        bytes: u32,
+    },
+    /// Messages of another shard; the vector is drained.
+    Mesh {
+        /// Who sent them.
+        from: ShardId,
+        /// In order.
+        batch: &'a mut Vec<Mesh>,
+    },
+    /// The way to another shard is full, or has room again.
+    MeshRoom {
+        /// Which shard.
+        to: ShardId,
+        /// Whether there is room.
+        has_room: bool,
+    },
+    /// Somebody slow has answered.
+    Answer {
+        /// Whose question it was.
+        connection: ConnectionKey,
+        /// Which of its questions.
+        number: u32,
+        /// What the answer is.
+        answer: Answer,
+    },
+    /// Time passed, or put-off work may go on: due at [`crate::engine::output::Outputs::wake_at`].
+    Tick,
+    /// The operator ends a client's connection.
+    Kick {
+        /// Its client identifier.
+        client_id: &'a str,
+    },
+    /// The broker stops: every client is told.
+    Shutdown,
+}

@@ -1,0 +1,213 @@
+//! What one shard says to another: batches of these cross the cores, and those of one sender stay in order.
+
+use crate::base::bitset::Bits64;
+use crate::base::payload::Payload;
+use crate::base::slab::Key;
+use crate::engine::connection::ConnectionKey;
+use crate::engine::message::{Message, SessionId};
+use crate::engine::retained::Cursor;
+use crate::engine::session::SessionKey;
+use crate::engine::session::delivery::SubscriptionIds;
+use crate::engine::session::pipeline::{Outcome, Ticket};
+use crate::engine::shard::publish::Routing;
+use crate::engine::shard::retain::Scan;
+use crate::engine::subscriptions::group::Departure;
+use crate::engine::subscriptions::members::{MemberId, Terms};
+use crate::engine::subscriptions::shared::GroupKey;
+use crate::mqtt::{QoS, Reason};
+
+/// Leads back to a publication that waits for the word "stored" on the shard it came in.
+pub type RoutingKey = Key<Routing>;
+/// Leads back to a retained scan on the shard that asked.
+pub type ScanKey = Key<Scan>;
+
+/// A run of QoS 0 packets of one topic, as they came in.
+#[derive(Clone, Debug)]
+pub struct RunPiece {
+    /// The packets, whole ones only.
+    pub bytes: Payload,
+    /// How many there are.
+    pub count: u32,
+    /// Whether they are in the form of 5.0.
+    pub is_v5: bool,
+    /// Who published them.
+    pub origin: SessionId,
+}
+
+/// Whether a SUBSCRIBE waits for this answer, and for which of its filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinTicket {
+    /// The connection whose SUBACK waits.
+    pub connection: ConnectionKey,
+    /// Its place among the answers.
+    pub ticket: Ticket,
+    /// The filter's place in the packet.
+    pub index: u16,
+}
+
+/// How a delivery to a member of a shared group ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The member acknowledged it.
+    Delivered,
+    /// The member refused it with a reason code; nobody else gets it.
+    Refused,
+    /// The member may not read it any more.
+    Denied,
+    /// The member cannot take it; somebody else should.
+    Returned,
+    /// The member's session ended in the middle of a QoS 2 delivery; nobody else may get it.
+    Abandoned,
+    /// It expired while it waited.
+    Expired,
+    /// It is larger than the member accepts.
+    TooLarge,
+}
+
+/// One message between shards.
+#[derive(Clone, Debug)]
+pub enum Mesh {
+    /// A publication for the subscriptions of the receiving shard.
+    Forward {
+        /// What was published.
+        message: Message,
+        /// Who waits for the word "stored".
+        reply: Option<RoutingKey>,
+        /// The publisher's connection, to slow it down.
+        publisher: Option<ConnectionKey>,
+    },
+    /// A run of QoS 0 publications.
+    Run {
+        /// The packets.
+        run: RunPiece,
+        /// The publisher's connection, to slow it down.
+        publisher: Option<ConnectionKey>,
+    },
+    /// A forwarded publication is in the hands of everybody here who wants it.
+    Stored {
+        /// Who waits for it.
+        reply: RoutingKey,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// A retained publication for its topic's home.
+    Retain {
+        /// The new retained message; an empty payload erases.
+        message: Message,
+        /// The shards that the publisher's shard told already.
+        told: Bits64,
+        /// Who waits for the word "stored".
+        reply: Option<RoutingKey>,
+    },
+    /// A retained message that was on its way while the receiving shard began to want it.
+    RetainedLate {
+        /// The home of the topic.
+        message: Message,
+    },
+    /// Asks a home of retained messages for the next page of a scan.
+    ScanAsk {
+        /// Who asks.
+        scan: ScanKey,
+        /// The filter.
+        filter: Box<str>,
+        /// Where the last page ended.
+        cursor: Cursor,
+    },
+    /// A page of retained messages.
+    ScanPage {
+        /// Who asked.
+        scan: ScanKey,
+        /// What matches.
+        messages: Vec<Message>,
+        /// Where the next page begins.
+        cursor: Cursor,
+        /// Whether there is none.
+        is_last: bool,
+    },
+    /// A session becomes a member of a shared group.
+    Join {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+        /// Who.
+        member: MemberId,
+        /// On which terms.
+        terms: Terms,
+        /// How many unacknowledged messages it may hold; none means it is away.
+        window: Option<u16>,
+        /// Which SUBACK waits.
+        reply: JoinTicket,
+    },
+    /// The answer to [`Mesh::Join`].
+    Joined {
+        /// The member's session.
+        session: SessionKey,
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+        /// Which SUBACK waits.
+        reply: JoinTicket,
+        /// Granted or refused.
+        reason: Reason,
+    },
+    /// A session leaves a shared group.
+    Leave {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+        /// Who.
+        member: MemberId,
+        /// How it goes.
+        departure: Departure,
+    },
+    /// A member's client came or went.
+    Presence {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+        /// Who.
+        member: MemberId,
+        /// How many unacknowledged messages it may hold; none means it is away.
+        window: Option<u16>,
+    },
+    /// A group's message for one of its members.
+    SharedDeliver {
+        /// The member's session.
+        session: SessionKey,
+        /// What.
+        message: Message,
+        /// At which quality of service.
+        qos: QoS,
+        /// With which RETAIN flag.
+        retain: bool,
+        /// With which identifier.
+        ids: SubscriptionIds,
+        /// The group, on its home.
+        group: GroupKey,
+        /// The group's number for this delivery; 0 where nobody answers.
+        delivery: u64,
+    },
+    /// How that went.
+    SharedDone {
+        /// The group.
+        group: GroupKey,
+        /// Its number for the delivery.
+        delivery: u64,
+        /// How it ended.
+        fate: Fate,
+    },
+    /// A receiver is full: the publisher should be read no more for a while.
+    Pressure {
+        /// The publisher's connection.
+        publisher: ConnectionKey,
+    },
+    /// That receiver has room again.
+    Relief {
+        /// The publisher's connection.
+        publisher: ConnectionKey,
+    },
+}

@@ -1,0 +1,320 @@
+//! What a shard wants done: reused batches that the shell performs at the end of a turn.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::base::payload::Payload;
+use crate::base::time::Time;
+use crate::engine::auth::Action;
+use crate::engine::auth::exchange::Dialogue;
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::policy;
+use crate::engine::connection::{ConnectionKey, Peer};
+use crate::engine::event::Event;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
+use crate::mqtt::fitting::{ReceiverLimits, encode_fitting};
+use crate::mqtt::outgoing::Head;
+use crate::mqtt::packet::Packet;
+use crate::mqtt::version::{PacketId, QoS, Version};
+
+/// One receiver of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Whose bytes these are.
+    pub connection: ConnectionKey,
+    /// What goes where the piece has room for a packet identifier.
+    pub packet_id: Option<PacketId>,
+}
+
+/// A piece of bytes for one receiver or for thousands: head, then body.
+#[derive(Clone, Debug)]
+pub struct Write {
+    head: Range<usize>,
+    body: Option<usize>,
+    packet_id_at: Option<u32>,
+    recipients: Range<usize>,
+}
+
+/// A piece as the shell sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The first bytes, valid until the outputs are cleared.
+    pub head: &'a [u8],
+    /// The rest, shared by reference count.
+    pub body: Option<&'a Payload>,
+    /// Where in the head each receiver's packet identifier goes.
+    pub packet_id_at: Option<u32>,
+    /// Who gets it.
+    pub recipients: &'a [Recipient],
+}
+
+/// A connection that must be served by another shard from now on.
+#[derive(Debug)]
+pub struct HandOver {
+    /// The connection; its key here finds nothing any more.
+    pub connection: ConnectionKey,
+    /// The home of its client id.
+    pub to: ShardId,
+    /// What the home needs to go on, for [`crate::engine::shard::Shard::adopt`].
+    pub arrival: Box<Arrival>,
+}
+
+/// An authenticated connection on its way to its home.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where it comes from.
+    pub peer: Peer,
+    /// The body of its CONNECT packet.
+    pub connect: Box<[u8]>,
+    /// The first byte of that packet.
+    pub first: u8,
+    /// The client identifier, assigned if it had none.
+    pub client_id: Box<str>,
+    /// Whether we assigned it.
+    pub is_assigned: bool,
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// The last word of an enhanced authentication, for CONNACK.
+    pub auth_data: Option<Vec<u8>>,
+    /// What was read behind CONNECT.
+    pub unread: BytesMut,
+}
+
+/// A question that the policy could not answer at once.
+#[derive(Debug)]
+pub struct Question {
+    /// Who waits for the answer; no other packet of it is handled before.
+    pub connection: ConnectionKey,
+    /// Which of its questions this is; the answer repeats it.
+    pub number: u32,
+    /// What is asked.
+    pub about: About,
+}
+
+/// What a question is about, in memory of its own.
+#[derive(Debug)]
+pub enum About {
+    /// Whether these credentials hold.
+    Credentials {
+        /// Which authenticator has to say something.
+        link: policy::Link,
+        /// The client identifier.
+        client_id: Box<str>,
+        /// The user name, if one was sent.
+        user_name: Option<Box<str>>,
+        /// The password, if one was sent.
+        password: Option<Box<[u8]>>,
+        /// Where the client comes from.
+        peer: Peer,
+        /// The protocol it speaks.
+        version: Version,
+    },
+    /// What the next step of an enhanced authentication is; the exchange itself comes back with the answer.
+    Exchange {
+        /// The mechanism and where it stands.
+        exchange: Box<Dialogue>,
+    },
+    /// Whether this may be done.
+    Action {
+        /// Who wants it.
+        identity: Arc<Identity>,
+        /// The client identifier.
+        client_id: Box<str>,
+        /// What is wanted.
+        action: OwnedAction,
+    },
+}
+
+/// An [`Action`] in memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedAction {
+    /// To connect.
+    Connect,
+    /// To publish.
+    Publish {
+        /// The topic's name.
+        topic: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether it is retained.
+        retain: bool,
+    },
+    /// To subscribe.
+    Subscribe {
+        /// The filter.
+        filter: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether the subscription is shared.
+        is_shared: bool,
+    },
+    /// To get messages of a topic.
+    Receive {
+        /// The topic's name.
+        topic: Box<str>,
+    },
+    /// To leave a will.
+    Will {
+        /// The topic's name.
+        topic: Box<str>,
+        /// At which quality of service.
+        qos: QoS,
+        /// Whether it is retained.
+        retain: bool,
+    },
+}
+
+impl OwnedAction {
+    /// A copy of an action.
+    pub fn of(action: Action<'_>) -> Self {
+        match action {
+            Action::Connect => Self::Connect,
+            Action::Publish { topic, qos, retain } => Self::Publish { topic: topic.into(), qos, retain },
+            Action::Subscribe { filter, qos, is_shared } => Self::Subscribe { filter: filter.into(), qos, is_shared },
+            Action::Receive { topic } => Self::Receive { topic: topic.into() },
+            Action::Will { topic, qos, retain } => Self::Will { topic: topic.into(), qos, retain },
+        }
+    }
+
+    /// The action, borrowed.
+    pub fn as_action(&self) -> Action<'_> {
+        match *self {
+            Self::Connect => Action::Connect,
+            Self::Publish { ref topic, qos, retain } => Action::Publish { topic, qos, retain },
+            Self::Subscribe { ref filter, qos, is_shared } => Action::Subscribe { filter, qos, is_shared },
+            Self::Receive { ref topic } => Action::Receive { topic },
+            Self::Will { ref topic, qos, retain } => Action::Will { topic, qos, retain },
+        }
+    }
+}
+
+/// The wishes of one or more calls of `handle`. One per shard, cleared and reused each turn.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    bytes: Vec<u8>,
+    bodies: Vec<Payload>,
+    recipients: Vec<Recipient>,
+    writes: Vec<Write>,
+    /// Connections to close once what was written to them is sent.
+    pub closes: Vec<ConnectionKey>,
+    /// Connections to read no more (`false`) or again (`true`), in order.
+    pub reads: Vec<(ConnectionKey, bool)>,
+    /// What goes to other shards, one batch for each, in order.
+    pub mesh: Vec<Vec<Mesh>>,
+    /// Connections that move to their home.
+    pub hand_overs: Vec<HandOver>,
+    /// Questions to somebody slow.
+    pub questions: Vec<Question>,
+    /// What happened, for logs and traces.
+    pub events: Vec<Event>,
+    /// Set when put-off work wants a tick in the next turn.
+    pub wake_at: Option<Time>,
+}
+
+impl Outputs {
+    /// Outputs of a shard of a broker with so many shards.
+    pub fn new(shards: usize) -> Self {
+        Self { mesh: (0..shards).map(|_| Vec::new()).collect(), ..Self::default() }
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bodies.clear();
+        self.recipients.clear();
+        self.writes.clear();
+        self.closes.clear();
+        self.reads.clear();
+        self.mesh.iter_mut().for_each(Vec::clear);
+        self.hand_overs.clear();
+        self.questions.clear();
+        self.events.clear();
+        self.wake_at = None;
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+            && self.closes.is_empty()
+            && self.reads.is_empty()
+            && self.mesh.iter().all(Vec::is_empty)
+            && self.hand_overs.is_empty()
+            && self.questions.is_empty()
+            && self.events.is_empty()
+    }
+
+    /// The pieces in the order in which they leave.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.writes.iter().map(|write| Piece {
+            head: &self.bytes[write.head.clone()],
+            body: write.body.map(|body| &self.bodies[body]),
+            packet_id_at: write.packet_id_at,
+            recipients: &self.recipients[write.recipients.clone()],
+        })
+    }
+
+    /// Writes one packet to one connection.
+    pub fn packet(&mut self, connection: ConnectionKey, encode: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        encode(&mut self.bytes);
+        debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
+        let head = start..self.bytes.len();
+        self.push(
+            Write { head, body: None, packet_id_at: None, recipients: 0..0 },
+            &[Recipient { connection, packet_id: None }],
+        );
+    }
+
+    /// Writes one packet with as much explanation as its receiver wants and takes, or not at all if it cannot fit.
+    pub fn answer(&mut self, connection: ConnectionKey, version: Version, limits: ReceiverLimits, packet: &Packet<'_>) {
+        let start = self.bytes.len();
+        if encode_fitting(packet, version, limits, &mut self.bytes) && self.bytes.len() > start {
+            let write = Write { head: start..self.bytes.len(), body: None, packet_id_at: None, recipients: 0..0 };
+            self.push(write, &[Recipient { connection, packet_id: None }]);
+        }
+    }
+
+    /// Starts a piece for many: the head is encoded once, recipients follow with [`Self::send`].
+    pub fn draft(&mut self, body: Option<Payload>, encode: impl FnOnce(&mut Vec<u8>) -> Option<Head>) -> Write {
+        let start = self.bytes.len();
+        let packet_id_at = encode(&mut self.bytes).and_then(|head| head.packet_id_at);
+        let body = body.map(|body| {
+            self.bodies.push(body);
+            self.bodies.len() - 1
+        });
+        Write { head: start..self.bytes.len(), body, packet_id_at, recipients: 0..0 }
+    }
+
+    /// Sends a drafted piece to all of `recipients`.
+    pub fn send(&mut self, draft: Write, recipients: &[Recipient]) {
+        debug_assert!(
+            draft.packet_id_at.is_none() || recipients.iter().all(|r| r.packet_id.is_some()),
+            "a piece with room for an identifier needs one for each recipient"
+        );
+        self.push(draft, recipients);
+    }
+
+    fn push(&mut self, mut write: Write, recipients: &[Recipient]) {
+        let start = self.recipients.len();
+        self.recipients.extend_from_slice(recipients);
+        write.recipients = start..self.recipients.len();
+        self.writes.push(write);
+    }
+}
+
+impl Piece<'_> {
+    /// Appends the bytes as one recipient gets them.
+    pub fn write_for(&self, recipient: Recipient, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.head);
+        if let (Some(at), Some(id)) = (self.packet_id_at, recipient.packet_id) {
+            out[start + at as usize..][..2].copy_from_slice(&id.get().to_be_bytes());
+        }
+        if let Some(body) = self.body {
+            out.extend_from_slice(body);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The message that a client leaves for the case that it dies.
+
+use crate::mqtt::connect;
+use crate::mqtt::publish::copy_forwarded;
+use crate::mqtt::{QoS, Topic};
+
+/// A will, in memory of its own. Its message is made when it is published, so that its expiry begins then.
+#[derive(Clone, Debug)]
+pub struct Will {
+    topic: Box<str>,
+    forwarded: Box<[u8]>,
+    payload: Box<[u8]>,
+    /// The quality of service.
+    pub qos: QoS,
+    /// Whether it is retained.
+    pub retain: bool,
+    /// How long after the connection's end it is published, in seconds.
+    pub delay_s: u32,
+    /// The life of the message in seconds, from its publication.
+    pub message_expiry_s: Option<u32>,
+}
+
+impl Will {
+    /// Copies a will out of CONNECT.
+    pub fn of(will: &connect::Will<'_>) -> Self {
+        let mut forwarded = Vec::new();
+        copy_forwarded(will.properties, &mut forwarded);
+        Self {
+            topic: will.topic.as_str().into(),
+            forwarded: forwarded.into(),
+            payload: will.payload.into(),
+            qos: will.qos,
+            retain: will.retain,
+            delay_s: will.properties.will_delay().unwrap_or(0),
+            message_expiry_s: will.properties.message_expiry(),
+        }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> Topic<'_> {
+        Topic::parse(&self.topic).expect("it was a topic when it was copied")
+    }
+
+    /// The properties that subscribers get.
+    pub fn forwarded(&self) -> &[u8] {
+        &self.forwarded
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+}

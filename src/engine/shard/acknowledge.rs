@@ -1,0 +1,191 @@
+//! Acknowledgements in both directions: the client's for our messages, ours for the client's requests.
+
+use super::Shard;
+use super::deliver::write_pubrel;
+use super::receive::Flow;
+use crate::base::time::Time;
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::limits::ANSWERS_OWED_MAX;
+use crate::engine::output::Outputs;
+use crate::engine::session::SessionKey;
+use crate::engine::session::outbound::{Acked, Recorded};
+use crate::engine::session::pipeline::{Due, Outcome};
+use crate::engine::stats::DropReason;
+use crate::mqtt::ack::Ack;
+use crate::mqtt::codes::CodeBuffer;
+use crate::mqtt::packet::Packet;
+use crate::mqtt::properties::{Properties, PropertyBuffer};
+use crate::mqtt::property::Property;
+use crate::mqtt::suback::SubAck;
+use crate::mqtt::unsuback::UnsubAck;
+use crate::mqtt::{PacketId, Reason, Version};
+
+impl Shard {
+    fn session_of(&self, key: ConnectionKey) -> Option<SessionKey> {
+        self.connections.get(key)?.session
+    }
+
+    /// [MQTT-4.3.2-3] the message is done; an unknown identifier changes nothing.
+    pub(super) fn puback(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
+        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
+        let Some(outbound) = self.sessions.get_mut(session_key).and_then(|session| session.outbound.as_mut()) else {
+            return Flow::Next;
+        };
+        match outbound.puback(ack.id, ack.reason) {
+            Acked::Delivered(delivery) => self.delivered(&delivery, out),
+            Acked::Refused(delivery) => self.discard(session_key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
+            Acked::Unknown => return Flow::Next,
+        }
+        self.room_in_window(session_key, now, out);
+        Flow::Next
+    }
+
+    /// [MQTT-4.3.3-4] PUBREC is answered by PUBREL, unless it refuses.
+    pub(super) fn pubrec(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
+        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
+        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
+        let Some(link) = session.link else { return Flow::Gone };
+        let recorded = match &mut session.outbound {
+            Some(outbound) => outbound.pubrec(ack.id, ack.reason),
+            None => Recorded::Unknown,
+        };
+        match recorded {
+            Recorded::Release(delivery) => {
+                write_pubrel(&link, ack.id, Reason::Success, out);
+                self.delivered(&delivery, out);
+            }
+            Recorded::Again => write_pubrel(&link, ack.id, Reason::Success, out),
+            Recorded::Refused(delivery) => {
+                self.discard(session_key, &delivery, DropReason::Refused, out);
+                self.room_in_window(session_key, now, out);
+            }
+            Recorded::Closed => {}
+            // [MQTT-3.6.2-1] there is nothing to release.
+            Recorded::Unknown => write_pubrel(&link, ack.id, Reason::PacketIdentifierNotFound, out),
+        }
+        Flow::Next
+    }
+
+    /// The last step of a QoS 2 message of ours: its identifier is free, and so is its place in the window.
+    pub(super) fn pubcomp(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
+        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
+        let Some(outbound) = self.sessions.get_mut(session_key).and_then(|session| session.outbound.as_mut()) else {
+            return Flow::Next;
+        };
+        if outbound.pubcomp(ack.id) {
+            self.room_in_window(session_key, now, out);
+        }
+        Flow::Next
+    }
+
+    fn room_in_window(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        self.pump(key, now, out);
+        self.go_on_scanning(key, now, out);
+    }
+
+    /// [MQTT-4.3.3-11] PUBREL is answered by PUBCOMP, also for an identifier that we do not know.
+    pub(super) fn pubrel(&mut self, key: ConnectionKey, ack: Ack<'_>, out: &mut Outputs) -> Flow {
+        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
+        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
+        let is_known = session.received.release(ack.id);
+        let reason = if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound };
+        self.write_ack(key, ack.id, reason, AckKind::Complete, out);
+        Flow::Next
+    }
+
+    /// Writes the answers that are ready, in the order of their requests.
+    pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, _now: Time, out: &mut Outputs) {
+        loop {
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            let version = connection.version;
+            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return self.bound_answers(key, out) };
+            match due {
+                Due::PubAck { id, refusal } => {
+                    let reason = refusal.unwrap_or(outcome_for(version, outcome));
+                    self.write_ack(key, id, reason, AckKind::Taken, out);
+                }
+                Due::PubRec { id, refusal } => {
+                    let reason = refusal.unwrap_or(outcome_for(version, outcome));
+                    self.write_ack(key, id, reason, AckKind::Received, out);
+                }
+                Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
+                Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
+            }
+        }
+    }
+
+    /// A client that is owed too many answers is read no more until other shards have spoken.
+    fn bound_answers(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let owed = connection.pipeline.len();
+        if owed >= ANSWERS_OWED_MAX {
+            self.hold(key, Hold::Answers, out);
+        } else if owed <= ANSWERS_OWED_MAX / 2 {
+            self.release(key, Hold::Answers, out);
+        }
+    }
+
+    fn write_ack(&self, key: ConnectionKey, id: PacketId, reason: Reason, kind: AckKind, out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let mut buffer = PropertyBuffer::default();
+        if reason.is_error() && connection.version == Version::V5 {
+            buffer.push(Property::ReasonString(reason.name()));
+        }
+        let packet = kind.packet(Ack { id, reason, properties: buffer.as_properties() });
+        out.answer(key, connection.version, connection.receiver_limits(), &packet); // [MQTT-3.4.2-2]
+    }
+
+    /// [MQTT-3.8.4-1] one SUBACK, one code a filter, in the order of the filters.
+    pub(super) fn write_suback(&self, key: ConnectionKey, id: PacketId, codes: &[Reason], out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let mut buffer = PropertyBuffer::default();
+        if let Some(refused) = codes.iter().find(|code| code.is_error()) {
+            buffer.push(Property::ReasonString(refused.name()));
+        }
+        let reasons = code_buffer(codes);
+        let packet = SubAck { id, reasons: reasons.as_codes(), properties: buffer.as_properties() };
+        out.answer(key, connection.version, connection.receiver_limits(), &Packet::SubAck(packet)); // [MQTT-3.9.2-1]
+    }
+
+    /// [MQTT-3.10.4-4] one UNSUBACK, one code a filter.
+    pub(super) fn write_unsuback(&self, key: ConnectionKey, id: PacketId, codes: &[Reason], out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let reasons = code_buffer(codes);
+        let packet = UnsubAck { id, reasons: reasons.as_codes(), properties: Properties::NONE };
+        out.answer(key, connection.version, connection.receiver_limits(), &Packet::UnsubAck(packet));
+    }
+}
+
+fn code_buffer(codes: &[Reason]) -> CodeBuffer {
+    let mut buffer = CodeBuffer::default();
+    for code in codes {
+        buffer.push(*code);
+    }
+    buffer
+}
+
+/// "No matching subscribers" is a word of 5.0 only.
+fn outcome_for(version: Version, outcome: Outcome) -> Reason {
+    match version {
+        Version::V5 => outcome.reason(),
+        Version::V31 | Version::V311 => Reason::Success,
+    }
+}
+
+/// Which of our acknowledgements it is.
+#[derive(Clone, Copy)]
+enum AckKind {
+    Taken,
+    Received,
+    Complete,
+}
+
+impl AckKind {
+    fn packet(self, ack: Ack<'_>) -> Packet<'_> {
+        match self {
+            Self::Taken => Packet::PubAck(ack),
+            Self::Received => Packet::PubRec(ack),
+            Self::Complete => Packet::PubComp(ack),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! One copy for one session: queued, sent, or given up, and always accounted for.
+
+use std::num::NonZeroU16;
+
+use super::Shard;
+use crate::base::hash::{Seed, map};
+use crate::base::payload::Payload;
+use crate::base::time::Time;
+use crate::engine::connection::{Connection, ConnectionKey};
+use crate::engine::event::Event;
+use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
+use crate::engine::mesh::{Fate, Mesh};
+use crate::engine::message::{Publication, seconds_left};
+use crate::engine::output::{Outputs, Recipient};
+use crate::engine::session::delivery::{Delivery, Source};
+use crate::engine::session::outbound::Next;
+use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::queue::{Enqueued, QueueBounds};
+use crate::engine::session::{Link, SessionKey};
+use crate::engine::stats::DropReason;
+use crate::mqtt::ack::Ack;
+use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
+use crate::mqtt::packet::Packet;
+use crate::mqtt::properties::Properties;
+use crate::mqtt::{PacketId, QoS, Reason};
+
+/// Everything about one copy that goes into a packet for one receiver.
+pub(super) struct Copy<'a> {
+    topic: &'a str,
+    forwarded: &'a [u8],
+    payload: &'a [u8],
+    body: Option<Payload>,
+    expires: Time,
+    qos: QoS,
+    retain: bool,
+    dup: bool,
+    packet_id: Option<PacketId>,
+    ids: &'a [u32],
+}
+
+impl<'a> Copy<'a> {
+    /// A QoS 0 copy of a publication under way.
+    pub fn of_publication(publication: &'a Publication<'_>, qos: QoS, retain: bool, ids: &'a [u32]) -> Self {
+        Self {
+            topic: publication.topic,
+            forwarded: publication.forwarded,
+            payload: publication.payload,
+            body: None,
+            expires: publication.expires,
+            qos,
+            retain,
+            dup: false,
+            packet_id: None,
+            ids,
+        }
+    }
+
+    /// A copy that lies in a session's queue or window.
+    pub fn of_delivery(delivery: &'a Delivery, packet_id: Option<PacketId>, dup: bool) -> Self {
+        let message = &delivery.message;
+        let is_long = message.payload().len() > INLINE_PAYLOAD_BYTES_MAX;
+        Self {
+            topic: message.topic(),
+            forwarded: message.forwarded(),
+            payload: message.payload(),
+            body: is_long.then(|| message.shared_payload()),
+            expires: message.expires,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            dup,
+            packet_id,
+            ids: delivery.ids.as_slice(),
+        }
+    }
+
+    fn outgoing(&self, topic: &'a str, topic_alias: Option<NonZeroU16>, now: Time) -> Outgoing<'a> {
+        Outgoing {
+            topic,
+            topic_alias,
+            qos: self.qos,
+            retain: self.retain,
+            dup: self.dup,
+            packet_id: self.packet_id,
+            message_expiry: seconds_left(self.expires, now),
+            subscription_ids: self.ids,
+            forwarded: self.forwarded,
+            payload_len: self.payload.len(),
+        }
+    }
+}
+
+/// Writes a copy for one receiver; `false` when it is larger than the receiver accepts [MQTT-3.1.2-24].
+pub(super) fn write_copy(
+    connection: &mut Connection,
+    link: &Link,
+    copy: &Copy<'_>,
+    seed: Seed,
+    now: Time,
+    out: &mut Outputs,
+) -> bool {
+    let (alias, is_known) = find_alias(connection, copy.topic);
+    let topic = if is_known { "" } else { copy.topic };
+    let outgoing = copy.outgoing(topic, alias, now);
+    if link.maximum_packet < u32::MAX && encoded_len(link.version, &outgoing) > link.maximum_packet {
+        return false;
+    }
+    if let (Some(alias), false) = (alias, is_known) {
+        // Only a packet that is really sent defines an alias.
+        learn_alias(connection, copy.topic, alias, seed);
+    }
+    let draft = out.draft(copy.body.clone(), |bytes| {
+        let head = encode_head(link.version, &outgoing, bytes);
+        if copy.body.is_none() {
+            bytes.extend_from_slice(copy.payload);
+        }
+        Some(head)
+    });
+    out.send(draft, &[Recipient { connection: link.connection, packet_id: copy.packet_id }]);
+    true
+}
+
+/// The alias for a topic, and whether the client knows it already; the first topics get the aliases there are.
+fn find_alias(connection: &Connection, topic: &str) -> (Option<NonZeroU16>, bool) {
+    let Some(extras) = connection.extras.as_ref().filter(|extras| extras.aliases_out_max > 0) else {
+        return (None, false);
+    };
+    let Some(aliases) = &extras.aliases_out else { return (NonZeroU16::new(1), false) };
+    if let Some(alias) = aliases.get(topic) {
+        return (Some(*alias), true);
+    }
+    // [MQTT-3.1.2-26] not above what the client accepts.
+    let next = u16::try_from(aliases.len() + 1).ok().filter(|next| *next <= extras.aliases_out_max);
+    (next.and_then(NonZeroU16::new), false)
+}
+
+fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16, seed: Seed) {
+    let aliases = connection.extras().aliases_out.get_or_insert_with(|| map(seed));
+    aliases.insert(topic.into(), alias);
+}
+
+const UNBOUNDED: QueueBounds =
+    QueueBounds { messages_max: u32::MAX, bytes_max: u64::MAX, policy: QueuePolicy::RefuseNew };
+
+impl Shard {
+    pub(super) fn queue_bounds(&self) -> QueueBounds {
+        QueueBounds {
+            messages_max: self.limits.queue_messages_max,
+            bytes_max: self.limits.queue_bytes_max,
+            policy: self.limits.queue_policy,
+        }
+    }
+
+    /// Puts a copy into a session's queue; what has no room is dropped by the policy, and counted.
+    pub(super) fn enqueue(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) -> Outcome {
+        // What a shared group sends is bounded by the member's window in the group; sent back, it would come again.
+        let bounds = if delivery.source.is_shared() { UNBOUNDED } else { self.queue_bounds() };
+        let Some(session) = self.sessions.get_mut(key) else {
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
+            return Outcome::default();
+        };
+        if delivery.qos == QoS::AtMostOnce {
+            delivery.message = delivery.message.compact(); // it may stay for long
+        }
+        match session.outbound().enqueue(delivery, &bounds) {
+            Enqueued::Queued => Outcome::stored(),
+            Enqueued::Refused(delivery) => {
+                self.discard(key, &delivery, DropReason::QueueRefused, out);
+                Outcome { matched: true, stored: false, refused: true }
+            }
+            Enqueued::Displaced(oldest) => {
+                for delivery in oldest {
+                    self.discard(key, &delivery, DropReason::QueueOldest, out);
+                }
+                Outcome::stored()
+            }
+        }
+    }
+
+    /// A copy ends undelivered: the ledger of the shard that took it on hears why.
+    pub(super) fn discard(&mut self, key: SessionKey, delivery: &Delivery, why: DropReason, out: &mut Outputs) {
+        let fate = match why {
+            DropReason::Expired => Fate::Expired,
+            DropReason::PacketTooLarge => Fate::TooLarge,
+            DropReason::Refused => Fate::Refused,
+            DropReason::NotAuthorized => Fate::Denied,
+            DropReason::SessionEnded => Fate::Abandoned,
+            DropReason::Offline
+            | DropReason::Slow
+            | DropReason::QueueRefused
+            | DropReason::QueueOldest
+            | DropReason::GroupEnded => Fate::Returned,
+        };
+        match delivery.source {
+            Source::Own => {
+                self.stats.ledger.drop_one(why);
+                if let Some(session) = self.sessions.get(key) {
+                    out.events.push(Event::Dropped { session: session.id, why });
+                }
+            }
+            Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, fate, out),
+        }
+    }
+
+    /// A copy reached its receiver.
+    pub(super) fn delivered(&mut self, delivery: &Delivery, out: &mut Outputs) {
+        match delivery.source {
+            Source::Own => self.stats.ledger.delivered += 1,
+            Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, Fate::Delivered, out),
+        }
+    }
+
+    fn shared_done(
+        &mut self,
+        home: crate::engine::homes::ShardId,
+        group: u64,
+        delivery: u64,
+        fate: Fate,
+        out: &mut Outputs,
+    ) {
+        let group = crate::base::slab::Key::from_bits(group).expect("the bits of a group's key");
+        self.tell(home, Mesh::SharedDone { group, delivery, fate }, out);
+    }
+
+    /// Sends what a session has to send, as far as its window and its connection allow.
+    pub(super) fn pump(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        loop {
+            let Some(session) = self.sessions.get_mut(key) else { return };
+            let Some(link) = session.link.filter(|link| !link.is_full) else { return };
+            let Some(outbound) = &mut session.outbound else { return };
+            match outbound.next(now) {
+                Next::Nothing => {
+                    if outbound.is_empty() {
+                        session.outbound = None;
+                    }
+                    return;
+                }
+                Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
+                Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
+                Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
+                Next::Publish { id, dup, .. } => self.send_one(key, id, dup, now, out),
+            }
+        }
+    }
+
+    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: &Delivery, now: Time, out: &mut Outputs) {
+        if !self.may_still_receive(key, delivery) {
+            return self.discard(key, delivery, DropReason::NotAuthorized, out);
+        }
+        let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
+        if write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out) {
+            self.delivered(delivery, out);
+        } else {
+            self.discard(key, delivery, DropReason::PacketTooLarge, out);
+        }
+    }
+
+    /// Sends a message of the window. One that is too large for the client counts as done [MQTT-3.1.2-25].
+    pub(super) fn send_one(&mut self, key: SessionKey, id: PacketId, dup: bool, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(link) = session.link else { return };
+        let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
+        let delivery = delivery.expect("what is sent lies in the window");
+        let may_receive = dup || self.may_still_receive(key, delivery);
+        let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
+        let copy = Copy::of_delivery(delivery, Some(id), dup);
+        let why = if !may_receive {
+            DropReason::NotAuthorized
+        } else if write_copy(connection, &link, &copy, self.seed, now, out) {
+            return;
+        } else {
+            DropReason::PacketTooLarge
+        };
+        let session = self.sessions.get_mut(key).expect("it was found above");
+        if let Some(delivery) = session.outbound().give_up(id) {
+            self.discard(key, &delivery, why, out);
+        }
+    }
+
+    /// Queued messages are checked again when they leave: a right may have been revoked in the meantime.
+    fn may_still_receive(&self, key: SessionKey, delivery: &Delivery) -> bool {
+        !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic())
+    }
+
+    /// The shell could not send everything, or could at last.
+    pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, now: Time, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let before = std::mem::replace(&mut connection.backlog, bytes);
+        let Some(session_key) = connection.session else { return };
+        let is_full = bytes > self.limits.backlog_bytes_max;
+        let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link.as_mut()) else { return };
+        let was_full = std::mem::replace(&mut link.is_full, is_full);
+        self.note_backlog(key, before, bytes, is_full, now, out);
+        if was_full && !is_full {
+            self.pump(session_key, now, out);
+            self.go_on_scanning(session_key, now, out);
+        }
+    }
+}
+
+/// A PUBREL of ours.
+pub(super) fn write_pubrel(link: &Link, id: PacketId, reason: Reason, out: &mut Outputs) {
+    let ack = Packet::PubRel(Ack { id, reason, properties: Properties::NONE });
+    out.packet(link.connection, |bytes| ack.encode(link.version, bytes));
+}

@@ -1,0 +1,192 @@
+//! The end of connections and of sessions: the last word, the will, what is kept and what goes.
+
+use super::Shard;
+use super::receive::Flow;
+use crate::base::time::Time;
+use crate::engine::connection::{ConnectionKey, Phase};
+use crate::engine::event::{Cause, Event};
+use crate::engine::message::Publication;
+use crate::engine::output::Outputs;
+use crate::engine::session::SessionKey;
+use crate::engine::session::will::Will;
+use crate::engine::stats::DropReason;
+use crate::mqtt::disconnect::Disconnect;
+use crate::mqtt::packet::Packet;
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
+use crate::mqtt::{Reason, Version};
+
+impl Shard {
+    /// Writes DISCONNECT to a connected client of 5.0; others are just closed. [MQTT-3.14.0-1]
+    pub(super) fn say_goodbye(&mut self, key: ConnectionKey, reason: Reason, text: Option<&str>, out: &mut Outputs) {
+        self.last_reason(reason);
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.version != Version::V5 || !connection.is_connected() {
+            return;
+        }
+        let mut buffer = PropertyBuffer::default();
+        buffer.push(Property::ReasonString(text.unwrap_or(reason.name())));
+        let packet = Packet::Disconnect(Disconnect { reason, properties: buffer.as_properties() });
+        out.answer(key, Version::V5, connection.receiver_limits(), &packet); // [MQTT-3.14.2-3]
+    }
+
+    /// The client's own DISCONNECT.
+    pub(super) fn client_disconnects(
+        &mut self,
+        key: ConnectionKey,
+        disconnect: &Disconnect<'_>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
+            return Flow::Gone;
+        };
+        let Some(session) = self.sessions.get_mut(session) else { return Flow::Gone };
+        if let Some(expiry_s) = disconnect.properties.session_expiry() {
+            // A session that was to end with the connection cannot be kept by a last word.
+            if session.expiry_s == 0 && expiry_s > 0 {
+                return self.violation(key, Reason::ProtocolError, now, out);
+            }
+            session.expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
+        }
+        if disconnect.reason == Reason::Success {
+            session.will = None; // [MQTT-3.14.4-3]
+        }
+        self.end(key, Cause::Client(disconnect.reason), now, out);
+        Flow::Gone
+    }
+
+    /// Ends a connection, whatever its state. Its session goes on, waits, or ends with it.
+    pub(super) fn end(&mut self, key: ConnectionKey, cause: Cause, now: Time, out: &mut Outputs) {
+        let Some(connection) = self.connections.remove(key) else { return };
+        self.stats.connections_closed += 1;
+        out.closes.push(key);
+        self.forget_repeats(key);
+        self.relieve_waiters_of(key, out);
+        let session = connection.session.filter(|_| matches!(connection.phase, Phase::Connected));
+        let id = session.and_then(|session| self.sessions.get(session)).map(|session| session.id);
+        out.events.push(Event::Disconnected { connection: key, session: id, cause });
+        if let Some(session) = session {
+            self.disconnect_session(session, now, out);
+        }
+    }
+
+    fn disconnect_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.link = None;
+        session.received.connection_lost();
+        if let Some(outbound) = &mut session.outbound {
+            outbound.disconnect();
+        }
+        let expiry_s = session.expiry_s;
+        if expiry_s == 0 {
+            return self.end_session(key, now, out); // [MQTT-4.1.0-2]
+        }
+        if expiry_s < u32::MAX {
+            session.ends_at = now.after_seconds(expiry_s); // [MQTT-3.1.2-23]
+        }
+        if let Some(will) = &session.will {
+            session.will_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
+        }
+        self.presence(key, out);
+        self.return_shared(key, false, out);
+        self.look_at_session_later(key);
+        self.publish_due_will(key, now, out);
+    }
+
+    fn look_at_session_later(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let deadline = session.deadline();
+        if deadline != Time::NEVER {
+            self.session_wheel.schedule(key, deadline);
+        }
+    }
+
+    /// Publishes the will of an absent client whose delay is over.
+    pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.will_at > now {
+            return;
+        }
+        session.will_at = Time::NEVER;
+        if let Some(will) = session.will.take() {
+            self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
+        }
+    }
+
+    fn publish_will(&mut self, key: SessionKey, will: &Will, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let id = session.id;
+        if !self.may_leave_will(key, will) {
+            self.stats.publishes_denied += 1;
+            return out.events.push(Event::PublishDenied { session: id, reason: Reason::NotAuthorized });
+        }
+        let topic = will.topic();
+        let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
+        publication.retain = will.retain; // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
+        if let Some(seconds) = will.message_expiry_s {
+            publication.expires = now.after_seconds(seconds);
+        }
+        let _nobody_waits_for_it = self.route(&mut publication, None, None, now, out);
+        self.stats.wills_published += 1;
+        out.events.push(Event::WillPublished { session: id });
+    }
+
+    /// The right to leave a will is checked again when it is published: it may have been revoked.
+    fn may_leave_will(&self, key: SessionKey, will: &Will) -> bool {
+        use crate::engine::auth::{Action, Decision};
+        let Some(session) = self.sessions.get(key) else { return false };
+        let topic = will.topic();
+        let action = Action::Will { topic: topic.as_str(), qos: will.qos, retain: will.retain };
+        // "Later" was answered with yes when the client connected.
+        self.policy.decide(&session.owner, &session.client_id, action) != Decision::Deny
+    }
+
+    /// A session ends: its will is published if it is still there, all else goes, and is counted.
+    pub(super) fn end_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        debug_assert!(session.link.is_none(), "a session ends after its connection");
+        if let Some(will) = session.will.take() {
+            self.publish_will(key, &will, now, out);
+        }
+        self.forget_scans(key);
+        self.return_shared(key, true, out);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
+        let copies_lost = lost.len() as u64;
+        for delivery in lost {
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
+        }
+        self.unsubscribe_all(key, out);
+        let hash = match self.sessions.get(key) {
+            Some(session) => self.seed.hash_bytes(session.client_id.as_bytes()),
+            None => return,
+        };
+        if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key) {
+            entry.remove();
+        }
+        if let Some(session) = self.sessions.remove(key) {
+            out.events.push(Event::SessionEnded { session: session.id, copies_lost });
+        }
+    }
+
+    /// The operator ends a client's connection.
+    pub(super) fn kick(&mut self, client_id: &str, now: Time, out: &mut Outputs) {
+        let link = self.find_session(client_id).and_then(|key| self.sessions.get(key)?.link);
+        if let Some(link) = link {
+            self.say_goodbye(link.connection, Reason::AdministrativeAction, None, out);
+            self.end(link.connection, Cause::Administrative, now, out);
+        }
+    }
+
+    /// The broker stops: no new connections, and every client is told. It is our end of the connection, not the
+    /// client's, so wills are published as after any other close without DISCONNECT.
+    pub(super) fn shutdown(&mut self, now: Time, out: &mut Outputs) {
+        self.is_stopping = true;
+        let keys: Vec<ConnectionKey> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.say_goodbye(key, Reason::ServerShuttingDown, None, out);
+            self.end(key, Cause::Shutdown, now, out);
+        }
+    }
+}

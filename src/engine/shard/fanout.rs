@@ -1,0 +1,369 @@
+//! One publication to all who want it on this shard: encoded once for each form, one range of recipients a form.
+
+use std::mem;
+use std::rc::Rc;
+
+use super::Shard;
+use super::deliver::{Copy, write_copy};
+use super::routes::{Route, Target};
+use crate::base::time::Time;
+use crate::engine::auth::{Action, Decision};
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::homes::ShardId;
+use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::message::{Message, Publication, SessionId, seconds_left};
+use crate::engine::output::{Outputs, Recipient};
+use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::{Link, SessionKey};
+use crate::engine::stats::DropReason;
+use crate::engine::subscriptions::entry::{Options, Subscriber, SubscriberKind};
+use crate::mqtt::outgoing::{Outgoing, encode_head};
+use crate::mqtt::{QoS, Topic, Version};
+
+/// The publisher, wherever its connection is.
+pub(super) type Publisher = Option<(ShardId, ConnectionKey)>;
+
+/// A fan-out whose rest is served in later turns. Publications of the same session wait behind it.
+#[derive(Debug)]
+pub(super) struct Fanout {
+    route: Rc<Route>,
+    message: Message,
+    publisher: Publisher,
+    next: usize,
+}
+
+/// Recipients by the form of their packet: 3.x or 5.0, quality of service, RETAIN. Empty between fan-outs.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    recipients: [Vec<Recipient>; 12],
+}
+
+impl Batches {
+    fn form(version: Version, qos: QoS, retain: bool) -> usize {
+        usize::from(version == Version::V5) * 6 + usize::from(qos.bits()) * 2 + usize::from(retain)
+    }
+}
+
+const FORMS: [(Version, QoS, bool); 12] = {
+    const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+    let mut forms = [(Version::V311, QoS::AtMostOnce, false); 12];
+    let mut at = 0;
+    while at < 12 {
+        forms[at] = (if at < 6 { Version::V311 } else { Version::V5 }, QOS[(at % 6) / 2], at % 2 == 1);
+        at += 1;
+    }
+    forms
+};
+
+impl Shard {
+    /// Delivers to every session and group of this shard that wants it.
+    pub(super) fn deliver(
+        &mut self,
+        publication: &mut Publication<'_>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        let route = self.route_of(publication.topic);
+        if route.is_empty() {
+            return Outcome::default();
+        }
+        let mut outcome = Outcome { matched: true, ..Outcome::default() };
+        let is_behind = !self.fanouts.is_empty() && self.fanouts.iter().any(|f| f.message.origin == publication.origin);
+        let is_large = route.targets.len() > FANOUT_RECIPIENTS_MAX;
+        if (is_behind || is_large) && self.fanouts.len() < FANOUTS_PENDING_MAX {
+            self.put_off(&route, publication, publisher, out);
+            outcome.stored = true;
+        } else {
+            outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
+        }
+        for group in &route.groups {
+            outcome = outcome.merge(self.deliver_to_group(*group, publication, now, out));
+        }
+        outcome
+    }
+
+    /// The rest is served turn by turn; its publisher is read again when all is done.
+    fn put_off(
+        &mut self,
+        route: &Rc<Route>,
+        publication: &mut Publication<'_>,
+        publisher: Publisher,
+        out: &mut Outputs,
+    ) {
+        let message = publication.keep(&mut self.chunks).clone();
+        self.stats.ledger.routed += route.targets.len() as u64;
+        self.fanouts.push_back(Fanout { route: Rc::clone(route), message, publisher, next: 0 });
+        if let Some((shard, key)) = publisher
+            && shard == self.id
+        {
+            self.hold(key, Hold::Fanout, out);
+        }
+    }
+
+    /// Serves the next piece of the oldest fan-out.
+    pub(super) fn go_on_with_fanout(&mut self, now: Time, out: &mut Outputs) {
+        let Some(mut fanout) = self.fanouts.pop_front() else { return };
+        let end = (fanout.next + FANOUT_RECIPIENTS_MAX).min(fanout.route.targets.len());
+        let route = Rc::clone(&fanout.route);
+        let targets = &route.targets[fanout.next..end];
+        // They were counted when the fan-out was put off.
+        self.stats.ledger.routed -= targets.len() as u64;
+        let mut publication = Publication::of(&fanout.message);
+        self.deliver_to_all(&route, targets, &mut publication, fanout.publisher, now, out);
+        drop(publication);
+        fanout.next = end;
+        if end < fanout.route.targets.len() {
+            self.fanouts.push_front(fanout);
+        } else if let Some((shard, key)) = fanout.publisher
+            && shard == self.id
+            && !self.fanouts.iter().any(|other| other.publisher == fanout.publisher)
+        {
+            self.release(key, Hold::Fanout, out);
+        }
+    }
+
+    /// Copies that wait in put-off fan-outs.
+    pub(super) fn fanout_copies(&self) -> u64 {
+        self.fanouts.iter().map(|fanout| (fanout.route.targets.len() - fanout.next) as u64).sum()
+    }
+
+    /// Who wants this topic here, from the cache or from the index.
+    pub(super) fn route_of(&mut self, topic: &str) -> Rc<Route> {
+        let generation = (self.index.generation(), self.policy.generation());
+        if let Some(route) = self.routes.find(topic, generation) {
+            self.stats.route_hits += 1;
+            return route;
+        }
+        self.stats.route_misses += 1;
+        let route = Rc::new(self.build_route(topic, generation));
+        self.routes.keep(topic, &route);
+        route
+    }
+
+    fn build_route(&mut self, topic: &str, generation: (u64, u64)) -> Route {
+        let mut route = Route::new(generation);
+        let name = Topic::parse(topic).expect("a publication's topic was parsed");
+        self.index.matches(name, &mut route.filters);
+        for filter in &route.filters {
+            for entry in self.index.entries(*filter) {
+                match entry.subscriber.kind() {
+                    SubscriberKind::Session(index) => {
+                        let session = self.sessions.key_at(index).expect("the index holds living sessions only");
+                        route.targets.push(Target::new(session, entry.options, &mut route.ids));
+                    }
+                    SubscriberKind::Group(index) => {
+                        route.groups.push(self.groups.key_at(index).expect("the index holds living groups only"));
+                    }
+                }
+            }
+        }
+        route.settle(self.limits.overlap);
+        if self.policy.checks_receive() {
+            for target in &mut route.targets {
+                target.is_denied = !self.may_receive(target.session, topic);
+            }
+        }
+        route
+    }
+
+    /// Whether the session's owner may read this topic; "later" is no at this point, for nobody can wait here.
+    pub(super) fn may_receive(&self, session: SessionKey, topic: &str) -> bool {
+        self.sessions.get(session).is_some_and(|session| {
+            let action = Action::Receive { topic };
+            self.policy.decide(&session.owner, &session.client_id, action) == Decision::Allow
+        })
+    }
+
+    pub(super) fn deliver_to_all(
+        &mut self,
+        route: &Route,
+        targets: &[Target],
+        publication: &mut Publication<'_>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        let mut batches = mem::take(&mut self.batches);
+        let mut outcome = Outcome::default();
+        for target in targets {
+            let delivered = if target.has_no_local && self.is_session(target.session, publication.origin) {
+                self.deliver_to_publisher(route, target, publication, &mut batches, publisher, now, out)
+            } else {
+                self.deliver_to(target, target.ids(&route.ids), publication, &mut batches, publisher, now, out)
+            };
+            outcome = outcome.merge(delivered);
+        }
+        flush(&mut batches, publication, now, out);
+        self.batches = batches;
+        outcome
+    }
+
+    fn is_session(&self, key: SessionKey, id: SessionId) -> bool {
+        self.sessions.get(key).is_some_and(|session| session.id == id)
+    }
+
+    /// [MQTT-3.8.3-3] The publisher is a subscriber, and some of its subscriptions are not for its own messages.
+    #[expect(clippy::too_many_arguments, reason = "a target and what a fan-out carries along")]
+    fn deliver_to_publisher(
+        &mut self,
+        route: &Route,
+        target: &Target,
+        publication: &mut Publication<'_>,
+        batches: &mut Batches,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        if self.limits.overlap == Overlap::Separate {
+            return Outcome { matched: true, stored: true, refused: false };
+        }
+        let subscriber = Subscriber::session(target.session.index());
+        let foreign = route.filters.iter().filter_map(|filter| self.index.options(*filter, subscriber));
+        let own: Vec<Options> = foreign.filter(|options| !options.no_local()).collect();
+        let mut ids = Vec::new();
+        let mut parts = own.into_iter().map(|options| Target::new(target.session, options, &mut ids));
+        let Some(mut all) = parts.next() else { return Outcome { matched: true, stored: true, refused: false } };
+        for part in parts {
+            all.qos = all.qos.max(part.qos);
+            all.retain_as_published |= part.retain_as_published;
+        }
+        all.is_denied = target.is_denied;
+        let ids = mem::take(&mut ids);
+        self.deliver_to(&all, &ids, publication, batches, publisher, now, out)
+    }
+
+    /// One copy for one session.
+    #[expect(clippy::too_many_arguments, reason = "a target and what a fan-out carries along")]
+    fn deliver_to(
+        &mut self,
+        target: &Target,
+        ids: &[u32],
+        publication: &mut Publication<'_>,
+        batches: &mut Batches,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        self.stats.ledger.routed += 1;
+        let Some(session) = self.sessions.get(target.session) else {
+            self.stats.ledger.drop_one(DropReason::SessionEnded);
+            return Outcome::default();
+        };
+        let link = session.link;
+        if target.is_denied || publication.expires <= now {
+            let why = if target.is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
+            self.stats.ledger.drop_one(why);
+            return Outcome { matched: true, stored: !target.is_denied, refused: false };
+        }
+        let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
+        let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        if let Some(link) = link.filter(|link| link.is_full) {
+            self.slow_down(publisher, link.connection, out);
+        }
+        if qos == QoS::AtMostOnce {
+            return self.deliver_qos0(target.session, link, ids, retain, publication, batches, now, out);
+        }
+        let delivery = Delivery {
+            message: publication.keep(&mut self.chunks).clone(),
+            qos,
+            retain,
+            ids: SubscriptionIds::of(ids),
+            source: Source::Own,
+        };
+        let Some(link) = link.filter(|link| !link.is_full) else { return self.enqueue(target.session, delivery, out) };
+        let session = self.sessions.get_mut(target.session).expect("it was found above");
+        match session.outbound().direct(delivery) {
+            Err(delivery) => self.enqueue(target.session, delivery, out),
+            Ok(id) if is_plain(&link, ids) => {
+                let recipient = Recipient { connection: link.connection, packet_id: Some(id) };
+                batches.recipients[Batches::form(link.version, qos, retain)].push(recipient);
+                Outcome::stored()
+            }
+            Ok(id) => {
+                self.send_one(target.session, id, false, now, out);
+                Outcome::stored()
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a target and what a fan-out carries along")]
+    fn deliver_qos0(
+        &mut self,
+        session: SessionKey,
+        link: Option<Link>,
+        ids: &[u32],
+        retain: bool,
+        publication: &mut Publication<'_>,
+        batches: &mut Batches,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        let Some(link) = link else {
+            if self.limits.queue_qos0 {
+                let message = publication.keep(&mut self.chunks).clone();
+                let ids = SubscriptionIds::of(ids);
+                let delivery = Delivery { message, qos: QoS::AtMostOnce, retain, ids, source: Source::Own };
+                return self.enqueue(session, delivery, out);
+            }
+            self.stats.ledger.drop_one(DropReason::Offline);
+            return Outcome::stored();
+        };
+        if link.is_full {
+            self.stats.ledger.drop_one(DropReason::Slow);
+            return Outcome::stored();
+        }
+        if is_plain(&link, ids) {
+            self.stats.ledger.delivered += 1;
+            let recipient = Recipient { connection: link.connection, packet_id: None };
+            batches.recipients[Batches::form(link.version, QoS::AtMostOnce, retain)].push(recipient);
+            return Outcome::stored();
+        }
+        let copy = Copy::of_publication(publication, QoS::AtMostOnce, retain, ids);
+        let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
+        if write_copy(connection, &link, &copy, self.seed, now, out) {
+            self.stats.ledger.delivered += 1;
+        } else {
+            self.stats.ledger.drop_one(DropReason::PacketTooLarge);
+        }
+        Outcome::stored()
+    }
+}
+
+/// Whether the packet for this receiver is the same as for all others of its form.
+fn is_plain(link: &Link, ids: &[u32]) -> bool {
+    (ids.is_empty() || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
+}
+
+/// Encodes each form that has recipients, once.
+fn flush(batches: &mut Batches, publication: &Publication<'_>, now: Time, out: &mut Outputs) {
+    for (form, recipients) in FORMS.iter().zip(&mut batches.recipients) {
+        if recipients.is_empty() {
+            continue;
+        }
+        let (version, qos, retain) = *form;
+        let outgoing = Outgoing {
+            topic: publication.topic,
+            topic_alias: None,
+            qos,
+            retain,
+            dup: false,
+            packet_id: recipients[0].packet_id,
+            message_expiry: seconds_left(publication.expires, now),
+            subscription_ids: &[],
+            forwarded: publication.forwarded,
+            payload_len: publication.payload.len(),
+        };
+        let body = publication.stored().filter(|_| publication.payload.len() > INLINE_PAYLOAD_BYTES_MAX);
+        let draft = out.draft(body.map(Message::shared_payload), |bytes| {
+            let head = encode_head(version, &outgoing, bytes);
+            if body.is_none() {
+                bytes.extend_from_slice(publication.payload);
+            }
+            Some(head)
+        });
+        out.send(draft, recipients);
+        recipients.clear();
+    }
+}

@@ -1,0 +1,278 @@
+//! What other shards say, and back-pressure: who is slowed down by whom, and for how long.
+
+use super::Shard;
+use super::fanout::Publisher;
+use crate::base::hash::{Map, Seed, map};
+use crate::base::time::Time;
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::event::Cause;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
+use crate::engine::message::{Message, Publication};
+use crate::engine::output::Outputs;
+use crate::engine::session::pipeline::Outcome;
+use crate::mqtt::Reason;
+
+/// Receivers that cannot take more for the moment, and the publishers that wait for them.
+///
+/// A receiver may slow its publishers down only while it makes progress: one that takes less than
+/// [`PROGRESS_BYTES`] in the configured patience holds nobody back any more, and its QoS 0 is dropped.
+#[derive(Debug)]
+pub(super) struct Pressure {
+    receivers: Map<ConnectionKey, Receiver>,
+    /// How many of them each publisher waits for.
+    publishers: Map<(ShardId, ConnectionKey), u32>,
+    /// Publishers of this shard that wait because the way to a shard is full.
+    for_shards: Vec<(ShardId, ConnectionKey)>,
+}
+
+impl Pressure {
+    /// Nobody is slowed down.
+    pub fn new(seed: Seed) -> Self {
+        Self { receivers: map(seed), publishers: map(seed), for_shards: Vec::new() }
+    }
+
+    /// When somebody has to look at the receivers again.
+    pub fn next_look(&self) -> Option<Time> {
+        self.receivers.values().map(|receiver| receiver.looked_at).min()
+    }
+}
+
+/// A receiver with unsent bytes.
+#[derive(Debug)]
+struct Receiver {
+    waiting: Vec<(ShardId, ConnectionKey)>,
+    is_full: bool,
+    /// Whether it has used up the patience of its publishers.
+    is_stalled: bool,
+    /// Bytes taken since the last look.
+    taken: u32,
+    looked_at: Time,
+    /// When it last took anything at all.
+    moved_at: Time,
+}
+
+/// What a full receiver must take within the patience to go on slowing its publishers down.
+const PROGRESS_BYTES: u32 = 64 * 1024;
+
+impl Shard {
+    /// One message of another shard, or of this one to itself.
+    pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
+        match letter {
+            Mesh::Forward { message, reply, publisher } => {
+                let publisher = publisher.map(|key| (from, key));
+                let outcome = self.forwarded(&message, publisher, now, out);
+                if let Some(reply) = reply {
+                    self.tell(from, Mesh::Stored { reply, outcome }, out);
+                }
+            }
+            Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
+            Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
+            Mesh::Retain { message, told, reply } => {
+                let outcome = self.retain_here(&message, told, now, out);
+                if let Some(reply) = reply {
+                    self.tell(from, Mesh::Stored { reply, outcome }, out);
+                }
+            }
+            Mesh::RetainedLate { message } => self.retained_late(from, &message, now, out),
+            Mesh::ScanAsk { scan, filter, cursor } => {
+                let page = self.scan_page(scan, &filter, cursor, now);
+                self.tell(from, page, out);
+            }
+            Mesh::ScanPage { scan, messages, cursor, is_last } => {
+                self.page_came(scan, messages, cursor, is_last, now, out);
+            }
+            Mesh::Pressure { publisher } => self.press(publisher, out),
+            Mesh::Relief { publisher } => self.ease(publisher, out),
+            Mesh::Join { .. }
+            | Mesh::Joined { .. }
+            | Mesh::Leave { .. }
+            | Mesh::Presence { .. }
+            | Mesh::SharedDeliver { .. }
+            | Mesh::SharedDone { .. } => self.group_letter(from, letter, now, out),
+        }
+    }
+
+    fn group_letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
+        match letter {
+            Mesh::Join { share, filter, member, terms, window, reply } => {
+                self.group_join(from, share, filter, member, terms, window, reply, now, out);
+            }
+            Mesh::Joined { session, share, filter, reply, reason } => {
+                self.joined(session, &share, &filter, reply, reason, now, out);
+            }
+            Mesh::Leave { share, filter, member, departure } => {
+                self.group_leave(&share, &filter, member, departure, now, out);
+            }
+            Mesh::Presence { share, filter, member, window } => {
+                self.group_presence(&share, &filter, member, window, now, out);
+            }
+            Mesh::SharedDeliver { session, message, qos, retain, ids, group, delivery } => {
+                self.shared_deliver(from, session, message, qos, retain, ids, group, delivery, now, out);
+            }
+            Mesh::SharedDone { group, delivery, fate } => self.group_done(group, delivery, fate, now, out),
+            Mesh::Forward { .. }
+            | Mesh::Run { .. }
+            | Mesh::Stored { .. }
+            | Mesh::Retain { .. }
+            | Mesh::RetainedLate { .. }
+            | Mesh::ScanAsk { .. }
+            | Mesh::ScanPage { .. }
+            | Mesh::Pressure { .. }
+            | Mesh::Relief { .. } => unreachable!("only letters about groups come here"),
+        }
+    }
+
+    fn forwarded(&mut self, message: &Message, publisher: Publisher, now: Time, out: &mut Outputs) -> Outcome {
+        self.stats.forwards_received += 1;
+        let outcome = self.deliver(&mut Publication::of(message), publisher, now, out);
+        if !outcome.matched {
+            self.stats.forwards_useless += 1;
+        }
+        outcome
+    }
+
+    /// One more shard has a receiver that this publisher should wait for.
+    fn press(&mut self, publisher: ConnectionKey, out: &mut Outputs) {
+        if let Some(connection) = self.connections.get_mut(publisher) {
+            connection.pressing_shards += 1;
+            self.hold(publisher, Hold::Pressure, out);
+        }
+    }
+
+    fn ease(&mut self, publisher: ConnectionKey, out: &mut Outputs) {
+        if let Some(connection) = self.connections.get_mut(publisher) {
+            connection.pressing_shards -= 1;
+            if connection.pressing_shards == 0 {
+                self.release(publisher, Hold::Pressure, out);
+            }
+        }
+    }
+
+    /// A receiver is full: its publisher is read no more, wherever it is, until there is room.
+    pub(super) fn slow_down(&mut self, publisher: Publisher, receiver: ConnectionKey, out: &mut Outputs) {
+        let Some((shard, key)) = publisher else { return };
+        let Some(state) = self.pressure.receivers.get_mut(&receiver) else { return };
+        let is_itself = shard == self.id && key == receiver;
+        if state.is_stalled || !state.is_full || is_itself || state.waiting.contains(&(shard, key)) {
+            return;
+        }
+        state.waiting.push((shard, key));
+        let receivers = self.pressure.publishers.entry((shard, key)).or_insert(0);
+        *receivers += 1;
+        if *receivers == 1 {
+            self.stats.publishers_paused += 1;
+            self.tell(shard, Mesh::Pressure { publisher: key }, out);
+        }
+    }
+
+    fn relieve(&mut self, waiting: Vec<(ShardId, ConnectionKey)>, out: &mut Outputs) {
+        for publisher in waiting {
+            let Some(receivers) = self.pressure.publishers.get_mut(&publisher) else { continue };
+            *receivers -= 1;
+            if *receivers == 0 {
+                self.pressure.publishers.remove(&publisher);
+                self.tell(publisher.0, Mesh::Relief { publisher: publisher.1 }, out);
+            }
+        }
+    }
+
+    /// The unsent bytes of a receiver changed.
+    pub(super) fn note_backlog(
+        &mut self,
+        key: ConnectionKey,
+        before: u32,
+        bytes: u32,
+        is_full: bool,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        if bytes == 0 {
+            let waiting = self.pressure.receivers.remove(&key).map(|receiver| receiver.waiting).unwrap_or_default();
+            return self.relieve(waiting, out);
+        }
+        let receiver = self.pressure.receivers.entry(key).or_insert_with(|| Receiver {
+            waiting: Vec::new(),
+            is_full: false,
+            is_stalled: false,
+            taken: 0,
+            looked_at: now,
+            moved_at: now,
+        });
+        if bytes < before {
+            receiver.moved_at = now;
+            receiver.taken = receiver.taken.saturating_add(before - bytes);
+        }
+        receiver.is_full = is_full;
+        if !is_full {
+            let waiting = std::mem::take(&mut receiver.waiting);
+            self.relieve(waiting, out);
+        }
+    }
+
+    /// A connection is gone: whoever waited for it goes on, and it waits for nobody.
+    pub(super) fn relieve_waiters_of(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        self.pressure.for_shards.retain(|(_, publisher)| *publisher != key);
+        if let Some(receiver) = self.pressure.receivers.remove(&key) {
+            self.relieve(receiver.waiting, out);
+        }
+    }
+
+    /// Full receivers that do not take enough lose the right to slow others down; those that take nothing go.
+    pub(super) fn sweep_backlogs(&mut self, now: Time, out: &mut Outputs) {
+        let patience_ms = self.limits.backlog_patience_ms;
+        let stall_ms = self.limits.write_stall_ms;
+        let (mut relieved, mut dead) = (Vec::new(), Vec::new());
+        for (key, receiver) in &mut self.pressure.receivers {
+            if now.since_ms(receiver.moved_at) >= stall_ms {
+                dead.push(*key);
+            }
+            if now.since_ms(receiver.looked_at) < patience_ms {
+                continue;
+            }
+            receiver.is_stalled = receiver.is_full && receiver.taken < PROGRESS_BYTES;
+            receiver.taken = 0;
+            receiver.looked_at = now;
+            if receiver.is_stalled {
+                relieved.append(&mut receiver.waiting);
+            }
+        }
+        self.relieve(relieved, out);
+        dead.sort_unstable(); // a hash map's order must not show
+        for key in dead {
+            self.say_goodbye(key, Reason::UnspecifiedError, None, out);
+            self.end(key, Cause::WriteStall, now, out);
+        }
+    }
+
+    /// The way to another shard is full, or has room again.
+    pub(super) fn mesh_room(&mut self, to: ShardId, has_room: bool, out: &mut Outputs) {
+        if !has_room {
+            self.full_shards.insert(to.bit());
+            return;
+        }
+        self.full_shards.remove(to.bit());
+        let mut freed = Vec::new();
+        self.pressure.for_shards.retain(|(shard, key)| {
+            if *shard == to {
+                freed.push(*key);
+            }
+            *shard != to
+        });
+        for key in freed {
+            if !self.pressure.for_shards.iter().any(|(_, other)| *other == key) {
+                self.release(key, Hold::Mesh, out);
+            }
+        }
+    }
+
+    /// A publication went to a shard whose way is full: it is kept, but its publisher is read no more for now.
+    pub(super) fn slow_down_for_shard(&mut self, to: ShardId, publisher: Option<ConnectionKey>, out: &mut Outputs) {
+        let Some(key) = publisher.filter(|_| self.full_shards.contains(to.bit())) else { return };
+        if !self.pressure.for_shards.contains(&(to, key)) {
+            self.pressure.for_shards.push((to, key));
+            self.stats.publishers_paused += 1;
+            self.hold(key, Hold::Mesh, out);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! A shard: the pure state machine that is one core's part of the broker.
+//!
+//! | file | what it does to the shard |
+//! |---|---|
+//! | `receive` | bytes to packets, and what holds a connection back |
+//! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
+//! | `publish` `verbatim` | a client's messages, one by one or a run as it came |
+//! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
+//! | `acknowledge` | acknowledgements in both directions |
+//! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `letters` | what other shards say; back-pressure |
+//! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
+//!
+//! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
+//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
+
+mod acknowledge;
+mod connect;
+mod deliver;
+mod ending;
+mod fanout;
+mod groups;
+mod identify;
+mod letters;
+mod open;
+pub mod publish;
+mod receive;
+pub mod retain;
+mod routes;
+mod subscribe;
+mod timers;
+mod verbatim;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::base::bitset::Bits64;
+use crate::base::hash::Seed;
+use crate::base::payload::Chunks;
+use crate::base::random::Random;
+use crate::base::slab::Slab;
+use crate::base::time::Time;
+use crate::base::wheel::Wheel;
+use crate::engine::auth::policy::Policy;
+use crate::engine::connection::{Connection, ConnectionKey, Hold};
+use crate::engine::event::Cause;
+use crate::engine::homes::{Homes, ShardId};
+use crate::engine::input::Input;
+use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, Limits};
+use crate::engine::mesh::Mesh;
+use crate::engine::message::{Message, SessionId};
+use crate::engine::output::Outputs;
+use crate::engine::quota::TokenBucket;
+use crate::engine::retained::Retained;
+use crate::engine::session::{Session, SessionKey};
+use crate::engine::stats::Stats;
+use crate::engine::subscriptions::declared::Declared;
+use crate::engine::subscriptions::index::Index;
+use crate::engine::subscriptions::interest::Interest;
+use crate::engine::subscriptions::shared::Groups;
+use crate::mqtt::Reason;
+use fanout::{Batches, Fanout};
+use letters::Pressure;
+use publish::{RepeatedPublish, Routing};
+use retain::Scan;
+use routes::Routes;
+use verbatim::Receivers;
+
+/// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
+#[derive(Clone)]
+pub struct Shared {
+    /// Bounds and features.
+    pub limits: Arc<Limits>,
+    /// Who lives where.
+    pub homes: Arc<Homes>,
+    /// Which shards want which topics.
+    pub interest: Arc<Interest>,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
+}
+
+/// Milliseconds of one tick of the timing wheels.
+const TICK_MS: u32 = 250;
+/// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
+const WHEEL_SLOTS: usize = 4096;
+
+/// One core's part of the broker: its connections, its sessions, its index. Owned by one thread; nothing in it is
+/// shared but what [`Shared`] names, and nothing leaves it but through [`Outputs`].
+pub struct Shard {
+    id: ShardId,
+    limits: Arc<Limits>,
+    homes: Arc<Homes>,
+    interest: Arc<Interest>,
+    policy: Arc<Policy>,
+
+    connections: Slab<Connection>,
+    sessions: Slab<Session>,
+    /// Client id to session.
+    directory: HashTable<SessionKey>,
+    seed: Seed,
+    serial: u64,
+
+    index: Index,
+    declared: Declared,
+    groups: Groups,
+    routes: Routes,
+
+    retained: Retained<Message>,
+    retained_bytes: u64,
+    retained_sweep: crate::engine::retained::Cursor,
+    scans: Slab<Scan>,
+
+    /// Publications whose acknowledgement waits for other shards.
+    routings: Slab<Routing>,
+    /// Repeats of QoS 2 publications that are still being routed, on newer connections.
+    repeats: Vec<RepeatedPublish>,
+
+    connection_wheel: Wheel<ConnectionKey>,
+    session_wheel: Wheel<SessionKey>,
+    fanouts: VecDeque<Fanout>,
+    pressure: Pressure,
+    full_shards: Bits64,
+    /// Messages of this shard to itself.
+    letters: VecDeque<Mesh>,
+    /// Connections whose last hold was lifted: their held bytes come next.
+    resumed: VecDeque<ConnectionKey>,
+    connects: TokenBucket,
+    is_stopping: bool,
+
+    chunks: Chunks,
+    random: Random,
+    batches: Batches,
+    run_receivers: Receivers,
+    stats: Stats,
+}
+
+impl Shard {
+    /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
+    pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
+        let Shared { limits, homes, interest, policy } = shared;
+        let random = Random::from_seed(seed);
+        let seed = Seed::new(seed);
+        Self {
+            id,
+            connections: Slab::new(),
+            sessions: Slab::new(),
+            directory: HashTable::new(),
+            seed,
+            serial: 0,
+            index: Index::new(seed),
+            declared: Declared::new(id.bit(), &interest),
+            groups: Groups::new(seed),
+            routes: Routes::new(seed),
+            retained: Retained::default(),
+            retained_bytes: 0,
+            retained_sweep: crate::engine::retained::Cursor::default(),
+            scans: Slab::new(),
+            routings: Slab::new(),
+            repeats: Vec::new(),
+            connection_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
+            session_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
+            fanouts: VecDeque::new(),
+            pressure: Pressure::new(seed),
+            full_shards: Bits64::default(),
+            letters: VecDeque::new(),
+            resumed: VecDeque::new(),
+            connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
+            is_stopping: false,
+            chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
+            random,
+            batches: Batches::default(),
+            run_receivers: Receivers::default(),
+            stats: Stats::default(),
+            limits,
+            homes,
+            interest,
+            policy,
+        }
+    }
+
+    /// Handles one thing that happened. Bounded work: what is left over asks for a tick through `out.wake_at`.
+    pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
+        match input {
+            Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
+            Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
+            Input::Backlog { connection, bytes } => self.backlog(connection, bytes, now, out),
+            Input::Mesh { from, batch } => {
+                for letter in batch.drain(..) {
+                    self.letter(from, letter, now, out);
+                }
+            }
+            Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, out),
+            Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
+            Input::Tick => self.tick(now, out),
+            Input::Kick { client_id } => self.kick(client_id, now, out),
+            Input::Shutdown => self.shutdown(now, out),
+        }
+        self.settle(now, out);
+    }
+
+    /// What this shard counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many connections, sessions, subscriptions and retained messages there are.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            connections: self.connections.len(),
+            sessions: self.sessions.len(),
+            subscriptions: self.index.subscription_count(),
+            retained: self.retained.len(),
+        }
+    }
+
+    /// Proves the invariants of the shard and of all that it owns.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn check(&self) {
+        let mut queued = self.groups.copies() + self.fanout_copies();
+        for (key, session) in self.sessions.iter() {
+            self.check_session(key, session);
+            queued += session.own_copies() as u64;
+        }
+        self.stats.ledger.check(queued);
+        for (key, connection) in self.connections.iter() {
+            if let Some(session) = connection.session {
+                let link = self.sessions.get(session).and_then(|session| session.link);
+                assert_eq!(link.map(|link| link.connection), Some(key), "a connected connection is its session's link");
+            }
+        }
+        self.index.check();
+        self.groups.check();
+        assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
+        assert!(self.retained.len() <= self.limits.retained_messages_max, "retained messages stay within their bound");
+    }
+
+    fn check_session(&self, key: SessionKey, session: &Session) {
+        assert_eq!(self.find_session(&session.client_id), Some(key), "each session is found by its client id");
+        assert!(session.link.is_some() || session.expiry_s > 0, "a session without connection has time left");
+        if let Some(link) = session.link {
+            let connection = self.connections.get(link.connection).expect("a link leads to a connection");
+            assert_eq!(connection.session, Some(key), "a link leads to the session's own connection");
+        }
+        if let Some(outbound) = &session.outbound {
+            outbound.check();
+            assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
+        }
+        session.received.check();
+    }
+
+    fn find_session(&self, client_id: &str) -> Option<SessionKey> {
+        let hash = self.seed.hash_bytes(client_id.as_bytes());
+        let is_it = |key: &SessionKey| self.sessions.get(*key).is_some_and(|session| *session.client_id == *client_id);
+        self.directory.find(hash, is_it).copied()
+    }
+
+    fn next_session_id(&mut self) -> SessionId {
+        self.serial += 1;
+        SessionId::new(self.id, self.serial)
+    }
+
+    /// Whether every shard, this one included, is this one.
+    fn is_alone(&self) -> bool {
+        self.homes.shards() == 1
+    }
+
+    /// Sends a message to a shard, which may be this one.
+    fn tell(&mut self, to: ShardId, letter: Mesh, out: &mut Outputs) {
+        if to == self.id {
+            self.letters.push_back(letter);
+        } else {
+            out.mesh[to.index()].push(letter);
+        }
+    }
+
+    /// Keeps us from reading a connection.
+    fn hold(&mut self, key: ConnectionKey, why: Hold, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.holds == 0 {
+            out.reads.push((key, false));
+        }
+        connection.holds |= why as u8;
+    }
+
+    /// Lifts one reason for not reading; the last one brings the held bytes back.
+    fn release(&mut self, key: ConnectionKey, why: Hold, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.holds & why as u8 == 0 {
+            return;
+        }
+        connection.holds &= !(why as u8);
+        if connection.holds == 0 {
+            out.reads.push((key, true));
+            self.resumed.push_back(key);
+        }
+    }
+
+    /// The work that an input left behind: letters to ourselves, held bytes that may go on.
+    fn settle(&mut self, now: Time, out: &mut Outputs) {
+        for _ in 0..SETTLE_STEPS_MAX {
+            if let Some(letter) = self.letters.pop_front() {
+                self.letter(self.id, letter, now, out);
+            } else if let Some(key) = self.resumed.pop_front() {
+                self.receive(key, &[], now, out);
+            } else {
+                break;
+            }
+        }
+        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
+            out.wake_at = Some(now);
+        }
+    }
+
+    fn last_reason(&mut self, reason: Reason) {
+        self.stats.last_reason = Some(reason);
+    }
+}
+
+/// Letters and resumed connections that one call settles before it leaves the rest to a tick.
+const SETTLE_STEPS_MAX: usize = 1024;
+
+/// How much of everything a shard holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Connections, also those that have not said CONNECT.
+    pub connections: usize,
+    /// Sessions, connected or not.
+    pub sessions: usize,
+    /// Subscriptions, a shared group counting as one.
+    pub subscriptions: usize,
+    /// Retained messages whose home this is.
+    pub retained: usize,
+}

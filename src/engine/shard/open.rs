@@ -1,0 +1,279 @@
+//! A connection finds its session, on the home of its client id: take-over, clean start, CONNACK, resumption.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::Shard;
+use super::receive::Flow;
+use crate::base::time::Time;
+use crate::engine::connection::{Connection, ConnectionKey, Phase};
+use crate::engine::event::{Cause, Event};
+use crate::engine::output::{Arrival, Outputs};
+use crate::engine::quota::TokenBucket;
+use crate::engine::session::will::Will;
+use crate::engine::session::{Link, Session, SessionKey};
+use crate::mqtt::connack::ConnAck;
+use crate::mqtt::connect::Connect;
+use crate::mqtt::fitting::ReceiverLimits;
+use crate::mqtt::packet::Packet;
+use crate::mqtt::properties::PropertyBuffer;
+use crate::mqtt::property::Property;
+use crate::mqtt::{QoS, Reason, Version};
+
+impl Shard {
+    /// A connection that another shard accepted and authenticated, and whose client id lives here.
+    pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
+        debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
+        let unread = mem::take(&mut arrival.unread);
+        let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
+        let key = self.connections.insert(Connection::new(arrival.peer, now, handshake_by));
+        self.stats.connections_opened += 1;
+        if self.is_stopping {
+            let version = Connect::decode(arrival.first, &arrival.connect).ok().map(|connect| connect.version);
+            self.refuse(key, version, Reason::ServerShuttingDown, now, out);
+        } else if self.open(key, &arrival, now, out) == Flow::Next {
+            self.receive(key, &unread, now, out);
+        }
+        self.settle(now, out);
+        key
+    }
+
+    /// The client may come in: everything that CONNECT does to sessions happens here.
+    pub(super) fn open(&mut self, key: ConnectionKey, arrival: &Arrival, now: Time, out: &mut Outputs) -> Flow {
+        let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
+        let known = self.living_session(&arrival.client_id, now, out);
+        // A session belongs to the identity that made it; nobody else may see, end or take it.
+        let is_foreign = known
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|session| !session.owner.same_owner(&arrival.identity));
+        if is_foreign {
+            return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
+        }
+        if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
+            return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
+        }
+        let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
+        let is_resumed = known.is_some();
+        let session = known.unwrap_or_else(|| self.new_session(arrival));
+        self.connect_session(key, session, &connect, arrival, now);
+        self.write_connack(key, &connect, arrival, is_resumed, out);
+        self.announce(key, session, &connect, arrival, is_resumed, out);
+        if is_resumed {
+            self.presence(session, out);
+            self.pump(session, now, out);
+            self.go_on_scanning(session, now, out);
+        }
+        Flow::Next
+    }
+
+    /// The session of a client id, unless its time is over.
+    fn living_session(&mut self, client_id: &str, now: Time, out: &mut Outputs) -> Option<SessionKey> {
+        let key = self.find_session(client_id)?;
+        if self.sessions.get(key)?.ends_at <= now {
+            self.stats.sessions_expired += 1;
+            self.end_session(key, now, out); // [MQTT-4.1.0-2]
+            return None;
+        }
+        Some(key)
+    }
+
+    /// Ends the connection that the session has now, and the session itself at a clean start.
+    fn take_over(&mut self, key: SessionKey, clean_start: bool, now: Time, out: &mut Outputs) -> Option<SessionKey> {
+        if let Some(link) = self.sessions.get(key)?.link {
+            self.stats.takeovers += 1;
+            self.say_goodbye(link.connection, Reason::SessionTakenOver, None, out); // [MQTT-3.1.4-3]
+            self.end(link.connection, Cause::TakenOver, now, out);
+        }
+        self.sessions.get(key)?;
+        if clean_start {
+            self.end_session(key, now, out); // [MQTT-3.1.2-4]
+            return None;
+        }
+        Some(key)
+    }
+
+    fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
+        let id = self.next_session_id();
+        let session = Session::new(id, arrival.client_id.clone(), Arc::clone(&arrival.identity));
+        let key = self.sessions.insert(session);
+        let hash = self.seed.hash_bytes(arrival.client_id.as_bytes());
+        let (seed, sessions) = (self.seed, &self.sessions);
+        self.directory.insert_unique(hash, key, |key| {
+            let session = sessions.get(*key).expect("the directory leads to living sessions");
+            seed.hash_bytes(session.client_id.as_bytes())
+        });
+        key
+    }
+
+    /// Binds connection and session to each other, on the terms of CONNECT and of our limits.
+    fn connect_session(
+        &mut self,
+        key: ConnectionKey,
+        session_key: SessionKey,
+        connect: &Connect<'_>,
+        arrival: &Arrival,
+        now: Time,
+    ) {
+        let keep_alive_s = self.keep_alive_s(connect);
+        let expiry_s = self.session_expiry_s(connect);
+        let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
+        let connection = self.connections.get_mut(key).expect("the connection is being opened");
+        connection.phase = Phase::Connected;
+        connection.version = connect.version;
+        connection.session = Some(session_key);
+        connection.identity = Some(Arc::clone(&arrival.identity));
+        connection.wants_problem_info = connect.properties.request_problem_info();
+        connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+        connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
+        connection.last_received = now;
+        let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
+        if aliases > 0 {
+            connection.extras().aliases_out_max = aliases;
+        }
+        if let Some(method) = connect.properties.auth_method() {
+            connection.extras().auth_method = Some(method.into());
+        }
+        if self.limits.message_rate > 0 {
+            connection.extras().message_bucket =
+                Some(TokenBucket::new(self.limits.message_rate, self.limits.message_rate));
+        }
+        if self.limits.byte_rate > 0 {
+            connection.extras().byte_bucket = Some(TokenBucket::new(self.limits.byte_rate, self.limits.byte_rate));
+        }
+        let link = Link {
+            connection: key,
+            version: connect.version,
+            maximum_packet: connection.maximum_packet,
+            has_aliases: aliases > 0,
+            is_full: false,
+            inflight_max,
+        };
+        let deadline = connection.deadline();
+        let session = self.sessions.get_mut(session_key).expect("the session was found or made");
+        session.link = Some(link);
+        session.owner = Arc::clone(&arrival.identity);
+        session.expiry_s = expiry_s;
+        session.ends_at = Time::NEVER;
+        // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
+        session.will_at = Time::NEVER;
+        session.will = connect.will.as_ref().map(|will| Box::new(Will::of(will)));
+        if let Some(outbound) = &mut session.outbound {
+            outbound.connect(inflight_max);
+        }
+        if deadline != Time::NEVER {
+            self.connection_wheel.schedule(key, deadline);
+        }
+    }
+
+    /// The keep-alive that holds: ours where the client wants a longer one or none.
+    fn keep_alive_s(&self, connect: &Connect<'_>) -> u16 {
+        let maximum = self.limits.keep_alive_max_s;
+        let is_too_long = connect.keep_alive == 0 || connect.keep_alive > maximum;
+        if maximum > 0 && is_too_long { maximum } else { connect.keep_alive }
+    }
+
+    fn session_expiry_s(&self, connect: &Connect<'_>) -> u32 {
+        let wanted = match connect.version {
+            Version::V5 => connect.properties.session_expiry().unwrap_or(0),
+            Version::V31 | Version::V311 if connect.clean_start => 0,
+            Version::V31 | Version::V311 => self.limits.session_expiry_v3_s,
+        };
+        wanted.min(self.limits.session_expiry_max_s)
+    }
+
+    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
+    fn write_connack(
+        &mut self,
+        key: ConnectionKey,
+        connect: &Connect<'_>,
+        arrival: &Arrival,
+        session_present: bool,
+        out: &mut Outputs,
+    ) {
+        let mut properties = PropertyBuffer::default();
+        if connect.version == Version::V5 {
+            self.announce_limits(connect, &mut properties);
+            self.announce_terms(connect, arrival, &mut properties);
+        }
+        let connack = ConnAck { session_present, reason: Reason::Success, properties: properties.as_properties() };
+        let limits = ReceiverLimits { packet_bytes_max: u32::MAX, problem_information: true };
+        out.answer(key, connect.version, limits, &Packet::ConnAck(connack));
+    }
+
+    /// Every limit that we enforce is said; a default of the standard needs no word.
+    fn announce_limits(&self, connect: &Connect<'_>, properties: &mut PropertyBuffer) {
+        let limits = &self.limits;
+        properties.push(Property::ReceiveMaximum(limits.receive_maximum));
+        if limits.maximum_qos < QoS::ExactlyOnce {
+            properties.push(Property::MaximumQoS(limits.maximum_qos.bits())); // [MQTT-3.2.2-9]
+        }
+        if !limits.retain_available {
+            properties.push(Property::RetainAvailable(false));
+        }
+        if limits.packet_bytes_max < PACKET_BYTES_LARGEST {
+            properties.push(Property::MaximumPacketSize(limits.packet_bytes_max));
+        }
+        if limits.topic_alias_maximum > 0 {
+            properties.push(Property::TopicAliasMaximum(limits.topic_alias_maximum));
+        }
+        if !limits.wildcard_available {
+            properties.push(Property::WildcardAvailable(false));
+        }
+        if !limits.subscription_ids_available {
+            properties.push(Property::SubscriptionIdsAvailable(false));
+        }
+        if !limits.shared_available {
+            properties.push(Property::SharedAvailable(false));
+        }
+        let keep_alive_s = self.keep_alive_s(connect);
+        if keep_alive_s != connect.keep_alive {
+            properties.push(Property::ServerKeepAlive(keep_alive_s)); // [MQTT-3.1.2-21]
+        }
+    }
+
+    fn announce_terms(&self, connect: &Connect<'_>, arrival: &Arrival, properties: &mut PropertyBuffer) {
+        let expiry_s = self.session_expiry_s(connect);
+        if expiry_s != connect.properties.session_expiry().unwrap_or(0) {
+            properties.push(Property::SessionExpiry(expiry_s));
+        }
+        if arrival.is_assigned {
+            properties.push(Property::AssignedClientId(&arrival.client_id)); // [MQTT-3.2.2-16]
+        }
+        if let Some(prefix) = &self.limits.response_prefix
+            && connect.properties.request_response_info()
+        {
+            let info = format!("{prefix}{}", arrival.client_id);
+            properties.push(Property::ResponseInfo(&info));
+        }
+        if let Some(method) = connect.properties.auth_method() {
+            properties.push(Property::AuthMethod(method)); // [MQTT-4.12.0-5]
+            if let Some(data) = &arrival.auth_data {
+                properties.push(Property::AuthData(data));
+            }
+        }
+    }
+
+    fn announce(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        connect: &Connect<'_>,
+        arrival: &Arrival,
+        is_resumed: bool,
+        out: &mut Outputs,
+    ) {
+        let Some(session) = self.sessions.get(session) else { return };
+        out.events.push(Event::Connected {
+            connection: key,
+            session: session.id,
+            client_id: arrival.client_id.clone(),
+            identity: Arc::clone(&arrival.identity),
+            peer: arrival.peer,
+            version: connect.version,
+            is_resumed,
+        });
+    }
+}
+
+/// The largest packet that the protocol can express.
+const PACKET_BYTES_LARGEST: u32 = 268_435_460;

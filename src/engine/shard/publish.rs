@@ -1,0 +1,407 @@
+//! A client's PUBLISH: checks, permission, the way to everybody who wants it, and the acknowledgement due.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Shard;
+use super::receive::Flow;
+use crate::base::bitset::Bits64;
+use crate::base::time::Time;
+use crate::engine::auth::{Action, Decision};
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::event::Event;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::{Mesh, RoutingKey};
+use crate::engine::message::Publication;
+use crate::engine::output::Outputs;
+use crate::engine::session::SessionKey;
+use crate::engine::session::pipeline::{Due, Outcome, Ticket};
+use crate::engine::session::received::Arrival;
+use crate::mqtt::publish::{Publish, copy_forwarded};
+use crate::mqtt::{PacketId, QoS, Reason, Topic, Version};
+
+/// A publication that waits for the word "stored" of other shards. One entry on the shard it came in.
+#[derive(Debug)]
+pub struct Routing {
+    session: SessionKey,
+    connection: ConnectionKey,
+    ticket: Ticket,
+    id: PacketId,
+    qos: QoS,
+    /// waits = shards that have not answered
+    waits: u32,
+    outcome: Outcome,
+}
+
+/// A QoS 2 publication that came again, on a newer connection, while the first one is still being routed.
+#[derive(Debug)]
+pub(super) struct RepeatedPublish {
+    session: SessionKey,
+    id: PacketId,
+    connection: ConnectionKey,
+    ticket: Ticket,
+}
+
+/// What was decided about a publication before it is routed.
+enum Admission {
+    Granted,
+    /// Not routed, and answered with this reason where there is an answer.
+    Refused(Reason),
+    /// The client broke a rule that ends the connection.
+    Violation(Reason),
+    Wait,
+}
+
+impl Shard {
+    /// A PUBLISH that did not go the verbatim way.
+    pub(super) fn publish(&mut self, key: ConnectionKey, first: u8, body: &[u8], now: Time, out: &mut Outputs) -> Flow {
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let publish = match Publish::decode(connection.version, first, body) {
+            Ok(publish) => publish,
+            Err(error) => return self.protocol_error(key, &error, now, out),
+        };
+        let aliased = match self.resolve_alias(key, &publish) {
+            Ok(aliased) => aliased,
+            Err(reason) => return self.violation(key, reason, now, out),
+        };
+        let topic = match (&aliased, publish.topic) {
+            (_, Some(topic)) => topic,
+            (Some(text), None) => Topic::parse(text).expect("an alias stands for a topic"),
+            (None, None) => return self.violation(key, Reason::ProtocolError, now, out),
+        };
+        match self.admission(key, &publish, topic, 1, now, out) {
+            Admission::Granted => self.accept_publish(key, &publish, topic, now, out),
+            Admission::Refused(reason) => self.refuse_publish(key, &publish, reason, now, out),
+            Admission::Violation(reason) => self.violation(key, reason, now, out),
+            Admission::Wait => Flow::Wait,
+        }
+    }
+
+    /// Learns or looks up a topic alias; the text comes back where the packet itself has none.
+    fn resolve_alias(&mut self, key: ConnectionKey, publish: &Publish<'_>) -> Result<Option<Rc<str>>, Reason> {
+        let Some(alias) = publish.topic_alias else { return Ok(None) };
+        // [MQTT-3.2.2-17] [MQTT-3.3.2-9] not above what we announced.
+        if alias.get() > self.limits.topic_alias_maximum {
+            return Err(Reason::TopicAliasInvalid);
+        }
+        let connection = self.connections.get_mut(key).ok_or(Reason::UnspecifiedError)?;
+        let aliases = &mut connection.extras().aliases_in;
+        let place = usize::from(alias.get()) - 1;
+        if let Some(topic) = publish.topic {
+            if aliases.len() <= place {
+                aliases.resize(place + 1, None);
+            }
+            aliases[place] = Some(Rc::from(topic.as_str()));
+            return Ok(None);
+        }
+        // [MQTT-3.3.2-7] an alias of an earlier connection, or of none, stands for nothing.
+        aliases.get(place).cloned().flatten().map(Some).ok_or(Reason::ProtocolError)
+    }
+
+    /// Capabilities, flow control, quota and permission, in this order.
+    fn admission(
+        &mut self,
+        key: ConnectionKey,
+        publish: &Publish<'_>,
+        topic: Topic<'_>,
+        count: u32,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Admission {
+        if publish.qos > self.limits.maximum_qos {
+            return Admission::Violation(Reason::QoSNotSupported); // [MQTT-3.2.2-11]
+        }
+        if publish.retain && !self.limits.retain_available {
+            return Admission::Violation(Reason::RetainNotSupported); // [MQTT-3.2.2-14]
+        }
+        if self.exceeds_receive_maximum(key, publish) {
+            return Admission::Violation(Reason::ReceiveMaximumExceeded); // [MQTT-3.3.4-7]
+        }
+        if self.is_over_quota(key, count, publish.payload.len(), now, out) {
+            return Admission::Wait;
+        }
+        if topic.level_count() > self.limits.topic_levels_max {
+            return Admission::Refused(Reason::TopicNameInvalid);
+        }
+        if self.limits.payload_format_check && is_false_text(publish) {
+            return Admission::Refused(Reason::PayloadFormatInvalid);
+        }
+        match self.may_publish(key, topic, publish.qos, publish.retain, out) {
+            Decision::Allow => Admission::Granted,
+            Decision::Deny => Admission::Refused(Reason::NotAuthorized),
+            Decision::Later => Admission::Wait,
+        }
+    }
+
+    /// Whether the client may publish here; also asked for runs.
+    pub(super) fn may_publish(
+        &mut self,
+        key: ConnectionKey,
+        topic: Topic<'_>,
+        qos: QoS,
+        retain: bool,
+        out: &mut Outputs,
+    ) -> Decision {
+        let action = Action::Publish { topic: topic.as_str(), qos, retain };
+        let Some(connection) = self.connections.get(key) else { return Decision::Deny };
+        let Some(identity) = connection.identity.as_ref().map(Arc::clone) else { return Decision::Deny };
+        let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else {
+            return Decision::Deny;
+        };
+        match self.policy.decide(&identity, &session.client_id, action) {
+            decided @ (Decision::Allow | Decision::Deny) => decided,
+            Decision::Later => {
+                let client_id = session.client_id.clone();
+                self.authorise(key, &identity, &client_id, action, out)
+            }
+        }
+    }
+
+    /// A 3.x client knows no Receive Maximum: its packet identifiers bound it.
+    fn exceeds_receive_maximum(&self, key: ConnectionKey, publish: &Publish<'_>) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        if publish.qos == QoS::AtMostOnce || connection.version != Version::V5 {
+            return false;
+        }
+        let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
+        let is_repeat = publish.packet_id.is_some_and(|id| session.received.contains(id));
+        let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
+        !is_repeat && open >= u32::from(self.limits.receive_maximum)
+    }
+
+    /// Charges the client's buckets; above the quota it is read again when they have filled up.
+    pub(super) fn is_over_quota(
+        &mut self,
+        key: ConnectionKey,
+        count: u32,
+        bytes: usize,
+        now: Time,
+        out: &mut Outputs,
+    ) -> bool {
+        let Some(extras) = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut()) else {
+            return false;
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let messages = extras.message_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(count, now));
+        let wait_ms = match messages {
+            Err(wait_ms) => wait_ms,
+            Ok(()) => match extras.byte_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(bytes, now)) {
+                Err(wait_ms) => wait_ms,
+                Ok(()) => return false,
+            },
+        };
+        let until = now.after_ms(wait_ms.max(1));
+        extras.quota_until = Some(until);
+        self.connection_wheel.schedule(key, until);
+        self.hold(key, Hold::Quota, out);
+        true
+    }
+
+    /// The publication goes to everybody who wants it; a repeated QoS 2 one goes nowhere again.
+    fn accept_publish(
+        &mut self,
+        key: ConnectionKey,
+        publish: &Publish<'_>,
+        topic: Topic<'_>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        self.forget_answers(key);
+        self.stats.publishes_received += 1;
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
+            return Flow::Gone;
+        };
+        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
+        let origin = session.id;
+        if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
+            match session.received.publish(id) {
+                Arrival::New => {}
+                Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
+                Arrival::StillRouting => return self.join_routing(key, session_key, id),
+            }
+        }
+        let mut scratch = Vec::new();
+        let forwarded = forwarded(publish, &mut scratch);
+        let mut publication = Publication::new(topic.as_str(), forwarded, publish.payload, publish.qos, origin);
+        publication.retain = publish.retain;
+        if let Some(seconds) = publish.message_expiry {
+            publication.expires = now.after_seconds(seconds);
+        }
+        match publish.packet_id {
+            None => {
+                let _outcome_of_qos_0 = self.route(&mut publication, Some(key), None, now, out);
+            }
+            Some(id) => self.route_acknowledged(&mut publication, key, session_key, id, now, out),
+        }
+        if self.connections.get(key).is_some() { Flow::Next } else { Flow::Gone }
+    }
+
+    /// Routes a QoS 1 or 2 publication; the acknowledgement leaves at once if no other shard has a say.
+    fn route_acknowledged(
+        &mut self,
+        publication: &mut Publication<'_>,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: PacketId,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let qos = publication.qos;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let due = due(qos, id, None);
+        let ticket = connection.pipeline.push(due, 1, Outcome::default());
+        let routing = Routing { session, connection: key, ticket, id, qos, waits: 1, outcome: Outcome::default() };
+        let routing = self.routings.insert(routing);
+        let outcome = self.route(publication, Some(key), Some(routing), now, out);
+        // The publication's own shard is the first to have spoken.
+        self.stored(routing, outcome, now, out);
+        self.flush_pipeline(key, now, out);
+    }
+
+    /// Sends a publication to everybody who wants it, here and on other shards.
+    ///
+    /// Each other shard that is asked raises the routing's `waits`; what comes back is this shard's own outcome.
+    pub(super) fn route(
+        &mut self,
+        publication: &mut Publication<'_>,
+        publisher: Option<ConnectionKey>,
+        routing: Option<RoutingKey>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(publication.topic) };
+        let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
+        for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
+            let message = publication.keep(&mut self.chunks).clone();
+            self.stats.forwards_sent += 1;
+            self.wait_for_one_more(routing);
+            self.tell(to, Mesh::Forward { message, reply: routing, publisher }, out);
+            self.slow_down_for_shard(to, publisher, out);
+        }
+        let outcome = if publication.retain && self.limits.retain_available {
+            let mut told = wanted;
+            told.insert(self.id.bit());
+            self.retain(publication, told, routing, now, out).merge(outcome)
+        } else {
+            outcome
+        };
+        if wanted.difference(Bits64::of(self.id.bit())).is_empty() && !outcome.matched {
+            self.stats.publishes_unmatched += 1;
+        }
+        outcome
+    }
+
+    /// The shards that may have a subscription for this topic.
+    pub(super) fn interested(&self, topic: &str) -> Bits64 {
+        let topic = Topic::parse(topic).expect("a publication's topic was parsed");
+        self.interest.shards_for(topic)
+    }
+
+    pub(super) fn wait_for_one_more(&mut self, routing: Option<RoutingKey>) {
+        if let Some(routing) = routing.and_then(|key| self.routings.get_mut(key)) {
+            routing.waits += 1;
+        }
+    }
+
+    /// One shard has the publication in the hands of everybody there; after the last one the client is told.
+    pub(super) fn stored(&mut self, key: RoutingKey, outcome: Outcome, now: Time, out: &mut Outputs) {
+        let Some(routing) = self.routings.get_mut(key) else { return };
+        routing.outcome = routing.outcome.merge(outcome);
+        routing.waits -= 1;
+        if routing.waits > 0 {
+            return;
+        }
+        let routing = self.routings.remove(key).expect("it was found above");
+        let is_refused = routing.outcome.reason().is_error();
+        if routing.qos == QoS::ExactlyOnce
+            && let Some(session) = self.sessions.get_mut(routing.session)
+        {
+            // [MQTT-4.3.3-9] a refused identifier is free again.
+            if is_refused {
+                session.received.refused(routing.id);
+            } else {
+                session.received.stored(routing.id);
+            }
+        }
+        self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
+        while let Some(place) = self.repeats.iter().position(|r| r.session == routing.session && r.id == routing.id) {
+            let repeat = self.repeats.swap_remove(place);
+            self.resolve(repeat.connection, repeat.ticket, routing.outcome, now, out);
+        }
+    }
+
+    fn resolve(&mut self, key: ConnectionKey, ticket: Ticket, outcome: Outcome, now: Time, out: &mut Outputs) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.pipeline.resolve(ticket, outcome);
+            self.flush_pipeline(key, now, out);
+        }
+    }
+
+    fn repeat_pubrec(&mut self, key: ConnectionKey, id: PacketId, now: Time, out: &mut Outputs) -> Flow {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.pipeline.push(Due::PubRec { id, refusal: None }, 0, Outcome::stored());
+            self.flush_pipeline(key, now, out);
+        }
+        Flow::Next
+    }
+
+    fn join_routing(&mut self, key: ConnectionKey, session: SessionKey, id: PacketId) -> Flow {
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let ticket = connection.pipeline.push(Due::PubRec { id, refusal: None }, 1, Outcome::default());
+        self.repeats.push(RepeatedPublish { session, id, connection: key, ticket });
+        Flow::Next
+    }
+
+    /// The connection is gone: nobody waits for these answers any more.
+    pub(super) fn forget_repeats(&mut self, key: ConnectionKey) {
+        self.repeats.retain(|repeat| repeat.connection != key);
+    }
+
+    /// A publication that a rule or a limit refuses: told where the version has a word for it, else acknowledged.
+    fn refuse_publish(
+        &mut self,
+        key: ConnectionKey,
+        publish: &Publish<'_>,
+        reason: Reason,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        self.forget_answers(key);
+        self.stats.publishes_received += 1;
+        self.stats.publishes_denied += 1;
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let session = connection.session.and_then(|session| self.sessions.get(session));
+        if let Some(session) = session {
+            out.events.push(Event::PublishDenied { session: session.id, reason });
+            if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id)
+                && session.received.contains(id)
+            {
+                return self.repeat_pubrec(key, id, now, out); // it was accepted when it came first
+            }
+        }
+        let Some(id) = publish.packet_id else { return Flow::Next };
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        connection.pipeline.push(due(publish.qos, id, Some(reason)), 0, Outcome::default());
+        self.flush_pipeline(key, now, out);
+        Flow::Next
+    }
+}
+
+/// The properties that are forwarded: the packet's own bytes where all of them are, else a copy without the others.
+fn forwarded<'a>(publish: &Publish<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if let Some(unchanged) = publish.forwarded_unchanged() {
+        return unchanged;
+    }
+    copy_forwarded(publish.properties, scratch);
+    scratch
+}
+
+/// The acknowledgement that a publication is owed.
+fn due(qos: QoS, id: PacketId, refusal: Option<Reason>) -> Due {
+    if qos == QoS::ExactlyOnce { Due::PubRec { id, refusal } } else { Due::PubAck { id, refusal } }
+}
+
+/// Whether a payload says it is UTF-8 text and is not.
+fn is_false_text(publish: &Publish<'_>) -> bool {
+    publish.properties.payload_format() == Some(true) && std::str::from_utf8(publish.payload).is_err()
+}

@@ -1,0 +1,245 @@
+//! From bytes to packets: each whole packet is handled where it lies, only a partial one is copied aside.
+
+use std::mem;
+
+use bytes::Buf;
+
+use super::Shard;
+use super::verbatim::RunTaken;
+use crate::base::time::Time;
+use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
+use crate::engine::event::Cause;
+use crate::engine::limits::CONNECT_BYTES_MAX;
+use crate::engine::output::Outputs;
+use crate::mqtt::frame::{Frame, Next, next_frame};
+use crate::mqtt::packet::{Packet, Sender};
+use crate::mqtt::{DecodeError, PacketType, Reason};
+
+/// What a packet did to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It is done; the next one may come.
+    Next,
+    /// It must be handled again later: the connection is held.
+    Wait,
+    /// The connection is gone.
+    Gone,
+    /// The connection moves to its home, with the bytes behind this packet.
+    Moved,
+}
+
+/// What became of the first bytes of a buffer.
+enum Taken {
+    Bytes(usize),
+    Needs(usize),
+    Held,
+    Gone,
+    Moved(usize),
+}
+
+impl Shard {
+    /// A new connection on this shard's listener; nothing at all when the shard is full or stopping.
+    pub fn accept(&mut self, peer: Peer, now: Time) -> Option<ConnectionKey> {
+        if self.is_stopping || self.connections.len() >= self.limits.connections_max {
+            self.stats.connects_refused += 1;
+            return None;
+        }
+        let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
+        let key = self.connections.insert(Connection::new(peer, now, handshake_by));
+        self.connection_wheel.schedule(key, handshake_by);
+        self.stats.connections_opened += 1;
+        Some(key)
+    }
+
+    /// Bytes of a connection, cut anywhere.
+    pub(super) fn receive(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.stats.bytes_received += bytes.len() as u64;
+        if connection.is_held() {
+            connection.held.extend_from_slice(bytes);
+            return;
+        }
+        let mut held = mem::take(&mut connection.held);
+        while !held.is_empty() {
+            match self.take_one(key, &held, now, out) {
+                Taken::Bytes(count) => held.advance(count),
+                Taken::Needs(_) if bytes.is_empty() => return self.put_aside(key, held),
+                Taken::Needs(count) => {
+                    let (more, rest) = bytes.split_at(count.min(bytes.len()));
+                    held.extend_from_slice(more);
+                    bytes = rest;
+                }
+                Taken::Held => {
+                    held.extend_from_slice(bytes);
+                    return self.put_aside(key, held);
+                }
+                Taken::Gone => return,
+                Taken::Moved(count) => {
+                    held.advance(count);
+                    return hand_on(&[&held, bytes], out);
+                }
+            }
+        }
+        while !bytes.is_empty() {
+            match self.take_one(key, bytes, now, out) {
+                Taken::Bytes(count) => bytes = &bytes[count..],
+                Taken::Needs(_) | Taken::Held => return self.put_aside(key, bytes.into()),
+                Taken::Gone => return,
+                Taken::Moved(count) => return hand_on(&[&bytes[count..]], out),
+            }
+        }
+    }
+
+    /// Handles the first packet, or the first run of packets, of a buffer.
+    fn take_one(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> Taken {
+        let Some(connection) = self.connections.get_mut(key) else { return Taken::Gone };
+        if connection.is_held() {
+            return Taken::Held;
+        }
+        let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
+        if !is_connect && matches!(connection.phase, Phase::AwaitConnect) {
+            // [MQTT-3.1.0-1] no need to wait for the end of what is no CONNECT.
+            self.stats.protocol_errors += 1;
+            self.end(key, Cause::Protocol(Reason::ProtocolError), now, out);
+            return Taken::Gone;
+        }
+        let maximum = match connection.phase {
+            Phase::AwaitConnect => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
+            Phase::Authenticating(_) | Phase::Connected => self.limits.packet_bytes_max,
+        };
+        if connection.is_connected() {
+            match self.try_run(key, bytes, now, out) {
+                RunTaken::Bytes(count) => return Taken::Bytes(count),
+                RunTaken::Held => return Taken::Held,
+                RunTaken::None => {}
+            }
+        }
+        let (flow, count) = match next_frame(bytes, maximum) {
+            Ok(Next::Need(count)) => return Taken::Needs(count),
+            Ok(Next::Frame(frame)) => (self.frame(key, frame, now, out), frame.len),
+            Err(error) => (self.bad_frame(key, bytes, &error, now, out), 0),
+        };
+        match flow {
+            Flow::Next => Taken::Bytes(count),
+            Flow::Wait => Taken::Held,
+            Flow::Gone => Taken::Gone,
+            Flow::Moved => Taken::Moved(count),
+        }
+    }
+
+    fn put_aside(&mut self, key: ConnectionKey, held: bytes::BytesMut) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.held = held;
+        }
+    }
+
+    fn frame(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
+        let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        // [MQTT-3.1.2-22] any packet of the client is a sign of life, our own are not.
+        connection.last_received = now;
+        self.stats.packets_received += 1;
+        match &connection.phase {
+            Phase::AwaitConnect => self.first_packet(key, frame, now, out),
+            Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),
+            Phase::Connected if frame.first >> 4 == PacketType::Publish.bits() => {
+                self.publish(key, frame.first, frame.body, now, out)
+            }
+            Phase::Connected => self.packet(key, frame, now, out),
+        }
+    }
+
+    fn packet(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let version = connection.version;
+        let packet = match Packet::decode(version, Sender::Client, frame.first, frame.body) {
+            Ok(packet) => packet,
+            Err(error) => return self.protocol_error(key, &error, now, out),
+        };
+        match packet {
+            Packet::Publish(_) => unreachable!("a PUBLISH took its own way"),
+            Packet::PubAck(ack) => self.puback(key, ack, now, out),
+            Packet::PubRec(ack) => self.pubrec(key, ack, now, out),
+            Packet::PubRel(ack) => self.pubrel(key, ack, out),
+            Packet::PubComp(ack) => self.pubcomp(key, ack, now, out),
+            Packet::Subscribe(subscribe) => self.subscribe(key, subscribe, now, out),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, unsubscribe, now, out),
+            Packet::PingReq => {
+                // [MQTT-3.12.4-1]
+                out.packet(key, |bytes| Packet::PingResp.encode(version, bytes));
+                Flow::Next
+            }
+            Packet::Disconnect(disconnect) => self.client_disconnects(key, &disconnect, now, out),
+            Packet::Auth(auth) => self.reauthenticate(key, &auth, now, out),
+            // [MQTT-3.1.0-2] a second CONNECT; the others only a server may send.
+            Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                self.violation(key, Reason::ProtocolError, now, out)
+            }
+        }
+    }
+
+    /// A header that announces what cannot be.
+    fn bad_frame(
+        &mut self,
+        key: ConnectionKey,
+        bytes: &[u8],
+        error: &DecodeError,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        if connection.is_connected() {
+            return self.protocol_error(key, error, now, out);
+        }
+        // An oversized CONNECT of 5.0 deserves its reason; the protocol's name and level stand in its first bytes.
+        let is_v5 = bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect.bits())
+            && bytes.windows(7).take(5).any(|window| window == b"\x00\x04MQTT\x05");
+        if is_v5 {
+            self.refuse(key, Some(crate::mqtt::Version::V5), error.reason(), now, out)
+        } else {
+            self.end(key, Cause::Protocol(error.reason()), now, out);
+            Flow::Gone
+        }
+    }
+
+    /// The client sent what cannot be decoded.
+    pub(super) fn protocol_error(
+        &mut self,
+        key: ConnectionKey,
+        error: &DecodeError,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        self.violation_with_text(key, error.reason(), Some(error), now, out)
+    }
+
+    /// The client sent what it must not.
+    pub(super) fn violation(&mut self, key: ConnectionKey, reason: Reason, now: Time, out: &mut Outputs) -> Flow {
+        self.violation_with_text(key, reason, None, now, out)
+    }
+
+    fn violation_with_text(
+        &mut self,
+        key: ConnectionKey,
+        reason: Reason,
+        error: Option<&DecodeError>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        self.stats.protocol_errors += 1;
+        match error {
+            Some(error) => self.say_goodbye(key, reason, Some(&error.to_string()), out),
+            None => self.say_goodbye(key, reason, None, out),
+        }
+        // [MQTT-4.13.1-1] [MQTT-4.8.0-1] the connection is closed, and its will is published.
+        self.end(key, Cause::Protocol(reason), now, out);
+        Flow::Gone
+    }
+}
+
+/// Gives bytes that were read already to the connection that has just been handed over.
+fn hand_on(rest: &[&[u8]], out: &mut Outputs) {
+    let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
+    for bytes in rest {
+        hand_over.arrival.unread.extend_from_slice(bytes);
+    }
+}

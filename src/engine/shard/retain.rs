@@ -1,0 +1,319 @@
+//! Retained messages: kept on the home of their topic, looked for page by page when somebody subscribes.
+
+use std::ops::ControlFlow;
+
+use super::Shard;
+use crate::base::bitset::Bits64;
+use crate::base::time::Time;
+use crate::engine::homes::ShardId;
+use crate::engine::limits::{SCAN_PAGE_BYTES_MAX, SCAN_PAGE_MESSAGES_MAX, SCAN_STEPS_MAX};
+use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
+use crate::engine::message::{Message, Publication};
+use crate::engine::output::Outputs;
+use crate::engine::retained::{Cursor, Progress};
+use crate::engine::session::SessionKey;
+use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::pipeline::Outcome;
+use crate::engine::stats::DropReason;
+use crate::mqtt::{Filter, QoS, Topic};
+
+/// A scan that a session waits for: the first of its list is under way, the others follow.
+#[derive(Debug)]
+pub struct PlannedScan {
+    filter: Box<str>,
+    qos: QoS,
+    subscription_id: u32,
+    state: ScanState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ScanState {
+    Planned,
+    /// A page was asked for.
+    Asked(ScanKey),
+    /// A page came, and the next one waits until the session has room.
+    Paused(ScanKey),
+}
+
+impl PlannedScan {
+    /// A scan for a new subscription.
+    pub fn new(filter: Filter<'_>, qos: QoS, subscription_id: u32) -> Self {
+        Self { filter: filter.as_str().into(), qos, subscription_id, state: ScanState::Planned }
+    }
+
+    /// Whether a page was asked for.
+    pub fn has_begun(&self) -> bool {
+        self.state != ScanState::Planned
+    }
+
+    /// The filter.
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+}
+
+/// A scan under way, on the shard of the session that asked. One home is asked after the other.
+#[derive(Debug)]
+pub struct Scan {
+    session: SessionKey,
+    /// The homes that still have to be asked, this one included.
+    homes: Bits64,
+    at: ShardId,
+    /// Where the last page of this home ended.
+    cursor: Cursor,
+}
+
+/// The home's part.
+impl Shard {
+    /// Gives a retained publication to the home of its topic.
+    pub(super) fn retain(
+        &mut self,
+        publication: &mut Publication<'_>,
+        told: Bits64,
+        routing: Option<RoutingKey>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
+        let home = self.homes.topic(publication.topic);
+        let message = publication.keep(&mut self.chunks).clone();
+        if home == self.id {
+            return self.retain_here(&message, told, now, out);
+        }
+        self.wait_for_one_more(routing);
+        self.tell(home, Mesh::Retain { message, told, reply: routing }, out);
+        Outcome::default()
+    }
+
+    /// Keeps the last message of a topic.
+    ///
+    /// A shard that began to want the topic after the publisher's shard had looked, and before now, has neither
+    /// been told nor found the message here: it is told now. So a subscriber never misses both.
+    pub(super) fn retain_here(&mut self, message: &Message, told: Bits64, now: Time, out: &mut Outputs) -> Outcome {
+        let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
+        // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
+        if message.payload().is_empty() || message.has_expired(now) {
+            if let Some(old) = self.retained.remove(topic) {
+                self.retained_bytes -= charged(&old);
+            }
+            return Outcome::default();
+        }
+        let message = message.compact();
+        let freed = self.retained.get(topic).map_or(0, charged);
+        let is_new = freed == 0;
+        let bytes = self.retained_bytes - freed + charged(&message);
+        if bytes > self.limits.retained_bytes_max
+            || (is_new && self.retained.len() >= self.limits.retained_messages_max)
+        {
+            return Outcome { matched: false, stored: false, refused: true };
+        }
+        self.retained_bytes = bytes;
+        self.retained.set(topic, message.clone()); // [MQTT-3.3.1-5]
+        if !self.is_alone() {
+            let late = self.interested(message.topic()).difference(told);
+            for shard in late.iter().map(ShardId::of_bit) {
+                self.tell(shard, Mesh::RetainedLate { message: message.clone() }, out);
+            }
+        }
+        Outcome::default()
+    }
+
+    /// Looks for the next page of somebody's scan.
+    pub(super) fn scan_page(&mut self, scan: ScanKey, filter: &str, mut cursor: Cursor, now: Time) -> Mesh {
+        let filter = Filter::parse(filter).expect("a subscription's filter was parsed");
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let progress = self.retained.scan(filter, &mut cursor, SCAN_STEPS_MAX, |_, message: &Message| {
+            if message.has_expired(now) {
+                return ControlFlow::Continue(()); // the sweep takes it away
+            }
+            bytes += message.charged_bytes();
+            messages.push(message.clone());
+            if messages.len() >= SCAN_PAGE_MESSAGES_MAX || bytes >= SCAN_PAGE_BYTES_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        Mesh::ScanPage { scan, messages, cursor, is_last: progress == Progress::Done }
+    }
+
+    /// Takes away some of the retained messages whose time is over; a full round takes many calls.
+    pub(super) fn sweep_retained(&mut self, now: Time) {
+        if self.retained.is_empty() {
+            return;
+        }
+        let mut cursor = std::mem::take(&mut self.retained_sweep);
+        let mut expired: Vec<Box<str>> = Vec::new();
+        let visit = |topic: &str, message: &Message| {
+            if message.has_expired(now) {
+                expired.push(topic.into());
+            }
+            ControlFlow::Continue(())
+        };
+        if self.retained.walk(&mut cursor, SCAN_STEPS_MAX, visit) == Progress::More {
+            self.retained_sweep = cursor;
+        }
+        for topic in expired {
+            let topic = Topic::parse(&topic).expect("a retained topic was parsed");
+            if let Some(old) = self.retained.remove(topic) {
+                self.retained_bytes -= charged(&old);
+            }
+        }
+    }
+}
+
+fn charged(message: &Message) -> u64 {
+    message.charged_bytes() as u64
+}
+
+/// The subscriber's part.
+impl Shard {
+    /// Starts the session's next scan, or asks for the next page of the one under way, if there is room for it.
+    pub(super) fn go_on_scanning(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        let bounds = self.queue_bounds();
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let has_room = !session.link.is_some_and(|link| link.is_full)
+            && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
+        let Some(plan) = session.scans.front_mut().filter(|_| has_room) else { return };
+        match plan.state {
+            ScanState::Asked(_) => {}
+            ScanState::Planned => {
+                let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
+                let homes = if filter.has_wildcards() {
+                    self.homes.all_bits()
+                } else {
+                    Bits64::of(self.homes.topic(filter.as_str()).bit())
+                };
+                let at = ShardId::of_bit(homes.first().expect("every topic has a home"));
+                let scan = self.scans.insert(Scan { session: key, homes, at, cursor: Cursor::default() });
+                plan.state = ScanState::Asked(scan);
+                self.ask_for_page(scan, now, out);
+            }
+            ScanState::Paused(scan) => {
+                plan.state = ScanState::Asked(scan);
+                self.ask_for_page(scan, now, out);
+            }
+        }
+    }
+
+    fn ask_for_page(&mut self, key: ScanKey, now: Time, out: &mut Outputs) {
+        let Some(scan) = self.scans.get(key) else { return };
+        let Some(session) = self.sessions.get(scan.session) else { return };
+        let Some(plan) = session.scans.front() else { return };
+        let (filter, cursor, at) = (plan.filter.clone(), scan.cursor.clone(), scan.at);
+        if at == self.id {
+            let page = self.scan_page(key, &filter, cursor, now);
+            self.letters.push_back(page);
+        } else {
+            self.tell(at, Mesh::ScanAsk { scan: key, filter, cursor }, out);
+        }
+    }
+
+    /// A page has come: its messages are delivered, and the next page is asked for when there is room.
+    pub(super) fn page_came(
+        &mut self,
+        key: ScanKey,
+        messages: Vec<Message>,
+        cursor: Cursor,
+        is_last: bool,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let Some(scan) = self.scans.get_mut(key) else { return };
+        let session_key = scan.session;
+        let plan = self.sessions.get(session_key).and_then(|session| session.scans.front());
+        let Some(plan) = plan.filter(|plan| plan.state == ScanState::Asked(key)) else {
+            self.scans.remove(key); // it was unsubscribed, or the session is gone
+            return self.go_on_scanning(session_key, now, out);
+        };
+        let (qos, id) = (plan.qos, plan.subscription_id);
+        scan.cursor = cursor;
+        if is_last {
+            scan.homes.remove(scan.at.bit());
+            scan.cursor = Cursor::default();
+            if let Some(next) = scan.homes.first() {
+                scan.at = ShardId::of_bit(next);
+            }
+        }
+        let is_over = scan.homes.is_empty();
+        if is_over {
+            self.scans.remove(key);
+        }
+        let session = self.sessions.get_mut(session_key).expect("its plan was found above");
+        if is_over {
+            session.scans.pop_front();
+        } else if let Some(plan) = session.scans.front_mut() {
+            plan.state = ScanState::Paused(key);
+        }
+        for message in messages {
+            self.deliver_retained(session_key, message, qos, id, out);
+        }
+        self.pump(session_key, now, out);
+        self.go_on_scanning(session_key, now, out);
+    }
+
+    /// One retained message for one subscription. [MQTT-3.3.1-8] of 3.1.1: it says RETAIN.
+    fn deliver_retained(
+        &mut self,
+        key: SessionKey,
+        message: Message,
+        qos: QoS,
+        subscription_id: u32,
+        out: &mut Outputs,
+    ) {
+        self.stats.ledger.routed += 1;
+        let ids = if subscription_id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(subscription_id) };
+        let qos = message.qos.min(qos);
+        let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
+        let delivery = Delivery { message, qos, retain: true, ids, source: Source::Own };
+        let link = self.sessions.get(key).and_then(|session| session.link);
+        if !is_allowed {
+            return self.discard(key, &delivery, DropReason::NotAuthorized, out);
+        }
+        if qos == QoS::AtMostOnce && link.is_none() && !self.limits.queue_qos0 {
+            return self.discard(key, &delivery, DropReason::Offline, out);
+        }
+        let _counted_in_the_ledger = self.enqueue(key, delivery, out);
+    }
+
+    /// A retained message that was on its way to its home when this shard began to want it.
+    ///
+    /// A scan that has not come to the topic yet will find it there; the other new subscriptions get it now.
+    pub(super) fn retained_late(&mut self, from: ShardId, message: &Message, now: Time, out: &mut Outputs) {
+        let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
+        let route = self.route_of(message.topic());
+        for target in &route.targets {
+            let Some(session) = self.sessions.get(target.session) else { continue };
+            let mut will_be_found = false;
+            for plan in &session.scans {
+                let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
+                will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
+            }
+            if !will_be_found {
+                let qos = target.qos;
+                let id = target.ids(&route.ids).first().copied().unwrap_or(0);
+                self.deliver_retained(target.session, message.clone(), qos, id, out);
+                self.pump(target.session, now, out);
+            }
+        }
+    }
+
+    fn is_still_to_come(&self, plan: &PlannedScan, home: ShardId, topic: Topic<'_>) -> bool {
+        let key = match plan.state {
+            ScanState::Planned => return true,
+            ScanState::Asked(key) | ScanState::Paused(key) => key,
+        };
+        self.scans
+            .get(key)
+            .is_some_and(|scan| scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic)))
+    }
+
+    /// The session ends: its scans find nobody.
+    pub(super) fn forget_scans(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        for plan in std::mem::take(&mut session.scans) {
+            if let ScanState::Asked(scan) | ScanState::Paused(scan) = plan.state {
+                self.scans.remove(scan);
+            }
+        }
+    }
+}

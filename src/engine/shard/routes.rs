@@ -1,0 +1,157 @@
+//! The route of a topic: who wants it on this shard, found once and kept until a subscription changes.
+
+use std::rc::Rc;
+
+use crate::base::hash::{Map, Seed, map};
+use crate::engine::limits::{Overlap, ROUTE_TARGETS_CACHED_MAX, ROUTES_MAX};
+use crate::engine::session::SessionKey;
+use crate::engine::subscriptions::entry::Options;
+use crate::engine::subscriptions::index::FilterId;
+use crate::engine::subscriptions::shared::GroupKey;
+use crate::mqtt::QoS;
+
+/// One session that wants a topic, with all its subscriptions that match taken together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// Who.
+    pub session: SessionKey,
+    /// The highest quality of service granted.
+    pub qos: QoS,
+    /// Whether one of the subscriptions keeps RETAIN.
+    pub retain_as_published: bool,
+    /// Whether one of them is not for the session's own messages.
+    pub has_no_local: bool,
+    /// Whether the session's owner may not read this topic.
+    pub is_denied: bool,
+    /// The subscription identifiers: a piece of [`Route::ids`].
+    ids_start: u32,
+    ids_end: u32,
+}
+
+impl Target {
+    /// A session by one of its subscriptions.
+    pub fn new(session: SessionKey, options: Options, ids: &mut Vec<u32>) -> Self {
+        let ids_start = u32::try_from(ids.len()).expect("a route has fewer than 2^32 targets");
+        ids.extend(options.id());
+        Self {
+            session,
+            qos: options.qos(),
+            retain_as_published: options.retain_as_published(),
+            has_no_local: options.no_local(),
+            is_denied: false,
+            ids_start,
+            ids_end: u32::try_from(ids.len()).expect("a route has fewer than 2^32 targets"),
+        }
+    }
+
+    /// Whether its copy differs from everybody else's.
+    pub fn has_ids(&self) -> bool {
+        self.ids_start != self.ids_end
+    }
+
+    /// The identifiers.
+    pub fn ids<'a>(&self, ids: &'a [u32]) -> &'a [u32] {
+        &ids[self.ids_start as usize..self.ids_end as usize]
+    }
+}
+
+/// Who wants a topic here.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// The sessions.
+    pub targets: Vec<Target>,
+    /// The shared groups whose home this is.
+    pub groups: Vec<GroupKey>,
+    /// Subscription identifiers of all targets.
+    pub ids: Vec<u32>,
+    /// The filters that match.
+    pub filters: Vec<FilterId>,
+    generation: (u64, u64),
+}
+
+impl Route {
+    /// A route as the index and the rules are at this generation.
+    pub fn new(generation: (u64, u64)) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Takes the subscriptions of each session together, if that is how overlaps are served.
+    pub fn settle(&mut self, overlap: Overlap) {
+        if overlap == Overlap::Separate || self.filters.len() < 2 {
+            return;
+        }
+        self.targets.sort_by_key(|target| target.session);
+        let is_single = self.targets.windows(2).all(|pair| pair[0].session != pair[1].session);
+        if is_single {
+            return;
+        }
+        let ids = std::mem::take(&mut self.ids);
+        let mut merged: Vec<Target> = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            let start = u32::try_from(self.ids.len()).expect("a route has fewer than 2^32 targets");
+            self.ids.extend_from_slice(target.ids(&ids));
+            let end = u32::try_from(self.ids.len()).expect("a route has fewer than 2^32 targets");
+            match merged.last_mut().filter(|last| last.session == target.session) {
+                Some(last) => {
+                    // [MQTT-3.3.4-2] the highest quality of service, [MQTT-3.3.4-4] all identifiers.
+                    last.qos = last.qos.max(target.qos);
+                    last.retain_as_published |= target.retain_as_published;
+                    last.has_no_local |= target.has_no_local;
+                    last.ids_end = end;
+                }
+                None => merged.push(Target { ids_start: start, ids_end: end, ..*target }),
+            }
+        }
+        self.targets = merged;
+    }
+
+    /// Whether nobody wants the topic here.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// The routes of the topics that were published lately. One per shard; at its bounds it starts afresh.
+#[derive(Debug)]
+pub(super) struct Routes {
+    routes: Map<Box<str>, Rc<Route>>,
+    /// targets = sum of the targets of all routes
+    targets: usize,
+}
+
+impl Routes {
+    /// An empty cache.
+    pub fn new(seed: Seed) -> Self {
+        Self { routes: map(seed), targets: 0 }
+    }
+
+    /// The route of a topic, if it is still true.
+    pub fn find(&self, topic: &str, generation: (u64, u64)) -> Option<Rc<Route>> {
+        self.routes.get(topic).filter(|route| route.generation == generation).map(Rc::clone)
+    }
+
+    /// Keeps a route, unless it is too large to be kept.
+    pub fn keep(&mut self, topic: &str, route: &Rc<Route>) {
+        if route.targets.len() > ROUTE_TARGETS_CACHED_MAX {
+            return;
+        }
+        let is_full = self.routes.len() >= ROUTES_MAX || self.targets + route.targets.len() > TARGETS_MAX;
+        if is_full {
+            self.routes.clear();
+            self.targets = 0;
+        }
+        self.targets += route.targets.len();
+        match self.routes.get_mut(topic) {
+            Some(old) => {
+                self.targets -= old.targets.len();
+                *old = Rc::clone(route);
+            }
+            None => {
+                self.routes.insert(topic.into(), Rc::clone(route));
+            }
+        }
+    }
+}
+
+/// Targets in all cached routes together.
+const TARGETS_MAX: usize = 1_000_000;

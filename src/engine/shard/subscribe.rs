@@ -1,0 +1,301 @@
+//! SUBSCRIBE and UNSUBSCRIBE: each filter is judged alone, and interest is declared before SUBACK leaves.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::receive::Flow;
+use super::retain::PlannedScan;
+use crate::base::time::Time;
+use crate::engine::auth::{Action, Decision};
+use crate::engine::connection::ConnectionKey;
+use crate::engine::event::Event;
+use crate::engine::mesh::{JoinTicket, Mesh};
+use crate::engine::output::Outputs;
+use crate::engine::session::pipeline::{Due, Outcome};
+use crate::engine::session::{Membership, SessionKey};
+use crate::engine::subscriptions::entry::{Options, Subscriber};
+use crate::engine::subscriptions::group::Departure;
+use crate::engine::subscriptions::members::Terms;
+use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
+use crate::mqtt::unsubscribe::Unsubscribe;
+use crate::mqtt::{Filter, Reason, Subscription};
+
+/// A shared filter whose group has to agree.
+struct Joining {
+    index: u16,
+    membership: Membership,
+}
+
+impl Shard {
+    /// [MQTT-3.8.4-5] Several filters in one packet are as several packets, but for the one SUBACK.
+    pub(super) fn subscribe(
+        &mut self,
+        key: ConnectionKey,
+        packet: Subscribe<'_>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
+            return Flow::Gone;
+        };
+        let subscription_id = packet.properties.subscription_id().unwrap_or(0);
+        if subscription_id != 0 && !self.limits.subscription_ids_available {
+            return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
+        }
+        // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
+        let mut verdicts = Vec::new();
+        for requested in packet.entries() {
+            match self.judge(key, session_key, &requested, out) {
+                Some(verdict) => verdicts.push(verdict),
+                None => return Flow::Wait,
+            }
+        }
+        self.forget_answers(key);
+        let mut codes = Vec::with_capacity(verdicts.len());
+        let mut joins = Vec::new();
+        for (index, (requested, verdict)) in packet.entries().zip(verdicts).enumerate() {
+            let code = match (verdict, requested.subscription) {
+                (Ok(()), Ok(subscription)) => {
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins)
+                }
+                (Err(reason), _) => reason,
+                (Ok(()), Err(_)) => Reason::TopicFilterInvalid,
+            };
+            codes.push(code);
+        }
+        self.answer_subscribe(key, session_key, packet.id, codes, joins, out);
+        self.go_on_scanning(session_key, now, out);
+        Flow::Next
+    }
+
+    /// Whether one filter may be subscribed to; nothing while the policy thinks about it.
+    fn judge(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        requested: &Requested<'_>,
+        out: &mut Outputs,
+    ) -> Option<Result<(), Reason>> {
+        let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
+        let filter = subscription.filter;
+        let limits = &self.limits;
+        if filter.level_count() > limits.topic_levels_max {
+            return Some(Err(Reason::TopicFilterInvalid));
+        }
+        if filter.has_wildcards() && !limits.wildcard_available {
+            return Some(Err(Reason::WildcardSubscriptionsNotSupported));
+        }
+        if subscription.share.is_some() && !limits.shared_available {
+            return Some(Err(Reason::SharedSubscriptionsNotSupported));
+        }
+        let session = self.sessions.get(session)?;
+        let (owner, client_id) = (Arc::clone(&session.owner), session.client_id.clone());
+        let action =
+            Action::Subscribe { filter: filter.as_str(), qos: requested.qos, is_shared: subscription.share.is_some() };
+        match self.authorise(key, &owner, &client_id, action, out) {
+            Decision::Allow => Some(Ok(())),
+            Decision::Deny => {
+                self.stats.subscribes_denied += 1;
+                Some(Err(Reason::NotAuthorized))
+            }
+            Decision::Later => None,
+        }
+    }
+
+    /// Makes one granted subscription; a shared one still needs its group's word.
+    fn take_up(
+        &mut self,
+        session_key: SessionKey,
+        subscription: Subscription<'_>,
+        requested: &Requested<'_>,
+        subscription_id: u32,
+        index: u16,
+        joins: &mut Vec<Joining>,
+    ) -> Reason {
+        let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
+        let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
+        let is_full = session.subscription_count() >= self.limits.subscriptions_max;
+        if let Some(share) = subscription.share {
+            let filter = subscription.filter.as_str();
+            let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
+            let membership = Membership { share: share.into(), filter: filter.into(), terms };
+            match session.shared.iter_mut().find(|known| known.is(share, filter)) {
+                Some(known) => *known = membership.clone(),
+                None if is_full => return Reason::QuotaExceeded,
+                None => session.shared.push(membership.clone()),
+            }
+            joins.push(Joining { index, membership });
+            return Reason::granted(qos);
+        }
+        let options = Options::new(qos)
+            .with_id(subscription_id)
+            .with_no_local(requested.no_local)
+            .with_retain_as_published(requested.retain_as_published);
+        let is_known = self.is_subscribed(session_key, subscription.filter);
+        if !is_known && is_full {
+            return Reason::QuotaExceeded;
+        }
+        self.subscribe_plain(session_key, subscription.filter, options, is_known);
+        let wants_retained = match requested.retain_handling {
+            RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
+            RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
+            RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
+        };
+        if wants_retained && self.limits.retain_available {
+            let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
+            let session = self.sessions.get_mut(session_key).expect("it was found above");
+            // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
+            session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            session.scans.push_back(plan);
+        }
+        Reason::granted(qos)
+    }
+
+    fn is_subscribed(&self, session: SessionKey, filter: Filter<'_>) -> bool {
+        let subscriber = Subscriber::session(session.index());
+        self.index.find(filter).is_some_and(|id| self.index.options(id, subscriber).is_some())
+    }
+
+    /// Puts a plain subscription into the index; the first one of a filter is declared to all shards.
+    fn subscribe_plain(&mut self, key: SessionKey, filter: Filter<'_>, options: Options, is_known: bool) {
+        let inserted = self.index.insert(filter, Subscriber::session(key.index()), options);
+        debug_assert_eq!(inserted.previous.is_some(), is_known, "the session knows its own subscriptions");
+        if inserted.is_first {
+            self.declared.declare(&self.interest, filter);
+        }
+        if !is_known && let Some(session) = self.sessions.get_mut(key) {
+            session.filters.push(inserted.id);
+        }
+    }
+
+    fn answer_subscribe(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: crate::mqtt::PacketId,
+        codes: Vec<Reason>,
+        joins: Vec<Joining>,
+        out: &mut Outputs,
+    ) {
+        if let Some(session) = self.sessions.get(session) {
+            let denied = codes.iter().filter(|code| code.is_error());
+            out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
+        }
+        if joins.is_empty() {
+            return self.write_suback(key, id, &codes, out);
+        }
+        let waits = u16::try_from(joins.len()).unwrap_or(u16::MAX);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let ticket = connection.pipeline.push(Due::SubAck { id, codes }, waits, Outcome::default());
+        for joining in joins {
+            let reply = JoinTicket { connection: key, ticket, index: joining.index };
+            self.join(session, joining.membership, reply, out);
+        }
+    }
+
+    fn join(&mut self, key: SessionKey, membership: Membership, reply: JoinTicket, out: &mut Outputs) {
+        let Some(member) = self.member_id(key) else { return };
+        let window = self.window(key);
+        let home = self.homes.group(&membership.share, &membership.filter);
+        let Membership { share, filter, terms } = membership;
+        self.tell(home, Mesh::Join { share, filter, member, terms, window, reply }, out);
+    }
+
+    /// A group has granted or refused a membership.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one letter")]
+    pub(super) fn joined(
+        &mut self,
+        session: SessionKey,
+        share: &str,
+        filter: &str,
+        reply: JoinTicket,
+        reason: Reason,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        if reason.is_error()
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.shared.retain(|membership| !membership.is(share, filter));
+        }
+        let Some(connection) = self.connections.get_mut(reply.connection) else { return };
+        connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), reason);
+        self.flush_pipeline(reply.connection, now, out);
+    }
+
+    /// [MQTT-3.10.4-6] Several filters in one packet are as several packets, but for the one UNSUBACK.
+    pub(super) fn unsubscribe(
+        &mut self,
+        key: ConnectionKey,
+        packet: Unsubscribe<'_>,
+        _now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
+            return Flow::Gone;
+        };
+        let mut codes = Vec::new();
+        for unwanted in packet.entries() {
+            codes.push(match unwanted.subscription {
+                Ok(subscription) => self.give_up_subscription(session, subscription, out),
+                Err(_) => Reason::TopicFilterInvalid,
+            });
+        }
+        self.write_unsuback(key, packet.id, &codes, out);
+        Flow::Next
+    }
+
+    /// [MQTT-3.10.4-1] the filter is compared letter by letter.
+    fn give_up_subscription(&mut self, key: SessionKey, subscription: Subscription<'_>, out: &mut Outputs) -> Reason {
+        let filter = subscription.filter;
+        let Some(share) = subscription.share else {
+            let Some(id) = self.index.find(filter) else { return Reason::NoSubscriptionExisted };
+            let Some(removed) = self.index.remove(id, Subscriber::session(key.index())) else {
+                return Reason::NoSubscriptionExisted;
+            };
+            if removed.is_last {
+                self.declared.withdraw(&self.interest, filter);
+            }
+            let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
+            let place = session.filters.iter().position(|known| *known == id);
+            session.filters.swap_remove(place.expect("the session knows its own subscriptions"));
+            session.scans.retain(|scan| scan.filter() != filter.as_str());
+            return Reason::Success;
+        };
+        let Some(session) = self.sessions.get_mut(key) else { return Reason::NoSubscriptionExisted };
+        let Some(place) = session.shared.iter().position(|known| known.is(share, filter.as_str())) else {
+            return Reason::NoSubscriptionExisted;
+        };
+        let membership = session.shared.swap_remove(place);
+        self.leave(key, membership, Departure::Unsubscribed, out);
+        Reason::Success
+    }
+
+    fn leave(&mut self, key: SessionKey, membership: Membership, departure: Departure, out: &mut Outputs) {
+        let Some(member) = self.member_id(key) else { return };
+        let Membership { share, filter, .. } = membership;
+        let home = self.homes.group(&share, &filter);
+        self.tell(home, Mesh::Leave { share, filter, member, departure }, out);
+    }
+
+    /// The session ends: all its subscriptions go.
+    pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let filters = std::mem::take(&mut session.filters);
+        let shared = std::mem::take(&mut session.shared);
+        let mut text = String::new();
+        for id in filters {
+            text.clear();
+            self.index.write_text(id, &mut text);
+            let removed = self.index.remove(id, Subscriber::session(key.index()));
+            if removed.expect("the session knows its own subscriptions").is_last {
+                let filter = Filter::parse(&text).expect("the index holds filters only");
+                self.declared.withdraw(&self.interest, filter);
+            }
+        }
+        for membership in shared {
+            self.leave(key, membership, Departure::SessionEnded, out);
+        }
+    }
+}

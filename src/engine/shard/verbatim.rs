@@ -1,0 +1,281 @@
+//! The verbatim way: a run of QoS 0 packets of one topic is matched once and handed on as the bytes it came in.
+
+use std::mem;
+
+use super::Shard;
+use super::fanout::Publisher;
+use super::routes::{Route, Target};
+use crate::base::bitset::Bits64;
+use crate::base::payload::Payload;
+use crate::base::time::Time;
+use crate::engine::auth::{Action, Decision};
+use crate::engine::connection::ConnectionKey;
+use crate::engine::homes::ShardId;
+use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, RUN_BYTES_MAX};
+use crate::engine::mesh::{Mesh, RunPiece};
+use crate::engine::message::{Publication, SessionId};
+use crate::engine::output::{Outputs, Recipient};
+use crate::engine::session::Link;
+use crate::engine::stats::DropReason;
+use crate::mqtt::frame::{Next, next_frame};
+use crate::mqtt::outgoing::{Outgoing, encode_head};
+use crate::mqtt::publish::Publish;
+use crate::mqtt::run::find_run;
+use crate::mqtt::{QoS, Topic, Version};
+
+/// First byte of a PUBLISH with QoS 0 that is neither a repeat nor retained.
+const PLAIN_PUBLISH: u8 = 0x30;
+
+/// A run as it lies in the receive buffer or in a letter.
+#[derive(Clone, Copy)]
+struct RunView<'a> {
+    bytes: &'a [u8],
+    topic: &'a str,
+    count: u32,
+    is_v5: bool,
+    origin: SessionId,
+}
+
+impl<'a> RunView<'a> {
+    fn version(&self) -> Version {
+        if self.is_v5 { Version::V5 } else { Version::V311 }
+    }
+
+    /// Each publication of the run, for receivers that need packets of their own.
+    fn publications(self) -> impl Iterator<Item = Publication<'a>> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let Ok(Next::Frame(frame)) = next_frame(rest, u32::MAX) else { return None };
+            rest = &rest[frame.len..];
+            let publish = Publish::decode(self.version(), frame.first, frame.body).expect("a run holds whole packets");
+            Some(Publication::new(self.topic, publish.properties.raw(), publish.payload, QoS::AtMostOnce, self.origin))
+        })
+    }
+}
+
+/// Empty between runs: who takes a run as it is, who takes it in the other wire form, and who needs each packet made for him.
+#[derive(Debug, Default)]
+pub(super) struct Receivers {
+    same: Vec<Recipient>,
+    other: Vec<Recipient>,
+    alone: Vec<usize>,
+}
+
+/// What became of a run at the start of a buffer.
+pub(super) enum RunTaken {
+    /// There is none, or it needs the ordinary way.
+    None,
+    /// So many bytes are done.
+    Bytes(usize),
+    /// The client has used up its quota.
+    Held,
+}
+
+impl Shard {
+    /// Takes a run at the start of `bytes`, if there is one and nothing about it needs a closer look.
+    pub(super) fn try_run(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> RunTaken {
+        if bytes.first() != Some(&PLAIN_PUBLISH) {
+            return RunTaken::None;
+        }
+        let Some(connection) = self.connections.get(key) else { return RunTaken::None };
+        let version = connection.version;
+        let Some(origin) = connection.session.and_then(|session| self.sessions.get(session)).map(|s| s.id) else {
+            return RunTaken::None;
+        };
+        let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
+            return RunTaken::None;
+        };
+        let is_plain = run.topic.level_count() <= self.limits.topic_levels_max && self.may_publish_run(key, run.topic);
+        if !is_plain {
+            return RunTaken::None;
+        }
+        if self.is_over_quota(key, run.count, run.bytes.len(), now, out) {
+            return RunTaken::Held;
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return RunTaken::None };
+        connection.last_received = now;
+        self.stats.packets_received += u64::from(run.count);
+        self.stats.publishes_received += u64::from(run.count);
+        self.stats.publishes_verbatim += u64::from(run.count);
+        let is_v5 = version == Version::V5;
+        let view = RunView { bytes: run.bytes, topic: run.topic.as_str(), count: run.count, is_v5, origin };
+        self.route_run(view, key, now, out);
+        RunTaken::Bytes(run.bytes.len())
+    }
+
+    /// A slow answer and a refusal are matters of the ordinary way.
+    fn may_publish_run(&mut self, key: ConnectionKey, topic: Topic<'_>) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let Some(identity) = &connection.identity else { return false };
+        let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
+        let action = Action::Publish { topic: topic.as_str(), qos: QoS::AtMostOnce, retain: false };
+        self.policy.decide(identity, &session.client_id, action) == Decision::Allow
+    }
+
+    fn route_run(&mut self, run: RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
+        let mut kept: Option<Payload> = None;
+        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(run.topic) };
+        let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
+        let mut has_forwarded = false;
+        for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
+            let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
+            let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
+            self.stats.forwards_sent += 1;
+            self.tell(to, Mesh::Run { run: piece, publisher: Some(publisher) }, out);
+            self.slow_down_for_shard(to, Some(publisher), out);
+            has_forwarded = true;
+        }
+        if !has_matched && !has_forwarded {
+            self.stats.publishes_unmatched += u64::from(run.count);
+        }
+    }
+
+    /// A run that another shard took in.
+    pub(super) fn forwarded_run(&mut self, run: &RunPiece, publisher: Publisher, now: Time, out: &mut Outputs) {
+        self.stats.forwards_received += 1;
+        let version = if run.is_v5 { Version::V5 } else { Version::V311 };
+        let Ok(Next::Frame(frame)) = next_frame(&run.bytes, u32::MAX) else { return };
+        let first = Publish::decode(version, frame.first, frame.body).expect("a run holds whole packets");
+        let topic = first.topic.expect("a packet of a run names its topic").as_str();
+        let view = RunView { bytes: &run.bytes, topic, count: run.count, is_v5: run.is_v5, origin: run.origin };
+        if !self.deliver_run(view, &mut Some(run.bytes.clone()), publisher, now, out) {
+            self.stats.forwards_useless += 1;
+        }
+    }
+
+    /// Delivers a run to all who want it here; whether there is anybody.
+    fn deliver_run(
+        &mut self,
+        run: RunView<'_>,
+        kept: &mut Option<Payload>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> bool {
+        let route = self.route_of(run.topic);
+        if route.is_empty() {
+            return false;
+        }
+        if !self.fanouts.is_empty() || route.targets.len() > FANOUT_RECIPIENTS_MAX {
+            for mut publication in run.publications() {
+                self.deliver(&mut publication, publisher, now, out);
+            }
+            return true;
+        }
+        let mut receivers = mem::take(&mut self.run_receivers);
+        for (index, target) in route.targets.iter().enumerate() {
+            self.place_receiver(index, target, run, publisher, &mut receivers, out);
+        }
+        self.write_run(run, kept, &receivers, out);
+        for mut publication in run.publications() {
+            for index in &receivers.alone {
+                self.deliver_to_one(&route, *index, &mut publication, publisher, now, out);
+            }
+            for group in &route.groups {
+                self.deliver_to_group(*group, &mut publication, now, out);
+            }
+            if receivers.alone.is_empty() && route.groups.is_empty() {
+                break;
+            }
+        }
+        receivers.clear();
+        self.run_receivers = receivers;
+        true
+    }
+
+    fn place_receiver(
+        &mut self,
+        index: usize,
+        target: &Target,
+        run: RunView<'_>,
+        publisher: Publisher,
+        receivers: &mut Receivers,
+        out: &mut Outputs,
+    ) {
+        let Some(session) = self.sessions.get(target.session) else { return };
+        let is_own = target.has_no_local && session.id == run.origin;
+        let link = session.link;
+        let copies = u64::from(run.count);
+        if target.is_denied || is_own || (link.is_none() && self.limits.queue_qos0) {
+            return receivers.alone.push(index);
+        }
+        let Some(link) = link else {
+            self.stats.ledger.routed += copies;
+            return self.stats.ledger.drop_copies(DropReason::Offline, copies);
+        };
+        if link.is_full {
+            self.stats.ledger.routed += copies;
+            self.stats.ledger.drop_copies(DropReason::Slow, copies);
+            return self.slow_down(publisher, link.connection, out);
+        }
+        if !is_plain(&link, target) {
+            return receivers.alone.push(index);
+        }
+        self.stats.ledger.routed += copies;
+        self.stats.ledger.delivered += copies;
+        let is_same = (link.version == Version::V5) == run.is_v5;
+        let list = if is_same { &mut receivers.same } else { &mut receivers.other };
+        list.push(Recipient { connection: link.connection, packet_id: None });
+    }
+
+    fn write_run(&mut self, run: RunView<'_>, kept: &mut Option<Payload>, receivers: &Receivers, out: &mut Outputs) {
+        if !receivers.same.is_empty() {
+            let body = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
+            let draft = out.draft(Some(body), |_| None);
+            out.send(draft, &receivers.same);
+        }
+        if !receivers.other.is_empty() {
+            let version = if run.is_v5 { Version::V311 } else { Version::V5 };
+            let draft = out.draft(None, |bytes| {
+                for publication in run.publications() {
+                    encode_plain(version, &publication, bytes);
+                }
+                None
+            });
+            out.send(draft, &receivers.other);
+        }
+    }
+
+    fn deliver_to_one(
+        &mut self,
+        route: &Route,
+        index: usize,
+        publication: &mut Publication<'_>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let targets = &route.targets[index..=index];
+        self.deliver_to_all(route, targets, publication, publisher, now, out);
+    }
+}
+
+impl Receivers {
+    fn clear(&mut self) {
+        self.same.clear();
+        self.other.clear();
+        self.alone.clear();
+    }
+}
+
+/// Whether a receiver's packets are the same as everybody's.
+fn is_plain(link: &Link, target: &Target) -> bool {
+    (!target.has_ids() || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
+}
+
+fn encode_plain(version: Version, publication: &Publication<'_>, bytes: &mut Vec<u8>) {
+    let outgoing = Outgoing {
+        topic: publication.topic,
+        topic_alias: None,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        dup: false,
+        packet_id: None,
+        message_expiry: None,
+        subscription_ids: &[],
+        forwarded: publication.forwarded,
+        payload_len: publication.payload.len(),
+    };
+    encode_head(version, &outgoing, bytes);
+    bytes.extend_from_slice(publication.payload);
+}

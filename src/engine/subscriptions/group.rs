@@ -1,0 +1,475 @@
+//! One shared group: its queue, its members, and what they have not acknowledged yet.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::base::hash::Seed;
+use crate::base::random::Random;
+use crate::base::slab::Key;
+use crate::base::time::Time;
+use crate::engine::limits::{Limits, QueuePolicy, Strategy};
+use crate::engine::message::Message;
+use crate::engine::stats::DropReason;
+use crate::engine::subscriptions::deliveries::{Deliveries, Delivery};
+use crate::engine::subscriptions::members::{Member, MemberId, Members, Terms};
+use crate::mqtt::version::QoS;
+
+/// Messages that one dispatch looks past because the owner of their key has no room. A member that takes nothing holds up
+/// the keys of others only when so many messages of its own stand in front of them, and until it goes or is sent away.
+pub const LOOKAHEAD_MAX: usize = 1_024;
+
+/// What a group's queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Messages. What comes back from members is taken above it, at most their windows.
+    pub messages_max: u32,
+    /// Bytes, with the same exception.
+    pub bytes_max: u64,
+    /// What happens at those two.
+    pub policy: QueuePolicy,
+    /// Whether QoS 0 messages wait for absent members as well.
+    pub queue_qos0: bool,
+}
+
+impl Bounds {
+    /// The bounds that the operator chose.
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            messages_max: limits.group_queue_messages_max,
+            bytes_max: limits.group_queue_bytes_max,
+            policy: limits.queue_policy,
+            queue_qos0: limits.queue_qos0,
+        }
+    }
+}
+
+/// What became of a message for the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Accepted {
+    /// It waits for the next dispatch.
+    Queued,
+    /// It waits, and so many older ones were dropped to make room: [`DropReason::QueueOldest`].
+    Displaced(usize),
+    /// It was dropped for this reason.
+    Refused(DropReason),
+}
+
+/// A message on its way to a member.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Who gets it.
+    pub member: MemberId,
+    /// What the member subscribed to.
+    pub terms: Terms,
+    /// The message.
+    pub message: Message,
+    /// The lower one of the message's and the member's quality of service.
+    pub qos: QoS,
+    /// What to name when it is settled; 0 for QoS 0, which nobody answers.
+    pub delivery: u64,
+    /// Whether another delivery of it was begun before.
+    pub is_redelivery: bool,
+}
+
+/// How a member goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It unsubscribed: what it was sent, it completes. [MQTT-3.10.4-3]
+    Unsubscribed,
+    /// Its session is no more: what it was sent is settled by the group.
+    SessionEnded,
+}
+
+/// What became of the unanswered deliveries of a member that went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Settled {
+    /// So many went back to the queue.
+    pub back: usize,
+    /// So many were discarded. [MQTT-4.8.2-5]
+    pub discarded: usize,
+}
+
+/// A message that nobody has, or nobody any more.
+#[derive(Debug)]
+struct Waiting {
+    sequence: u64,
+    message: Message,
+    /// Who owns its key, as of a generation of the ring.
+    owner: Option<(u64, Key<Member>)>,
+}
+
+/// What can be done with a message now.
+enum Fate {
+    Expired,
+    Wait,
+    Send(Key<Member>),
+}
+
+/// A shared group. On the home shard of its name.
+///
+/// ```text
+/// accepted = queued + outstanding + done + discarded + expired + displaced
+/// ```
+#[derive(Debug)]
+pub struct Group {
+    share: Box<str>,
+    filter: Box<str>,
+    seed: Seed,
+    members: Members,
+    deliveries: Deliveries,
+    /// What came back, by its place in the original order; goes out before everything else.
+    returned: BTreeMap<u64, Waiting>,
+    /// What nobody was sent yet, in order.
+    fresh: VecDeque<Waiting>,
+    returned_bytes: u64,
+    fresh_bytes: u64,
+    sequence: u64,
+}
+
+impl Group {
+    /// A group without members.
+    pub(super) fn new(seed: Seed, share: &str, filter: &str) -> Self {
+        Self {
+            share: share.into(),
+            filter: filter.into(),
+            seed,
+            members: Members::new(seed),
+            deliveries: Deliveries::new(seed),
+            returned: BTreeMap::new(),
+            fresh: VecDeque::new(),
+            returned_bytes: 0,
+            fresh_bytes: 0,
+            sequence: 0,
+        }
+    }
+
+    /// The name of the group.
+    pub fn share(&self) -> &str {
+        &self.share
+    }
+
+    /// The filter that its members share.
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    /// Everybody who has not left.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// How many members have not left.
+    pub fn member_count(&self) -> usize {
+        self.members.count()
+    }
+
+    /// Messages that wait.
+    pub fn queued_count(&self) -> usize {
+        self.returned.len() + self.fresh.len()
+    }
+
+    /// Bytes that wait.
+    pub fn queued_bytes(&self) -> u64 {
+        self.returned_bytes + self.fresh_bytes
+    }
+
+    /// Deliveries that nobody has answered.
+    pub fn outstanding_count(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Copies that the ledger expects here.
+    pub fn copies(&self) -> u64 {
+        (self.queued_count() + self.outstanding_count()) as u64
+    }
+
+    /// Whether a dispatch could do something.
+    pub fn has_work(&self) -> bool {
+        self.queued_count() > 0 && self.members.has_ready()
+    }
+
+    /// Takes a message on; the next dispatch hands it out.
+    pub fn accept(&mut self, message: Message, bounds: &Bounds) -> Accepted {
+        debug_assert!(self.members.count() > 0, "a group ends with its last member");
+        if message.qos == QoS::AtMostOnce && !self.members.has_present() && !bounds.queue_qos0 {
+            return Accepted::Refused(DropReason::Offline);
+        }
+        let bytes = message.charged_bytes() as u64;
+        let Some(displaced) = self.make_room_for(bytes, bounds) else {
+            return Accepted::Refused(DropReason::QueueRefused);
+        };
+        self.sequence += 1;
+        self.fresh_bytes += bytes;
+        self.fresh.push_back(Waiting { sequence: self.sequence, message, owner: None });
+        if displaced == 0 { Accepted::Queued } else { Accepted::Displaced(displaced) }
+    }
+
+    /// Hands out what waits, as long as members have room. Adds to `expired` what it had to drop instead.
+    pub fn dispatch(
+        &mut self,
+        now: Time,
+        strategy: Strategy,
+        random: &mut Random,
+        out: &mut Vec<Dispatch>,
+        expired: &mut usize,
+    ) {
+        self.members.use_strategy(strategy);
+        match strategy {
+            Strategy::RoundRobin | Strategy::Random | Strategy::Sticky | Strategy::LeastInflight => {
+                self.dispatch_in_order(now, random, out, expired);
+            }
+            Strategy::HashTopic | Strategy::HashPublisher => {
+                self.dispatch_by_key(now, strategy, out, expired);
+            }
+        }
+    }
+
+    /// The member acknowledged the delivery, or refused it: then too it goes to nobody else. [MQTT-4.8.2-6]
+    pub fn done(&mut self, delivery: u64) -> bool {
+        self.settle(delivery).is_some()
+    }
+
+    /// The delivery is given up: the session of a QoS 2 delivery ended [MQTT-4.8.2-5], or no member can take it.
+    pub fn discard(&mut self, delivery: u64) -> bool {
+        self.settle(delivery).is_some()
+    }
+
+    /// The member did not deliver it: it goes back before everything that nobody was sent yet, in the original order.
+    ///
+    /// The next dispatch may choose the same member again. One that can never take this message discards it instead.
+    pub fn give_back(&mut self, delivery: u64) -> bool {
+        let Some(delivery) = self.settle(delivery) else {
+            return false;
+        };
+        self.take_back(delivery);
+        true
+    }
+
+    /// Proves the group's invariants.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn check(&self) {
+        self.members.check();
+        self.deliveries.check();
+        let held: usize = self.members.all().map(|member| member.outstanding as usize).sum();
+        assert_eq!(held, self.deliveries.len(), "members hold what is outstanding");
+        let bytes = |waiting: &Waiting| waiting.message.charged_bytes() as u64;
+        assert_eq!(self.returned.values().map(bytes).sum::<u64>(), self.returned_bytes, "bytes are counted");
+        assert_eq!(self.fresh.iter().map(bytes).sum::<u64>(), self.fresh_bytes, "bytes are counted");
+        assert!(self.fresh.iter().is_sorted_by_key(|waiting| waiting.sequence), "the queue is in order");
+        assert!(self.returned.iter().all(|(key, waiting)| *key == waiting.sequence), "what came back keeps its place");
+    }
+}
+
+/// What [`super::shared::Groups`] asks of a group.
+impl Group {
+    pub(super) fn find(&self, id: MemberId) -> Option<Key<Member>> {
+        self.members.find(id)
+    }
+
+    pub(super) fn is_member(&self, id: MemberId) -> bool {
+        self.find(id).and_then(|key| self.members.get(key)).is_some_and(|member| !member.has_left)
+    }
+
+    pub(super) fn admit(&mut self, id: MemberId, terms: Terms, window: Option<u16>) {
+        let key = self.find(id).unwrap_or_else(|| self.members.insert(id, terms));
+        self.members.change(key, |member| {
+            member.terms = terms;
+            member.window = window;
+            member.has_left = false;
+        });
+    }
+
+    pub(super) fn set_presence(&mut self, key: Key<Member>, window: Option<u16>) {
+        self.members.change(key, |member| member.window = window);
+    }
+
+    pub(super) fn release(&mut self, key: Key<Member>, departure: Departure) -> Settled {
+        let mut settled = Settled::default();
+        self.members.change(key, |member| member.has_left = true);
+        match departure {
+            Departure::Unsubscribed => {}
+            Departure::SessionEnded => {
+                while let Some(delivery) = self.deliveries.pop_of(key) {
+                    self.members.change(key, |member| member.outstanding -= 1);
+                    match delivery.qos {
+                        QoS::AtMostOnce => unreachable!("nobody answers QoS 0"),
+                        QoS::AtLeastOnce => {
+                            settled.back += 1;
+                            self.take_back(delivery);
+                        }
+                        // [MQTT-4.8.2-5] Another member might process it a second time.
+                        QoS::ExactlyOnce => settled.discarded += 1,
+                    }
+                }
+            }
+        }
+        self.forget_if_settled(key);
+        settled
+    }
+}
+
+impl Group {
+    fn dispatch_in_order(&mut self, now: Time, random: &mut Random, out: &mut Vec<Dispatch>, expired: &mut usize) {
+        while let Some(front) = self.front() {
+            if front.message.has_expired(now) {
+                self.pop_front().expect("there is a front");
+                *expired += 1;
+                continue;
+            }
+            let Some(member) = self.members.pick(random) else {
+                return;
+            };
+            let (waiting, is_redelivery) = self.pop_front().expect("there is a front");
+            out.push(self.send(member, waiting, is_redelivery));
+        }
+    }
+
+    /// What has an owner without room is passed over, at most [`LOOKAHEAD_MAX`] times.
+    fn dispatch_by_key(&mut self, now: Time, strategy: Strategy, out: &mut Vec<Dispatch>, expired: &mut usize) {
+        let mut passed = 0;
+        let mut from = 0;
+        while passed < LOOKAHEAD_MAX
+            && let Some((&sequence, waiting)) = self.returned.range_mut(from..).next()
+        {
+            from = sequence + 1;
+            match fate(&self.members, self.seed, strategy, waiting, now) {
+                Fate::Wait => passed += 1,
+                Fate::Expired => {
+                    self.take_returned(sequence);
+                    *expired += 1;
+                }
+                Fate::Send(member) => {
+                    let waiting = self.take_returned(sequence);
+                    out.push(self.send(member, waiting, true));
+                }
+            }
+        }
+        let mut at = 0;
+        while passed < LOOKAHEAD_MAX
+            && let Some(waiting) = self.fresh.get_mut(at)
+        {
+            match fate(&self.members, self.seed, strategy, waiting, now) {
+                Fate::Wait => (passed, at) = (passed + 1, at + 1),
+                Fate::Expired => {
+                    self.take_fresh(at);
+                    *expired += 1;
+                }
+                Fate::Send(member) => {
+                    let waiting = self.take_fresh(at);
+                    out.push(self.send(member, waiting, false));
+                }
+            }
+        }
+    }
+
+    /// Turns a message that was taken from the queue into a delivery.
+    fn send(&mut self, key: Key<Member>, waiting: Waiting, is_redelivery: bool) -> Dispatch {
+        let Waiting { sequence, message, owner: _ } = waiting;
+        let member = self.members.get(key).expect("members are picked from the group");
+        debug_assert!(member.has_room(), "outstanding < window, or nobody answers");
+        let (id, terms) = (member.id, member.terms);
+        // [MQTT-4.8.2-3] Each member gets no more than it was granted.
+        let qos = message.qos.min(terms.qos);
+        let is_answered = qos > QoS::AtMostOnce;
+        self.members.serve(key, is_answered);
+        let delivery = if is_answered { self.deliveries.insert(key, sequence, message.clone(), qos) } else { 0 };
+        Dispatch { member: id, terms, message, qos, delivery, is_redelivery }
+    }
+
+    /// Takes a delivery from its member.
+    fn settle(&mut self, number: u64) -> Option<Delivery> {
+        let delivery = self.deliveries.remove(number)?;
+        self.members.change(delivery.member, |member| member.outstanding -= 1);
+        self.forget_if_settled(delivery.member);
+        Some(delivery)
+    }
+
+    /// Lets go of a member that left, once it has completed all it was sent.
+    fn forget_if_settled(&mut self, key: Key<Member>) {
+        if self.members.get(key).is_some_and(|member| member.has_left && member.outstanding == 0) {
+            self.members.remove(key);
+        }
+    }
+
+    fn take_back(&mut self, delivery: Delivery) {
+        let Delivery { sequence, message, .. } = delivery;
+        self.returned_bytes += message.charged_bytes() as u64;
+        let before = self.returned.insert(sequence, Waiting { sequence, message, owner: None });
+        debug_assert!(before.is_none(), "a message is in one place");
+    }
+
+    /// Makes room for a message by dropping the oldest that nobody was sent yet, so many; none if there can be no room.
+    fn make_room_for(&mut self, bytes: u64, bounds: &Bounds) -> Option<usize> {
+        let fits = |count: usize, held: u64| count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max;
+        if fits(self.queued_count(), self.queued_bytes()) {
+            return Some(0);
+        }
+        let could_fit = match bounds.policy {
+            QueuePolicy::RefuseNew => false,
+            QueuePolicy::DropOldest => fits(self.returned.len(), self.returned_bytes),
+        };
+        if !could_fit {
+            return None;
+        }
+        let mut displaced = 0;
+        while !fits(self.queued_count(), self.queued_bytes()) {
+            self.take_fresh(0);
+            displaced += 1;
+        }
+        Some(displaced)
+    }
+
+    fn front(&self) -> Option<&Waiting> {
+        self.returned.first_key_value().map(|(_, waiting)| waiting).or_else(|| self.fresh.front())
+    }
+
+    /// The next message, and whether it came back.
+    fn pop_front(&mut self) -> Option<(Waiting, bool)> {
+        match self.returned.first_key_value() {
+            Some((&sequence, _)) => Some((self.take_returned(sequence), true)),
+            None if self.fresh.is_empty() => None,
+            None => Some((self.take_fresh(0), false)),
+        }
+    }
+
+    fn take_returned(&mut self, sequence: u64) -> Waiting {
+        let waiting = self.returned.remove(&sequence).expect("it was looked at a moment ago");
+        self.returned_bytes -= waiting.message.charged_bytes() as u64;
+        waiting
+    }
+
+    fn take_fresh(&mut self, at: usize) -> Waiting {
+        let waiting = self.fresh.remove(at).expect("it was looked at a moment ago");
+        self.fresh_bytes -= waiting.message.charged_bytes() as u64;
+        waiting
+    }
+}
+
+/// What a strategy that hashes does with a message; who owns its key is looked up once as long as the ring is the same.
+fn fate(members: &Members, seed: Seed, strategy: Strategy, waiting: &mut Waiting, now: Time) -> Fate {
+    if waiting.message.has_expired(now) {
+        return Fate::Expired;
+    }
+    if !members.has_ready() {
+        return Fate::Wait;
+    }
+    let generation = members.ring().generation();
+    let owner = match waiting.owner {
+        Some((known, owner)) if known == generation => owner,
+        Some(_) | None => {
+            let hash = if strategy == Strategy::HashTopic {
+                seed.hash_bytes(waiting.message.topic().as_bytes())
+            } else {
+                seed.hash_bytes(&waiting.message.origin.get().to_le_bytes())
+            };
+            let owner = members.ring().owner(hash).expect("a group with a ready member has a ring");
+            waiting.owner = Some((generation, owner));
+            owner
+        }
+    };
+    let has_room = members.get(owner).is_some_and(Member::has_room);
+    if has_room { Fate::Send(owner) } else { Fate::Wait }
+}

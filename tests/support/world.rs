@@ -1,0 +1,343 @@
+//! A whole broker in memory: shards, the mesh between them, clients as streams of bytes, one clock that somebody turns.
+//!
+//! Nothing happens by itself: [`World::drive`] performs what the shards wish until all is quiet, [`World::advance`]
+//! turns the clock. A simulation that wants its own order of events uses the single steps instead.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use pregon::base::hash::Seed;
+use pregon::base::time::Time;
+use pregon::engine::auth::policy::Policy;
+use pregon::engine::connection::{ConnectionKey, Peer};
+use pregon::engine::event::Event;
+use pregon::engine::homes::{Homes, ShardId};
+use pregon::engine::input::{Answer, Input};
+use pregon::engine::limits::Limits;
+use pregon::engine::mesh::Mesh;
+use pregon::engine::output::{Arrival, Outputs, Question};
+use pregon::engine::shard::{Shard, Shared};
+use pregon::engine::subscriptions::interest::Interest;
+
+/// Positions of the interest filter a shard: few, so that false positives happen in tests.
+const POSITIONS: usize = 1 << 12;
+
+/// Milliseconds between two ticks of a shard.
+pub const TICK_MS: u64 = 100;
+
+/// One client's network connection.
+#[derive(Debug)]
+pub struct Link {
+    /// Where the broker serves it now, unless it is closed or on its way to its home.
+    pub at: Option<(usize, ConnectionKey)>,
+    /// Bytes that the client has sent and the broker has not read.
+    pub outgoing: VecDeque<u8>,
+    /// Bytes that the broker has sent and nobody has looked at.
+    pub incoming: Vec<u8>,
+    /// Whether the broker reads.
+    pub is_read: bool,
+    /// Whether the broker has closed it.
+    pub is_closed: bool,
+    /// How many bytes may lie unread before the network takes no more; the rest is the broker's backlog.
+    pub room: usize,
+    /// Bytes that the broker could not send yet.
+    pub backlog: VecDeque<u8>,
+    told_backlog: usize,
+}
+
+/// The broker and its clients.
+pub struct World {
+    /// The shards, in the order of their numbers.
+    pub shards: Vec<Shard>,
+    outs: Vec<Outputs>,
+    /// What every shard reads the time from.
+    pub now: Time,
+    /// All network connections there ever were.
+    pub links: Vec<Link>,
+    keys: Vec<BTreeMap<ConnectionKey, usize>>,
+    /// Messages between shards on their way: from, to.
+    pub mesh: Vec<Vec<VecDeque<Mesh>>>,
+    /// Connections on their way to their home.
+    pub moving: VecDeque<(usize, usize, Box<Arrival>)>,
+    /// Questions nobody has answered: which shard asks, what.
+    pub questions: Vec<(usize, Question)>,
+    /// Everything that happened, in order.
+    pub events: Vec<(usize, Event)>,
+    /// Whether every shard's invariants are proven after each step.
+    pub is_checked: bool,
+    /// Connections whose backlog has changed and whose shard does not know yet.
+    notices: Vec<usize>,
+    wants_tick: Vec<bool>,
+    next_landing: usize,
+}
+
+impl World {
+    /// A broker of so many shards with its defaults, open to everybody.
+    pub fn new(shards: usize) -> Self {
+        Self::with(shards, Limits::default(), Policy::open(), 7)
+    }
+
+    /// A broker with these limits, this policy and this seed.
+    pub fn with(shards: usize, limits: Limits, policy: Policy, seed: u64) -> Self {
+        let hash = Seed::new(seed);
+        let bits = u32::try_from(shards).expect("at most 64 shards");
+        let shared = Shared {
+            limits: Arc::new(limits),
+            homes: Arc::new(Homes::new(hash, shards)),
+            interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
+            policy: Arc::new(policy),
+        };
+        let make = |n: usize| Shard::new(ShardId::new(n), shared.clone(), seed.wrapping_mul(31).wrapping_add(n as u64));
+        Self {
+            shards: (0..shards).map(make).collect(),
+            outs: (0..shards).map(|_| Outputs::new(shards)).collect(),
+            now: Time::from_millis(1_000_000),
+            links: Vec::new(),
+            keys: vec![BTreeMap::new(); shards],
+            mesh: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
+            moving: VecDeque::new(),
+            questions: Vec::new(),
+            events: Vec::new(),
+            is_checked: true,
+            notices: Vec::new(),
+            wants_tick: vec![false; shards],
+            next_landing: 0,
+        }
+    }
+
+    /// A new connection, accepted by the next shard in turn.
+    pub fn connect(&mut self) -> usize {
+        let landing = self.next_landing % self.shards.len();
+        self.next_landing += 1;
+        self.connect_to(landing)
+    }
+
+    /// A new connection, accepted by this shard.
+    pub fn connect_to(&mut self, landing: usize) -> usize {
+        let link = self.links.len();
+        let address =
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), u16::try_from(link % 60_000).unwrap_or(0) + 1024);
+        let key = self.shards[landing].accept(Peer { address, listener: 0 }, self.now);
+        self.links.push(Link {
+            at: key.map(|key| (landing, key)),
+            outgoing: VecDeque::new(),
+            incoming: Vec::new(),
+            is_read: true,
+            is_closed: key.is_none(),
+            room: usize::MAX,
+            backlog: VecDeque::new(),
+            told_backlog: 0,
+        });
+        if let Some(key) = key {
+            self.keys[landing].insert(key, link);
+        }
+        link
+    }
+
+    /// The client sends bytes; they lie in the network until the broker reads them.
+    pub fn send(&mut self, link: usize, bytes: &[u8]) {
+        self.links[link].outgoing.extend(bytes);
+    }
+
+    /// The broker reads up to `most` of the bytes that lie in the network. Whether there were any.
+    pub fn read(&mut self, link: usize, most: usize) -> bool {
+        let Link { at: Some((shard, key)), is_read: true, .. } = self.links[link] else { return false };
+        let count = self.links[link].outgoing.len().min(most);
+        if count == 0 {
+            return false;
+        }
+        let bytes: Vec<u8> = self.links[link].outgoing.drain(..count).collect();
+        self.input(shard, Input::Received { connection: key, bytes: &bytes });
+        true
+    }
+
+    /// Everything that has arrived at the client since the last call.
+    pub fn receive(&mut self, link: usize) -> Vec<u8> {
+        let bytes = std::mem::take(&mut self.links[link].incoming);
+        self.drain_backlog(link, usize::MAX);
+        bytes
+    }
+
+    /// The network takes up to `most` bytes of what the broker could not send, as far as there is room.
+    pub fn drain_backlog(&mut self, link: usize, most: usize) {
+        let state = &mut self.links[link];
+        let room = state.room.saturating_sub(state.incoming.len());
+        let count = state.backlog.len().min(room).min(most);
+        state.incoming.extend(state.backlog.drain(..count));
+        self.tell_backlog(link);
+    }
+
+    /// The client's network breaks, or it closes without a word.
+    pub fn cut(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        state.is_closed = true;
+        state.outgoing.clear();
+        state.backlog.clear();
+        let Some((shard, key)) = state.at.take() else { return };
+        self.keys[shard].remove(&key);
+        self.input(shard, Input::Lost { connection: key });
+    }
+
+    /// Delivers one batch from one shard to another. Whether there was any.
+    pub fn deliver_mesh(&mut self, from: usize, to: usize, most: usize) -> bool {
+        let queue = &mut self.mesh[from][to];
+        let count = queue.len().min(most);
+        if count == 0 {
+            return false;
+        }
+        let mut batch: Vec<Mesh> = queue.drain(..count).collect();
+        self.input(to, Input::Mesh { from: ShardId::new(from), batch: &mut batch });
+        true
+    }
+
+    /// The oldest connection on its way arrives at its home. Whether there was any.
+    pub fn arrive(&mut self) -> bool {
+        let Some((link, home, arrival)) = self.moving.pop_front() else { return false };
+        if self.links[link].is_closed {
+            return true; // the client is gone: the socket is closed with the arrival
+        }
+        let key = self.shards[home].adopt(arrival, self.now, &mut self.outs[home]);
+        self.links[link].at = Some((home, key));
+        self.keys[home].insert(key, link);
+        self.perform(home);
+        true
+    }
+
+    /// Answers the oldest open question.
+    pub fn answer(&mut self, answer: Answer) {
+        let (shard, question) = self.questions.remove(0);
+        self.input(shard, Input::Answer { connection: question.connection, number: question.number, answer });
+    }
+
+    /// One shard gets one input and its wishes are performed.
+    pub fn input(&mut self, shard: usize, input: Input<'_>) {
+        self.shards[shard].handle(input, self.now, &mut self.outs[shard]);
+        self.perform(shard);
+    }
+
+    /// Performs everything until nothing moves any more.
+    pub fn drive(&mut self) {
+        for _ in 0..1_000_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the broker does not come to rest");
+    }
+
+    fn step(&mut self) -> bool {
+        let mut has_moved = false;
+        for link in 0..self.links.len() {
+            has_moved |= self.read(link, usize::MAX);
+        }
+        while self.arrive() {
+            has_moved = true;
+        }
+        for from in 0..self.shards.len() {
+            for to in 0..self.shards.len() {
+                has_moved |= self.deliver_mesh(from, to, usize::MAX);
+            }
+        }
+        for shard in 0..self.shards.len() {
+            if std::mem::take(&mut self.wants_tick[shard]) {
+                self.input(shard, Input::Tick);
+                has_moved = true;
+            }
+        }
+        has_moved
+    }
+
+    /// Turns the clock, with all the ticks on the way.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now.after_ms(ms);
+        self.drive();
+        while self.now < end {
+            let left = end.since_ms(self.now);
+            self.now = self.now.after_ms(left.min(TICK_MS));
+            for shard in 0..self.shards.len() {
+                self.input(shard, Input::Tick);
+            }
+            self.drive();
+        }
+    }
+
+    /// Whether a shard has put off work to its next tick.
+    pub fn takes_tick(&mut self, shard: usize) -> bool {
+        std::mem::take(&mut self.wants_tick[shard])
+    }
+
+    fn perform(&mut self, shard: usize) {
+        let mut out = std::mem::take(&mut self.outs[shard]);
+        self.write(shard, &out);
+        for (key, is_read) in out.reads.drain(..) {
+            if let Some(link) = self.keys[shard].get(&key) {
+                self.links[*link].is_read = is_read;
+            }
+        }
+        for hand_over in out.hand_overs.drain(..) {
+            let link = self.keys[shard].remove(&hand_over.connection).expect("a connection that moves is served here");
+            self.links[link].at = None;
+            self.moving.push_back((link, hand_over.to.index(), hand_over.arrival));
+        }
+        for key in out.closes.drain(..) {
+            if let Some(link) = self.keys[shard].remove(&key) {
+                self.links[link].is_closed = true;
+                self.links[link].at = None;
+            }
+        }
+        for (to, letters) in out.mesh.iter_mut().enumerate() {
+            self.mesh[shard][to].extend(letters.drain(..));
+        }
+        self.questions.extend(out.questions.drain(..).map(|question| (shard, question)));
+        self.events.extend(out.events.drain(..).map(|event| (shard, event)));
+        self.wants_tick[shard] |= out.wake_at.is_some();
+        out.clear();
+        self.outs[shard] = out;
+        for link in std::mem::take(&mut self.notices) {
+            self.tell_backlog(link);
+        }
+        if self.is_checked {
+            self.shards[shard].check();
+        }
+    }
+
+    fn write(&mut self, shard: usize, out: &Outputs) {
+        let mut touched = Vec::new();
+        let mut bytes = Vec::new();
+        for piece in out.pieces() {
+            for recipient in piece.recipients {
+                let Some(link) = self.keys[shard].get(&recipient.connection).copied() else { continue };
+                bytes.clear();
+                piece.write_for(*recipient, &mut bytes);
+                let state = &mut self.links[link];
+                state.backlog.extend(&bytes);
+                touched.push(link);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for link in touched {
+            let state = &mut self.links[link];
+            let room = state.room.saturating_sub(state.incoming.len());
+            let count = state.backlog.len().min(room);
+            state.incoming.extend(state.backlog.drain(..count));
+            if state.backlog.len() != state.told_backlog {
+                self.notices.push(link);
+            }
+        }
+    }
+
+    fn tell_backlog(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        let bytes = state.backlog.len();
+        if bytes == state.told_backlog {
+            return;
+        }
+        state.told_backlog = bytes;
+        if let Some((shard, key)) = state.at {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.input(shard, Input::Backlog { connection: key, bytes });
+        }
+    }
+}
