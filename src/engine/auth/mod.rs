@@ -27,7 +27,7 @@ pub mod policy;
 pub mod rules;
 pub mod users;
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::mqtt::reason::Reason;
