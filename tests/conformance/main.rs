@@ -8,3 +8,7 @@
 mod support;
 
 mod smoke;
+mod v5_bytes;
+mod v5_publish_actions;
+mod v5_publish_flags;
+mod v5_publish_properties;
