@@ -1,4 +1,4 @@
-//! CONNECT on the landing shard: limits, identity, permission, then the way home. Nothing of a session is touched here.
+//! CONNECT on the landing shard, where nothing of a session is touched: limits, identity, permission, then the way home.
 
 use std::sync::Arc;
 
@@ -347,7 +347,7 @@ impl Shard {
         extras.question = extras.question.wrapping_add(1);
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
-        self.hold(key, Hold::Answer, out);
+        self.hold(key, Hold::Question, out);
     }
 }
 

@@ -155,7 +155,7 @@ impl Shard {
         let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
         let copies_lost = lost.len() as u64;
         for delivery in lost {
-            self.discard(key, delivery, DropReason::SessionEnded, out);
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
         }
         self.unsubscribe_all(key, out);
         let hash = match self.sessions.get(key) {
@@ -179,8 +179,8 @@ impl Shard {
         }
     }
 
-    /// The broker stops: no new connections, and every client is told. Wills of the departed are not published:
-    /// the clients did nothing wrong, and their sessions are kept.
+    /// The broker stops: no new connections, and every client is told. It is our end of the connection, not the
+    /// client's, so wills are published as after any other close without DISCONNECT.
     pub(super) fn shutdown(&mut self, now: Time, out: &mut Outputs) {
         self.is_stopping = true;
         let keys: Vec<ConnectionKey> = self.connections.iter().map(|(key, _)| key).collect();

@@ -233,7 +233,7 @@ impl Shard {
         }
         if let Some(outbound) = &session.outbound {
             outbound.check();
-            assert!(outbound.queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
+            assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
         }
         session.received.check();
     }
