@@ -169,7 +169,7 @@ fn retain_handling_1_sends_only_for_a_new_subscription() {
         story.subscribe_to(reader, 1, &[Wish::to("t", 0).handling(1)], None);
         assert_eq!(payloads(&story.deliveries(reader)), [b"A"]);
         story.subscribe_to(reader, 2, &[Wish::to("t", 0).handling(1)], None);
-        story.subscribe_to(reader, 3, &[Wish::to("t", 1).as_published().handling(1)], Some(5));
+        story.subscribe_to(reader, 3, &[Wish::to("t", 1).keep_retain().handling(1)], Some(5));
         story.expect_silence(reader);
         story.cut(reader);
         let reader = story.connect(Hello::v5("reader").expiry(60).resume());
@@ -203,7 +203,7 @@ fn retain_as_published_decides_whether_live_copies_keep_retain() {
         let plain = story.connect(Hello::v5("plain"));
         story.subscribe_to(plain, 1, &[Wish::to("t", qos)], None);
         let faithful = story.connect(Hello::v5("faithful"));
-        story.subscribe_to(faithful, 1, &[Wish::to("t", qos).as_published()], None);
+        story.subscribe_to(faithful, 1, &[Wish::to("t", qos).keep_retain()], None);
         let writer = story.connect(Hello::v5("writer"));
         story.publish(writer, Post::to("t").payload("1").qos(qos).id(1).retain());
         story.publish(writer, Post::to("t").payload("0").qos(qos).id(2));

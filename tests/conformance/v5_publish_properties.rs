@@ -324,7 +324,8 @@ fn user_properties_are_handed_on_in_their_order() {
         sent.push((name.into(), value.into()));
     }
     sent.extend((0..13).map(|number| (format!("n{}", 13 - number), "日本".to_owned())));
-    let post = sent.iter().fold(Post::to("t").payload("x"), |post, (name, value)| post.with(Property::User(name, value)));
+    let post =
+        sent.iter().fold(Post::to("t").payload("x"), |post, (name, value)| post.with(Property::User(name, value)));
     for shards in [1, 3] {
         for delivery in by_all_ways(shards, &post) {
             assert_eq!(delivery.user, sent);
