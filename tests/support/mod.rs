@@ -7,3 +7,4 @@ pub mod golden;
 pub mod policies;
 pub mod story;
 pub mod world;
+pub mod wired;
