@@ -1,8 +1,9 @@
 //! Packets byte by byte, for what the codec would never write, and the packets of the broker as bytes.
 
+use pregon::engine::auth::policy::Policy;
 use pregon::mqtt::properties::{Place, Properties, Property};
 
-use crate::support::story::{Client, Story};
+use crate::support::story::{Client, Hello, Story};
 
 /// Texts that are not UTF-8: a lone byte, a letter written too long, a surrogate, a letter cut short.
 pub const NOT_UTF8: [&[u8]; 4] = [b"\xff", b"a\xc0\xaf", b"\xed\xa0\x80", b"a\xe6\x97"];
@@ -42,4 +43,11 @@ pub fn ask(story: &mut Story, client: Client, bytes: &[u8]) -> Vec<u8> {
     assert_eq!(story.hear_all(client), [], "only the answer is looked at");
     story.send(client, bytes);
     story.world.receive(client.0)
+}
+
+/// A client that takes packets of so many bytes, from a broker whose CONNACK takes no more than eight.
+pub fn small(packet_bytes_max: u32, policy: Policy) -> (Story, Client) {
+    let mut story = Story::with(|limits| limits.topic_alias_maximum = 0, policy);
+    let client = story.connect(Hello::v5("small").with(Property::MaximumPacketSize(packet_bytes_max)));
+    (story, client)
 }

@@ -1,9 +1,10 @@
 //! MQTT 5.0, sections 3.8 and 3.9: SUBSCRIBE and SUBACK.
 
+use pregon::engine::auth::policy::Policy;
 use pregon::engine::limits::Limits;
-use pregon::mqtt::properties::{Place, Properties, Property};
+use pregon::mqtt::properties::{Place, Properties};
 
-use super::v5_bytes::{NOT_UTF8, ask, has_diagnostics, packet, subscribe};
+use super::v5_bytes::{NOT_UTF8, ask, has_diagnostics, packet, small, subscribe};
 use crate::support::policies::{Rules, Verb};
 use crate::support::story::{Delivery, Heard, Hello, Post, Story, Wish};
 
@@ -12,7 +13,11 @@ const CODES: [u8; 12] = [0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0
 
 /// A broker of two shards where nobody may subscribe to `denied`.
 fn denying(change: impl FnOnce(&mut Limits)) -> Story {
-    Story::with(change, Rules::default().deny(Verb::Subscribe, "denied").policy())
+    Story::with(change, denied())
+}
+
+fn denied() -> Policy {
+    Rules::default().deny(Verb::Subscribe, "denied").policy()
 }
 
 /// The client's bytes end its connection with this reason and without a SUBACK.
@@ -151,9 +156,9 @@ fn subscribing_again_resends_retained_messages_and_loses_no_live_one() {
             story.world.drive();
         }
         let heard = story.hear_all(reader);
-        let deliveries = heard.iter().filter_map(|heard| match heard {
-            Heard::Publish(delivery) => Some(delivery),
-            _ => None,
+        let deliveries = heard.iter().filter_map(|heard| {
+            let Heard::Publish(delivery) = heard else { return None };
+            Some(delivery)
         });
         let (kept, live): (Vec<_>, Vec<_>) = deliveries.partition(|delivery| delivery.retain);
         assert_eq!(kept.len(), usize::from(ROUNDS));
@@ -260,8 +265,7 @@ fn the_qos_of_a_delivery_is_the_lower_one() {
 #[test]
 fn a_suback_explains_itself_only_where_that_fits() {
     let answer = |packet_bytes_max| {
-        let mut story = denying(|_| {});
-        let client = story.connect(Hello::v5("client").with(Property::MaximumPacketSize(packet_bytes_max)));
+        let (mut story, client) = small(packet_bytes_max, denied());
         ask(&mut story, client, &subscribe(b"denied", 1))
     };
     let whole = answer(100);
@@ -269,7 +273,7 @@ fn a_suback_explains_itself_only_where_that_fits() {
     assert!(properties.reason_string().is_some() && has_diagnostics(properties.raw(), Place::SubAck));
     let size = u32::try_from(whole.len()).expect("a small packet");
     assert_eq!(answer(size), whole);
-    for too_small in [6, 8, size - 1] {
+    for too_small in [8, 9, size - 1] {
         assert_eq!(answer(too_small), [0x90, 4, 0, 1, 0, 0x87]);
     }
 }

@@ -1,8 +1,8 @@
 //! MQTT 5.0, sections 3.10 and 3.11: UNSUBSCRIBE and UNSUBACK.
 
-use pregon::mqtt::properties::Property;
+use pregon::engine::auth::policy::Policy;
 
-use super::v5_bytes::{NOT_UTF8, ask, field, packet};
+use super::v5_bytes::{NOT_UTF8, ask, field, packet, small};
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 
 /// The codes of UNSUBACK, section 3.11.3.
@@ -183,9 +183,8 @@ fn several_filters_are_as_several_packets_with_one_answer() {
 /// v5: MQTT-3.11.2-1, MQTT-3.11.2-2
 #[test]
 fn an_unsuback_fits_its_receiver_and_explains_nothing_beyond() {
-    for packet_bytes_max in [7, 8, 12] {
-        let mut story = Story::new(2);
-        let client = story.connect(Hello::v5("client").with(Property::MaximumPacketSize(packet_bytes_max)));
+    for packet_bytes_max in [8, 9, 12] {
+        let (mut story, client) = small(packet_bytes_max, Policy::open());
         story.subscribe(client, "t", 0);
         let bytes = ask(&mut story, client, &unsubscribe(9, &[b"a/#/b", b"t"]));
         assert_eq!(bytes, [0xb0, 5, 0, 9, 0, 0x8f, 0x00]);

@@ -6,5 +6,5 @@
 pub mod golden;
 pub mod policies;
 pub mod story;
-pub mod world;
 pub mod wired;
+pub mod world;
