@@ -131,8 +131,11 @@ fn an_empty_message_is_never_retained() {
 fn a_message_without_retain_leaves_the_retained_one() {
     for shards in [1, 3] {
         let (mut story, writer) = retaining(shards);
-        story.publish(writer, Post::to("t").payload("B"));
-        story.publish(writer, Post::to("t"));
+        for qos in 0..=2 {
+            story.publish(writer, Post::to("t").payload("B").qos(qos));
+            story.publish(writer, Post::to("t").qos(qos).id(2));
+            story.publish(writer, Post::to("t").payload("C").qos(qos).id(3).expiry(60));
+        }
         assert_eq!(payloads(&found_by_a_new_subscriber(&mut story)), [b"A"]);
         story.publish(writer, Post::to("other").payload("C"));
         story.publish(writer, Post::to("t").retain());

@@ -324,11 +324,13 @@ fn user_properties_are_handed_on_in_their_order() {
         sent.push((name.into(), value.into()));
     }
     sent.extend((0..13).map(|number| (format!("n{}", 13 - number), "日本".to_owned())));
-    let post =
-        sent.iter().fold(Post::to("t").payload("x"), |post, (name, value)| post.with(Property::User(name, value)));
+    let with_them = |post: Post| sent.iter().fold(post, |post, (name, value)| post.with(Property::User(name, value)));
+    let post = Post::to("t").payload("x");
     for shards in [1, 3] {
-        for delivery in by_all_ways(shards, &post) {
-            assert_eq!(delivery.user, sent);
+        for post in [with_them(post.clone()), with_them(post.clone().expiry(60)), with_them(post.clone()).expiry(60)] {
+            for delivery in by_all_ways(shards, &post) {
+                assert_eq!(delivery.user, sent);
+            }
         }
     }
 }
