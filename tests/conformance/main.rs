@@ -8,3 +8,12 @@
 mod support;
 
 mod smoke;
+mod v5_acknowledgements;
+mod v5_auth_packet;
+mod v5_bytes;
+mod v5_disconnect;
+mod v5_publish_actions;
+mod v5_publish_flags;
+mod v5_publish_properties;
+mod v5_subscribe;
+mod v5_unsubscribe;
