@@ -5,6 +5,7 @@
 
 pub mod golden;
 pub mod policies;
+pub mod raw;
 pub mod story;
 pub mod wired;
 pub mod world;
