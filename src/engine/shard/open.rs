@@ -120,6 +120,7 @@ impl Shard {
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
         connection.version = connect.version;
+        connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
         connection.identity = Some(Arc::clone(&arrival.identity));
         connection.wants_problem_info = connect.properties.request_problem_info();
