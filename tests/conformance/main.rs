@@ -8,3 +8,9 @@
 mod support;
 
 mod smoke;
+mod v3_connect;
+mod v3_format;
+mod v3_publish;
+mod v3_session;
+mod v3_subscribe;
+mod v3_will;
