@@ -8,9 +8,12 @@
 mod support;
 
 mod smoke;
+mod v31;
 mod v3_connect;
+mod v3_flows;
 mod v3_format;
 mod v3_publish;
 mod v3_session;
 mod v3_subscribe;
+mod v3_topics;
 mod v3_will;
