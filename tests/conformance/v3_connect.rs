@@ -186,7 +186,9 @@ fn longer_identifiers_are_taken_up_to_the_limit_and_refused_above() {
 fn an_empty_identifier_is_for_clean_sessions_and_becomes_a_unique_one() {
     let mut story = Story::new(3);
     let clients = [(); 6].map(|()| story.connect(Hello::v311("")));
-    clients.iter().for_each(|client| assert_eq!(story.subscribe(*client, "t", 0), 0));
+    for client in &clients {
+        assert_eq!(story.subscribe(*client, "t", 0), 0);
+    }
     story.publish(clients[0], Post::to("t"));
     for client in clients {
         assert_eq!(story.delivery(client).topic, "t");

@@ -92,9 +92,10 @@ fn what_is_not_acknowledged_is_sent_again_in_its_order_under_its_identifier() {
         let numbers = |story: &mut Story, reader| -> (Vec<(String, Option<u16>)>, Vec<Heard>) {
             let (mut publishes, mut others) = (Vec::new(), Vec::new());
             for heard in story.hear_all(reader) {
-                match heard {
-                    Heard::Publish(it) => publishes.push((String::from_utf8(it.payload).unwrap(), it.id)),
-                    other => others.push(other),
+                if let Heard::Publish(it) = heard {
+                    publishes.push((String::from_utf8(it.payload).unwrap(), it.id));
+                } else {
+                    others.push(heard);
                 }
             }
             (publishes, others)
@@ -184,7 +185,9 @@ fn acknowledgements_leave_in_the_order_of_the_publishes() {
 #[test]
 fn pubrels_leave_in_the_order_of_the_pubrecs() {
     let (mut story, reader, writer) = pair(3);
-    (0..5).for_each(|_| assert_eq!(story.publish_fully(writer, Post::to("t").qos(2)), 0));
+    for _ in 0..5 {
+        assert_eq!(story.publish_fully(writer, Post::to("t").qos(2)), 0);
+    }
     assert_eq!(story.deliveries(reader).len(), 5);
     let order = [4, 2, 5, 1, 3];
     story.send(reader, &acks(0x50, &order));

@@ -186,7 +186,9 @@ fn acknowledgements_repeat_the_identifier_of_the_publish() {
     story.pubrel(client, 0xABCE);
     assert_eq!(story.hear_all(client), [Heard::PubRec(0xABCE, 0, vec![]), Heard::PubComp(0xABCE, 0, vec![])]);
     let writer = story.connect(Hello::v311("b"));
-    (0..3).for_each(|_| assert_eq!(story.publish_fully(writer, Post::to("t").qos(2)), 0));
+    for _ in 0..3 {
+        assert_eq!(story.publish_fully(writer, Post::to("t").qos(2)), 0);
+    }
     assert_eq!(story.deliveries(client).len(), 3);
     for id in [2, 3, 1] {
         story.pubrec(client, id);

@@ -96,8 +96,7 @@ fn a_new_subscription_brings_the_last_retained_message_of_each_topic() {
             let mut story = Story::new(shards);
             let writer = story.connect(Hello::v311("writer"));
             for (topic, payload) in [("a/1", "old"), ("a/1", "1"), ("a/2", "2"), ("a", "none"), ("b/1", "none")] {
-                let post = Post::to(topic).qos(qos).payload(payload).retain();
-                if qos == 0 { story.publish(writer, post) } else { assert_eq!(story.publish_fully(writer, post), 0) }
+                story.post(writer, Post::to(topic).qos(qos).payload(payload).retain());
             }
             let reader = story.connect(Hello::v311("reader"));
             story.subscribe(reader, "a/+", 2);
@@ -130,10 +129,9 @@ fn an_old_subscription_sees_no_retain_flag() {
     for shards in [1, 3] {
         let mut story = Story::new(shards);
         let readers = ["a", "b", "c"].map(|id| story.connect(Hello::v311(id)));
-        readers
-            .iter()
-            .enumerate()
-            .for_each(|(qos, it)| assert!(usize::from(story.subscribe(*it, "t", qos as u8)) == qos));
+        for (reader, qos) in readers.into_iter().zip(0..) {
+            assert_eq!(story.subscribe(reader, "t", qos), qos);
+        }
         let writer = story.connect(Hello::v311("writer"));
         story.publish_fully(writer, Post::to("t").qos(2).payload("x").retain());
         for reader in readers {

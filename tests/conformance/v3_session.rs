@@ -135,7 +135,9 @@ fn connack_comes_before_messages_that_wait() {
         story.subscribe(reader, "t", 2);
         story.cut(reader);
         let writer = story.connect(Hello::v311("writer"));
-        (0..20).for_each(|_| assert_eq!(story.publish_fully(writer, Post::to("t").qos(1)), 0));
+        for _ in 0..20 {
+            assert_eq!(story.publish_fully(writer, Post::to("t").qos(1)), 0);
+        }
         let reader = story.hello(&Hello::v311("reader").resume());
         let heard = story.hear_all(reader);
         assert_eq!(heard[0], Heard::ConnAck(true, 0, vec![]));
@@ -185,13 +187,19 @@ fn a_handshake_goes_on_where_it_stood_when_the_client_left() {
 fn a_session_lasts_as_long_as_pings_keep_its_connection() {
     let mut story = Story::limited(|limits| limits.session_expiry_v3_s = 1);
     let clients = [Hello::v311("a").keep_alive(2), Hello::v311("b").keep_alive(2).resume()].map(|it| story.connect(it));
-    clients.iter().for_each(|client| assert_eq!(story.subscribe(*client, "t", 0), 0));
+    for client in &clients {
+        assert_eq!(story.subscribe(*client, "t", 0), 0);
+    }
     for _ in 0..60 {
         story.wait_s(1);
-        clients.iter().for_each(|client| story.expect_open(*client));
+        for client in &clients {
+            story.expect_open(*client);
+        }
     }
     story.publish(clients[0], Post::to("t"));
-    clients.iter().for_each(|client| assert_eq!(story.delivery(*client).topic, "t"));
+    for client in &clients {
+        assert_eq!(story.delivery(*client).topic, "t");
+    }
 }
 
 /// v311: MQTT-3.1.2-24

@@ -124,12 +124,7 @@ fn a_delivery_has_the_lower_qos_of_publication_and_subscription() {
             for published in 0..=2 {
                 let (mut story, reader, writer) = pair(shards);
                 assert_eq!(story.subscribe(reader, "t", granted), granted);
-                let post = Post::to("t").qos(published);
-                if published == 0 {
-                    story.publish(writer, post)
-                } else {
-                    assert_eq!(story.publish_fully(writer, post), 0)
-                }
+                story.post(writer, Post::to("t").qos(published));
                 let deliveries = story.deliveries(reader);
                 assert_eq!(deliveries.iter().map(|it| it.qos).collect::<Vec<_>>(), [published.min(granted)]);
             }
@@ -191,7 +186,9 @@ fn several_filters_of_an_unsubscribe_get_one_unsuback() {
     story.subscribe_to(reader, 1, &["a", "b", "c", "d"].map(|filter| Wish::to(filter, 0)), None);
     story.send(reader, &packet(0xA2, &[&[0, 6], &text("a"), &text("unknown"), &text("b"), &text("d")]));
     assert_eq!(story.hear_all(reader), [Heard::UnsubAck(6, vec![], vec![])]);
-    ["a", "b", "c", "d"].into_iter().for_each(|topic| story.publish(writer, Post::to(topic)));
+    for topic in ["a", "b", "c", "d"] {
+        story.publish(writer, Post::to(topic));
+    }
     assert_eq!(story.delivery(reader).topic, "c");
     story.expect_silence(reader);
 }
