@@ -167,15 +167,19 @@ fn an_empty_retained_message_is_delivered_and_erases() {
 /// v311: MQTT-3.3.1-12
 #[test]
 fn without_retain_the_stored_message_stays_as_it_is() {
-    let mut story = Story::new(3);
-    let writer = story.connect(Hello::v311("writer"));
-    story.publish(writer, Post::to("t").payload("A").retain());
-    story.publish(writer, Post::to("t").payload("B"));
-    story.publish(writer, Post::to("t"));
-    let reader = story.connect(Hello::v311("reader"));
-    story.subscribe(reader, "t", 0);
-    assert_eq!(story.delivery(reader).payload, b"A");
-    story.expect_silence(reader);
+    for shards in [1, 3] {
+        let mut story = Story::new(shards);
+        let writer = story.connect(Hello::v311("writer"));
+        story.publish(writer, Post::to("t").payload("A").retain());
+        for qos in 0..=2 {
+            story.post(writer, Post::to("t").qos(qos).payload("B"));
+            story.post(writer, Post::to("t").qos(qos));
+        }
+        let reader = story.connect(Hello::v311("reader"));
+        story.subscribe(reader, "t", 0);
+        assert_eq!(story.delivery(reader).payload, b"A");
+        story.expect_silence(reader);
+    }
 }
 
 /// v311: MQTT-3.3.4-1
