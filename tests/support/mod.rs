@@ -6,6 +6,7 @@
 pub mod golden;
 pub mod policies;
 pub mod raw;
+pub mod raw_v3;
 pub mod story;
 pub mod wired;
 pub mod world;

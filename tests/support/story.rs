@@ -636,6 +636,16 @@ impl Story {
             self.heard[link].push_back(Heard::Closed);
         }
     }
+
+    /// Publishes at any quality of service, and the publisher is told that all is well.
+    #[track_caller]
+    pub fn post(&mut self, client: Client, post: Post) {
+        if post.qos == 0 {
+            return self.publish(client, post);
+        }
+        let reason = self.publish_fully(client, post);
+        assert!(reason < 0x80, "refused with {reason:#04x}");
+    }
 }
 
 fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
