@@ -2,5 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod golden;
+pub mod policies;
 pub mod story;
 pub mod world;
