@@ -8,3 +8,5 @@
 mod support;
 
 mod smoke;
+mod v5_ordering;
+mod v5_qos_delivery;
