@@ -8,5 +8,8 @@
 mod support;
 
 mod smoke;
+mod v5_flow_control;
 mod v5_ordering;
 mod v5_qos_delivery;
+mod v5_shared;
+mod v5_topic_names;

@@ -3,5 +3,6 @@
 
 pub mod golden;
 pub mod policies;
+pub mod raw;
 pub mod story;
 pub mod world;
