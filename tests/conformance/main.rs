@@ -8,6 +8,8 @@
 mod support;
 
 mod smoke;
+mod v5_bad_packets;
+mod v5_enhanced_auth;
 mod v5_flow_control;
 mod v5_ordering;
 mod v5_qos_delivery;
