@@ -9,6 +9,7 @@ mod support;
 
 mod smoke;
 mod v5_bad_packets;
+mod v5_diagnostics;
 mod v5_enhanced_auth;
 mod v5_flow_control;
 mod v5_handshake;
@@ -16,5 +17,6 @@ mod v5_ordering;
 mod v5_qos_delivery;
 mod v5_session_life;
 mod v5_shared;
+mod v5_subscription_options;
 mod v5_topic_names;
 mod v5_will_life;
