@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::policies::{Rules, Slow, Users, Verb};
-use crate::support::raw;
+use crate::support::handmade;
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 use pregon::engine::auth::Verdict;
 use pregon::engine::auth::identity::Identity;
@@ -49,7 +49,7 @@ fn who_does_not_say_connect_in_time_is_closed() {
 fn what_is_sent_right_behind_connect_is_handled_once_the_client_is_let_in() {
     let behind = |hello: Hello| {
         let mut bytes = hello.encode();
-        bytes.extend(raw::subscribe(&[], b"a", 1));
+        bytes.extend(handmade::subscribe(&[], b"a", 1));
         bytes.extend(Post::to("a").qos(1).id(2).payload("own").encode(Version::V5));
         bytes
     };
@@ -91,7 +91,7 @@ fn what_is_sent_right_behind_connect_is_handled_once_the_client_is_let_in() {
 /// v5: X5-CONN-PWDONLY
 #[test]
 fn a_password_without_a_user_name_is_the_authenticators_affair() {
-    let hello = raw::connect("client", 0x42, &[], &[&raw::text("wonder")]);
+    let hello = handmade::connect("client", 0x42, &[], &[&handmade::text("wonder")]);
     let mut story = Story::new(2);
     let client = story.open(Version::V5);
     story.send(client, &hello);
