@@ -19,6 +19,7 @@ use crate::engine::quota::TokenBucket;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
+use crate::mqtt::connect::Connect;
 use crate::mqtt::fitting::ReceiverLimits;
 
 /// Leads to a connection on its shard; the shell uses it for its own tables too.
@@ -175,6 +176,13 @@ impl Connection {
             Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
             Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
         }
+    }
+
+    /// Takes note of how the client wants to be spoken to, from the first answer on.
+    pub fn take_terms(&mut self, connect: &Connect<'_>) {
+        self.version = connect.version;
+        self.wants_problem_info = connect.properties.request_problem_info();
+        self.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
     }
 
     /// What the client said about packets that it wants to get.

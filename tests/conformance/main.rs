@@ -9,7 +9,14 @@ mod support;
 
 mod smoke;
 mod v5_bad_packets;
+mod v5_connack_limits;
+mod v5_connect;
+mod v5_connect_auth;
+mod v5_connect_session;
+mod v5_connect_terms;
+mod v5_connect_will;
 mod v5_diagnostics;
+mod v5_encoding;
 mod v5_enhanced_auth;
 mod v5_flow_control;
 mod v5_handshake;

@@ -6,7 +6,7 @@
 pub mod golden;
 pub mod handmade;
 pub mod policies;
-
+pub mod raw;
 pub mod story;
-pub mod world;
 pub mod wired;
+pub mod world;
