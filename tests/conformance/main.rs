@@ -26,4 +26,5 @@ mod v5_session_life;
 mod v5_shared;
 mod v5_subscription_options;
 mod v5_topic_names;
+mod v5_versions;
 mod v5_will_life;

@@ -21,7 +21,7 @@ fn hello(id: &str, user: &'static str) -> Hello {
 #[track_caller]
 fn expect_question(story: &mut Story, client: Client) {
     let Some(Heard::Auth(CONTINUE, raw)) = story.hear(client) else { panic!("no AUTH") };
-    let properties = Properties::parse(&raw, Place::Auth).unwrap();
+    let properties = Properties::parse(&raw, Place::Auth).expect("the story has parsed it before");
     assert_eq!((properties.auth_method(), properties.auth_data()), (Some(CHALLENGE), Some(&b"who goes there"[..])));
 }
 

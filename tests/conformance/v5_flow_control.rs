@@ -165,7 +165,7 @@ fn a_packet_above_the_clients_maximum_is_as_good_as_delivered() {
             let free = story.connect(Hello::v5("free"));
             story.subscribe(free, "a", 2);
             let post = |payload: &str| Post::to("a").qos(qos).expiry(9).with(Property::User("n", "v")).payload(payload);
-            let mut publish = |story: &mut Story, payload: &str| match qos {
+            let publish = |story: &mut Story, payload: &str| match qos {
                 0 => story.publish(writer, post(payload)),
                 _ => assert_eq!(story.publish_fully(writer, post(payload)), 0),
             };

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::support::policies::{Rules, Slow, Users, Verb};
 use crate::support::handmade;
+use crate::support::policies::{Rules, Slow, Users, Verb};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
+use crate::support::world::World;
 use pregon::engine::auth::Verdict;
 use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::Answer;
+use pregon::engine::limits::Limits;
 use pregon::mqtt::properties::Properties;
 use pregon::mqtt::property::{Place, Property};
 use pregon::mqtt::{QoS, Version};
@@ -121,19 +123,29 @@ fn a_wrong_password_and_a_missing_right_are_told_apart() {
 
 /// v5: X5-CONN-OVERLOAD
 #[test]
-fn a_full_broker_says_so() {
-    let mut story = Story::over(crate::support::world::World::with(
-        1,
-        pregon::engine::limits::Limits { sessions_max: 2, ..Default::default() },
-        Policy::open(),
-        7,
-    ));
+fn a_broker_that_is_full_or_hurried_says_so() {
+    let alone = |limits| Story::over(World::with(1, limits, Policy::open(), 7));
+    let mut story = alone(Limits { sessions_max: 2, ..Limits::default() });
     let first = story.connect(Hello::v5("first"));
     story.connect(Hello::v5("second"));
     let third = story.hello(&Hello::v5("third"));
     story.expect_refused(third, 0x97);
     story.disconnect(first, 0);
     story.connect(Hello::v5("third"));
+
+    let mut story = alone(Limits { connect_rate: 2, ..Limits::default() });
+    let mut codes = Vec::new();
+    for n in 0..5 {
+        let client = story.hello(&Hello::v5(&format!("client-{n}")));
+        match story.hear(client) {
+            Some(Heard::ConnAck(false, code, _)) => codes.push(code),
+            other => panic!("no CONNACK: {other:?}"),
+        }
+        assert_eq!(story.hear(client), (codes[n] != 0).then_some(Heard::Closed));
+    }
+    assert_eq!(codes, [0, 0, 0x9F, 0x9F, 0x9F]);
+    story.wait_s(2);
+    story.connect(Hello::v5("later"));
 }
 
 /// v5: X5-ID-ASSIGNED
@@ -157,8 +169,11 @@ fn only_who_has_no_identifier_is_assigned_one() {
 }
 
 fn properties(said: &[u8]) -> Vec<Property<'_>> {
-    Properties::parse(said, Place::ConnAck).unwrap().iter().collect()
+    Properties::parse(said, Place::ConnAck).expect("the story has parsed it before").iter().collect()
 }
+
+/// What a client does, and the reason it is sent away for.
+type Violation = (fn(&mut Story, Client), u8);
 
 /// v5: X5-CONN-LIMITS
 #[test]
@@ -192,7 +207,7 @@ fn connack_announces_what_is_enforced() {
     }
     let with_id: fn(&mut Story, Client) =
         |story, client| story.ask_to_subscribe(client, 1, &[Wish::to("a", 0)], Some(1));
-    let violations: [(fn(&mut Story, Client), u8); 6] = [
+    let violations: [Violation; 6] = [
         (|story, client| story.publish(client, Post::to("a").alias(4)), 0x94),
         (|story, client| story.publish(client, Post::to("a").qos(2)), 0x9B),
         (|story, client| story.publish(client, Post::to("a").retain()), 0x9A),

@@ -37,9 +37,9 @@ fn nothing_is_sent_again_but_once_on_the_next_connection() {
         let again = story.hear_all(reader);
         let seen: Vec<(u16, bool)> = again
             .iter()
-            .filter_map(|heard| match heard {
-                Heard::Publish(delivery) => Some((delivery.id.unwrap(), delivery.dup)),
-                _ => None,
+            .filter_map(|heard| {
+                let Heard::Publish(delivery) = heard else { return None };
+                Some((delivery.id?, delivery.dup))
             })
             .collect();
         assert_eq!(seen, [(ids[0], true), (ids[1], true)]);
@@ -190,9 +190,9 @@ fn messages_of_a_topic_stay_in_order_through_queues_and_returns() {
                 for n in round * 25..(round + 1) * 25 {
                     let post = Post::to(&topic).qos(qos).payload(n.to_string());
                     if qos == 0 {
-                        story.publish(writer, post)
+                        story.publish(writer, post);
                     } else {
-                        assert_eq!(story.publish_fully(writer, post), 0)
+                        assert_eq!(story.publish_fully(writer, post), 0);
                     }
                 }
                 let deliveries = story.deliveries(exact);

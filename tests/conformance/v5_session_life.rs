@@ -13,7 +13,7 @@ fn is_kept(story: &mut Story, id: &str) -> bool {
 }
 
 fn announced_expiry(said: &[u8]) -> Option<u32> {
-    Properties::parse(said, Place::ConnAck).unwrap().session_expiry()
+    Properties::parse(said, Place::ConnAck).expect("the story has parsed it before").session_expiry()
 }
 
 /// v5: MQTT-4.1.0-1
@@ -145,7 +145,7 @@ fn a_session_keeps_subscriptions_with_their_options_and_both_directions() {
         let writer = story.connect(Hello::v5("writer"));
         let client = story.connect(Hello::v5("client").expiry(60));
         story.subscribe_to(client, 1, &[Wish::to("own", 1).no_local()], None);
-        story.subscribe_to(client, 2, &[Wish::to("a", 1).as_published()], Some(5));
+        story.subscribe_to(client, 2, &[Wish::to("a", 1).keep_retain()], Some(5));
         // Outgoing: unacknowledged at each level; incoming: between PUBLISH and PUBREL.
         story.publish_fully(writer, Post::to("a").qos(1).payload("sent"));
         let sent = story.delivery(client);

@@ -27,7 +27,7 @@ fn serve(story: &mut Story, members: [Client; 2], writer: Client, qos: u8) -> (u
     let heard = members.map(|member| story.deliveries(member));
     let place = usize::from(heard[0].is_empty());
     assert_eq!((heard[place].len(), heard[1 - place].len()), (1, 0), "one member gets it");
-    (place, heard[place][0].id.unwrap(), members[1 - place])
+    (place, heard[place][0].id.expect("a QoS 1 or 2 message"), members[1 - place])
 }
 
 /// v5: MQTT-4.8.2-1, MQTT-4.8.2-2

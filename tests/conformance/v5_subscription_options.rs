@@ -1,7 +1,7 @@
 //! Subscriptions of MQTT 5.0: options, identifiers, overlaps, and what is retained.
 
-use crate::support::policies::{Rules, Verb};
 use crate::support::handmade;
+use crate::support::policies::{Rules, Verb};
 use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story, Wish};
 use pregon::engine::limits::{Limits, Overlap};
 use pregon::mqtt::Version;
@@ -69,7 +69,7 @@ fn a_retained_message_comes_with_flag_identifier_properties_and_the_lower_level(
         for (as_published, granted) in [(false, 2), (true, 2), (false, 0), (true, 0)] {
             let reader = story.connect(Hello::v5("reader"));
             let wish = Wish::to("t", granted);
-            let wish = if as_published { wish.as_published() } else { wish };
+            let wish = if as_published { wish.keep_retain() } else { wish };
             story.subscribe_to(reader, 1, &[wish], Some(7));
             let delivery = story.delivery(reader);
             assert!(delivery.retain);
@@ -95,7 +95,7 @@ fn retain_as_published_decides_the_flag_of_live_messages() {
             let plain = story.connect(Hello::v5("plain"));
             let faithful = story.connect(Hello::v5("faithful"));
             story.subscribe_to(plain, 1, &[Wish::to("t", qos)], None);
-            story.subscribe_to(faithful, 1, &[Wish::to("t", qos).as_published()], None);
+            story.subscribe_to(faithful, 1, &[Wish::to("t", qos).keep_retain()], None);
             story.publish(writer, Post::to("t").qos(qos).retain().payload("x"));
             assert!(!story.delivery(plain).retain);
             assert!(story.delivery(faithful).retain);
@@ -114,7 +114,7 @@ fn retain_handling_decides_when_retained_messages_come() {
             let writer = writer(&mut story);
             story.publish(writer, Post::to("t").retain().payload("kept"));
             let mut reader = story.connect(Hello::v5("reader").expiry(60));
-            let mut count = |story: &mut Story, reader| {
+            let count = |story: &mut Story, reader| {
                 story.subscribe_to(reader, 1, &[Wish::to("t", 0).handling(handling)], None);
                 story.deliveries(reader).len()
             };

@@ -1,7 +1,7 @@
 //! Topic names and filters, section 4.7 of MQTT 5.0.
 
-use crate::support::policies::Rules;
 use crate::support::handmade;
+use crate::support::policies::Rules;
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 
 /// The topics of what came.
@@ -103,7 +103,11 @@ fn neither_name_nor_filter_has_a_nul() {
     let mut story = Story::new(2);
     let reader = story.connect(Hello::v5("reader"));
     story.subscribe(reader, "#", 0);
-    for bad in [handmade::publish(b"a\0b", &[], b"x"), handmade::subscribe(&[], b"a\0b", 0), handmade::subscribe(&[], b"\0", 0)] {
+    for bad in [
+        handmade::publish(b"a\0b", &[], b"x"),
+        handmade::subscribe(&[], b"a\0b", 0),
+        handmade::subscribe(&[], b"\0", 0),
+    ] {
         let client = story.connect(Hello::v5("client"));
         story.send(client, &bad);
         story.expect_closed_for(client, &[0x81]);

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU16;
 
-use crate::support::policies::{Rules, Verb};
 use crate::support::handmade;
+use crate::support::policies::{Rules, Verb};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 use pregon::mqtt::properties::Properties;
 use pregon::mqtt::property::{Place, Property};
