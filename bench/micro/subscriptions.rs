@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench subscriptions -- exact|plus|hash|mixed|popular [count]`. Wall time and
 //! resident bytes are printed; for instructions run the built program under `valgrind
-//! --tool=callgrind --toggle-collect='*::look_up'`.
+//! --tool=callgrind --toggle-collect=subscriptions::look_up`.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

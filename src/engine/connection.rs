@@ -118,6 +118,8 @@ pub struct Connection {
     pub phase: Phase,
     /// What it speaks; meaningful once CONNECT was read.
     pub version: Version,
+    /// Whether it said in CONNECT that it is a bridge of 3.x.
+    pub is_bridge: bool,
     /// Its session, once connected.
     pub session: Option<SessionKey>,
     /// Who it is, once authenticated.
@@ -153,6 +155,7 @@ impl Connection {
             peer,
             phase: Phase::AwaitConnect,
             version: Version::V311,
+            is_bridge: false,
             session: None,
             identity: None,
             held: BytesMut::new(),

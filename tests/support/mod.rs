@@ -4,8 +4,10 @@
 #![allow(clippy::needless_pass_by_value, reason = "a story hands over what it builds")]
 
 pub mod golden;
+pub mod handmade;
 pub mod policies;
 pub mod raw;
+pub mod raw_v3;
 pub mod story;
 pub mod wired;
 pub mod world;

@@ -18,7 +18,7 @@ use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// The first packet, which is a CONNECT by its first byte.
@@ -324,6 +324,8 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        // [MQTT-3.2.2-8] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::ConnAck) { reason } else { Reason::ProtocolError };
         self.stats.connects_refused += 1;
         let peer = connection.peer;
         if let Some(version) = version {

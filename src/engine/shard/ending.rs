@@ -14,11 +14,13 @@ use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// Writes DISCONNECT to a connected client of 5.0; others are just closed. [MQTT-3.14.0-1]
     pub(super) fn say_goodbye(&mut self, key: ConnectionKey, reason: Reason, text: Option<&str>, out: &mut Outputs) {
+        // [MQTT-3.14.2-1] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::Disconnect) { reason } else { Reason::ProtocolError };
         self.last_reason(reason);
         let Some(connection) = self.connections.get(key) else { return };
         if connection.version != Version::V5 || !connection.is_connected() {

@@ -126,6 +126,7 @@ impl Shard {
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
+        connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
         connection.identity = Some(Arc::clone(&arrival.identity));
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]

@@ -35,9 +35,9 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
-        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
-            return Flow::Gone;
-        };
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let Some(session_key) = connection.session else { return Flow::Gone };
+        let is_bridge = connection.is_bridge;
         let subscription_id = packet.properties.subscription_id().unwrap_or(0);
         if subscription_id != 0 && !self.limits.subscription_ids_available {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
@@ -57,6 +57,7 @@ impl Shard {
             let code = match (verdict, requested.subscription) {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    let requested = if is_bridge { as_for_bridge(requested) } else { requested };
                     self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins)
                 }
                 (Err(reason), _) => reason,
@@ -298,4 +299,10 @@ impl Shard {
             self.leave(key, membership, Departure::SessionEnded, out);
         }
     }
+}
+
+/// A bridge of 3.x has no options for it; the bit in its level says that it must not hear itself, and wants RETAIN
+/// as it was published.
+fn as_for_bridge(requested: Requested<'_>) -> Requested<'_> {
+    Requested { no_local: true, retain_as_published: true, ..requested }
 }
