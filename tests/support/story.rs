@@ -637,7 +637,6 @@ impl Story {
         }
     }
 
-<<<<<<< HEAD
     /// Publishes at any quality of service, and the publisher is told that all is well.
     #[track_caller]
     pub fn post(&mut self, client: Client, post: Post) {
@@ -646,7 +645,8 @@ impl Story {
         }
         let reason = self.publish_fully(client, post);
         assert!(reason < 0x80, "refused with {reason:#04x}");
-=======
+    }
+
     /// Connects, and the properties of the successful CONNACK.
     pub fn welcome(&mut self, hello: Hello) -> (Client, Vec<u8>) {
         let client = self.hello(&hello);
@@ -673,7 +673,6 @@ impl Story {
     pub fn forget(&mut self, client: Client, is_unwanted: impl Fn(&Heard) -> bool) {
         self.listen(client);
         self.heard[client.0].retain(|heard| !is_unwanted(heard));
->>>>>>> confc
     }
 }
 
