@@ -38,7 +38,7 @@ const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page
 /// What happens to a message when the queue it is meant for is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueuePolicy {
-    /// The new message is refused; a publisher whose message nobody could take is told 0x97.
+    /// The new message is refused; a publisher whose message nobody could take is told 0x97, or closed in 3.x.
     RefuseNew,
     /// The oldest message that was not yet sent makes room.
     DropOldest,
