@@ -10,7 +10,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
@@ -71,7 +71,7 @@ impl Shard {
         }
         let mut outcome = Outcome { matched: true, ..Outcome::default() };
         let is_behind = !self.fanouts.is_empty() && self.fanouts.iter().any(|f| f.message.origin == publication.origin);
-        let is_large = route.targets.len() > FANOUT_RECIPIENTS_MAX;
+        let is_large = route.targets.len() > self.limits.fanout_recipients_max;
         if (is_behind || is_large) && self.fanouts.len() < FANOUTS_PENDING_MAX {
             self.put_off(&route, publication, publisher, out);
             outcome.stored = true;
@@ -105,7 +105,7 @@ impl Shard {
     /// Serves the next piece of the oldest fan-out.
     pub(super) fn go_on_with_fanout(&mut self, now: Time, out: &mut Outputs) {
         let Some(mut fanout) = self.fanouts.pop_front() else { return };
-        let end = (fanout.next + FANOUT_RECIPIENTS_MAX).min(fanout.route.targets.len());
+        let end = (fanout.next + self.limits.fanout_recipients_max).min(fanout.route.targets.len());
         let route = Rc::clone(&fanout.route);
         let targets = &route.targets[fanout.next..end];
         // They were counted when the fan-out was put off.
