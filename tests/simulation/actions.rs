@@ -34,7 +34,7 @@ impl Simulation {
     /// Puts bytes on the client's connection.
     pub fn client_sends(&mut self, client: usize, bytes: &[u8]) {
         let link = self.clients[client].link.expect("a client that speaks has a connection");
-        self.clients[client].last_sent = self.world.now;
+        self.wires[link].has_unread = true;
         if !self.world.links[link].is_closed {
             self.world.send(link, bytes);
         }

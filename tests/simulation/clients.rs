@@ -165,8 +165,6 @@ pub struct Client {
     pub farewell: Option<Farewell>,
     /// Keep Alive that holds.
     pub keep_alive: u16,
-    /// When it last sent anything.
-    pub last_sent: Time,
     /// Its own messages, in the order of sending.
     pub open: VecDeque<Open>,
     next_id: u16,
@@ -221,7 +219,6 @@ impl Client {
             due_will: None,
             farewell: None,
             keep_alive: 0,
-            last_sent: Time::ZERO,
             open: VecDeque::new(),
             next_id: 0,
             broker_receive_maximum: u16::MAX,

@@ -69,18 +69,18 @@ impl Simulation {
             Heard::SubAck(id, codes, _) => self.subscribed(client, id, &codes),
             Heard::UnsubAck(id, _, _) => self.unsubscribed(client, id),
             Heard::PingResp => {}
-            Heard::Disconnect(reason, _) => self.told_to_go(client, link, reason),
+            Heard::Disconnect(reason, _) => self.told_to_go(client, link, reason, written),
             Heard::Auth(..) | Heard::Closed => panic!("{name} did not ask for {heard:?}"),
         }
     }
 
-    fn told_to_go(&mut self, client: usize, link: usize, reason: u8) {
+    fn told_to_go(&mut self, client: usize, link: usize, reason: u8, written: Moment) {
         self.wires[link].said_goodbye = true;
         if reason == 0x8D {
             self.coverage.hit("keep-alive timeout");
             let state = &self.clients[client];
             assert!(state.keep_alive > 0, "{} promised no keep-alive", state.name);
-            let silence_ms = self.step_now.time.since_ms(state.last_sent);
+            let silence_ms = written.time.since_ms(self.wires[link].drained);
             assert!(silence_ms >= u64::from(state.keep_alive) * 1_500, "{} was not silent for long", state.name);
         }
     }

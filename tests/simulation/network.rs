@@ -28,15 +28,21 @@ pub struct Wire {
     pub said_goodbye: bool,
     /// Whether the broker's first packet was heard.
     pub said_hello: bool,
+    /// Whether something was sent since then.
+    pub has_unread: bool,
+    /// When the broker had last read all that was sent.
+    pub drained: Time,
     /// In which step it was opened.
     pub opened: u64,
 }
 
 impl Wire {
     /// A new connection.
-    pub fn new(client: usize, opened: u64) -> Self {
+    pub fn new(client: usize, now: Moment) -> Self {
         let (partial, written) = (Vec::new(), VecDeque::new());
-        Self { client, heard: 0, partial, written, closed: None, said_goodbye: false, said_hello: false, opened }
+        let (said_goodbye, said_hello) = (false, false);
+        let (drained, opened) = (now.time, now.step);
+        Self { client, heard: 0, partial, written, closed: None, said_goodbye, said_hello, has_unread: false, drained, opened }
     }
 
     /// When the broker wrote the byte before this place.
@@ -232,6 +238,9 @@ impl Simulation {
             let (state, wire) = (&self.world.links[link], &mut self.wires[link]);
             let length = state.incoming.len() + state.backlog.len();
             wire.note(wire.heard + length as u64, now);
+            if state.outgoing.is_empty() && wire.has_unread {
+                (wire.drained, wire.has_unread) = (now.time, false);
+            }
             if state.is_closed && wire.closed.is_none() {
                 wire.closed = Some((now.time, self.was_cut == Some(link)));
                 over.push(link);

@@ -257,7 +257,7 @@ impl Simulation {
         let landing = self.dice.client.index(self.plan.shards);
         let link = self.world.connect_to(landing);
         assert_eq!(link, self.wires.len(), "every connection has a wire");
-        self.wires.push(Wire::new(client, self.step_now.step));
+        self.wires.push(Wire::new(client, self.step_now));
         self.world.links[link].room = self.clients[client].role.room;
         self.live.push(link);
         link

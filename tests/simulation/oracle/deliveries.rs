@@ -130,8 +130,11 @@ impl Simulation {
                 && other.client == message.client
                 && other.topic == message.topic
         };
-        if message.is_will {
-            return; // wills of several connections may wait for different times
+        // A QoS 1 message that is published again is a new one to whoever subscribed in between.
+        let was_there = |term: &Term| term.granted.is_some_and(|granted| granted < message.sent.step);
+        let is_again = message.sends > 1 && !state.terms_for(&message.topic, message.sent.step).any(was_there);
+        if message.is_will || is_again {
+            return; // and wills of several connections may wait for different times
         }
         let earlier = state.received.iter().filter(is_same_flow);
         let latest = earlier.filter_map(|earlier| earlier.message).max();
