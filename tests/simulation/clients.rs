@@ -289,9 +289,16 @@ impl Client {
 
     /// The subscriptions of the present session under which a message on this topic, sent at this step, may come.
     pub fn terms_for(&self, topic: &str, sent: u64) -> impl Iterator<Item = &Term> {
+        self.terms_of(topic).filter(move |term| term.may_hold_for(sent))
+    }
+
+    /// The same for what is found in the store of retained messages: a look-up goes on under the terms it began with.
+    pub fn terms_to_look_up(&self, topic: &str, sent: u64) -> impl Iterator<Item = &Term> {
+        self.terms_of(topic).filter(move |term| term.may_hold_for(sent) || term.is_replaced)
+    }
+
+    fn terms_of(&self, topic: &str) -> impl Iterator<Item = &Term> {
         let life = self.lives;
-        self.terms
-            .iter()
-            .filter(move |term| term.life == life && term.may_hold_for(sent) && crate::record::matches(&term.filter, topic))
+        self.terms.iter().filter(move |term| term.life == life && crate::record::matches(&term.filter, topic))
     }
 }

@@ -89,6 +89,8 @@ pub struct Term {
     pub given_up: Option<u64>,
     /// When UNSUBACK, or SUBACK to newer terms, was heard.
     pub ended: Option<u64>,
+    /// Whether it was ended by newer terms: what was being looked up for it still comes.
+    pub is_replaced: bool,
 }
 
 impl Term {

@@ -87,6 +87,7 @@ impl Simulation {
                 is_refused: false,
                 given_up: None,
                 ended: None,
+                is_replaced: false,
             });
         }
         state.requests.insert(id, Request::Subscribe((first..state.terms.len()).collect()));
@@ -143,7 +144,10 @@ impl Simulation {
             let older = state.terms[..place].iter_mut();
             older
                 .filter(|term| term.life == life && term.text == text && term.asked <= asked)
-                .for_each(|term| _ = term.ended.get_or_insert(now));
+                .for_each(|term| {
+                    term.is_replaced |= term.ended.is_none();
+                    term.ended.get_or_insert(now);
+                });
         }
     }
 

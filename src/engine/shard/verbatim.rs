@@ -196,7 +196,8 @@ impl Shard {
         let is_own = target.has_no_local && session.id == run.origin;
         let link = session.link;
         let copies = u64::from(run.count);
-        if target.is_denied || is_own || (link.is_none() && self.limits.queue_qos0) {
+        let may_wait = session.outbound.as_ref().is_some_and(|outbound| outbound.has_plain());
+        if target.is_denied || is_own || may_wait || (link.is_none() && self.limits.queue_qos0) {
             return receivers.alone.push(index);
         }
         let Some(link) = link else {

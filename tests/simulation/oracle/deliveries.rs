@@ -43,8 +43,12 @@ impl Simulation {
         let (sent, is_group) = (message.sent.step, is_by_group(state, received));
         // A will is published later than it was sent.
         let sent = if message.is_will { 0 } else { sent };
-        let terms: Vec<&Term> =
-            state.terms_for(&received.topic, sent).filter(|term| term.share.is_some() == is_group).collect();
+        let all: Vec<&Term> = if received.retain {
+            state.terms_to_look_up(&received.topic, sent).collect()
+        } else {
+            state.terms_for(&received.topic, sent).collect()
+        };
+        let terms: Vec<&Term> = all.into_iter().filter(|term| term.share.is_some() == is_group).collect();
         assert!(!terms.is_empty(), "{name} has no subscription for {number} on {}", received.topic);
         assert!(received.qos <= message.qos, "{name} gets {number} at no more than it was published with");
         let most = terms.iter().map(|term| term.qos).max().unwrap_or(0);
