@@ -3,7 +3,7 @@
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{Reason, Version};
 
-use crate::clients::{Asked, Client, Farewell, Open, Owed, Phase, Publishing, Receiving};
+use crate::clients::{Asked, Client, Farewell, Life, Open, Owed, Phase, Publishing, Receiving};
 use crate::packets;
 use crate::record::{Message, Verdict, Will};
 use crate::simulation::Simulation;
@@ -61,6 +61,7 @@ impl Simulation {
 
     /// Opens a connection and sends this CONNECT.
     pub fn connects_with(&mut self, client: usize, is_clean: bool, mut expiry: u32, has_will: bool) {
+        self.disturb(client);
         let link = self.open_link(client);
         let state = &mut self.clients[client];
         let role = state.role.clone();
@@ -90,7 +91,6 @@ impl Simulation {
         let state = &mut self.clients[client];
         state.link = Some(link);
         state.phase = Phase::Waiting;
-        state.farewell = None;
         state.keep_alive = role.keep_alive;
         state.asked =
             Some(Asked { is_clean, expiry: expiry.min(self.plan.limits.session_expiry_max_s), will });
@@ -293,18 +293,24 @@ impl Simulation {
     /// Sends DISCONNECT and waits for the end.
     pub fn says_goodbye(&mut self, client: usize) {
         let is_v5 = self.clients[client].role.version == Version::V5;
+        if is_v5 && matches!(self.clients[client].life, Life::Connected(1..)) && self.dice.client.chance(1, 4) {
+            let expiry = *self.dice.client.pick(&[0, 2, 50, u32::MAX]).expect("there are some");
+            let bytes = packets::disconnect_with_expiry(expiry);
+            return self.leaves(client, false, Some(expiry.min(self.plan.limits.session_expiry_max_s)), &bytes);
+        }
         let with_will = is_v5 && self.dice.client.chance(1, 4);
         let reason = if with_will { Reason::DisconnectWithWill } else { Reason::Success };
-        self.leaves(client, with_will, packets::disconnect(self.clients[client].role.version, reason));
+        self.leaves(client, with_will, None, &packets::disconnect(self.clients[client].role.version, reason));
     }
 
     /// Sends this DISCONNECT and waits for the end.
-    pub fn leaves(&mut self, client: usize, with_will: bool, bytes: Vec<u8>) {
+    pub fn leaves(&mut self, client: usize, with_will: bool, expiry: Option<u32>, bytes: &[u8]) {
         let name = self.clients[client].name.clone();
         self.trace(|| format!("{name} says goodbye, with will {with_will}"));
-        self.client_sends(client, &bytes);
-        let is_unclear = self.may_be_timed_out(client);
-        self.clients[client].farewell = Some(Farewell { with_will, is_unclear, expiry: None });
+        self.client_sends(client, bytes);
+        let link = self.clients[client].link.expect("a client that leaves has a connection");
+        let is_unclear = self.may_be_timed_out(client) || self.wires[link].is_spoilt;
+        self.wires[link].farewell = Some(Farewell { with_will, is_unclear, expiry });
         self.clients[client].phase = Phase::Leaving;
     }
 
@@ -317,8 +323,11 @@ impl Simulation {
 
     /// Somebody else may end this client's connection before its last word is read.
     pub fn disturb(&mut self, client: usize) {
-        if let Some(farewell) = &mut self.clients[client].farewell {
-            farewell.is_unclear = true;
+        let links = [self.clients[client].link, self.clients[client].session_link];
+        for link in links.into_iter().flatten() {
+            if let Some(farewell) = &mut self.wires[link].farewell {
+                farewell.is_unclear = true;
+            }
         }
     }
 
@@ -345,7 +354,6 @@ impl Simulation {
     /// The same client comes by another connection while the first one is still open.
     fn comes_again(&mut self, client: usize) {
         self.coverage.hit("take-over");
-        self.disturb(client);
         self.forgets_link(client);
         self.connects(client);
     }
@@ -354,6 +362,8 @@ impl Simulation {
         if self.dice.client.chance(1, 3) {
             self.trace(|| format!("client {client} breaks the protocol"));
             self.client_sends(client, &[0x00, 0x00]);
+            let link = self.clients[client].link.expect("it has just spoken");
+            self.wires[link].is_spoilt = true;
         }
     }
 }

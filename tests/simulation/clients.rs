@@ -161,8 +161,6 @@ pub struct Client {
     pub will: Option<usize>,
     /// The will of an earlier one that waits for its delay.
     pub due_will: Option<usize>,
-    /// Whether a DISCONNECT has gone out on the present connection: with the will or without.
-    pub farewell: Option<Farewell>,
     /// Keep Alive that holds.
     pub keep_alive: u16,
     /// Its own messages, in the order of sending.
@@ -217,7 +215,6 @@ impl Client {
             lives: 0,
             will: None,
             due_will: None,
-            farewell: None,
             keep_alive: 0,
             open: VecDeque::new(),
             next_id: 0,

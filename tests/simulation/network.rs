@@ -8,6 +8,7 @@ use pregon::engine::auth::Decision;
 use pregon::engine::homes::ShardId;
 use pregon::engine::input::{Answer, Input};
 
+use crate::clients::Farewell;
 use crate::record::Moment;
 use crate::simulation::Simulation;
 
@@ -24,6 +25,10 @@ pub struct Wire {
     written: VecDeque<(u64, Moment)>,
     /// When the broker's end was closed, and whether we cut it.
     pub closed: Option<(Time, bool)>,
+    /// The DISCONNECT that was sent on it.
+    pub farewell: Option<Farewell>,
+    /// Whether the client broke the protocol on it.
+    pub is_spoilt: bool,
     /// Whether the broker said DISCONNECT.
     pub said_goodbye: bool,
     /// Whether the broker's first packet was heard.
@@ -40,9 +45,23 @@ impl Wire {
     /// A new connection.
     pub fn new(client: usize, now: Moment) -> Self {
         let (partial, written) = (Vec::new(), VecDeque::new());
-        let (said_goodbye, said_hello) = (false, false);
+        let (said_goodbye, said_hello, is_spoilt, has_unread) = (false, false, false, false);
         let (drained, opened) = (now.time, now.step);
-        Self { client, heard: 0, partial, written, closed: None, said_goodbye, said_hello, has_unread: false, drained, opened }
+        let (closed, farewell) = (None, None);
+        Self {
+            client,
+            heard: 0,
+            partial,
+            written,
+            closed,
+            farewell,
+            is_spoilt,
+            said_goodbye,
+            said_hello,
+            has_unread,
+            drained,
+            opened,
+        }
     }
 
     /// When the broker wrote the byte before this place.

@@ -33,7 +33,7 @@ impl Simulation {
         let state = &mut self.clients[client];
         state.session_link = None;
         let Life::Connected(expiry) = state.life else { return };
-        let farewell = state.farewell.take();
+        let farewell = self.wires[link].farewell;
         let last = farewell.and_then(|farewell| farewell.expiry).unwrap_or(expiry);
         let expiry = (expiry.min(last), expiry.max(last));
         state.life = if expiry.1 == 0 { Life::None } else { Life::Detached { since: (now, now), expiry } };

@@ -134,10 +134,11 @@ impl Simulation {
                 && other.client == message.client
                 && other.topic == message.topic
         };
-        // A QoS 1 message that is published again is a new one to whoever subscribed in between.
+        // A QoS 1 message that is published again is a new one to whoever subscribed in between, and a retained one
+        // may reach him by way of its home, behind newer ones that come straight.
         let was_there = |term: &Term| term.granted.is_some_and(|granted| granted < message.sent.step);
-        let is_again = message.sends > 1 && !state.terms_for(&message.topic, message.sent.step).any(was_there);
-        if message.is_will || is_again {
+        let is_late = !state.terms_for(&message.topic, message.sent.step).any(was_there);
+        if message.is_will || (is_late && (message.sends > 1 || message.retain)) {
             return; // and wills of several connections may wait for different times
         }
         let earlier = state.received.iter().filter(is_same_flow);

@@ -1,6 +1,7 @@
 //! How a run ends: everybody comes back, all is delivered and judged, everybody leaves, and nothing is left.
 
 use pregon::engine::stats::DropReason;
+use pregon::mqtt::Reason;
 
 use crate::clients::{Life, Phase};
 use crate::packets;
@@ -98,12 +99,7 @@ impl Simulation {
 
     /// Every session but the watcher's is ended, or ends by its time.
     fn all_leave(&mut self) {
-        for client in 1..self.clients.len() {
-            if self.clients[client].is_connected() {
-                self.leaves(client, false, packets::disconnect(self.clients[client].role.version, pregon::mqtt::Reason::Success));
-            }
-        }
-        self.settle();
+        self.who_is_here_leaves();
         for _ in 0..3 {
             self.turn_clock(LONG_MS / 2);
             self.tick_all();
@@ -115,13 +111,18 @@ impl Simulation {
             }
         }
         self.settle();
+        self.who_is_here_leaves();
+        self.erase_wills();
+    }
+
+    fn who_is_here_leaves(&mut self) {
         for client in 1..self.clients.len() {
             if self.clients[client].is_connected() {
-                self.leaves(client, false, packets::disconnect(self.clients[client].role.version, pregon::mqtt::Reason::Success));
+                let bytes = packets::disconnect(self.clients[client].role.version, Reason::Success);
+                self.leaves(client, false, None, &bytes);
             }
         }
         self.settle();
-        self.erase_wills();
     }
 
     /// Wills that were published late may have been retained.
@@ -153,7 +154,7 @@ impl Simulation {
 
     /// The watcher leaves as the last one, and the broker is as it was at first.
     fn judge_emptiness(&mut self) {
-        self.leaves(0, false, packets::disconnect_with_expiry(0));
+        self.leaves(0, false, Some(0), &packets::disconnect_with_expiry(0));
         self.settle();
         let (mut moved, mut received) = (0, 0);
         for (number, shard) in self.world.shards.iter().enumerate() {
