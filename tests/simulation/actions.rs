@@ -128,6 +128,7 @@ impl Simulation {
             qos,
             retain,
             is_empty: false,
+            padding: 0,
             expiry_s,
             sent: self.step_now,
             sends: 1,
@@ -177,7 +178,7 @@ impl Simulation {
         padding: usize,
     ) {
         let message = self.new_message(client, topic.clone(), qos, retain, expiry_s);
-        self.messages[message as usize].is_empty = is_empty;
+        (self.messages[message as usize].is_empty, self.messages[message as usize].padding) = (is_empty, padding);
         let id = if qos > 0 { self.clients[client].new_id() } else { 1 };
         if qos > 0 {
             self.clients[client].open.push_back(Open { id, message, state: Publishing::Sent });
@@ -235,7 +236,7 @@ impl Simulation {
                         post = post.retain();
                     }
                     if !stored.is_empty {
-                        post = post.payload(format!("{message};"));
+                        post = post.payload(format!("{message};{}", "x".repeat(stored.padding)));
                     }
                     if let Some(seconds) = stored.expiry_s {
                         post = post.expiry(seconds);

@@ -29,6 +29,8 @@ pub struct Message {
     pub retain: bool,
     /// Whether the payload is empty, so that it names no number.
     pub is_empty: bool,
+    /// Bytes behind the number.
+    pub padding: usize,
     /// Message Expiry Interval.
     pub expiry_s: Option<u32>,
     /// When it was sent first.
