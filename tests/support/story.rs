@@ -676,7 +676,8 @@ impl Story {
     }
 }
 
-fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
+/// What one packet of the broker says.
+pub fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
     if version != Version::V5 && first == 0x20 {
         return Heard::ConnAck(body[0] == 1, body[1], Vec::new());
     }

@@ -81,6 +81,8 @@ impl Shard {
             self.end_session(key, now, out); // [MQTT-4.1.0-2]
             return None;
         }
+        // [MQTT-3.1.3-9] who comes back too late finds that the will was sent, even if no tick came in between.
+        self.publish_due_will(key, now, out);
         Some(key)
     }
 
