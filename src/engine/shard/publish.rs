@@ -120,7 +120,7 @@ impl Shard {
         if self.is_over_quota(key, count, publish.payload.len(), now, out) {
             return Admission::Wait;
         }
-        if topic.level_count() > self.limits.topic_levels_max {
+        if topic.is_deeper_than(self.limits.topic_levels_max) {
             return Admission::Refused(Reason::TopicNameInvalid);
         }
         if self.limits.payload_format_check && is_false_text(publish) {

@@ -80,7 +80,7 @@ impl Shard {
         let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
         let filter = subscription.filter;
         let limits = &self.limits;
-        if filter.level_count() > limits.topic_levels_max {
+        if filter.is_deeper_than(limits.topic_levels_max) {
             return Some(Err(Reason::TopicFilterInvalid));
         }
         if filter.has_wildcards() && !limits.wildcard_available {
