@@ -106,7 +106,7 @@ pub struct Session {
     pub filters: Vec<FilterId>,
     /// Shared subscriptions.
     pub shared: Vec<Membership>,
-    /// What is still to be sent or acknowledged.
+    /// What is still to be sent or acknowledged. Kept while connected, so that its packet identifiers go round.
     pub outbound: Option<Box<Outbound>>,
     /// QoS 2 messages of the client that are half done.
     pub received: Received,

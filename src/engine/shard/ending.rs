@@ -78,6 +78,7 @@ impl Shard {
         if let Some(outbound) = &mut session.outbound {
             outbound.disconnect();
         }
+        session.outbound.take_if(|outbound| outbound.is_empty());
         let expiry_s = session.expiry_s;
         if expiry_s == 0 {
             return self.end_session(key, now, out); // [MQTT-4.1.0-2]

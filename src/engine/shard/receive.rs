@@ -166,6 +166,7 @@ impl Shard {
             Packet::PingReq => {
                 // [MQTT-3.12.4-1]
                 out.packet(key, |bytes| Packet::PingResp.encode(version, bytes));
+                self.give_memory_back(key);
                 Flow::Next
             }
             Packet::Disconnect(disconnect) => self.client_disconnects(key, &disconnect, now, out),
@@ -174,6 +175,16 @@ impl Shard {
             Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.violation(key, Reason::ProtocolError, now, out)
             }
+        }
+    }
+
+    /// A client that pings has nothing else to say: what its last messages needed is free for others.
+    fn give_memory_back(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.pipeline.shrink_if_empty();
+        let session = connection.session.and_then(|session| self.sessions.get_mut(session));
+        if let Some(outbound) = session.and_then(|session| session.outbound.as_mut()) {
+            outbound.shrink_if_empty();
         }
     }
 
