@@ -183,7 +183,6 @@ fn theirs_v311(packet: &Packet<'_>, body: &[u8]) -> Theirs {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm a packet, in the order of the standard")]
 fn theirs_v5(packet: &Packet<'_>, body: &[u8]) -> Theirs {
     let props = translate_all(packet.properties());
     match packet {

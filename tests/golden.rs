@@ -149,7 +149,7 @@ impl<F: FnMut(&[u8]) -> Reply> Wire for Scripted<F> {
 
 /// Plays `steps` against a server that meets what is no CONNECT and no PINGREQ with `reply`.
 fn play(steps: &str, reply: fn() -> Reply) -> Result<(), Failure> {
-    let conversation = Conversation::parse("scripted", &format!("name | {steps}")).unwrap();
+    let conversation = Conversation::parse("scripted", &format!("name | {steps}")).expect("a test writes what parses");
     let whole = run(&mut Scripted::new(|_| reply()), &conversation, Delivery::Whole, "salt");
     let split = run(&mut Scripted::new(|_| reply()), &conversation, Delivery::ByteByByte, "salt");
     assert_eq!(whole, split);

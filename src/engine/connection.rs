@@ -1,4 +1,4 @@
-//! A connection as the engine sees it. One per shard-side socket; no buffer while idle.
+//! A connection as the engine sees it: no buffer while idle.
 
 use core::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -68,7 +68,7 @@ pub struct Handshake {
 #[repr(u8)]
 pub enum Hold {
     /// A question is open.
-    Answer = 1,
+    Question = 1,
     /// Its quota is used up.
     Quota = 2,
     /// A receiver of its messages is full.
@@ -77,6 +77,8 @@ pub enum Hold {
     Fanout = 8,
     /// The way to another shard is full.
     Mesh = 16,
+    /// Too many answers are owed to it.
+    Answers = 32,
 }
 
 /// What few connections need.

@@ -26,8 +26,10 @@ pub const CHUNKS_MAX: usize = 64;
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
+/// Answers that a client may be owed before it is read no more; it is read again at half of them.
+pub const ANSWERS_OWED_MAX: usize = 1024;
 /// Bytes that may wait before CONNECT has been read.
-pub const CONNECT_BYTES_MAX: u32 = 64 * 1024;
+pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
 /// Packet identifiers: the most messages that a window can have open.
 pub const WINDOW_MAX: u16 = u16::MAX;
 
@@ -70,6 +72,7 @@ pub enum Strategy {
 
 /// The bounds and features that an operator chooses. One for the whole broker, read by every shard.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own that an operator switches")]
 pub struct Limits {
     /// The largest packet a client may send, fixed header included: 0x95 above.
     pub packet_bytes_max: u32,

@@ -1,4 +1,4 @@
-//! What one shard says to another. Batches of these cross the cores; one sender's stay in order.
+//! What one shard says to another: batches of these cross the cores, and those of one sender stay in order.
 
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
@@ -52,6 +52,8 @@ pub enum Fate {
     Delivered,
     /// The member refused it with a reason code; nobody else gets it.
     Refused,
+    /// The member may not read it any more.
+    Denied,
     /// The member cannot take it; somebody else should.
     Returned,
     /// The member's session ended in the middle of a QoS 2 delivery; nobody else may get it.
@@ -139,6 +141,12 @@ pub enum Mesh {
     },
     /// The answer to [`Mesh::Join`].
     Joined {
+        /// The member's session.
+        session: SessionKey,
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
         /// Which SUBACK waits.
         reply: JoinTicket,
         /// Granted or refused.

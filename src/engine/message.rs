@@ -128,9 +128,13 @@ impl<'a> Publication<'a> {
     }
 
     /// The message to keep; the bytes are copied out of the receive buffer at the first call only.
+    ///
+    /// A QoS 0 message lives for a moment and shares a chunk with its neighbours. One that is acknowledged may stay
+    /// in queues and windows for long, and gets memory of its own, so that it does not keep a whole chunk alive.
     pub fn keep(&mut self, chunks: &mut Chunks) -> &Message {
+        let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
         self.stored.get_or_insert_with(|| Message {
-            body: chunks.copy(&[self.topic.as_bytes(), self.forwarded, self.payload]),
+            body: if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::from(parts.concat()) },
             topic_len: u16::try_from(self.topic.len()).expect("a parsed topic has at most 65,535 bytes"),
             forwarded_len: u32::try_from(self.forwarded.len()).expect("a packet has at most 256 MiB"),
             qos: self.qos,

@@ -263,8 +263,12 @@ fn single_ids(packet_type: PacketType, sender: Sender) -> &'static [u8] {
             &[0x11, 0x21, 0x24, 0x25, 0x27, 0x12, 0x22, 0x1F, 0x28, 0x29, 0x2A, 0x13, 0x1A, 0x1C, 0x15, 0x16]
         }
         PacketType::Publish => &[0x01, 0x02, 0x23, 0x08, 0x09, 0x03],
-        PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => &[0x1F],
-        PacketType::SubAck | PacketType::UnsubAck => &[0x1F],
+        PacketType::PubAck
+        | PacketType::PubRec
+        | PacketType::PubRel
+        | PacketType::PubComp
+        | PacketType::SubAck
+        | PacketType::UnsubAck => &[0x1F],
         PacketType::Subscribe => &[0x0B],
         PacketType::Disconnect if sender == Sender::Client => &[0x11, 0x1F, 0x1C],
         PacketType::Disconnect => &[0x1F, 0x1C],

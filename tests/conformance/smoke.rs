@@ -14,9 +14,9 @@ fn a_message_reaches_who_wants_it_and_nobody_else() {
         story.subscribe(other, "b/#", qos);
         let post = Post::to("a/b").qos(qos).payload("x");
         if qos == 0 {
-            story.publish(writer, post)
+            story.publish(writer, post);
         } else {
-            assert_eq!(story.publish_fully(writer, post), 0)
+            assert_eq!(story.publish_fully(writer, post), 0);
         }
         let delivery = story.delivery(reader);
         assert_eq!((delivery.topic.as_str(), &delivery.payload[..], delivery.qos), ("a/b", &b"x"[..], qos));

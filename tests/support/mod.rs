@@ -1,6 +1,9 @@
 //! What the integration tests share; each test binary uses its part.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
+#![allow(clippy::needless_pass_by_value, reason = "a story hands over what it builds")]
 
 pub mod golden;
 pub mod story;
 pub mod world;
+pub mod wired;

@@ -303,14 +303,14 @@ pub struct Wish<'a> {
     filter: &'a str,
     qos: u8,
     no_local: bool,
-    as_published: bool,
+    keeps_retain: bool,
     handling: RetainHandling,
 }
 
 impl<'a> Wish<'a> {
     /// A subscription with the default options.
     pub fn to(filter: &'a str, qos: u8) -> Self {
-        Self { filter, qos, no_local: false, as_published: false, handling: RetainHandling::SendAtSubscribe }
+        Self { filter, qos, no_local: false, keeps_retain: false, handling: RetainHandling::SendAtSubscribe }
     }
 
     /// No Local.
@@ -320,8 +320,8 @@ impl<'a> Wish<'a> {
     }
 
     /// Retain As Published.
-    pub fn as_published(mut self) -> Self {
-        self.as_published = true;
+    pub fn keep_retain(mut self) -> Self {
+        self.keeps_retain = true;
         self
     }
 
@@ -468,7 +468,7 @@ impl Story {
                 subscription: Subscription::parse(wish.filter),
                 qos: qos_of(wish.qos),
                 no_local: wish.no_local,
-                retain_as_published: wish.as_published,
+                retain_as_published: wish.keeps_retain,
                 retain_handling: wish.handling,
             });
         }
@@ -478,7 +478,9 @@ impl Story {
     /// Unsubscribes and takes the UNSUBACK: the codes, none in 3.x.
     pub fn unsubscribe(&mut self, client: Client, id: u16, filters: &[&str]) -> Vec<u8> {
         let mut buffer = FilterBuffer::default();
-        filters.iter().for_each(|filter| buffer.push(filter));
+        for filter in filters {
+            buffer.push(filter);
+        }
         self.say(client, &Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)));
         match self.hear(client) {
             Some(Heard::UnsubAck(acked, codes, _)) if acked == id => codes,
@@ -559,7 +561,7 @@ impl Story {
         }
     }
 
-    /// All PUBLISHes among what was said; anything else is an error.
+    /// All deliveries among what was said; anything else is an error.
     #[track_caller]
     pub fn deliveries(&mut self, client: Client) -> Vec<Delivery> {
         let heard = self.hear_all(client);
@@ -610,7 +612,7 @@ impl Story {
     pub fn expect_refused(&mut self, client: Client, code: u8) {
         match self.hear_all(client).as_slice() {
             [Heard::ConnAck(false, reason, _), Heard::Closed] => {
-                assert_eq!(*reason, code, "CONNACK says {reason:#04x}")
+                assert_eq!(*reason, code, "CONNACK says {reason:#04x}");
             }
             other => panic!("no refusal: {other:?}"),
         }
@@ -690,7 +692,6 @@ fn packet_id(number: u16) -> PacketId {
     PacketId::new(number).expect("not zero")
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper byte")]
 fn hi(id: u16) -> u8 {
     (id >> 8) as u8
 }

@@ -225,6 +225,11 @@ impl Outbound {
         self.queue.bytes()
     }
 
+    /// The same without what shared groups account for. Walks the queue: for checks.
+    pub fn own_queued_bytes(&self) -> u64 {
+        self.queue.own_bytes()
+    }
+
     /// Packet identifiers that are open.
     pub fn inflight_count(&self) -> usize {
         self.window.len()

@@ -92,6 +92,12 @@ impl Queue {
         self.waiting.iter().filter(|delivery| !delivery.source.is_shared()).count()
     }
 
+    /// The bytes of those. Walks the queue: for checks.
+    pub fn own_bytes(&self) -> u64 {
+        let own = self.waiting.iter().filter(|delivery| !delivery.source.is_shared());
+        own.map(Delivery::charged_bytes).sum()
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

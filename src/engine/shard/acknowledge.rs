@@ -4,7 +4,8 @@ use super::Shard;
 use super::deliver::write_pubrel;
 use super::receive::Flow;
 use crate::base::time::Time;
-use crate::engine::connection::ConnectionKey;
+use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::limits::ANSWERS_OWED_MAX;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::outbound::{Acked, Recorded};
@@ -31,8 +32,8 @@ impl Shard {
             return Flow::Next;
         };
         match outbound.puback(ack.id, ack.reason) {
-            Acked::Delivered(delivery) => self.delivered(delivery, out),
-            Acked::Refused(delivery) => self.discard(session_key, delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
+            Acked::Delivered(delivery) => self.delivered(&delivery, out),
+            Acked::Refused(delivery) => self.discard(session_key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
             Acked::Unknown => return Flow::Next,
         }
         self.room_in_window(session_key, now, out);
@@ -51,11 +52,11 @@ impl Shard {
         match recorded {
             Recorded::Release(delivery) => {
                 write_pubrel(&link, ack.id, Reason::Success, out);
-                self.delivered(delivery, out);
+                self.delivered(&delivery, out);
             }
             Recorded::Again => write_pubrel(&link, ack.id, Reason::Success, out),
             Recorded::Refused(delivery) => {
-                self.discard(session_key, delivery, DropReason::Refused, out);
+                self.discard(session_key, &delivery, DropReason::Refused, out);
                 self.room_in_window(session_key, now, out);
             }
             Recorded::Closed => {}
@@ -88,7 +89,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
         let is_known = session.received.release(ack.id);
         let reason = if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound };
-        self.write_ack(key, ack.id, reason, AckKind::PubComp, out);
+        self.write_ack(key, ack.id, reason, AckKind::Complete, out);
         Flow::Next
     }
 
@@ -97,19 +98,30 @@ impl Shard {
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
             let version = connection.version;
-            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return };
+            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return self.bound_answers(key, out) };
             match due {
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::PubAck, out);
+                    self.write_ack(key, id, reason, AckKind::Taken, out);
                 }
                 Due::PubRec { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::PubRec, out);
+                    self.write_ack(key, id, reason, AckKind::Received, out);
                 }
                 Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
                 Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
             }
+        }
+    }
+
+    /// A client that is owed too many answers is read no more until other shards have spoken.
+    fn bound_answers(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let owed = connection.pipeline.len();
+        if owed >= ANSWERS_OWED_MAX {
+            self.hold(key, Hold::Answers, out);
+        } else if owed <= ANSWERS_OWED_MAX / 2 {
+            self.release(key, Hold::Answers, out);
         }
     }
 
@@ -146,7 +158,9 @@ impl Shard {
 
 fn code_buffer(codes: &[Reason]) -> CodeBuffer {
     let mut buffer = CodeBuffer::default();
-    codes.iter().for_each(|code| buffer.push(*code));
+    for code in codes {
+        buffer.push(*code);
+    }
     buffer
 }
 
@@ -161,17 +175,17 @@ fn outcome_for(version: Version, outcome: Outcome) -> Reason {
 /// Which of our acknowledgements it is.
 #[derive(Clone, Copy)]
 enum AckKind {
-    PubAck,
-    PubRec,
-    PubComp,
+    Taken,
+    Received,
+    Complete,
 }
 
 impl AckKind {
     fn packet(self, ack: Ack<'_>) -> Packet<'_> {
         match self {
-            Self::PubAck => Packet::PubAck(ack),
-            Self::PubRec => Packet::PubRec(ack),
-            Self::PubComp => Packet::PubComp(ack),
+            Self::Taken => Packet::PubAck(ack),
+            Self::Received => Packet::PubRec(ack),
+            Self::Complete => Packet::PubComp(ack),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CONNECT on the landing shard: limits, identity, permission, then the way home. Nothing of a session is touched here.
+//! CONNECT on the landing shard, where nothing of a session is touched: limits, identity, permission, then the way home.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// The first packet, which is a CONNECT by its first byte.
@@ -326,6 +326,8 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        // [MQTT-3.2.2-8] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::ConnAck) { reason } else { Reason::ProtocolError };
         self.stats.connects_refused += 1;
         let peer = connection.peer;
         if let Some(version) = version {
@@ -347,7 +349,7 @@ impl Shard {
         extras.question = extras.question.wrapping_add(1);
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
-        self.hold(key, Hold::Answer, out);
+        self.hold(key, Hold::Question, out);
     }
 }
 

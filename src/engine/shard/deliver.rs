@@ -8,7 +8,7 @@ use crate::base::payload::Payload;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::event::Event;
-use crate::engine::limits::INLINE_PAYLOAD_BYTES_MAX;
+use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
 use crate::engine::mesh::{Fate, Mesh};
 use crate::engine::message::{Publication, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
@@ -138,6 +138,9 @@ fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16, seed
     aliases.insert(topic.into(), alias);
 }
 
+const UNBOUNDED: QueueBounds =
+    QueueBounds { messages_max: u32::MAX, bytes_max: u64::MAX, policy: QueuePolicy::RefuseNew };
+
 impl Shard {
     pub(super) fn queue_bounds(&self) -> QueueBounds {
         QueueBounds {
@@ -149,23 +152,24 @@ impl Shard {
 
     /// Puts a copy into a session's queue; what has no room is dropped by the policy, and counted.
     pub(super) fn enqueue(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) -> Outcome {
-        let bounds = self.queue_bounds();
+        // What a shared group sends is bounded by the member's window in the group; sent back, it would come again.
+        let bounds = if delivery.source.is_shared() { UNBOUNDED } else { self.queue_bounds() };
         let Some(session) = self.sessions.get_mut(key) else {
-            self.discard(key, delivery, DropReason::SessionEnded, out);
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
             return Outcome::default();
         };
-        if session.link.is_none() {
+        if delivery.qos == QoS::AtMostOnce {
             delivery.message = delivery.message.compact(); // it may stay for long
         }
         match session.outbound().enqueue(delivery, &bounds) {
             Enqueued::Queued => Outcome::stored(),
             Enqueued::Refused(delivery) => {
-                self.discard(key, delivery, DropReason::QueueRefused, out);
+                self.discard(key, &delivery, DropReason::QueueRefused, out);
                 Outcome { matched: true, stored: false, refused: true }
             }
             Enqueued::Displaced(oldest) => {
                 for delivery in oldest {
-                    self.discard(key, delivery, DropReason::QueueOldest, out);
+                    self.discard(key, &delivery, DropReason::QueueOldest, out);
                 }
                 Outcome::stored()
             }
@@ -173,18 +177,18 @@ impl Shard {
     }
 
     /// A copy ends undelivered: the ledger of the shard that took it on hears why.
-    pub(super) fn discard(&mut self, key: SessionKey, delivery: Delivery, why: DropReason, out: &mut Outputs) {
+    pub(super) fn discard(&mut self, key: SessionKey, delivery: &Delivery, why: DropReason, out: &mut Outputs) {
         let fate = match why {
             DropReason::Expired => Fate::Expired,
             DropReason::PacketTooLarge => Fate::TooLarge,
             DropReason::Refused => Fate::Refused,
+            DropReason::NotAuthorized => Fate::Denied,
             DropReason::SessionEnded => Fate::Abandoned,
             DropReason::Offline
             | DropReason::Slow
             | DropReason::QueueRefused
             | DropReason::QueueOldest
-            | DropReason::GroupEnded
-            | DropReason::NotAuthorized => Fate::Returned,
+            | DropReason::GroupEnded => Fate::Returned,
         };
         match delivery.source {
             Source::Own => {
@@ -198,7 +202,7 @@ impl Shard {
     }
 
     /// A copy reached its receiver.
-    pub(super) fn delivered(&mut self, delivery: Delivery, out: &mut Outputs) {
+    pub(super) fn delivered(&mut self, delivery: &Delivery, out: &mut Outputs) {
         match delivery.source {
             Source::Own => self.stats.ledger.delivered += 1,
             Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, Fate::Delivered, out),
@@ -226,19 +230,19 @@ impl Shard {
             match outbound.next(now) {
                 Next::Nothing => return,
                 Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
-                Next::Expired(delivery) => self.discard(key, delivery, DropReason::Expired, out),
-                Next::Plain(delivery) => self.send_plain(key, link, delivery, now, out),
+                Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
+                Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
                 Next::Publish { id, dup, .. } => self.send_one(key, id, dup, now, out),
             }
         }
     }
 
-    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: Delivery, now: Time, out: &mut Outputs) {
-        if !self.may_still_receive(key, &delivery) {
+    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: &Delivery, now: Time, out: &mut Outputs) {
+        if !self.may_still_receive(key, delivery) {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &Copy::of_delivery(&delivery, None, false), self.seed, now, out) {
+        if write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out) {
             self.delivered(delivery, out);
         } else {
             self.discard(key, delivery, DropReason::PacketTooLarge, out);
@@ -263,7 +267,7 @@ impl Shard {
         };
         let session = self.sessions.get_mut(key).expect("it was found above");
         if let Some(delivery) = session.outbound().give_up(id) {
-            self.discard(key, delivery, why, out);
+            self.discard(key, &delivery, why, out);
         }
     }
 

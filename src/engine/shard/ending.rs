@@ -14,11 +14,13 @@ use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// Writes DISCONNECT to a connected client of 5.0; others are just closed. [MQTT-3.14.0-1]
     pub(super) fn say_goodbye(&mut self, key: ConnectionKey, reason: Reason, text: Option<&str>, out: &mut Outputs) {
+        // [MQTT-3.14.2-1] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::Disconnect) { reason } else { Reason::ProtocolError };
         self.last_reason(reason);
         let Some(connection) = self.connections.get(key) else { return };
         if connection.version != Version::V5 || !connection.is_connected() {
@@ -156,7 +158,7 @@ impl Shard {
         let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
         let copies_lost = lost.len() as u64;
         for delivery in lost {
-            self.discard(key, delivery, DropReason::SessionEnded, out);
+            self.discard(key, &delivery, DropReason::SessionEnded, out);
         }
         self.unsubscribe_all(key, out);
         let hash = match self.sessions.get(key) {
@@ -180,8 +182,8 @@ impl Shard {
         }
     }
 
-    /// The broker stops: no new connections, and every client is told. Wills of the departed are not published:
-    /// the clients did nothing wrong, and their sessions are kept.
+    /// The broker stops: no new connections, and every client is told. It is our end of the connection, not the
+    /// client's, so wills are published as after any other close without DISCONNECT.
     pub(super) fn shutdown(&mut self, now: Time, out: &mut Outputs) {
         self.is_stopping = true;
         let keys: Vec<ConnectionKey> = self.connections.iter().map(|(key, _)| key).collect();

@@ -81,8 +81,8 @@ impl Shard {
     pub(super) fn group_join(
         &mut self,
         from: ShardId,
-        share: &str,
-        filter: &str,
+        share: Box<str>,
+        filter: Box<str>,
         member: MemberId,
         terms: Terms,
         window: Option<u16>,
@@ -90,8 +90,8 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
-        let parsed = Filter::parse(filter).expect("a membership's filter was parsed");
-        let joined = self.groups.join(share, filter, member, terms, window, self.limits.group_members_max);
+        let parsed = Filter::parse(&filter).expect("a membership's filter was parsed");
+        let joined = self.groups.join(&share, &filter, member, terms, window, self.limits.group_members_max);
         let reason = match joined {
             Ok(joined) => {
                 if joined.is_new_group {
@@ -106,7 +106,8 @@ impl Shard {
             }
             Err(_) => Reason::QuotaExceeded,
         };
-        self.tell(from, Mesh::Joined { reply, reason }, out);
+        let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
+        self.tell(from, Mesh::Joined { session, share, filter, reply, reason }, out);
     }
 
     /// A member leaves; with the last one the group ends, and what it did not deliver is deleted.
@@ -158,6 +159,7 @@ impl Shard {
         match fate {
             Fate::Delivered if group.done(delivery) => ledger.delivered += 1,
             Fate::Refused if group.done(delivery) => ledger.drop_one(DropReason::Refused), // [MQTT-4.8.2-6]
+            Fate::Denied if group.done(delivery) => ledger.drop_one(DropReason::NotAuthorized),
             Fate::Expired if group.done(delivery) => ledger.drop_one(DropReason::Expired),
             Fate::TooLarge if group.done(delivery) => ledger.drop_one(DropReason::PacketTooLarge),
             Fate::Abandoned if group.done(delivery) => ledger.drop_one(DropReason::SessionEnded), // [MQTT-4.8.2-5]
@@ -165,7 +167,7 @@ impl Shard {
                 group.give_back(delivery);
             }
             // The group has forgotten this delivery: its member left before it answered.
-            Fate::Delivered | Fate::Refused | Fate::Expired | Fate::TooLarge | Fate::Abandoned => {}
+            Fate::Delivered | Fate::Refused | Fate::Denied | Fate::Expired | Fate::TooLarge | Fate::Abandoned => {}
         }
         self.dispatch(key, now, out);
     }
@@ -222,10 +224,10 @@ impl Shard {
         }
         if !is_welcome || !is_allowed {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
-            return self.discard(key, copy, why, out);
+            return self.discard(key, &copy, why, out);
         }
         if self.sessions.get(key).and_then(|session| session.link).is_some_and(|link| link.is_full) && delivery == 0 {
-            return self.discard(key, copy, DropReason::Slow, out);
+            return self.discard(key, &copy, DropReason::Slow, out);
         }
         let _counted_by_the_group = self.enqueue(key, copy, out);
         self.pump(key, now, out);
@@ -236,8 +238,8 @@ impl Shard {
         let Some(outbound) = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut()) else { return };
         for returned in outbound.take_returns(session_ends) {
             match returned {
-                Returned::GiveBack(delivery) => self.discard(key, delivery, DropReason::Offline, out),
-                Returned::Discard(delivery) => self.discard(key, delivery, DropReason::SessionEnded, out),
+                Returned::GiveBack(delivery) => self.discard(key, &delivery, DropReason::Offline, out),
+                Returned::Discard(delivery) => self.discard(key, &delivery, DropReason::SessionEnded, out),
             }
         }
     }

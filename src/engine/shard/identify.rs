@@ -8,7 +8,7 @@ use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Decision};
-use crate::engine::connection::{ConnectionKey, Hold, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::Cause;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
@@ -56,11 +56,11 @@ impl Shard {
     /// Somebody slow has answered. An answer to an older question, or of a connection that is gone, finds nobody.
     pub(super) fn answer(&mut self, key: ConnectionKey, number: u32, answer: Answer, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let is_open = connection.holds & Hold::Answer as u8 != 0;
+        let is_open = connection.holds & Hold::Question as u8 != 0;
         if !is_open || connection.extras().question != number {
             return;
         }
-        self.release(key, Hold::Answer, out);
+        self.release(key, Hold::Question, out);
         match answer {
             Answer::Credentials(verdict) => {
                 self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);
@@ -78,7 +78,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
-        let is_connected = self.connections.get(key).is_some_and(|connection| connection.is_connected());
+        let is_connected = self.connections.get(key).is_some_and(Connection::is_connected);
         if is_connected {
             self.reauthentication_step(key, exchange, step, now, out);
         } else {

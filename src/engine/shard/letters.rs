@@ -69,7 +69,7 @@ impl Shard {
             Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
             Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
             Mesh::Retain { message, told, reply } => {
-                let outcome = self.retain_here(message, told, now, out);
+                let outcome = self.retain_here(&message, told, now, out);
                 if let Some(reply) = reply {
                     self.tell(from, Mesh::Stored { reply, outcome }, out);
                 }
@@ -96,9 +96,11 @@ impl Shard {
     fn group_letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
         match letter {
             Mesh::Join { share, filter, member, terms, window, reply } => {
-                self.group_join(from, &share, &filter, member, terms, window, reply, now, out);
+                self.group_join(from, share, filter, member, terms, window, reply, now, out);
             }
-            Mesh::Joined { reply, reason } => self.joined(reply, reason, now, out),
+            Mesh::Joined { session, share, filter, reply, reason } => {
+                self.joined(session, &share, &filter, reply, reason, now, out);
+            }
             Mesh::Leave { share, filter, member, departure } => {
                 self.group_leave(&share, &filter, member, departure, now, out);
             }
@@ -208,8 +210,9 @@ impl Shard {
         }
     }
 
-    /// A connection is gone: whoever waited for it goes on.
+    /// A connection is gone: whoever waited for it goes on, and it waits for nobody.
     pub(super) fn relieve_waiters_of(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        self.pressure.for_shards.retain(|(_, publisher)| *publisher != key);
         if let Some(receiver) = self.pressure.receivers.remove(&key) {
             self.relieve(receiver.waiting, out);
         }

@@ -1,4 +1,19 @@
 //! A shard: the pure state machine that is one core's part of the broker.
+//!
+//! | file | what it does to the shard |
+//! |---|---|
+//! | `receive` | bytes to packets, and what holds a connection back |
+//! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
+//! | `publish` `verbatim` | a client's messages, one by one or a run as it came |
+//! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
+//! | `acknowledge` | acknowledgements in both directions |
+//! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `letters` | what other shards say; back-pressure |
+//! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
+//!
+//! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
+//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
 
 mod acknowledge;
 mod connect;
@@ -233,7 +248,7 @@ impl Shard {
         }
         if let Some(outbound) = &session.outbound {
             outbound.check();
-            assert!(outbound.queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
+            assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
         }
         session.received.check();
     }

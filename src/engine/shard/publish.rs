@@ -255,6 +255,7 @@ impl Shard {
         let outcome = self.route(publication, Some(key), Some(routing), now, out);
         // The publication's own shard is the first to have spoken.
         self.stored(routing, outcome, now, out);
+        self.flush_pipeline(key, now, out);
     }
 
     /// Sends a publication to everybody who wants it, here and on other shards.

@@ -41,6 +41,11 @@ impl PlannedScan {
         Self { filter: filter.as_str().into(), qos, subscription_id, state: ScanState::Planned }
     }
 
+    /// Whether a page was asked for.
+    pub fn has_begun(&self) -> bool {
+        self.state != ScanState::Planned
+    }
+
     /// The filter.
     pub fn filter(&self) -> &str {
         &self.filter
@@ -72,7 +77,7 @@ impl Shard {
         let home = self.homes.topic(publication.topic);
         let message = publication.keep(&mut self.chunks).clone();
         if home == self.id {
-            return self.retain_here(message, told, now, out);
+            return self.retain_here(&message, told, now, out);
         }
         self.wait_for_one_more(routing);
         self.tell(home, Mesh::Retain { message, told, reply: routing }, out);
@@ -83,7 +88,7 @@ impl Shard {
     ///
     /// A shard that began to want the topic after the publisher's shard had looked, and before now, has neither
     /// been told nor found the message here: it is told now. So a subscriber never misses both.
-    pub(super) fn retain_here(&mut self, message: Message, told: Bits64, now: Time, out: &mut Outputs) -> Outcome {
+    pub(super) fn retain_here(&mut self, message: &Message, told: Bits64, now: Time, out: &mut Outputs) -> Outcome {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
         if message.payload().is_empty() || message.has_expired(now) {
@@ -133,7 +138,7 @@ impl Shard {
 
     /// Takes away some of the retained messages whose time is over; a full round takes many calls.
     pub(super) fn sweep_retained(&mut self, now: Time) {
-        if self.retained.len() == 0 {
+        if self.retained.is_empty() {
             return;
         }
         let mut cursor = std::mem::take(&mut self.retained_sweep);
@@ -262,10 +267,10 @@ impl Shard {
         let delivery = Delivery { message, qos, retain: true, ids, source: Source::Own };
         let link = self.sessions.get(key).and_then(|session| session.link);
         if !is_allowed {
-            return self.discard(key, delivery, DropReason::NotAuthorized, out);
+            return self.discard(key, &delivery, DropReason::NotAuthorized, out);
         }
         if qos == QoS::AtMostOnce && link.is_none() && !self.limits.queue_qos0 {
-            return self.discard(key, delivery, DropReason::Offline, out);
+            return self.discard(key, &delivery, DropReason::Offline, out);
         }
         let _counted_in_the_ledger = self.enqueue(key, delivery, out);
     }

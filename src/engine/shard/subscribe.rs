@@ -144,7 +144,10 @@ impl Shard {
         };
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
-            self.sessions.get_mut(session_key).expect("it was found above").scans.push_back(plan);
+            let session = self.sessions.get_mut(session_key).expect("it was found above");
+            // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
+            session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            session.scans.push_back(plan);
         }
         Reason::granted(qos)
     }
@@ -200,7 +203,22 @@ impl Shard {
     }
 
     /// A group has granted or refused a membership.
-    pub(super) fn joined(&mut self, reply: JoinTicket, reason: Reason, now: Time, out: &mut Outputs) {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one letter")]
+    pub(super) fn joined(
+        &mut self,
+        session: SessionKey,
+        share: &str,
+        filter: &str,
+        reply: JoinTicket,
+        reason: Reason,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        if reason.is_error()
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.shared.retain(|membership| !membership.is(share, filter));
+        }
         let Some(connection) = self.connections.get_mut(reply.connection) else { return };
         connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), reason);
         self.flush_pipeline(reply.connection, now, out);

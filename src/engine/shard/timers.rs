@@ -18,6 +18,9 @@ impl Shard {
         let more_sessions = self.sweep_sessions(now, out);
         self.sweep_backlogs(now, out);
         self.sweep_retained(now);
+        if self.declared.wants_everything() {
+            self.declared.retry(&self.interest);
+        }
         if more_connections || more_sessions {
             out.wake_at = Some(now);
         }

@@ -221,7 +221,7 @@ impl Cursor<'_> {
             return Err("rep needs `(count){...}`".to_owned());
         };
         self.rest = rest;
-        let times = times.parse().map_err(|_| format!("`{times}` is no count"))?;
+        let times = times.parse().map_err(|error| format!("`{times}` is no count: {error}"))?;
         self.group().map(|inner| Part::Repeat(times, inner))
     }
 
