@@ -8,18 +8,18 @@ use std::ops::{Deref, DerefMut};
 /// Writing is every use by `&mut`: who only wants to change what is there asks [`Rare::used`].
 pub struct Rare<T>(Option<Box<T>>);
 
-/// What has an empty value that costs nothing.
-pub trait Empty: 'static {
+/// What has an empty value that can be lent to everybody.
+pub trait Empty: Default + 'static {
     /// The value.
-    const EMPTY: Self;
+    const EMPTY: &'static Self;
 }
 
 impl<T: 'static> Empty for Vec<T> {
-    const EMPTY: Self = Self::new();
+    const EMPTY: &'static Self = &Self::new();
 }
 
 impl<T: 'static> Empty for std::collections::VecDeque<T> {
-    const EMPTY: Self = Self::new();
+    const EMPTY: &'static Self = &Self::new();
 }
 
 impl<T> Rare<T> {
@@ -42,7 +42,7 @@ impl<T> Rare<T> {
 impl<T: Empty> Rare<T> {
     /// Moves the value out and leaves nothing.
     pub fn take(&mut self) -> T {
-        self.0.take().map_or(T::EMPTY, |value| *value)
+        self.0.take().map_or_else(T::default, |value| *value)
     }
 }
 
@@ -58,14 +58,14 @@ impl<T: Empty> Deref for Rare<T> {
     fn deref(&self) -> &T {
         match &self.0 {
             Some(value) => value,
-            None => const { &T::EMPTY },
+            None => T::EMPTY,
         }
     }
 }
 
 impl<T: Empty> DerefMut for Rare<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.get_or_insert_with(|| Box::new(T::EMPTY))
+        self.0.get_or_insert_default()
     }
 }
 
@@ -85,7 +85,8 @@ mod tests {
         let mut rare = Rare::<Vec<u64>>::new();
         assert!(rare.is_empty() && rare.used().is_none());
         rare.push(7);
-        assert_eq!((rare.as_slice(), rare.used().map(|list| list.len())), (&[7][..], Some(1)));
+        assert_eq!(rare.as_slice(), [7]);
+        assert_eq!(rare.used().map(|list| list.len()), Some(1));
     }
 
     #[test]

@@ -258,9 +258,11 @@ impl Shard {
                 self.declared.withdraw(&self.interest, filter);
             }
             let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
-            let place = session.filters.iter().position(|known| *known == id);
-            session.filters.swap_remove(place.expect("the session knows its own subscriptions"));
-            session.scans.retain(|scan| scan.filter() != filter.as_str());
+            let was_known = session.filters.remove(id);
+            debug_assert!(was_known, "the session knows its own subscriptions");
+            if let Some(scans) = session.scans.used() {
+                scans.retain(|scan| scan.filter() != filter.as_str());
+            }
             return Reason::Success;
         };
         let Some(session) = self.sessions.get_mut(key) else { return Reason::NoSubscriptionExisted };
@@ -283,9 +285,9 @@ impl Shard {
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let filters = std::mem::take(&mut session.filters);
-        let shared = std::mem::take(&mut session.shared);
+        let shared = session.shared.take();
         let mut text = String::new();
-        for id in filters {
+        for &id in filters.as_slice() {
             text.clear();
             self.index.write_text(id, &mut text);
             let removed = self.index.remove(id, Subscriber::session(key.index()));
