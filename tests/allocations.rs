@@ -15,12 +15,11 @@ use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Version};
 
-#[path = "support/bare.rs"]
-mod bare;
+mod support;
 
-use bare::{Bare, Client, connect, publish};
+use support::bare::{Bare, Client, connect, publish};
 
-/// The system's allocator, counting for each thread on its own: tests run side by side.
+/// The system's allocator, counting for allocations thread on its own: tests run side by side.
 struct Counting;
 
 thread_local! {
@@ -33,7 +32,7 @@ fn count(allocations: u64, bytes_before: usize, bytes_after: usize) {
     LIVE_BYTES.set(LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64);
 }
 
-// SAFETY: each call is handed on unchanged to the system's allocator, which keeps the contract. The
+// SAFETY: allocations call is handed on unchanged to the system's allocator, which keeps the contract. The
 // counters are thread-local, initialised at compile time and without destructor: they never
 // allocate.
 unsafe impl GlobalAlloc for Counting {
@@ -104,7 +103,7 @@ fn many_small_payloads_cost_two_allocations_a_chunk() {
     let mut chunks = Chunks::new(64 << 10, 16);
     let mut kept = Vec::with_capacity(10_240);
     let allocations = allocations_of(|| kept.extend((0..10_240).map(|_| chunks.copy(&[&[1; 64]]))));
-    // Ten chunks of 64 KiB, each with its reference count, and the list of chunks, which grows
+    // Ten chunks of 64 KiB, allocations with its reference count, and the list of chunks, which grows
     // twice.
     assert!(allocations <= 10 * 2 + 3, "{allocations}");
 }
@@ -161,12 +160,13 @@ fn slabs_and_rings_allocate_nothing_once_they_have_grown() {
     assert_eq!(allocations_of(|| (0..10).for_each(|_| fill_and_drain())), 0);
 }
 
-/// Allocations a message of `round`, which publishes so many, once everything has grown.
-fn allocations_a_message(messages: u32, mut round: impl FnMut()) -> f64 {
+/// How often a round is repeated when its allocations are counted.
+const ROUNDS: u64 = 500;
+
+/// Allocations of [`ROUNDS`] rounds, once everything has grown.
+fn allocations_of_rounds(mut round: impl FnMut()) -> u64 {
     (0..200).for_each(|_| round());
-    let rounds = 500;
-    let allocations = allocations_of(|| (0..rounds).for_each(|_| round()));
-    f64::from(u32::try_from(allocations).expect("few")) / f64::from(rounds * messages)
+    allocations_of(|| (0..ROUNDS).for_each(|_| round()))
 }
 
 const TOPIC: &str = "tenant-001/site-02/device-0000345/temperature";
@@ -182,10 +182,10 @@ fn broker(shards: usize, from: Version, to: Version, subscribers: u32, options: 
     (bare, publisher)
 }
 
-/// Allocations a message of one of our QoS 0 packets, `count` of them at a time.
-fn allocations_at_most_once(bare: &mut Bare, publisher: Client, packet: &[u8], count: u32, pieces: usize) -> f64 {
+/// Allocations of rounds of `count` such QoS 0 packets.
+fn allocations_at_most_once(bare: &mut Bare, publisher: Client, packet: &[u8], count: u32, pieces: usize) -> u64 {
     let packets = packet.repeat(count as usize);
-    allocations_a_message(count, || {
+    allocations_of_rounds(|| {
         bare.send(publisher, &packets);
         bare.move_mesh();
         assert_eq!(bare.recipient_count(), pieces, "everybody gets it");
@@ -204,8 +204,8 @@ fn a_qos_0_message_allocates_nothing_on_the_verbatim_way() {
     for (shards, subscribers, run) in [(1, 1, 1), (1, 100, 1), (1, 100, 50), (2, 1, 1), (2, 100, 50)] {
         let (mut bare, publisher) = broker(shards, Version::V311, Version::V311, subscribers, 0);
         let packet = publish(Version::V311, TOPIC, QoS::AtMostOnce, Properties::NONE);
-        let each = allocations_at_most_once(&mut bare, publisher, &packet, run, subscribers as usize);
-        assert_eq!(each, 0.0, "{shards} shards, {subscribers} subscribers, runs of {run}");
+        let allocations = allocations_at_most_once(&mut bare, publisher, &packet, run, subscribers as usize);
+        assert_eq!(allocations, 0, "{shards} shards, {subscribers} subscribers, runs of {run}");
         let verbatim = bare.shards[0].stats().publishes_verbatim;
         assert_eq!(verbatim, bare.shards[0].stats().publishes_received, "every message went that way");
     }
@@ -226,8 +226,8 @@ fn a_qos_0_message_allocates_nothing_where_it_is_encoded_anew() {
         for (shards, subscribers) in [(1, 1), (1, 100), (2, 1), (2, 100)] {
             let (mut bare, publisher) = broker(shards, from, to, subscribers, options);
             let packet = publish(from, TOPIC, QoS::AtMostOnce, properties);
-            let each = allocations_at_most_once(&mut bare, publisher, &packet, 1, subscribers as usize);
-            assert_eq!(each, 0.0, "{what}: {shards} shards, {subscribers} subscribers");
+            let allocations = allocations_at_most_once(&mut bare, publisher, &packet, 1, subscribers as usize);
+            assert_eq!(allocations, 0, "{what}: {shards} shards, {subscribers} subscribers");
         }
     }
 }
@@ -237,21 +237,20 @@ fn a_packet_that_arrives_in_two_pieces_costs_what_is_kept_of_it() {
     let (mut bare, publisher) = broker(1, Version::V311, Version::V311, 1, 0);
     let packet = publish(Version::V311, TOPIC, QoS::AtMostOnce, Properties::NONE);
     let (front, back) = packet.split_at(30);
-    let each = allocations_a_message(1, || {
+    let allocations = allocations_of_rounds(|| {
         bare.send(publisher, front);
         bare.send(publisher, back);
         assert_eq!(bare.recipient_count(), 1);
         bare.clear();
     });
-    println!("a packet in two pieces: {each} allocations");
-    assert!(each <= 3.0, "{each}");
+    assert!(allocations <= 3 * ROUNDS, "{allocations}");
 }
 
-/// PUBLISH, PUBACK, and the same with each subscriber.
-fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) -> f64 {
+/// PUBLISH, PUBACK, and the same with allocations subscriber.
+fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) -> u64 {
     let (mut bare, publisher) = broker(shards, version, version, subscribers, 1);
     let packet = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE);
-    allocations_a_message(1, || {
+    allocations_of_rounds(|| {
         bare.send(publisher, &packet);
         bare.move_mesh();
         assert_eq!(bare.recipient_count(), subscribers as usize + 1, "PUBACK, and everybody gets it");
@@ -264,10 +263,9 @@ fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) 
 fn a_qos_1_message_with_its_acknowledgements_allocates_its_own_memory_only() {
     for version in [Version::V311, Version::V5] {
         for (shards, subscribers) in [(1, 1), (1, 100), (2, 1), (2, 100)] {
-            let each = allocations_at_least_once(shards, version, subscribers);
-            println!("QoS 1, {version:?}, {shards} shards, {subscribers} subscribers: {each} allocations");
+            let allocations = allocations_at_least_once(shards, version, subscribers);
             // Its bytes, and their reference count: however many receivers and shards there are.
-            assert_eq!(each, 2.0, "{version:?}: {shards} shards, {subscribers} subscribers");
+            assert_eq!(allocations, 2 * ROUNDS, "{version:?}: {shards} shards, {subscribers} subscribers");
         }
     }
 }
@@ -279,7 +277,7 @@ fn a_qos_2_message_with_its_acknowledgements_allocates_its_own_memory_only() {
     bare.subscribe(subscriber, Version::V311, TOPIC, 2);
     let packet = publish(Version::V311, TOPIC, QoS::ExactlyOnce, Properties::NONE);
     let mut id = 0_u16;
-    let each = allocations_a_message(1, || {
+    let allocations = allocations_of_rounds(|| {
         id += 1;
         let [high, low] = id.to_be_bytes();
         bare.send(publisher, &packet);
@@ -289,7 +287,7 @@ fn a_qos_2_message_with_its_acknowledgements_allocates_its_own_memory_only() {
         assert_eq!(bare.recipient_count(), 4, "PUBREC, PUBCOMP, PUBLISH, PUBREL");
         bare.clear();
     });
-    assert_eq!(each, 2.0);
+    assert_eq!(allocations, 2 * ROUNDS);
 }
 
 /// Bytes that a client costs the engine, of 131,072 that `admit` lets in: the tables that double are full then. What they

@@ -1,4 +1,4 @@
-//! The plain subscriptions of a session. Most sessions have one, and it costs no heap.
+//! The plain subscriptions of a session: most sessions have one, and it costs no heap.
 
 use crate::engine::subscriptions::index::FilterId;
 
@@ -11,9 +11,7 @@ pub enum Filters {
     /// The only one.
     One(FilterId),
     /// Two and more; a list that has shrunk stays a list until it is empty.
-    Many(
-        #[expect(clippy::box_collection, reason = "few sessions have it, so it takes eight bytes")] Box<Vec<FilterId>>,
-    ),
+    Many(Box<Vec<FilterId>>),
 }
 
 impl Filters {
