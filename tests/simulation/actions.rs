@@ -92,8 +92,7 @@ impl Simulation {
         state.link = Some(link);
         state.phase = Phase::Waiting;
         state.keep_alive = role.keep_alive;
-        state.asked =
-            Some(Asked { is_clean, expiry: expiry.min(self.plan.limits.session_expiry_max_s), will });
+        state.asked = Some(Asked { is_clean, expiry: expiry.min(self.plan.limits.session_expiry_max_s), will });
         let name = state.name.clone();
         self.trace(|| format!("{name} connects on link {link}, clean {is_clean}, expiry {expiry}, will {will:?}"));
         self.client_sends(client, &hello.encode());
@@ -269,7 +268,11 @@ impl Simulation {
             Owed::PubAck(id) => {
                 state.incoming.remove(&id);
                 let is_refusal = state.role.version == Version::V5 && self.dice.client.chance(1, 40);
-                if is_refusal { vec![0x40, 3, 0, id as u8, Reason::UnspecifiedError.code()] } else { packets::ack(packets::PUBACK, id) }
+                if is_refusal {
+                    vec![0x40, 3, 0, id as u8, Reason::UnspecifiedError.code()]
+                } else {
+                    packets::ack(packets::PUBACK, id)
+                }
             }
             Owed::PubRec(id) => {
                 if let Some(open) = state.incoming.get_mut(&id) {

@@ -8,8 +8,7 @@ use crate::record::Term;
 use crate::simulation::Simulation;
 
 /// Filters of those that are in no group.
-const FILTERS: [&str; 12] =
-    ["t/#", "t/+", "t/0", "t/1", "t/+/deep", "t/0/#", "#", "+/+", "r/#", "r/+/0", "w/+", "s/#"];
+const FILTERS: [&str; 12] = ["t/#", "t/+", "t/0", "t/1", "t/+/deep", "t/0/#", "#", "+/+", "r/#", "r/+/0", "w/+", "s/#"];
 
 /// Filters of those that are in a group: nothing that may come by the group as well.
 const MEMBER_FILTERS: [&str; 5] = ["t/#", "t/0", "t/+", "t/0/#", "r/#"];
@@ -23,8 +22,7 @@ pub const GROUP_IDENTIFIERS: u32 = 1_000;
 impl Simulation {
     /// A client subscribes to something.
     pub fn subscribes(&mut self, client: usize) {
-        let (is_member, is_v5) =
-            (self.clients[client].is_member(), self.clients[client].role.version == Version::V5);
+        let (is_member, is_v5) = (self.clients[client].is_member(), self.clients[client].role.version == Version::V5);
         if is_member && self.dice.client.chance(1, 2) {
             return self.joins(client, is_v5);
         }
@@ -142,12 +140,10 @@ impl Simulation {
                 (term.life, term.text.clone(), term.asked)
             };
             let older = state.terms[..place].iter_mut();
-            older
-                .filter(|term| term.life == life && term.text == text && term.asked <= asked)
-                .for_each(|term| {
-                    term.is_replaced |= term.ended.is_none();
-                    term.ended.get_or_insert(now);
-                });
+            older.filter(|term| term.life == life && term.text == text && term.asked <= asked).for_each(|term| {
+                term.is_replaced |= term.ended.is_none();
+                term.ended.get_or_insert(now);
+            });
         }
     }
 

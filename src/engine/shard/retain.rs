@@ -1,5 +1,6 @@
 //! Retained messages: kept on the home of their topic, looked for page by page when somebody subscribes.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::Shard;
@@ -173,7 +174,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let has_room = !session.link.is_some_and(|link| link.is_full)
             && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
-        let Some(plan) = session.scans.front_mut().filter(|_| has_room) else { return };
+        let Some(plan) = session.scans.used().and_then(VecDeque::front_mut).filter(|_| has_room) else { return };
         match plan.state {
             ScanState::Asked(_) => {}
             ScanState::Planned => {
@@ -241,6 +242,7 @@ impl Shard {
         let session = self.sessions.get_mut(session_key).expect("its plan was found above");
         if is_over {
             session.scans.pop_front();
+            session.scans.free_if(VecDeque::is_empty);
         } else if let Some(plan) = session.scans.front_mut() {
             plan.state = ScanState::Paused(key);
         }
@@ -279,7 +281,7 @@ impl Shard {
         for target in &route.targets {
             let Some(session) = self.sessions.get(target.session) else { continue };
             let mut will_be_found = false;
-            for plan in &session.scans {
+            for plan in session.scans.iter() {
                 let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
                 will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
             }
@@ -307,7 +309,7 @@ impl Shard {
     /// The session ends: its scans find nobody.
     pub(super) fn forget_scans(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        for plan in std::mem::take(&mut session.scans) {
+        for plan in session.scans.take() {
             if let ScanState::Asked(scan) | ScanState::Paused(scan) = plan.state {
                 self.scans.remove(scan);
             }

@@ -81,7 +81,7 @@ impl Shard {
         let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
         let filter = subscription.filter;
         let limits = &self.limits;
-        if filter.level_count() > limits.topic_levels_max {
+        if filter.is_deeper_than(limits.topic_levels_max) {
             return Some(Err(Reason::TopicFilterInvalid));
         }
         if filter.has_wildcards() && !limits.wildcard_available {
@@ -290,9 +290,11 @@ impl Shard {
             self.declared.withdraw(&self.interest, filter);
         }
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
-        let place = session.filters.iter().position(|known| *known == id);
-        session.filters.swap_remove(place.expect("the session knows its own subscriptions"));
-        session.scans.retain(|scan| scan.filter() != filter.as_str());
+        let was_known = session.filters.remove(id);
+        debug_assert!(was_known, "the session knows its own subscriptions");
+        if let Some(scans) = session.scans.used() {
+            scans.retain(|scan| scan.filter() != filter.as_str());
+        }
         Reason::Success
     }
 
@@ -330,9 +332,9 @@ impl Shard {
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let filters = std::mem::take(&mut session.filters);
-        let shared = std::mem::take(&mut session.shared);
+        let shared = session.shared.take();
         let mut text = String::new();
-        for id in filters {
+        for &id in filters.as_slice() {
             text.clear();
             self.index.write_text(id, &mut text);
             let removed = self.index.remove(id, Subscriber::session(key.index()));

@@ -85,7 +85,7 @@ impl Shard {
         let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
             return RunTaken::None;
         };
-        let is_plain = run.topic.level_count() <= self.limits.topic_levels_max && self.may_publish_run(key, run.topic);
+        let is_plain = !run.topic.is_deeper_than(self.limits.topic_levels_max) && self.may_publish_run(key, run.topic);
         if !is_plain {
             return RunTaken::None;
         }
@@ -167,15 +167,14 @@ impl Shard {
             self.place_receiver(index, target, run, publisher, &mut receivers, out);
         }
         self.write_run(run, kept, &receivers, out);
-        for mut publication in run.publications() {
-            for index in &receivers.alone {
-                self.deliver_to_one(&route, *index, &mut publication, publisher, now, out);
-            }
-            for group in &route.groups {
-                self.deliver_to_group(*group, &mut publication, now, out);
-            }
-            if receivers.alone.is_empty() && route.groups.is_empty() {
-                break;
+        if !receivers.alone.is_empty() || !route.groups.is_empty() {
+            for mut publication in run.publications() {
+                for index in &receivers.alone {
+                    self.deliver_to_one(&route, *index, &mut publication, publisher, now, out);
+                }
+                for group in &route.groups {
+                    self.deliver_to_group(*group, &mut publication, now, out);
+                }
             }
         }
         receivers.clear();

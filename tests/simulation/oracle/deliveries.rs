@@ -114,7 +114,10 @@ impl Simulation {
             return;
         }
         let earlier = state.received.iter().rev().find(|earlier| {
-            earlier.message == Some(number) && earlier.life == state.lives && !earlier.retain && !is_by_group(state, earlier)
+            earlier.message == Some(number)
+                && earlier.life == state.lives
+                && !earlier.retain
+                && !is_by_group(state, earlier)
         });
         if let Some(earlier) = earlier {
             // A repeat of what was not acknowledged is no second delivery: only QoS 1 may come so.
@@ -143,7 +146,8 @@ impl Simulation {
         }
         let earlier = state.received.iter().filter(is_same_flow);
         let latest = earlier.filter_map(|earlier| earlier.message).max();
-        let is_known = state.received.iter().any(|earlier| earlier.message == Some(number) && earlier.life == state.lives);
+        let is_known =
+            state.received.iter().any(|earlier| earlier.message == Some(number) && earlier.life == state.lives);
         if let Some(latest) = latest.filter(|_| !is_known) {
             assert!(latest < number, "{} gets {number} behind {latest}", state.name);
         }

@@ -16,7 +16,8 @@ impl Simulation {
             match will.verdict {
                 Verdict::Must(due) => {
                     let published = seen.first();
-                    let published = published.unwrap_or_else(|| panic!("the will {} of {whose} is missing", will.message));
+                    let published =
+                        published.unwrap_or_else(|| panic!("the will {} of {whose} is missing", will.message));
                     let at = published.written.time;
                     assert!(at >= due, "the will {} of {whose} was due at {due:?}, not at {at:?}", will.message);
                 }
