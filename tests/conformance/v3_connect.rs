@@ -244,6 +244,10 @@ fn each_refusal_has_its_return_code_and_closes() {
     let mut story = Story::limited(|limits| limits.sessions_max = 0);
     let client = story.hello(&Hello::v311("a"));
     story.expect_refused(client, 3);
+    let mut story = Story::limited(|limits| limits.connect_rate = 1);
+    let _one_for_each_shard = ["a", "b"].map(|id| story.connect(Hello::v311(id)));
+    let client = story.hello(&Hello::v311("c"));
+    story.expect_refused(client, 3);
     let mut story = guarded();
     for hello in [Hello::v311("a"), Hello::v311("a").login("alice", "guess"), Hello::v311("a").login("bob", "secret")] {
         let client = story.hello(&hello);

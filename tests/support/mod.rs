@@ -3,6 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
 #![allow(clippy::needless_pass_by_value, reason = "a story hands over what it builds")]
 
+pub mod bare;
 pub mod golden;
 pub mod handmade;
 pub mod policies;

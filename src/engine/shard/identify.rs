@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
@@ -109,10 +111,10 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let held = std::mem::take(&mut connection.held);
+        let held = connection.held.take();
         if go_on(self, out) == Flow::Moved {
             let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
-            hand_over.arrival.unread = held;
+            hand_over.arrival.unread = held.map_or_else(BytesMut::new, |held| *held);
         } else if let Some(connection) = self.connections.get_mut(key) {
             connection.held = held;
         }
