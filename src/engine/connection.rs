@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::base::hash::Map;
+use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::auth::Decision;
@@ -118,14 +119,16 @@ pub struct Connection {
     pub phase: Phase,
     /// What it speaks; meaningful once CONNECT was read.
     pub version: Version,
+    /// Whether it said in CONNECT that it is a bridge of 3.x.
+    pub is_bridge: bool,
     /// Its session, once connected.
     pub session: Option<SessionKey>,
     /// Who it is, once authenticated.
     pub identity: Option<Arc<Identity>>,
     /// Bytes that could not be handled yet: a partial packet, or all behind a hold.
-    pub held: BytesMut,
+    pub held: Option<Box<BytesMut>>,
     /// Answers that leave in the order of the requests.
-    pub pipeline: Pipeline,
+    pub pipeline: Rare<Pipeline>,
     /// When the last packet came.
     pub last_received: Time,
     /// When the handshake must be over.
@@ -153,10 +156,11 @@ impl Connection {
             peer,
             phase: Phase::AwaitConnect,
             version: Version::V311,
+            is_bridge: false,
             session: None,
             identity: None,
-            held: BytesMut::new(),
-            pipeline: Pipeline::default(),
+            held: None,
+            pipeline: Rare::new(),
             last_received: now,
             handshake_by,
             silence_max_ms: 0,

@@ -637,6 +637,16 @@ impl Story {
         }
     }
 
+    /// Publishes at any quality of service, and the publisher is told that all is well.
+    #[track_caller]
+    pub fn post(&mut self, client: Client, post: Post) {
+        if post.qos == 0 {
+            return self.publish(client, post);
+        }
+        let reason = self.publish_fully(client, post);
+        assert!(reason < 0x80, "refused with {reason:#04x}");
+    }
+
     /// Connects, and the properties of the successful CONNACK.
     pub fn welcome(&mut self, hello: Hello) -> (Client, Vec<u8>) {
         let client = self.hello(&hello);
@@ -666,7 +676,8 @@ impl Story {
     }
 }
 
-fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
+/// What one packet of the broker says.
+pub fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
     if version != Version::V5 && first == 0x20 {
         return Heard::ConnAck(body[0] == 1, body[1], Vec::new());
     }

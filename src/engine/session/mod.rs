@@ -9,6 +9,7 @@
 //! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session       |
 //! | [`outbound`]   | queue and window together: what a session has still to send           | one per session       |
 //! | [`received`]   | QoS 2 messages of the client that it has not released                 | one per session       |
+//! | [`filters`]    | plain subscriptions                                                    | one per session    |
 //! | [`will`]       | the message left for the case that the client dies                    | one per session       |
 //! | [`pipeline`]   | answers that leave in the order of the requests                       | one per connection    |
 //!
@@ -37,6 +38,7 @@
 //! takes a delivery out counts it), packets and bytes (these rooms say what is to be sent, the shard sends it).
 
 pub mod delivery;
+pub mod filters;
 pub mod outbound;
 #[cfg(test)]
 mod outbound_model;
@@ -53,15 +55,16 @@ pub mod window;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
-use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::Version;
+use filters::Filters;
 use outbound::Outbound;
 use received::Received;
 use will::Will;
@@ -114,18 +117,16 @@ pub struct Session {
     pub ends_at: Time,
     /// The will, until it is published or given up.
     pub will: Option<Box<Will>>,
-    /// When the will is published if nobody comes back; [`Time::NEVER`] while connected.
-    pub will_at: Time,
     /// Plain subscriptions.
-    pub filters: Vec<FilterId>,
+    pub filters: Filters,
     /// Shared subscriptions.
-    pub shared: Vec<Membership>,
-    /// What is still to be sent or acknowledged.
+    pub shared: Rare<Vec<Membership>>,
+    /// What is still to be sent or acknowledged. Kept while connected, so that its packet identifiers go round.
     pub outbound: Option<Box<Outbound>>,
     /// QoS 2 messages of the client that are half done.
-    pub received: Received,
+    pub received: Rare<Received>,
     /// Retained messages still to be looked for, the first one now.
-    pub scans: VecDeque<PlannedScan>,
+    pub scans: Rare<VecDeque<PlannedScan>>,
 }
 
 impl Session {
@@ -139,12 +140,11 @@ impl Session {
             expiry_s: 0,
             ends_at: Time::NEVER,
             will: None,
-            will_at: Time::NEVER,
-            filters: Vec::new(),
-            shared: Vec::new(),
+            filters: Filters::None,
+            shared: Rare::new(),
             outbound: None,
-            received: Received::default(),
-            scans: VecDeque::new(),
+            received: Rare::new(),
+            scans: Rare::new(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Session {
 
     /// When the session must be looked at while nobody is connected.
     pub fn deadline(&self) -> Time {
-        self.ends_at.min(self.will_at)
+        self.will.as_ref().map_or(self.ends_at, |will| self.ends_at.min(will.due_at))
     }
 
     /// How many subscriptions it has.

@@ -67,7 +67,7 @@ impl Shard {
         if will.retain && !self.limits.retain_available {
             return Err(Reason::RetainNotSupported); // [MQTT-3.2.2-13]
         }
-        if will.topic.level_count() > self.limits.topic_levels_max {
+        if will.topic.is_deeper_than(self.limits.topic_levels_max) {
             return Err(Reason::TopicNameInvalid);
         }
         Ok(())

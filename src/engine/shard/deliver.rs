@@ -235,12 +235,7 @@ impl Shard {
             let Some(link) = session.link.filter(|link| !link.is_full) else { return };
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
-                Next::Nothing => {
-                    if outbound.is_empty() {
-                        session.outbound = None;
-                    }
-                    return;
-                }
+                Next::Nothing => return,
                 Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
                 Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),

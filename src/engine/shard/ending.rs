@@ -8,6 +8,7 @@ use crate::engine::event::{Cause, Event};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
+use crate::engine::session::received::Received;
 use crate::engine::session::will::Will;
 use crate::engine::stats::DropReason;
 use crate::mqtt::disconnect::Disconnect;
@@ -76,10 +77,14 @@ impl Shard {
     fn disconnect_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link = None;
-        session.received.connection_lost();
+        if let Some(received) = session.received.used() {
+            received.connection_lost();
+        }
+        session.received.free_if(Received::is_empty);
         if let Some(outbound) = &mut session.outbound {
             outbound.disconnect();
         }
+        session.outbound.take_if(|outbound| outbound.is_empty());
         let expiry_s = session.expiry_s;
         if expiry_s == 0 {
             return self.end_session(key, now, out); // [MQTT-4.1.0-2]
@@ -87,8 +92,8 @@ impl Shard {
         if expiry_s < u32::MAX {
             session.ends_at = now.after_seconds(expiry_s); // [MQTT-3.1.2-23]
         }
-        if let Some(will) = &session.will {
-            session.will_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
+        if let Some(will) = &mut session.will {
+            will.due_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
         self.presence(key, out);
         self.return_shared(key, false, out);
@@ -107,11 +112,7 @@ impl Shard {
     /// Publishes the will of an absent client whose delay is over.
     pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.will_at > now {
-            return;
-        }
-        session.will_at = Time::NEVER;
-        if let Some(will) = session.will.take() {
+        if let Some(will) = session.will.take_if(|will| will.due_at <= now) {
             self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
         }
     }

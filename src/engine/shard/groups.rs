@@ -190,7 +190,7 @@ impl Shard {
     pub(super) fn presence(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let window = self.window(key);
-        let shared = self.sessions.get(key).map(|session| session.shared.clone()).unwrap_or_default();
+        let shared = self.sessions.get(key).map(|session| session.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, .. } in shared {
             let home = self.homes.group(&share, &filter);
             self.tell(home, Mesh::Presence { share, filter, member, window }, out);

@@ -44,6 +44,7 @@ use crate::base::random::Random;
 use crate::base::slab::Slab;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
+use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
@@ -100,6 +101,8 @@ pub struct Shard {
     sessions: Slab<Session>,
     /// Client id to session.
     directory: HashTable<SessionKey>,
+    /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
+    anonymous: Arc<Identity>,
     seed: Seed,
     serial: u64,
 
@@ -148,6 +151,7 @@ impl Shard {
             connections: Slab::new(),
             sessions: Slab::new(),
             directory: HashTable::new(),
+            anonymous: Arc::new(Identity::anonymous()),
             seed,
             serial: 0,
             index: Index::new(seed),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::output::{Arrival, Outputs};
@@ -81,6 +82,8 @@ impl Shard {
             self.end_session(key, now, out); // [MQTT-4.1.0-2]
             return None;
         }
+        // [MQTT-3.1.3-9] who comes back too late finds that the will was sent, even if no tick came in between.
+        self.publish_due_will(key, now, out);
         Some(key)
     }
 
@@ -101,7 +104,7 @@ impl Shard {
 
     fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
         let id = self.next_session_id();
-        let session = Session::new(id, arrival.client_id.clone(), Arc::clone(&arrival.identity));
+        let session = Session::new(id, arrival.client_id.clone(), self.own_identity(arrival));
         let key = self.sessions.insert(session);
         let hash = self.seed.hash_bytes(arrival.client_id.as_bytes());
         let (seed, sessions) = (self.seed, &self.sessions);
@@ -110,6 +113,12 @@ impl Shard {
             seed.hash_bytes(session.client_id.as_bytes())
         });
         key
+    }
+
+    /// The identity, shared with everybody else here where it says nothing.
+    fn own_identity(&self, arrival: &Arrival) -> Arc<Identity> {
+        let is_the_same = *arrival.identity == *self.anonymous;
+        Arc::clone(if is_the_same { &self.anonymous } else { &arrival.identity })
     }
 
     /// Binds connection and session to each other, on the terms of CONNECT and of our limits.
@@ -123,11 +132,13 @@ impl Shard {
     ) {
         let keep_alive_s = self.keep_alive_s(connect);
         let expiry_s = self.session_expiry_s(connect);
+        let identity = self.own_identity(arrival);
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
+        connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
-        connection.identity = Some(Arc::clone(&arrival.identity));
+        connection.identity = Some(Arc::clone(&identity));
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
@@ -155,11 +166,10 @@ impl Shard {
         let deadline = connection.deadline();
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
         session.link = Some(link);
-        session.owner = Arc::clone(&arrival.identity);
+        session.owner = identity;
         session.expiry_s = expiry_s;
         session.ends_at = Time::NEVER;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
-        session.will_at = Time::NEVER;
         session.will = connect.will.as_ref().map(|will| Box::new(Will::of(will)));
         if let Some(outbound) = &mut session.outbound {
             outbound.connect(inflight_max);

@@ -120,7 +120,7 @@ impl Shard {
         if self.is_over_quota(key, count, publish.payload.len(), now, out) {
             return Admission::Wait;
         }
-        if topic.level_count() > self.limits.topic_levels_max {
+        if topic.is_deeper_than(self.limits.topic_levels_max) {
             return Admission::Refused(Reason::TopicNameInvalid);
         }
         if self.limits.payload_format_check && is_false_text(publish) {
@@ -144,14 +144,14 @@ impl Shard {
     ) -> Decision {
         let action = Action::Publish { topic: topic.as_str(), qos, retain };
         let Some(connection) = self.connections.get(key) else { return Decision::Deny };
-        let Some(identity) = connection.identity.as_ref().map(Arc::clone) else { return Decision::Deny };
+        let Some(identity) = &connection.identity else { return Decision::Deny };
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else {
             return Decision::Deny;
         };
-        match self.policy.decide(&identity, &session.client_id, action) {
+        match self.policy.decide(identity, &session.client_id, action) {
             decided @ (Decision::Allow | Decision::Deny) => decided,
             Decision::Later => {
-                let client_id = session.client_id.clone();
+                let (identity, client_id) = (Arc::clone(identity), session.client_id.clone());
                 self.authorise(key, &identity, &client_id, action, out)
             }
         }

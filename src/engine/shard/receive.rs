@@ -1,8 +1,6 @@
 //! From bytes to packets: each whole packet is handled where it lies, only a partial one is copied aside.
 
-use std::mem;
-
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use super::Shard;
 use super::verbatim::RunTaken;
@@ -56,10 +54,10 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            connection.held.extend_from_slice(bytes);
+            connection.held.get_or_insert_default().extend_from_slice(bytes);
             return;
         }
-        let mut held = mem::take(&mut connection.held);
+        let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
         while !held.is_empty() {
             match self.take_one(key, &held, now, out) {
                 Taken::Bytes(count) => held.advance(count),
@@ -127,9 +125,9 @@ impl Shard {
         }
     }
 
-    fn put_aside(&mut self, key: ConnectionKey, held: bytes::BytesMut) {
+    fn put_aside(&mut self, key: ConnectionKey, held: BytesMut) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.held = held;
+            connection.held = Some(Box::new(held)).filter(|held| !held.is_empty());
         }
     }
 
@@ -166,6 +164,7 @@ impl Shard {
             Packet::PingReq => {
                 // [MQTT-3.12.4-1]
                 out.packet(key, |bytes| Packet::PingResp.encode(version, bytes));
+                self.give_memory_back(key);
                 Flow::Next
             }
             Packet::Disconnect(disconnect) => self.client_disconnects(key, &disconnect, now, out),
@@ -174,6 +173,18 @@ impl Shard {
             Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.violation(key, Reason::ProtocolError, now, out)
             }
+        }
+    }
+
+    /// A client that pings has nothing else to say: what its last messages needed is free for others.
+    fn give_memory_back(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(pipeline) = connection.pipeline.used() {
+            pipeline.shrink_if_empty();
+        }
+        let session = connection.session.and_then(|session| self.sessions.get_mut(session));
+        if let Some(outbound) = session.and_then(|session| session.outbound.as_mut()) {
+            outbound.shrink_if_empty();
         }
     }
 
