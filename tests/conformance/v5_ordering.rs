@@ -256,6 +256,7 @@ fn what_was_sent_before_comes_again_before_what_is_new() {
     }
 }
 
+/// v5: MQTT-3.8.4-2, MQTT-3.10.4-5
 #[test]
 fn requests_are_answered_in_their_order_although_some_wait_for_a_group() {
     for shards in [1, 3] {
