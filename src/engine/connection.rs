@@ -20,6 +20,7 @@ use crate::engine::quota::TokenBucket;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
+use crate::mqtt::connect::Connect;
 use crate::mqtt::fitting::ReceiverLimits;
 
 /// Leads to a connection on its shard; the shell uses it for its own tables too.
@@ -118,6 +119,8 @@ pub struct Connection {
     pub phase: Phase,
     /// What it speaks; meaningful once CONNECT was read.
     pub version: Version,
+    /// Whether it said in CONNECT that it is a bridge of 3.x.
+    pub is_bridge: bool,
     /// Its session, once connected.
     pub session: Option<SessionKey>,
     /// Who it is, once authenticated.
@@ -153,6 +156,7 @@ impl Connection {
             peer,
             phase: Phase::AwaitConnect,
             version: Version::V311,
+            is_bridge: false,
             session: None,
             identity: None,
             held: None,
@@ -176,6 +180,13 @@ impl Connection {
             Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
             Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
         }
+    }
+
+    /// Takes note of how the client wants to be spoken to, from the first answer on.
+    pub fn take_terms(&mut self, connect: &Connect<'_>) {
+        self.version = connect.version;
+        self.wants_problem_info = connect.properties.request_problem_info();
+        self.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
     }
 
     /// What the client said about packets that it wants to get.

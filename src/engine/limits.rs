@@ -2,8 +2,6 @@
 
 use crate::mqtt::QoS;
 
-/// Recipients that one call serves before the rest of a fan-out is put off to a later turn.
-pub const FANOUT_RECIPIENTS_MAX: usize = 10_000;
 /// Fan-outs that may wait for their next piece; at the bound the next one is served in one go.
 pub const FANOUTS_PENDING_MAX: usize = 256;
 /// Look-ups that one step of a retained scan makes before it is put off.
@@ -38,7 +36,7 @@ const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page
 /// What happens to a message when the queue it is meant for is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueuePolicy {
-    /// The new message is refused; a publisher whose message nobody could take is told 0x97.
+    /// The new message is refused; a publisher whose message nobody could take is told 0x97, or closed in 3.x.
     RefuseNew,
     /// The oldest message that was not yet sent makes room.
     DropOldest,
@@ -130,6 +128,8 @@ pub struct Limits {
     pub message_rate: u32,
     /// Bytes a second that one client may publish, 0 for any: it is read more slowly above.
     pub byte_rate: u32,
+    /// Recipients that one call serves before the rest of a fan-out is put off to a later turn.
+    pub fanout_recipients_max: usize,
     /// Unsent bytes of one connection above which QoS 0 waits no longer and publishers are slowed down.
     pub backlog_bytes_max: u32,
     /// How long a receiver that takes nothing may hold its publishers back.
@@ -185,6 +185,7 @@ impl Default for Limits {
             connect_rate: 0,
             message_rate: 0,
             byte_rate: 0,
+            fanout_recipients_max: 10_000,
             backlog_bytes_max: 1 << 20,
             backlog_patience_ms: 200,
             write_stall_ms: 30_000,

@@ -34,10 +34,10 @@ pub struct RunPiece {
     pub origin: SessionId,
 }
 
-/// Whether a SUBSCRIBE waits for this answer, and for which of its filters.
+/// Which SUBSCRIBE or UNSUBSCRIBE waits for an answer, and for which of its filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinTicket {
-    /// The connection whose SUBACK waits.
+    /// The connection whose SUBACK or UNSUBACK waits.
     pub connection: ConnectionKey,
     /// Its place among the answers.
     pub ticket: Ticket,
@@ -162,6 +162,13 @@ pub enum Mesh {
         member: MemberId,
         /// How it goes.
         departure: Departure,
+        /// Which UNSUBACK waits; none where the session ends.
+        reply: Option<JoinTicket>,
+    },
+    /// The answer to [`Mesh::Leave`]: everything for the member that was on its way has come before.
+    Left {
+        /// Which UNSUBACK waits.
+        reply: JoinTicket,
     },
     /// A member's client came or went.
     Presence {

@@ -636,9 +636,48 @@ impl Story {
             self.heard[link].push_back(Heard::Closed);
         }
     }
+
+    /// Publishes at any quality of service, and the publisher is told that all is well.
+    #[track_caller]
+    pub fn post(&mut self, client: Client, post: Post) {
+        if post.qos == 0 {
+            return self.publish(client, post);
+        }
+        let reason = self.publish_fully(client, post);
+        assert!(reason < 0x80, "refused with {reason:#04x}");
+    }
+
+    /// Connects, and the properties of the successful CONNACK.
+    pub fn welcome(&mut self, hello: Hello) -> (Client, Vec<u8>) {
+        let client = self.hello(&hello);
+        match self.hear(client) {
+            Some(Heard::ConnAck(_, 0, properties)) => (client, properties),
+            other => panic!("no success: {other:?}"),
+        }
+    }
+
+    /// Sends DISCONNECT with a reason and a Session Expiry Interval.
+    pub fn disconnect_for(&mut self, client: Client, reason: u8, expiry_s: u32) {
+        let mut properties = PropertyBuffer::default();
+        properties.push(Property::SessionExpiry(expiry_s));
+        let reason = Reason::from_code(reason).expect("a reason");
+        self.say(client, &Packet::Disconnect(Disconnect { reason, properties: properties.as_properties() }));
+    }
+
+    /// Sends an acknowledgement of 5.0 with this first byte and a reason.
+    pub fn acknowledge(&mut self, client: Client, first: u8, id: u16, reason: u8) {
+        self.send(client, &[first, 3, hi(id), lo(id), reason]);
+    }
+
+    /// Forgets what was heard of this kind; the rest is left to be heard.
+    pub fn forget(&mut self, client: Client, is_unwanted: impl Fn(&Heard) -> bool) {
+        self.listen(client);
+        self.heard[client.0].retain(|heard| !is_unwanted(heard));
+    }
 }
 
-fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
+/// What one packet of the broker says.
+pub fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
     if version != Version::V5 && first == 0x20 {
         return Heard::ConnAck(body[0] == 1, body[1], Vec::new());
     }

@@ -215,6 +215,11 @@ impl Outbound {
         self.queue.has_room(bounds)
     }
 
+    /// Whether a QoS 0 message waits, behind which newer ones have to wait as well. [MQTT-4.6.0-6]
+    pub fn has_plain(&self) -> bool {
+        self.queue.has_plain()
+    }
+
     /// Messages that were never sent.
     pub fn queued_count(&self) -> usize {
         self.queue.len()

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::delivery::Delivery;
 use crate::engine::limits::QueuePolicy;
+use crate::mqtt::QoS;
 
 /// The bounds of a queue and what happens at them.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Queue {
     waiting: VecDeque<Delivery>,
     /// bytes = Σ charged bytes of `waiting`
     bytes: u64,
+    /// plain = those of `waiting` that are QoS 0
+    plain: usize,
 }
 
 impl Queue {
@@ -58,6 +61,7 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
         self.bytes -= delivery.charged_bytes();
+        self.plain -= usize::from(delivery.qos == QoS::AtMostOnce);
         Some(delivery)
     }
 
@@ -103,6 +107,11 @@ impl Queue {
         self.waiting.is_empty()
     }
 
+    /// Whether one of them is QoS 0: a newer one must not overtake it.
+    pub fn has_plain(&self) -> bool {
+        self.plain > 0
+    }
+
     /// How many bytes wait.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -122,6 +131,8 @@ impl Queue {
     pub fn check(&self) {
         let sum: u64 = self.waiting.iter().map(Delivery::charged_bytes).sum();
         assert_eq!(self.bytes, sum, "a queue is charged for what waits in it");
+        let plain = self.waiting.iter().filter(|delivery| delivery.qos == QoS::AtMostOnce).count();
+        assert_eq!(self.plain, plain, "QoS 0 deliveries are counted");
     }
 
     fn fits(&self, delivery: &Delivery, bounds: &QueueBounds) -> bool {
@@ -140,6 +151,7 @@ impl Queue {
 
     fn append(&mut self, delivery: Delivery) {
         self.bytes += delivery.charged_bytes();
+        self.plain += usize::from(delivery.qos == QoS::AtMostOnce);
         self.waiting.push_back(delivery);
     }
 }

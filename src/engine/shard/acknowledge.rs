@@ -5,6 +5,7 @@ use super::deliver::write_pubrel;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::event::Cause;
 use crate::engine::limits::ANSWERS_OWED_MAX;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
@@ -94,12 +95,19 @@ impl Shard {
     }
 
     /// Writes the answers that are ready, in the order of their requests.
-    pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, _now: Time, out: &mut Outputs) {
+    pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
             let version = connection.version;
             let Some((due, outcome)) = connection.pipeline.pop_ready() else { return self.bound_answers(key, out) };
             match due {
+                // [MQTT-4.8.0-2] of 3.1.1: its PUBACK can only say that all is well, so a lack of room ends the
+                // connection; the client keeps the message and comes again.
+                Due::PubAck { refusal: None, .. } | Due::PubRec { refusal: None, .. }
+                    if version != Version::V5 && outcome.reason().is_error() =>
+                {
+                    return self.end(key, Cause::Refused(outcome.reason()), now, out);
+                }
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
                     self.write_ack(key, id, reason, AckKind::Taken, out);

@@ -31,9 +31,7 @@ impl Shard {
             }
         };
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.version = connect.version;
-            connection.wants_problem_info = connect.properties.request_problem_info();
-            connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+            connection.take_terms(&connect);
         }
         if let Err(reason) = self.within_limits(&connect, now) {
             return self.refuse(key, Some(connect.version), reason, now, out);

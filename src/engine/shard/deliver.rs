@@ -98,10 +98,17 @@ pub(super) fn write_copy(
     now: Time,
     out: &mut Outputs,
 ) -> bool {
-    let (alias, is_known) = find_alias(connection, copy.topic);
+    let is_too_large = |outgoing: &Outgoing<'_>| {
+        link.maximum_packet < u32::MAX && encoded_len(link.version, outgoing) > link.maximum_packet
+    };
+    let (mut alias, is_known) = find_alias(connection, copy.topic);
     let topic = if is_known { "" } else { copy.topic };
-    let outgoing = copy.outgoing(topic, alias, now);
-    if link.maximum_packet < u32::MAX && encoded_len(link.version, &outgoing) > link.maximum_packet {
+    let mut outgoing = copy.outgoing(topic, alias, now);
+    if alias.is_some() && is_too_large(&outgoing) {
+        alias = None; // an alias is longer than the shortest topics, and must not cost the message
+        outgoing = copy.outgoing(copy.topic, None, now);
+    }
+    if is_too_large(&outgoing) {
         return false;
     }
     if let (Some(alias), false) = (alias, is_known) {

@@ -10,7 +10,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
@@ -70,8 +70,12 @@ impl Shard {
             return Outcome::default();
         }
         let mut outcome = Outcome { matched: true, ..Outcome::default() };
-        let is_behind = !self.fanouts.is_empty() && self.fanouts.iter().any(|f| f.message.origin == publication.origin);
-        let is_large = route.targets.len() > FANOUT_RECIPIENTS_MAX;
+        // [MQTT-4.6.0-6] A client's messages stay in order, also where it has begun a new session in between.
+        let is_before = |fanout: &Fanout| {
+            fanout.message.origin == publication.origin || fanout.message.topic() == publication.topic
+        };
+        let is_behind = !self.fanouts.is_empty() && self.fanouts.iter().any(is_before);
+        let is_large = route.targets.len() > self.limits.fanout_recipients_max;
         if (is_behind || is_large) && self.fanouts.len() < FANOUTS_PENDING_MAX {
             self.put_off(&route, publication, publisher, out);
             outcome.stored = true;
@@ -105,7 +109,7 @@ impl Shard {
     /// Serves the next piece of the oldest fan-out.
     pub(super) fn go_on_with_fanout(&mut self, now: Time, out: &mut Outputs) {
         let Some(mut fanout) = self.fanouts.pop_front() else { return };
-        let end = (fanout.next + FANOUT_RECIPIENTS_MAX).min(fanout.route.targets.len());
+        let end = (fanout.next + self.limits.fanout_recipients_max).min(fanout.route.targets.len());
         let route = Rc::clone(&fanout.route);
         let targets = &route.targets[fanout.next..end];
         // They were counted when the fan-out was put off.
@@ -300,20 +304,17 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let Some(link) = link else {
-            if self.limits.queue_qos0 {
-                let message = publication.keep(&mut self.chunks).clone();
-                let ids = SubscriptionIds::of(ids);
-                let delivery = Delivery { message, qos: QoS::AtMostOnce, retain, ids, source: Source::Own };
-                return self.enqueue(session, delivery, out);
-            }
-            self.stats.ledger.drop_one(DropReason::Offline);
+        let may_wait = self.limits.queue_qos0 && link.is_none();
+        if may_wait || (link.is_some_and(|link| !link.is_full) && self.has_plain_waiting(session)) {
+            let message = publication.keep(&mut self.chunks).clone();
+            let ids = SubscriptionIds::of(ids);
+            let delivery = Delivery { message, qos: QoS::AtMostOnce, retain, ids, source: Source::Own };
+            return self.enqueue(session, delivery, out);
+        }
+        let Some(link) = link.filter(|link| !link.is_full) else {
+            self.stats.ledger.drop_one(if link.is_some() { DropReason::Slow } else { DropReason::Offline });
             return Outcome::stored();
         };
-        if link.is_full {
-            self.stats.ledger.drop_one(DropReason::Slow);
-            return Outcome::stored();
-        }
         if is_plain(&link, ids) {
             self.stats.ledger.delivered += 1;
             let recipient = Recipient { connection: link.connection, packet_id: None };
@@ -328,6 +329,14 @@ impl Shard {
             self.stats.ledger.drop_one(DropReason::PacketTooLarge);
         }
         Outcome::stored()
+    }
+}
+
+impl Shard {
+    /// Whether a QoS 0 copy waits in the session's queue: a newer one must not overtake it. [MQTT-4.6.0-6]
+    fn has_plain_waiting(&self, key: SessionKey) -> bool {
+        let outbound = self.sessions.get(key).and_then(|session| session.outbound.as_ref());
+        outbound.is_some_and(|outbound| outbound.has_plain())
     }
 }
 

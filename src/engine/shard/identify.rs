@@ -18,7 +18,7 @@ use crate::mqtt::auth::Auth;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// Asks the policy. `Later` means that the question has left and that the packet is to be handled again
@@ -179,7 +179,11 @@ impl Shard {
                 extras.reauthentication = None;
                 self.identity_renewed(key, identity, data.as_deref(), now, out)
             }
-            Step::Deny(reason) => self.violation(key, reason, now, out), // [MQTT-4.12.1-2]
+            Step::Deny(reason) => {
+                // [MQTT-4.12.1-2] [MQTT-3.14.2-1] some of what CONNACK may say DISCONNECT may not.
+                let may_say_it = reason.allowed_in(PacketType::Disconnect);
+                self.violation(key, if may_say_it { reason } else { Reason::NotAuthorized }, now, out)
+            }
         }
     }
 

@@ -87,6 +87,7 @@ impl Shard {
             Mesh::Join { .. }
             | Mesh::Joined { .. }
             | Mesh::Leave { .. }
+            | Mesh::Left { .. }
             | Mesh::Presence { .. }
             | Mesh::SharedDeliver { .. }
             | Mesh::SharedDone { .. } => self.group_letter(from, letter, now, out),
@@ -101,9 +102,13 @@ impl Shard {
             Mesh::Joined { session, share, filter, reply, reason } => {
                 self.joined(session, &share, &filter, reply, reason, now, out);
             }
-            Mesh::Leave { share, filter, member, departure } => {
+            Mesh::Leave { share, filter, member, departure, reply } => {
                 self.group_leave(&share, &filter, member, departure, now, out);
+                if let Some(reply) = reply {
+                    self.tell(from, Mesh::Left { reply }, out);
+                }
             }
+            Mesh::Left { reply } => self.left(reply, now, out),
             Mesh::Presence { share, filter, member, window } => {
                 self.group_presence(&share, &filter, member, window, now, out);
             }

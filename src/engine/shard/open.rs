@@ -15,7 +15,6 @@ use crate::engine::session::will::Will;
 use crate::engine::session::{Link, Session, SessionKey};
 use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
-use crate::mqtt::fitting::ReceiverLimits;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
@@ -26,12 +25,15 @@ impl Shard {
     pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
         debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let unread = mem::take(&mut arrival.unread);
+        let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
-        let key = self.connections.insert(Connection::new(arrival.peer, now, handshake_by));
+        let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
+        let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;
         if self.is_stopping {
-            let version = Connect::decode(arrival.first, &arrival.connect).ok().map(|connect| connect.version);
-            self.refuse(key, version, Reason::ServerShuttingDown, now, out);
+            // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
+            self.refuse(key, Some(connect.version), Reason::ServerUnavailable, now, out);
         } else if self.open(key, &arrival, now, out) == Flow::Next {
             self.receive(key, &unread, now, out);
         }
@@ -53,11 +55,16 @@ impl Shard {
         if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
             return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
         }
+        let terms = self.terms(&connect, arrival);
+        // [MQTT-3.1.2-24] who cannot be told the terms cannot come in; his session is not touched.
+        if !self.takes_connack(key, &terms) {
+            return self.refuse(key, Some(connect.version), Reason::ImplementationSpecificError, now, out);
+        }
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(arrival));
         self.connect_session(key, session, &connect, arrival, now);
-        self.write_connack(key, &connect, arrival, is_resumed, out);
+        self.write_connack(key, &terms, is_resumed, out);
         self.announce(key, session, &connect, arrival, is_resumed, out);
         if is_resumed {
             self.presence(session, out);
@@ -75,6 +82,8 @@ impl Shard {
             self.end_session(key, now, out); // [MQTT-4.1.0-2]
             return None;
         }
+        // [MQTT-3.1.3-9] who comes back too late finds that the will was sent, even if no tick came in between.
+        self.publish_due_will(key, now, out);
         Some(key)
     }
 
@@ -127,11 +136,9 @@ impl Shard {
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
-        connection.version = connect.version;
+        connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
         connection.identity = Some(Arc::clone(&identity));
-        connection.wants_problem_info = connect.properties.request_problem_info();
-        connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
@@ -188,23 +195,29 @@ impl Shard {
         wanted.min(self.limits.session_expiry_max_s)
     }
 
-    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
-    fn write_connack(
-        &mut self,
-        key: ConnectionKey,
-        connect: &Connect<'_>,
-        arrival: &Arrival,
-        session_present: bool,
-        out: &mut Outputs,
-    ) {
+    /// What CONNACK tells a client of 5.0.
+    fn terms(&self, connect: &Connect<'_>, arrival: &Arrival) -> PropertyBuffer {
         let mut properties = PropertyBuffer::default();
         if connect.version == Version::V5 {
             self.announce_limits(connect, &mut properties);
             self.announce_terms(connect, arrival, &mut properties);
         }
-        let connack = ConnAck { session_present, reason: Reason::Success, properties: properties.as_properties() };
-        let limits = ReceiverLimits { packet_bytes_max: u32::MAX, problem_information: true };
-        out.answer(key, connect.version, limits, &Packet::ConnAck(connack));
+        properties
+    }
+
+    /// Whether a CONNACK with these properties is within the client's Maximum Packet Size.
+    fn takes_connack(&self, key: ConnectionKey, terms: &PropertyBuffer) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let mut bytes = Vec::new();
+        success(false, terms).encode(connection.version, &mut bytes);
+        bytes.len() <= connection.maximum_packet as usize
+    }
+
+    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
+    fn write_connack(&self, key: ConnectionKey, terms: &PropertyBuffer, session_present: bool, out: &mut Outputs) {
+        let connection = self.connections.get(key).expect("the connection is being opened");
+        let connack = Packet::ConnAck(success(session_present, terms));
+        out.answer(key, connection.version, connection.receiver_limits(), &connack);
     }
 
     /// Every limit that we enforce is said; a default of the standard needs no word.
@@ -280,6 +293,10 @@ impl Shard {
             is_resumed,
         });
     }
+}
+
+fn success(session_present: bool, terms: &PropertyBuffer) -> ConnAck<'_> {
+    ConnAck { session_present, reason: Reason::Success, properties: terms.as_properties() }
 }
 
 /// The largest packet that the protocol can express.

@@ -246,32 +246,26 @@ impl Shard {
         } else if let Some(plan) = session.scans.front_mut() {
             plan.state = ScanState::Paused(key);
         }
+        let ids = if id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(id) };
         for message in messages {
-            self.deliver_retained(session_key, message, qos, id, out);
+            let qos = message.qos.min(qos);
+            // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
+            let delivery = Delivery { message, qos, retain: true, ids: ids.clone(), source: Source::Own };
+            self.deliver_found(session_key, delivery, out);
         }
         self.pump(session_key, now, out);
         self.go_on_scanning(session_key, now, out);
     }
 
-    /// One retained message for one subscription. [MQTT-3.3.1-8] of 3.1.1: it says RETAIN.
-    fn deliver_retained(
-        &mut self,
-        key: SessionKey,
-        message: Message,
-        qos: QoS,
-        subscription_id: u32,
-        out: &mut Outputs,
-    ) {
+    /// One copy for one session that no publication brought.
+    fn deliver_found(&mut self, key: SessionKey, delivery: Delivery, out: &mut Outputs) {
         self.stats.ledger.routed += 1;
-        let ids = if subscription_id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(subscription_id) };
-        let qos = message.qos.min(qos);
-        let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
-        let delivery = Delivery { message, qos, retain: true, ids, source: Source::Own };
+        let is_allowed = !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic());
         let link = self.sessions.get(key).and_then(|session| session.link);
         if !is_allowed {
             return self.discard(key, &delivery, DropReason::NotAuthorized, out);
         }
-        if qos == QoS::AtMostOnce && link.is_none() && !self.limits.queue_qos0 {
+        if delivery.qos == QoS::AtMostOnce && link.is_none() && !self.limits.queue_qos0 {
             return self.discard(key, &delivery, DropReason::Offline, out);
         }
         let _counted_in_the_ledger = self.enqueue(key, delivery, out);
@@ -279,7 +273,8 @@ impl Shard {
 
     /// A retained message that was on its way to its home when this shard began to want it.
     ///
-    /// A scan that has not come to the topic yet will find it there; the other new subscriptions get it now.
+    /// A scan that has not come to the topic yet will find it there; the other new subscriptions get it now, as what it
+    /// is to them: a publication to an established subscription. [MQTT-3.3.1-12] [MQTT-3.3.1-13]
     pub(super) fn retained_late(&mut self, from: ShardId, message: &Message, now: Time, out: &mut Outputs) {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         let route = self.route_of(message.topic());
@@ -291,9 +286,11 @@ impl Shard {
                 will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
             }
             if !will_be_found {
-                let qos = target.qos;
-                let id = target.ids(&route.ids).first().copied().unwrap_or(0);
-                self.deliver_retained(target.session, message.clone(), qos, id, out);
+                let qos = message.qos.min(target.qos);
+                let retain = target.retain_as_published;
+                let ids = SubscriptionIds::of(target.ids(&route.ids));
+                let delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::Own };
+                self.deliver_found(target.session, delivery, out);
                 self.pump(target.session, now, out);
             }
         }

@@ -20,7 +20,7 @@ use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
 use crate::mqtt::{Filter, Reason, Subscription};
 
-/// A shared filter whose group has to agree.
+/// A shared filter whose group has to agree, or to know.
 struct Joining {
     index: u16,
     membership: Membership,
@@ -35,9 +35,9 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
-        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
-            return Flow::Gone;
-        };
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let Some(session_key) = connection.session else { return Flow::Gone };
+        let is_bridge = connection.is_bridge;
         let subscription_id = packet.properties.subscription_id().unwrap_or(0);
         if subscription_id != 0 && !self.limits.subscription_ids_available {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
@@ -57,6 +57,7 @@ impl Shard {
             let code = match (verdict, requested.subscription) {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    let requested = if is_bridge { as_for_bridge(requested) } else { requested };
                     self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins)
                 }
                 (Err(reason), _) => reason,
@@ -235,50 +236,96 @@ impl Shard {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };
-        let mut codes = Vec::new();
-        for unwanted in packet.entries() {
+        let (mut codes, mut leaves) = (Vec::new(), Vec::new());
+        for (index, unwanted) in packet.entries().enumerate() {
             codes.push(match unwanted.subscription {
-                Ok(subscription) => self.give_up_subscription(session, subscription, out),
+                Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter),
+                Ok(Subscription { share: Some(share), filter, .. }) => {
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    self.give_up_shared(session, share, filter, index, &mut leaves)
+                }
                 Err(_) => Reason::TopicFilterInvalid,
             });
         }
-        self.write_unsuback(key, packet.id, &codes, out);
+        self.answer_unsubscribe(key, session, packet.id, codes, leaves, out);
         Flow::Next
     }
 
+    /// [MQTT-3.10.4-2] After UNSUBACK nothing new comes, so a group that is left has to know it first.
+    fn answer_unsubscribe(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: crate::mqtt::PacketId,
+        codes: Vec<Reason>,
+        leaves: Vec<Joining>,
+        out: &mut Outputs,
+    ) {
+        if leaves.is_empty() {
+            return self.write_unsuback(key, id, &codes, out);
+        }
+        let waits = u16::try_from(leaves.len()).unwrap_or(u16::MAX);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let ticket = connection.pipeline.push(Due::UnsubAck { id, codes }, waits, Outcome::default());
+        for Joining { index, membership } in leaves {
+            let reply = JoinTicket { connection: key, ticket, index };
+            self.leave(session, membership, Departure::Unsubscribed, Some(reply), out);
+        }
+    }
+
+    /// A group has let a member go.
+    pub(super) fn left(&mut self, reply: JoinTicket, now: Time, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(reply.connection) else { return };
+        connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), Reason::Success);
+        self.flush_pipeline(reply.connection, now, out);
+    }
+
     /// [MQTT-3.10.4-1] the filter is compared letter by letter.
-    fn give_up_subscription(&mut self, key: SessionKey, subscription: Subscription<'_>, out: &mut Outputs) -> Reason {
-        let filter = subscription.filter;
-        let Some(share) = subscription.share else {
-            let Some(id) = self.index.find(filter) else { return Reason::NoSubscriptionExisted };
-            let Some(removed) = self.index.remove(id, Subscriber::session(key.index())) else {
-                return Reason::NoSubscriptionExisted;
-            };
-            if removed.is_last {
-                self.declared.withdraw(&self.interest, filter);
-            }
-            let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
-            let was_known = session.filters.remove(id);
-            debug_assert!(was_known, "the session knows its own subscriptions");
-            if let Some(scans) = session.scans.used() {
-                scans.retain(|scan| scan.filter() != filter.as_str());
-            }
-            return Reason::Success;
+    fn give_up_plain(&mut self, key: SessionKey, filter: Filter<'_>) -> Reason {
+        let Some(id) = self.index.find(filter) else { return Reason::NoSubscriptionExisted };
+        let Some(removed) = self.index.remove(id, Subscriber::session(key.index())) else {
+            return Reason::NoSubscriptionExisted;
         };
+        if removed.is_last {
+            self.declared.withdraw(&self.interest, filter);
+        }
+        let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
+        let was_known = session.filters.remove(id);
+        debug_assert!(was_known, "the session knows its own subscriptions");
+        if let Some(scans) = session.scans.used() {
+            scans.retain(|scan| scan.filter() != filter.as_str());
+        }
+        Reason::Success
+    }
+
+    fn give_up_shared(
+        &mut self,
+        key: SessionKey,
+        share: &str,
+        filter: Filter<'_>,
+        index: u16,
+        leaves: &mut Vec<Joining>,
+    ) -> Reason {
         let Some(session) = self.sessions.get_mut(key) else { return Reason::NoSubscriptionExisted };
         let Some(place) = session.shared.iter().position(|known| known.is(share, filter.as_str())) else {
             return Reason::NoSubscriptionExisted;
         };
-        let membership = session.shared.swap_remove(place);
-        self.leave(key, membership, Departure::Unsubscribed, out);
+        leaves.push(Joining { index, membership: session.shared.swap_remove(place) });
         Reason::Success
     }
 
-    fn leave(&mut self, key: SessionKey, membership: Membership, departure: Departure, out: &mut Outputs) {
+    fn leave(
+        &mut self,
+        key: SessionKey,
+        membership: Membership,
+        departure: Departure,
+        reply: Option<JoinTicket>,
+        out: &mut Outputs,
+    ) {
         let Some(member) = self.member_id(key) else { return };
         let Membership { share, filter, .. } = membership;
         let home = self.homes.group(&share, &filter);
-        self.tell(home, Mesh::Leave { share, filter, member, departure }, out);
+        self.tell(home, Mesh::Leave { share, filter, member, departure, reply }, out);
     }
 
     /// The session ends: all its subscriptions go.
@@ -297,7 +344,13 @@ impl Shard {
             }
         }
         for membership in shared {
-            self.leave(key, membership, Departure::SessionEnded, out);
+            self.leave(key, membership, Departure::SessionEnded, None, out);
         }
     }
+}
+
+/// A bridge of 3.x has no options for it; the bit in its level says that it must not hear itself, and wants RETAIN
+/// as it was published.
+fn as_for_bridge(requested: Requested<'_>) -> Requested<'_> {
+    Requested { no_local: true, retain_as_published: true, ..requested }
 }

@@ -11,7 +11,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUT_RECIPIENTS_MAX, RUN_BYTES_MAX};
+use crate::engine::limits::RUN_BYTES_MAX;
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
@@ -156,7 +156,7 @@ impl Shard {
         if route.is_empty() {
             return false;
         }
-        if !self.fanouts.is_empty() || route.targets.len() > FANOUT_RECIPIENTS_MAX {
+        if !self.fanouts.is_empty() || route.targets.len() > self.limits.fanout_recipients_max {
             for mut publication in run.publications() {
                 self.deliver(&mut publication, publisher, now, out);
             }
@@ -195,7 +195,8 @@ impl Shard {
         let is_own = target.has_no_local && session.id == run.origin;
         let link = session.link;
         let copies = u64::from(run.count);
-        if target.is_denied || is_own || (link.is_none() && self.limits.queue_qos0) {
+        let may_wait = session.outbound.as_ref().is_some_and(|outbound| outbound.has_plain());
+        if target.is_denied || is_own || may_wait || (link.is_none() && self.limits.queue_qos0) {
             return receivers.alone.push(index);
         }
         let Some(link) = link else {
