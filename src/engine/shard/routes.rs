@@ -140,15 +140,14 @@ impl Routes {
 
     /// Keeps the shards that want a topic.
     pub fn keep_shards(&mut self, topic: &str, shards: Bits64, generation: u64) {
-        match self.shards.get_mut(topic) {
-            Some(known) => *known = (shards, generation),
-            None => {
-                if self.shards.len() >= ROUTES_MAX {
-                    self.shards.clear();
-                }
-                self.shards.insert(topic.into(), (shards, generation));
-            }
+        if let Some(known) = self.shards.get_mut(topic) {
+            *known = (shards, generation);
+            return;
         }
+        if self.shards.len() >= ROUTES_MAX {
+            self.shards.clear();
+        }
+        self.shards.insert(topic.into(), (shards, generation));
     }
 
     /// Keeps a route, unless it is too large to be kept.
