@@ -119,10 +119,11 @@ fn nothing_behind_a_refused_connect_is_heeded() {
         story.subscribe(reader, "t", 0);
         let malformed = packet(0x10, &[b"\x00\x04MQTT\x05\x03\x00\x00\x00", &field("c")]);
         let refused = [Hello::v5("c").login("alice", "wrong").encode(), alice("denied").encode(), malformed];
-        for connect in refused {
+        let publish = Post::to("t").retain().payload("x").encode(Version::V5);
+        let tails = [publish.clone(), [alice("c").encode(), publish].concat()];
+        for (connect, tail) in refused.iter().flat_map(|connect| tails.iter().map(move |tail| (connect, tail))) {
             let client = story.open(Version::V5);
-            let publish = Post::to("t").retain().payload("x").encode(Version::V5);
-            story.send(client, &[connect, publish.clone(), alice("c").encode(), publish].concat());
+            story.send(client, &[connect.as_slice(), tail].concat());
             assert!(matches!(story.hear_all(client).as_slice(), [Heard::ConnAck(false, 0x80.., _), Heard::Closed]));
             story.expect_silence(reader);
         }

@@ -229,6 +229,28 @@ fn deliveries_have_identifiers_that_are_free() {
     }
 }
 
+/// v5: MQTT-2.2.1-4
+#[test]
+fn an_identifier_in_use_is_passed_over_when_all_numbers_have_been_used() {
+    let mut story = Story::new(1);
+    let reader = story.connect(Hello::v5("reader"));
+    story.subscribe(reader, "t", 1);
+    let writer = story.connect(Hello::v5("writer"));
+    story.publish_fully(writer, Post::to("t").qos(1));
+    let held = story.delivery(reader).id.expect("an identifier");
+    let burst: Vec<u8> = (1..=80).flat_map(|id| Post::to("t").qos(1).id(id).encode(Version::V5)).collect();
+    let mut delivered = 0;
+    while delivered < 2 * 65_536 {
+        story.send(writer, &burst);
+        story.hear_all(writer);
+        let ids: Vec<u16> = story.deliveries(reader).into_iter().filter_map(|delivery| delivery.id).collect();
+        assert_eq!(ids.len(), 80);
+        assert!(ids.iter().all(|id| *id != 0 && *id != held));
+        delivered += ids.len();
+        story.send(reader, &ids.iter().flat_map(|id| packet(0x40, &[&id.to_be_bytes()])).collect::<Vec<_>>());
+    }
+}
+
 /// v5: MQTT-2.2.1-5
 #[test]
 fn acknowledgements_repeat_the_identifier_of_the_publish() {

@@ -123,7 +123,7 @@ fn the_method_of_a_renewal_is_that_of_connect() {
     let mut story = story();
     let client = log_in(&mut story, "client", "alice");
     story.auth(client, AGAIN, Some("XYZ"), Some(b"alice"));
-    story.expect_closed_for(client, &[0x82, 0x8C]);
+    story.expect_closed_for(client, &[0x82]);
 }
 
 /// v5: MQTT-4.12.1-2

@@ -1,5 +1,6 @@
 //! Retry, receipt and order, sections 4.4 to 4.6 of MQTT 5.0.
 
+use crate::support::handmade;
 use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story};
 
 fn reader(story: &mut Story) -> Client {
@@ -252,5 +253,25 @@ fn what_was_sent_before_comes_again_before_what_is_new() {
         assert_eq!(numbers(&again), [1, 2, 3, 4, 5]);
         assert_eq!(again[..3].iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids);
         assert_eq!(again.iter().map(|delivery| delivery.dup).collect::<Vec<_>>(), [true, true, true, false, false]);
+    }
+}
+
+#[test]
+fn requests_are_answered_in_their_order_although_some_wait_for_a_group() {
+    for shards in [1, 3] {
+        let mut story = Story::new(shards);
+        let client = story.connect(Hello::v5("client"));
+        let filters = ["a", "$share/g/a", "b", "$share/g/b", "c"];
+        let mut bytes = Vec::new();
+        for (id, filter) in (1..).zip(filters) {
+            bytes.extend(handmade::packet(0x82, &[&[0, id, 0], &handmade::text(filter), &[1]]));
+        }
+        for (id, filter) in (11..).zip(filters) {
+            bytes.extend(handmade::packet(0xA2, &[&[0, id, 0], &handmade::text(filter)]));
+        }
+        story.send(client, &bytes);
+        let granted = (1..=5).map(|id| Heard::SubAck(id, vec![1], vec![]));
+        let given_up = (11..=15).map(|id| Heard::UnsubAck(id, vec![0], vec![]));
+        assert_eq!(story.hear_all(client), granted.chain(given_up).collect::<Vec<_>>());
     }
 }

@@ -183,7 +183,7 @@ impl Shard {
             let denied = codes.iter().filter(|code| code.is_error());
             out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
         }
-        if joins.is_empty() {
+        if joins.is_empty() && !self.owes_answers(key) {
             return self.write_suback(key, id, &codes, out);
         }
         let waits = u16::try_from(joins.len()).unwrap_or(u16::MAX);
@@ -193,6 +193,11 @@ impl Shard {
             let reply = JoinTicket { connection: key, ticket, index: joining.index };
             self.join(session, joining.membership, reply, out);
         }
+    }
+
+    /// Whether an earlier request still waits for its answer: a later one is answered behind it.
+    fn owes_answers(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| !connection.pipeline.is_empty())
     }
 
     fn join(&mut self, key: SessionKey, membership: Membership, reply: JoinTicket, out: &mut Outputs) {
@@ -261,7 +266,7 @@ impl Shard {
         leaves: Vec<Joining>,
         out: &mut Outputs,
     ) {
-        if leaves.is_empty() {
+        if leaves.is_empty() && !self.owes_answers(key) {
             return self.write_unsuback(key, id, &codes, out);
         }
         let waits = u16::try_from(leaves.len()).unwrap_or(u16::MAX);
