@@ -269,7 +269,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(publication.topic) };
+        let wanted = self.wanting_shards(publication.topic);
         let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let message = publication.keep(&mut self.chunks).clone();
@@ -289,6 +289,20 @@ impl Shard {
             self.stats.publishes_unmatched += 1;
         }
         outcome
+    }
+
+    /// The shards that may have a subscription for this topic, looked up anew only when a shard has declared something.
+    pub(super) fn wanting_shards(&mut self, topic: &str) -> Bits64 {
+        if self.is_alone() {
+            return Bits64::default();
+        }
+        let generation = self.interest.generation(); // read before the look-up, or a change in between went unnoticed
+        if let Some(shards) = self.routes.find_shards(topic, generation) {
+            return shards;
+        }
+        let shards = self.interested(topic);
+        self.routes.keep_shards(topic, shards, generation);
+        shards
     }
 
     /// The shards that may have a subscription for this topic.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::limits::{Overlap, ROUTE_TARGETS_CACHED_MAX, ROUTES_MAX};
 use crate::engine::session::SessionKey;
@@ -117,17 +118,36 @@ pub(super) struct Routes {
     routes: Map<Box<str>, Rc<Route>>,
     /// targets = sum of the targets of all routes
     targets: usize,
+    /// The shards that want a topic, as they were at a generation of the interest filter.
+    shards: Map<Box<str>, (Bits64, u64)>,
 }
 
 impl Routes {
     /// An empty cache.
     pub fn new(seed: Seed) -> Self {
-        Self { routes: map(seed), targets: 0 }
+        Self { routes: map(seed), targets: 0, shards: map(seed) }
     }
 
     /// The route of a topic, if it is still true.
     pub fn find(&self, topic: &str, generation: (u64, u64)) -> Option<Rc<Route>> {
         self.routes.get(topic).filter(|route| route.generation == generation).map(Rc::clone)
+    }
+
+    /// The shards that want a topic, if that is still true.
+    pub fn find_shards(&self, topic: &str, generation: u64) -> Option<Bits64> {
+        self.shards.get(topic).filter(|(_, known)| *known == generation).map(|(shards, _)| *shards)
+    }
+
+    /// Keeps the shards that want a topic.
+    pub fn keep_shards(&mut self, topic: &str, shards: Bits64, generation: u64) {
+        if let Some(known) = self.shards.get_mut(topic) {
+            *known = (shards, generation);
+            return;
+        }
+        if self.shards.len() >= ROUTES_MAX {
+            self.shards.clear();
+        }
+        self.shards.insert(topic.into(), (shards, generation));
     }
 
     /// Keeps a route, unless it is too large to be kept.

@@ -114,7 +114,7 @@ impl Shard {
 
     fn route_run(&mut self, run: RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
         let mut kept: Option<Payload> = None;
-        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(run.topic) };
+        let wanted = self.wanting_shards(run.topic);
         let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
         let mut has_forwarded = false;
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
