@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::Map;
 use crate::base::rare::Rare;
 use crate::base::slab::Key;
@@ -81,6 +82,8 @@ pub enum Hold {
     Mesh = 16,
     /// Too many answers are owed to it.
     Answers = 32,
+    /// It takes none of what we send.
+    Backlog = 64,
 }
 
 /// What few connections need.
@@ -133,6 +136,8 @@ pub struct Connection {
     pub last_received: Time,
     /// When the handshake must be over.
     pub handshake_by: Time,
+    /// When the timing wheel looks at it next; never without an entry.
+    pub looked_at: Time,
     /// One and a half keep-alive times; 0 for none.
     pub silence_max_ms: u32,
     /// The largest packet the client accepts.
@@ -140,7 +145,9 @@ pub struct Connection {
     /// Bytes that the shell could not send yet.
     pub backlog: u32,
     /// Shards with a receiver that this publisher waits for.
-    pub pressing_shards: u8,
+    pub pressing_shards: u16,
+    /// Shards whose way is full and that this publisher has sent to.
+    pub full_ways: Bits64,
     /// Why it is not read now; empty when it is.
     pub holds: u8,
     /// Whether diagnostics are welcome on every packet.
@@ -163,10 +170,12 @@ impl Connection {
             pipeline: Rare::new(),
             last_received: now,
             handshake_by,
+            looked_at: Time::NEVER,
             silence_max_ms: 0,
             maximum_packet: u32::MAX,
             backlog: 0,
             pressing_shards: 0,
+            full_ways: Bits64::EMPTY,
             holds: 0,
             wants_problem_info: true,
             extras: None,

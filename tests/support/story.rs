@@ -535,6 +535,30 @@ impl Story {
         self.world.drive();
     }
 
+    /// The same, and the broker does not come to rest.
+    pub fn cut_without_driving(&mut self, client: Client) {
+        self.listen(client);
+        self.world.cut(client.0);
+        self.has_said_closed[client.0] = true;
+    }
+
+    /// Writes a SUBSCRIBE at QoS 1 into the network; the broker does not read it yet.
+    pub fn ask_to_subscribe_without_driving(&mut self, client: Client, filter: &str) {
+        let mut buffer = RequestBuffer::default();
+        buffer.push(&Requested {
+            text: filter,
+            subscription: Subscription::parse(filter),
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        });
+        let packet = Packet::Subscribe(Subscribe::new(packet_id(1), Properties::NONE, &buffer));
+        let mut bytes = Vec::new();
+        packet.encode(self.versions[client.0], &mut bytes);
+        self.world.send(client.0, &bytes);
+    }
+
     /// Time passes.
     pub fn wait_s(&mut self, seconds: u64) {
         self.world.advance(seconds * 1000);

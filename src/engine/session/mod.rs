@@ -60,6 +60,7 @@ use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
+use crate::engine::mesh::JoinTicket;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
 use crate::engine::subscriptions::members::Terms;
@@ -98,6 +99,8 @@ pub struct Membership {
     pub filter: Box<str>,
     /// The terms.
     pub terms: Terms,
+    /// The newest request that its group has been asked for.
+    pub asked: Option<JoinTicket>,
 }
 
 /// A session. Home shard of the client id.
@@ -117,6 +120,8 @@ pub struct Session {
     pub ends_at: Time,
     /// The will, until it is published or given up.
     pub will: Option<Box<Will>>,
+    /// When the timing wheel looks at it next; never without an entry.
+    pub looked_at: Time,
     /// Plain subscriptions.
     pub filters: Filters,
     /// Shared subscriptions.
@@ -140,6 +145,7 @@ impl Session {
             expiry_s: 0,
             ends_at: Time::NEVER,
             will: None,
+            looked_at: Time::NEVER,
             filters: Filters::None,
             shared: Rare::new(),
             outbound: None,
@@ -163,6 +169,11 @@ impl Session {
     /// When the session must be looked at while nobody is connected.
     pub fn deadline(&self) -> Time {
         self.will.as_ref().map_or(self.ends_at, |will| self.ends_at.min(will.due_at))
+    }
+
+    /// Its shared subscription of this name.
+    pub fn membership(&mut self, share: &str, filter: &str) -> Option<&mut Membership> {
+        self.shared.iter_mut().find(|known| *known.share == *share && *known.filter == *filter)
     }
 
     /// How many subscriptions it has.

@@ -6,7 +6,7 @@ use super::Shard;
 use crate::base::hash::{Seed, map};
 use crate::base::payload::Payload;
 use crate::base::time::Time;
-use crate::engine::connection::{Connection, ConnectionKey};
+use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Event;
 use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
 use crate::engine::mesh::{Fate, Mesh};
@@ -262,7 +262,7 @@ impl Shard {
         let Some(link) = session.link else { return };
         let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
         let delivery = delivery.expect("what is sent lies in the window");
-        let may_receive = dup || self.may_still_receive(key, delivery);
+        let may_receive = self.may_still_receive(key, delivery);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let why = if !may_receive {
@@ -284,14 +284,22 @@ impl Shard {
     }
 
     /// The shell could not send everything, or could at last.
-    pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, now: Time, out: &mut Outputs) {
+    pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, taken: u32, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let before = std::mem::replace(&mut connection.backlog, bytes);
+        connection.backlog = bytes;
+        // A client that takes none of our answers is not asked for more requests.
+        let is_deaf = bytes / 2 > self.limits.backlog_bytes_max;
+        if is_deaf {
+            self.hold(key, Hold::Backlog, out);
+        } else {
+            self.release(key, Hold::Backlog, now, out);
+        }
+        let Some(connection) = self.connections.get(key) else { return };
         let Some(session_key) = connection.session else { return };
         let is_full = bytes > self.limits.backlog_bytes_max;
         let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link.as_mut()) else { return };
         let was_full = std::mem::replace(&mut link.is_full, is_full);
-        self.note_backlog(key, before, bytes, is_full, now, out);
+        self.note_backlog(key, bytes, taken, is_full, now, out);
         if was_full && !is_full {
             self.pump(session_key, now, out);
             self.go_on_scanning(session_key, now, out);

@@ -64,7 +64,6 @@ impl Shard {
         let Some(connection) = self.connections.remove(key) else { return };
         self.stats.connections_closed += 1;
         out.closes.push(key);
-        self.forget_repeats(key);
         self.relieve_waiters_of(key, out);
         let session = connection.session.filter(|_| matches!(connection.phase, Phase::Connected));
         let id = session.and_then(|session| self.sessions.get(session)).map(|session| session.id);
@@ -97,16 +96,8 @@ impl Shard {
         }
         self.presence(key, out);
         self.return_shared(key, false, out);
-        self.look_at_session_later(key);
+        self.look_at_session(key, now);
         self.publish_due_will(key, now, out);
-    }
-
-    fn look_at_session_later(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let deadline = session.deadline();
-        if deadline != Time::NEVER {
-            self.session_wheel.schedule(key, deadline);
-        }
     }
 
     /// Publishes the will of an absent client whose delay is over.

@@ -62,7 +62,7 @@ impl Shard {
         if !is_open || connection.extras().question != number {
             return;
         }
-        self.release(key, Hold::Question, out);
+        self.release(key, Hold::Question, now, out);
         match answer {
             Answer::Credentials(verdict) => {
                 self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);
@@ -206,6 +206,7 @@ impl Shard {
             return Flow::Gone;
         }
         session.owner = Arc::clone(&identity);
+        self.owners_changed += 1;
         connection.identity = Some(identity);
         self.send_auth(key, Reason::Success, data, out);
         Flow::Next

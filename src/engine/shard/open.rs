@@ -163,10 +163,10 @@ impl Shard {
             is_full: false,
             inflight_max,
         };
-        let deadline = connection.deadline();
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
         session.link = Some(link);
         session.owner = identity;
+        self.owners_changed += u64::from(self.policy.checks_receive());
         session.expiry_s = expiry_s;
         session.ends_at = Time::NEVER;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
@@ -174,9 +174,7 @@ impl Shard {
         if let Some(outbound) = &mut session.outbound {
             outbound.connect(inflight_max);
         }
-        if deadline != Time::NEVER {
-            self.connection_wheel.schedule(key, deadline);
-        }
+        self.look_at_connection(key, now);
     }
 
     /// The keep-alive that holds: ours where the client wants a longer one or none.

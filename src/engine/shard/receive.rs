@@ -44,7 +44,7 @@ impl Shard {
         }
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
         let key = self.connections.insert(Connection::new(peer, now, handshake_by));
-        self.connection_wheel.schedule(key, handshake_by);
+        self.look_at_connection(key, now);
         self.stats.connections_opened += 1;
         Some(key)
     }
@@ -94,6 +94,10 @@ impl Shard {
         if connection.is_held() {
             return Taken::Held;
         }
+        if self.copies_left == 0 {
+            self.resumed.push_back(key); // the rest of its bytes is for the next turn
+            return Taken::Held;
+        }
         let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
         if !is_connect && matches!(connection.phase, Phase::AwaitConnect) {
             // [MQTT-3.1.0-1] no need to wait for the end of what is no CONNECT.
@@ -102,13 +106,13 @@ impl Shard {
             return Taken::Gone;
         }
         let maximum = match connection.phase {
-            Phase::AwaitConnect => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
-            Phase::Authenticating(_) | Phase::Connected => self.limits.packet_bytes_max,
+            // Nobody that we do not know makes us hold much.
+            Phase::AwaitConnect | Phase::Authenticating(_) => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
+            Phase::Connected => self.limits.packet_bytes_max,
         };
         if connection.is_connected() {
             match self.try_run(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
-                RunTaken::Held => return Taken::Held,
                 RunTaken::None => {}
             }
         }

@@ -247,6 +247,7 @@ impl Shard {
             plan.state = ScanState::Paused(key);
         }
         let ids = if id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(id) };
+        self.copies_left = self.copies_left.saturating_sub(messages.len());
         for message in messages {
             let qos = message.qos.min(qos);
             // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
@@ -304,6 +305,20 @@ impl Shard {
         self.scans
             .get(key)
             .is_some_and(|scan| scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic)))
+    }
+
+    /// A filter was unsubscribed: nobody looks for its retained messages any more.
+    pub(super) fn forget_scans_of(&mut self, key: SessionKey, filter: &str) {
+        let Some(scans) = self.sessions.get_mut(key).and_then(|session| session.scans.used()) else { return };
+        let all = &mut self.scans;
+        scans.retain(|plan| {
+            let is_forgotten = plan.filter() == filter;
+            // One that was asked for is taken away when its page comes.
+            if let (true, ScanState::Paused(scan)) = (is_forgotten, plan.state) {
+                all.remove(scan);
+            }
+            !is_forgotten
+        });
     }
 
     /// The session ends: its scans find nobody.

@@ -9,6 +9,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::event::Event;
+use crate::engine::limits::{FILTERS_PER_PACKET_MAX, WILDCARD_LEVELS_MAX};
 use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
@@ -45,6 +46,10 @@ impl Shard {
         // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
         let mut verdicts = Vec::new();
         for requested in packet.entries() {
+            if verdicts.len() >= FILTERS_PER_PACKET_MAX {
+                verdicts.push(Err(Reason::QuotaExceeded));
+                continue;
+            }
             match self.judge(key, session_key, &requested, out) {
                 Some(verdict) => verdicts.push(verdict),
                 None => return Flow::Wait,
@@ -65,7 +70,7 @@ impl Shard {
             };
             codes.push(code);
         }
-        self.answer_subscribe(key, session_key, packet.id, codes, joins, out);
+        self.answer_subscribe(key, session_key, packet.id, codes, joins, now, out);
         self.go_on_scanning(session_key, now, out);
         Flow::Next
     }
@@ -81,7 +86,9 @@ impl Shard {
         let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
         let filter = subscription.filter;
         let limits = &self.limits;
-        if filter.is_deeper_than(limits.topic_levels_max) {
+        let is_too_deep = filter.is_deeper_than(limits.topic_levels_max)
+            || (filter.has_wildcards() && filter.is_deeper_than(WILDCARD_LEVELS_MAX));
+        if is_too_deep {
             return Some(Err(Reason::TopicFilterInvalid));
         }
         if filter.has_wildcards() && !limits.wildcard_available {
@@ -117,13 +124,14 @@ impl Shard {
         let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
         let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
         let is_full = session.subscription_count() >= self.limits.subscriptions_max;
+        let is_full_of_shared = session.shared.len() >= self.limits.shared_subscriptions_max;
         if let Some(share) = subscription.share {
             let filter = subscription.filter.as_str();
             let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
-            let membership = Membership { share: share.into(), filter: filter.into(), terms };
+            let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
             match session.shared.iter_mut().find(|known| known.is(share, filter)) {
                 Some(known) => *known = membership.clone(),
-                None if is_full => return Reason::QuotaExceeded,
+                None if is_full || is_full_of_shared => return Reason::QuotaExceeded,
                 None => session.shared.push(membership.clone()),
             }
             joins.push(Joining { index, membership });
@@ -146,8 +154,10 @@ impl Shard {
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
             let session = self.sessions.get_mut(session_key).expect("it was found above");
-            // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
-            session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            if is_known {
+                // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
+                session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            }
             session.scans.push_back(plan);
         }
         Reason::granted(qos)
@@ -177,6 +187,7 @@ impl Shard {
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         joins: Vec<Joining>,
+        now: Time,
         out: &mut Outputs,
     ) {
         if let Some(session) = self.sessions.get(session) {
@@ -193,6 +204,7 @@ impl Shard {
             let reply = JoinTicket { connection: key, ticket, index: joining.index };
             self.join(session, joining.membership, reply, out);
         }
+        self.flush_pipeline(key, now, out);
     }
 
     /// Whether an earlier request still waits for its answer: a later one is answered behind it.
@@ -204,7 +216,11 @@ impl Shard {
         let Some(member) = self.member_id(key) else { return };
         let window = self.window(key);
         let home = self.homes.group(&membership.share, &membership.filter);
-        let Membership { share, filter, terms } = membership;
+        let Membership { share, filter, terms, .. } = membership;
+        let known = self.sessions.get_mut(key).and_then(|session| session.membership(&share, &filter));
+        if let Some(known) = known {
+            known.asked = Some(reply);
+        }
         self.tell(home, Mesh::Join { share, filter, member, terms, window, reply }, out);
     }
 
@@ -223,7 +239,8 @@ impl Shard {
         if reason.is_error()
             && let Some(session) = self.sessions.get_mut(session)
         {
-            session.shared.retain(|membership| !membership.is(share, filter));
+            // A refusal of an older request says nothing of the newer one that is under way.
+            session.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
         }
         let Some(connection) = self.connections.get_mut(reply.connection) else { return };
         connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), reason);
@@ -235,7 +252,7 @@ impl Shard {
         &mut self,
         key: ConnectionKey,
         packet: Unsubscribe<'_>,
-        _now: Time,
+        now: Time,
         out: &mut Outputs,
     ) -> Flow {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
@@ -244,6 +261,7 @@ impl Shard {
         let (mut codes, mut leaves) = (Vec::new(), Vec::new());
         for (index, unwanted) in packet.entries().enumerate() {
             codes.push(match unwanted.subscription {
+                _ if index >= FILTERS_PER_PACKET_MAX => Reason::QuotaExceeded,
                 Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter),
                 Ok(Subscription { share: Some(share), filter, .. }) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -252,7 +270,8 @@ impl Shard {
                 Err(_) => Reason::TopicFilterInvalid,
             });
         }
-        self.answer_unsubscribe(key, session, packet.id, codes, leaves, out);
+        self.answer_unsubscribe(key, session, packet.id, codes, leaves, now, out);
+        self.go_on_scanning(session, now, out);
         Flow::Next
     }
 
@@ -264,6 +283,7 @@ impl Shard {
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         leaves: Vec<Joining>,
+        now: Time,
         out: &mut Outputs,
     ) {
         if leaves.is_empty() && !self.owes_answers(key) {
@@ -276,6 +296,7 @@ impl Shard {
             let reply = JoinTicket { connection: key, ticket, index };
             self.leave(session, membership, Departure::Unsubscribed, Some(reply), out);
         }
+        self.flush_pipeline(key, now, out);
     }
 
     /// A group has let a member go.
@@ -297,9 +318,7 @@ impl Shard {
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
         let was_known = session.filters.remove(id);
         debug_assert!(was_known, "the session knows its own subscriptions");
-        if let Some(scans) = session.scans.used() {
-            scans.retain(|scan| scan.filter() != filter.as_str());
-        }
+        self.forget_scans_of(key, filter.as_str());
         Reason::Success
     }
 
