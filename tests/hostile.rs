@@ -1,4 +1,4 @@
-//! What a review of the engine found: each test says what must hold and does not yet.
+//! Clients that ask for too much, answer too little or come back at a bad moment: what they cannot do.
 
 #[allow(dead_code)]
 mod support;

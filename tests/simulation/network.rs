@@ -132,6 +132,10 @@ impl Simulation {
         let pairs = (0..shards * shards).map(|pair| (pair / shards, pair % shards));
         let pairs: Vec<_> = pairs.filter(|(from, to)| !self.world.mesh[*from][*to].is_empty()).collect();
         let Some((from, to)) = self.dice.mesh.pick(&pairs).copied() else { return };
+        let is_slow = self.plan.has_slow_ways && (from * 5 + to * 3 + from * to) % 4 == 1;
+        if is_slow && self.dice.mesh.chance(29, 30) {
+            return self.tell_room(&pairs);
+        }
         let most = if self.dice.mesh.chance(1, 2) { 1 } else { self.dice.mesh.index(20) + 1 };
         self.trace(|| format!("mesh {from} -> {to}, at most {most}"));
         self.world.deliver_mesh(from, to, most);
@@ -175,6 +179,9 @@ impl Simulation {
         if let Some((link, home, _)) = self.world.moving.front() {
             let (link, home) = (*link, *home);
             self.trace(|| format!("link {link} arrives at shard {home}"));
+            if self.clients[self.wires[link].client].session_link.is_some() {
+                self.coverage.hit("take-over across shards");
+            }
             self.world.arrive();
             self.look();
         }
@@ -195,6 +202,9 @@ impl Simulation {
     /// A shard gets a tick.
     pub fn shard_ticks(&mut self) {
         let shard = self.dice.network.index(self.plan.shards);
+        if self.world.takes_tick(shard) {
+            self.coverage.hit("work put off to a later turn");
+        }
         self.tick(shard);
     }
 

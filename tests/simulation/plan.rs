@@ -53,6 +53,8 @@ pub struct Plan {
     pub retains: u64,
     /// Topics in each tree.
     pub topics: u64,
+    /// Whether some ways between shards are much slower than others.
+    pub has_slow_ways: bool,
     /// Letters that may lie between two shards before the sender is told that the way is full.
     pub mesh_room: usize,
     /// The clients behind the watcher.
@@ -87,6 +89,7 @@ impl Plan {
             disasters: *random.pick(&[0, 5, 15, 40]).expect("there are some"),
             retains: *random.pick(&[0, 2, 5]).expect("there are some"),
             topics: random.range(1, 4),
+            has_slow_ways: random.chance(1, 2),
             mesh_room: *random.pick(&[3, 10, 1_000]).expect("there are some"),
             roles,
         }

@@ -22,6 +22,7 @@ impl Simulation {
         let message = &self.messages[number as usize];
         assert_eq!(message.topic, received.topic, "{number} is delivered under its own topic");
         self.judge_terms(state, message, received, number);
+        self.judge_age(state, message, received, number);
         self.judge_time(message, delivery, received, number);
         if received.is_repeat {
             return;
@@ -73,6 +74,21 @@ impl Simulation {
         if is_merged && state.role.version == Version::V5 && terms.iter().all(|term| term.holds()) {
             self.judge_identifiers(state, &terms, message, received, number);
         }
+    }
+
+    /// Who subscribes after the broker has acknowledged a retained message never finds an older one.
+    fn judge_age(&self, state: &Client, message: &Message, received: &Received, number: u32) {
+        if !received.retain || received.dup || received.is_repeat || !message.topic.starts_with("r/") {
+            return;
+        }
+        let terms = state.terms_to_look_up(&received.topic, 0);
+        let Some(asked) = terms.map(|term| term.asked).min() else { return };
+        let newer = self.messages.iter().enumerate().skip(number as usize + 1).find(|(_, newer)| {
+            let is_before = newer.answer.is_some_and(|(answered, reason)| reason < 0x80 && answered.step < asked);
+            newer.topic == message.topic && newer.retain && is_before
+        });
+        let is_stale = self.plan.is_generous && message.sends == 1 && newer.is_some();
+        assert!(!is_stale, "{} finds {number}, and {newer:?} was there before it asked", state.name);
     }
 
     /// One delivery names every subscription that matched, when all of them have stood still.

@@ -13,15 +13,18 @@ impl Simulation {
         if !self.plan.is_generous {
             return; // a full store refuses, and a full queue forgets
         }
-        let mut topics: Vec<&str> =
-            self.messages.iter().filter(|message| message.topic.starts_with("r/")).map(|m| m.topic.as_str()).collect();
+        let mut topics: Vec<String> =
+            self.messages.iter().filter(|message| message.topic.starts_with("r/")).map(|m| m.topic.clone()).collect();
         topics.sort_unstable();
         topics.dedup();
         for topic in topics {
             let seen = found.iter().filter(|number| self.messages[**number as usize].topic == topic);
             let seen: Vec<u32> = seen.copied().collect();
             assert!(seen.len() <= 1, "one retained message a topic: {topic} has {seen:?}");
-            let candidates = self.candidates(topic);
+            let candidates = self.candidates(&topic);
+            if seen.is_empty() && candidates == [None] {
+                self.coverage.hit("retained erased");
+            }
             assert!(
                 candidates.contains(&seen.first().copied()),
                 "{topic} may have {candidates:?}, and a newcomer finds {seen:?}"
@@ -62,6 +65,12 @@ impl Simulation {
                 break;
             }
         }
+        // What was published again was perhaps taken for the newest.
+        let again = self.messages.iter().enumerate().filter(|(_, message)| message.topic == topic && message.sends > 1);
+        let again = again.filter(|(_, message)| message.retain && message.qos == 1);
+        candidates.extend(
+            again.map(|(number, message)| (!message.is_empty).then(|| u32::try_from(number).expect("few messages"))),
+        );
         if !has_promise {
             candidates.push(None);
         }
@@ -76,7 +85,7 @@ impl Simulation {
     /// Those who asked for retained messages have seen this one, live or as retained.
     fn judge_who_was_there(&self, number: u32) {
         let message = &self.messages[number as usize];
-        if message.qos == 0 || message.is_will || !message.topic.starts_with("r/") || message.expiry_s.is_some() {
+        if message.qos == 0 || message.is_will || message.expiry_s.is_some() {
             return;
         }
         for (place, client) in self.clients.iter().enumerate() {
