@@ -1,6 +1,5 @@
 //! Clients that ask for too much, answer too little or come back at a bad moment: what they cannot do.
 
-#[allow(dead_code)]
 mod support;
 
 use pregon::engine::auth::policy::Policy;

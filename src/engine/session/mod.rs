@@ -9,23 +9,9 @@
 //! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session       |
 //! | [`outbound`]   | queue and window together: what a session has still to send           | one per session       |
 //! | [`received`]   | QoS 2 messages of the client that it has not released                 | one per session       |
-//! | [`filters`]    | plain subscriptions                                                    | one per session    |
+//! | [`filters`]    | plain subscriptions                                                   | one per session       |
 //! | [`will`]       | the message left for the case that the client dies                    | one per session       |
 //! | [`pipeline`]   | answers that leave in the order of the requests                       | one per connection    |
-//!
-//! Not here: who sends what and when; that is the shard's business, and these are its tools.
-//!
-//! | file           | what                                                                   | owner              |
-//! |----------------|------------------------------------------------------------------------|--------------------|
-//! | [`state`]      | the flows of QoS 1 and 2 as tables: the one truth of the other files   | a value            |
-//! | [`delivery`]   | a message on its way to one receiver                                   | where it waits     |
-//! | [`queue`]      | deliveries that were never sent                                        | one per session    |
-//! | [`packet_ids`] | open packet identifiers and what stands under each                     | one per session    |
-//! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session    |
-//! | [`outbound`]   | queue and window together: what a session has still to send            | one per session    |
-//! | [`received`]   | QoS 2 messages of the client that it has not released                  | one per session    |
-//! | [`pipeline`]   | answers that leave in the order of the requests                        | one per connection |
-//! | [`will`]       | the message that a client leaves for the case that it dies             | one per session    |
 //!
 //! Invariants worth naming:
 //! - Each delivery that comes in goes out once: delivered, refused, expired, displaced, returned, given up or drained.

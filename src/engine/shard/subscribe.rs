@@ -70,7 +70,7 @@ impl Shard {
             };
             codes.push(code);
         }
-        self.answer_subscribe(key, session_key, packet.id, codes, joins, now, out);
+        self.answer_subscribe(key, packet.id, codes, joins, now, out);
         self.go_on_scanning(session_key, now, out);
         Flow::Next
     }
@@ -183,14 +183,14 @@ impl Shard {
     fn answer_subscribe(
         &mut self,
         key: ConnectionKey,
-        session: SessionKey,
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         joins: Vec<Joining>,
         now: Time,
         out: &mut Outputs,
     ) {
-        if let Some(session) = self.sessions.get(session) {
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else { return };
+        if let Some(session) = self.sessions.get(session_key) {
             let denied = codes.iter().filter(|code| code.is_error());
             out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
         }
@@ -202,7 +202,7 @@ impl Shard {
         let ticket = connection.pipeline.push(Due::SubAck { id, codes }, waits, Outcome::default());
         for joining in joins {
             let reply = JoinTicket { connection: key, ticket, index: joining.index };
-            self.join(session, joining.membership, reply, out);
+            self.join(session_key, joining.membership, reply, out);
         }
         self.flush_pipeline(key, now, out);
     }
@@ -270,7 +270,7 @@ impl Shard {
                 Err(_) => Reason::TopicFilterInvalid,
             });
         }
-        self.answer_unsubscribe(key, session, packet.id, codes, leaves, now, out);
+        self.answer_unsubscribe(key, packet.id, codes, leaves, now, out);
         self.go_on_scanning(session, now, out);
         Flow::Next
     }
@@ -279,7 +279,6 @@ impl Shard {
     fn answer_unsubscribe(
         &mut self,
         key: ConnectionKey,
-        session: SessionKey,
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         leaves: Vec<Joining>,
@@ -291,10 +290,11 @@ impl Shard {
         }
         let waits = u16::try_from(leaves.len()).unwrap_or(u16::MAX);
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(session_key) = connection.session else { return };
         let ticket = connection.pipeline.push(Due::UnsubAck { id, codes }, waits, Outcome::default());
         for Joining { index, membership } in leaves {
             let reply = JoinTicket { connection: key, ticket, index };
-            self.leave(session, membership, Departure::Unsubscribed, Some(reply), out);
+            self.leave(session_key, membership, Departure::Unsubscribed, Some(reply), out);
         }
         self.flush_pipeline(key, now, out);
     }
