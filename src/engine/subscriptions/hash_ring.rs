@@ -1,7 +1,7 @@
 //! Which member of a shared group owns a key, such that few keys move when members come and go.
 //!
 //! Multi-probe consistent hashing (Appleton and O'Reilly, 2015): each member is one point on a circle, a key is hashed to
-//! [`PROBES`] places on it, and the member whose point follows one of them most closely owns the key. When a member goes,
+//! `PROBES` places on it, and the member whose point follows one of them most closely owns the key. When a member goes,
 //! only its keys move; when it returns, they come back. One point a member is all the memory there is.
 
 use crate::base::slab::Key;

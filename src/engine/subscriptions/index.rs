@@ -40,7 +40,7 @@ pub struct Removed {
 ///
 /// Every filter, exact or not, stands in one table under the hash of its text. A topic finds its
 /// wildcard filters by masking: the hash of `a/+/c` is made from the topic `a/b/c` without reading
-/// any filter, and [`Prefixes`] tells which masks can lead anywhere.
+/// any filter, and `Prefixes` tells which masks can lead anywhere.
 #[derive(Debug)]
 pub struct Index {
     prints: Fingerprint,
