@@ -5,6 +5,7 @@ use pregon::mqtt::{Reason, Version};
 
 use crate::clients::{Asked, Client, Farewell, Life, Open, Owed, Phase, Publishing, Receiving};
 use crate::packets;
+use crate::plan::any_qos;
 use crate::record::{Message, Verdict, Will};
 use crate::simulation::Simulation;
 use crate::support::story::{Hello, Post};
@@ -92,15 +93,14 @@ impl Simulation {
         state.link = Some(link);
         state.phase = Phase::Waiting;
         state.keep_alive = role.keep_alive;
-        state.asked =
-            Some(Asked { is_clean, expiry: expiry.min(self.plan.limits.session_expiry_max_s), will });
+        state.asked = Some(Asked { is_clean, expiry: expiry.min(self.plan.limits.session_expiry_max_s), will });
         let name = state.name.clone();
         self.trace(|| format!("{name} connects on link {link}, clean {is_clean}, expiry {expiry}, will {will:?}"));
         self.client_sends(client, &hello.encode());
     }
 
     fn leaves_will(&mut self, client: usize, link: usize, hello: &mut Hello) -> usize {
-        let qos = self.dice.client.below(3) as u8;
+        let qos = any_qos(&mut self.dice.client);
         let retain = self.dice.client.chance(1, 4);
         let delay_s = match self.clients[client].role.version {
             Version::V5 => *self.dice.client.pick(&[0, 0, 3, 100]).expect("there are some"),
@@ -143,7 +143,7 @@ impl Simulation {
             return;
         }
         let random = &mut self.dice.client;
-        let qos = if self.clients[client].open.len() >= 20 { 0 } else { random.below(3) as u8 };
+        let qos = if self.clients[client].open.len() >= 20 { 0 } else { any_qos(random) };
         let mut retain = random.chance(self.plan.retains, 10);
         let number = random.below(self.plan.topics);
         let topic = match random.below(8) {
@@ -161,7 +161,7 @@ impl Simulation {
         let is_v5 = self.clients[client].role.version == Version::V5;
         let expiry_s = (is_v5 && random.chance(1, 10)).then(|| *random.pick(&[1, 10, 100_000]).expect("some"));
         let is_empty = retain && random.chance(1, 6);
-        let padding = *random.pick(&[0, 0, 0, 20, 600]).expect("there are some");
+        let padding = *random.pick(&[0, 0, 0, 20, 370, 600]).expect("there are some");
         self.publishes_this(client, topic, qos, retain, expiry_s, is_empty, padding);
     }
 
@@ -269,7 +269,11 @@ impl Simulation {
             Owed::PubAck(id) => {
                 state.incoming.remove(&id);
                 let is_refusal = state.role.version == Version::V5 && self.dice.client.chance(1, 40);
-                if is_refusal { vec![0x40, 3, 0, id as u8, Reason::UnspecifiedError.code()] } else { packets::ack(packets::PUBACK, id) }
+                if is_refusal {
+                    packets::refusal(id, Reason::UnspecifiedError)
+                } else {
+                    packets::ack(packets::PUBACK, id)
+                }
             }
             Owed::PubRec(id) => {
                 if let Some(open) = state.incoming.get_mut(&id) {

@@ -107,7 +107,8 @@ impl Simulation {
 
     /// Some client hears a piece of what the broker has written.
     pub fn network_speaks(&mut self) {
-        let is_audible = |link: &usize| !self.world.links[*link].incoming.is_empty() || self.world.links[*link].is_closed;
+        let is_audible =
+            |link: &usize| !self.world.links[*link].incoming.is_empty() || self.world.links[*link].is_closed;
         let links = self.clients.iter().filter_map(|client| client.link).filter(is_audible);
         let links: Vec<usize> = links.collect();
         let Some(link) = self.dice.network.pick(&links).copied() else { return };

@@ -174,6 +174,11 @@ fn role(random: &mut Random, has_large: bool) -> Role {
     }
 }
 
+/// A `QoS` that was drawn.
+pub fn any_qos(random: &mut Random) -> u8 {
+    *random.pick(&[0, 1, 2]).expect("there are some")
+}
+
 /// A number that was drawn from below 65,536.
 pub fn narrow(number: u64) -> u16 {
     u16::try_from(number).expect("a small number")

@@ -84,11 +84,7 @@ impl Simulation {
     pub fn new(seed: u64, is_loud: bool) -> Self {
         let random = Random::from_seed(seed);
         let plan = Plan::of(&mut random.fork(1));
-        let policy = if plan.is_slow {
-            Policy::new(vec![Box::new(Anonymous)], Box::new(Slow))
-        } else {
-            Policy::open()
-        };
+        let policy = if plan.is_slow { Policy::new(vec![Box::new(Anonymous)], Box::new(Slow)) } else { Policy::open() };
         let world = World::with(plan.shards, plan.limits.clone(), policy, seed);
         let mut clients = vec![Client::new("watcher".into(), watcher())];
         let named = plan.roles.iter().enumerate();

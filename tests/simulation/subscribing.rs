@@ -4,12 +4,12 @@ use pregon::mqtt::Version;
 
 use crate::clients::Request;
 use crate::packets::{self, Wanted};
+use crate::plan::{any_qos, narrow};
 use crate::record::Term;
 use crate::simulation::Simulation;
 
 /// Filters of those that are in no group.
-const FILTERS: [&str; 12] =
-    ["t/#", "t/+", "t/0", "t/1", "t/+/deep", "t/0/#", "#", "+/+", "r/#", "r/+/0", "w/+", "s/#"];
+const FILTERS: [&str; 12] = ["t/#", "t/+", "t/0", "t/1", "t/+/deep", "t/0/#", "#", "+/+", "r/#", "r/+/0", "w/+", "s/#"];
 
 /// Filters of those that are in a group: nothing that may come by the group as well.
 const MEMBER_FILTERS: [&str; 5] = ["t/#", "t/0", "t/+", "t/0/#", "r/#"];
@@ -23,8 +23,7 @@ pub const GROUP_IDENTIFIERS: u32 = 1_000;
 impl Simulation {
     /// A client subscribes to something.
     pub fn subscribes(&mut self, client: usize) {
-        let (is_member, is_v5) =
-            (self.clients[client].is_member(), self.clients[client].role.version == Version::V5);
+        let (is_member, is_v5) = (self.clients[client].is_member(), self.clients[client].role.version == Version::V5);
         if is_member && self.dice.client.chance(1, 2) {
             return self.joins(client, is_v5);
         }
@@ -39,13 +38,13 @@ impl Simulation {
             }
             wanted.push(Wanted {
                 text,
-                qos: random.below(3).max(random.below(3)) as u8,
+                qos: any_qos(random).max(any_qos(random)),
                 no_local: is_v5 && random.chance(1, 5),
                 as_published: is_v5 && random.chance(1, 5),
                 handling: if is_v5 { *random.pick(&[0, 0, 1, 2]).expect("there are some") } else { 0 },
             });
         }
-        let identifier = (is_v5 && random.chance(1, 2)).then(|| random.range(1, 900) as u32);
+        let identifier = (is_v5 && random.chance(1, 2)).then(|| u32::from(narrow(random.range(1, 900))));
         self.subscribe_to(client, &wanted, identifier);
     }
 
@@ -142,12 +141,10 @@ impl Simulation {
                 (term.life, term.text.clone(), term.asked)
             };
             let older = state.terms[..place].iter_mut();
-            older
-                .filter(|term| term.life == life && term.text == text && term.asked <= asked)
-                .for_each(|term| {
-                    term.is_replaced |= term.ended.is_none();
-                    term.ended.get_or_insert(now);
-                });
+            older.filter(|term| term.life == life && term.text == text && term.asked <= asked).for_each(|term| {
+                term.is_replaced |= term.ended.is_none();
+                term.ended.get_or_insert(now);
+            });
         }
     }
 

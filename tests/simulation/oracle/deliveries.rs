@@ -130,7 +130,10 @@ impl Simulation {
             return;
         }
         let earlier = state.received.iter().rev().find(|earlier| {
-            earlier.message == Some(number) && earlier.life == state.lives && !earlier.retain && !is_by_group(state, earlier)
+            earlier.message == Some(number)
+                && earlier.life == state.lives
+                && !earlier.retain
+                && !is_by_group(state, earlier)
         });
         if let Some(earlier) = earlier {
             // A repeat of what was not acknowledged is no second delivery: only QoS 1 may come so.
@@ -150,16 +153,17 @@ impl Simulation {
                 && other.client == message.client
                 && other.topic == message.topic
         };
-        // A QoS 1 message that is published again is a new one to whoever subscribed in between, and a retained one
-        // may reach him by way of its home, behind newer ones that come straight.
+        // A QoS 1 message that is published again is a new one to whoever did not get the first one, and a retained one
+        // may reach a new subscriber by way of its home, behind newer ones that come straight.
         let was_there = |term: &Term| term.granted.is_some_and(|granted| granted < message.sent.step);
         let is_late = !state.terms_for(&message.topic, message.sent.step).any(was_there);
-        if message.is_will || (is_late && (message.sends > 1 || message.retain)) {
+        if message.is_will || message.sends > 1 || (message.retain && is_late) {
             return; // and wills of several connections may wait for different times
         }
         let earlier = state.received.iter().filter(is_same_flow);
         let latest = earlier.filter_map(|earlier| earlier.message).max();
-        let is_known = state.received.iter().any(|earlier| earlier.message == Some(number) && earlier.life == state.lives);
+        let is_known =
+            state.received.iter().any(|earlier| earlier.message == Some(number) && earlier.life == state.lives);
         if let Some(latest) = latest.filter(|_| !is_known) {
             assert!(latest < number, "{} gets {number} behind {latest}", state.name);
         }

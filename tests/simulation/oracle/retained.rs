@@ -68,9 +68,9 @@ impl Simulation {
         // What was published again was perhaps taken for the newest.
         let again = self.messages.iter().enumerate().filter(|(_, message)| message.topic == topic && message.sends > 1);
         let again = again.filter(|(_, message)| message.retain && message.qos == 1);
-        candidates.extend(again.map(|(number, message)| {
-            (!message.is_empty).then(|| u32::try_from(number).expect("few messages"))
-        }));
+        candidates.extend(
+            again.map(|(number, message)| (!message.is_empty).then(|| u32::try_from(number).expect("few messages"))),
+        );
         if !has_promise {
             candidates.push(None);
         }

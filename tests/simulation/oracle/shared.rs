@@ -36,7 +36,9 @@ impl Simulation {
         let mut deliveries: Vec<(usize, &Received)> = Vec::new();
         for (place, client) in self.clients.iter().enumerate() {
             let got = client.received.iter().filter(|received| {
-                received.message == u32::try_from(number).ok() && !received.is_repeat && is_of_group(client, received, group)
+                received.message == u32::try_from(number).ok()
+                    && !received.is_repeat
+                    && is_of_group(client, received, group)
             });
             deliveries.extend(got.map(|received| (place, received)));
         }

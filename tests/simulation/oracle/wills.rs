@@ -34,7 +34,10 @@ impl Simulation {
             assert!(missing.is_empty(), "wills are missing: {missing:?}");
         } else {
             let dropped = self.dropped(DropReason::QueueOldest) + self.dropped(DropReason::QueueRefused);
-            assert!(missing.len() as u64 <= dropped, "{dropped} copies were dropped, and wills are missing: {missing:?}");
+            assert!(
+                missing.len() as u64 <= dropped,
+                "{dropped} copies were dropped, and wills are missing: {missing:?}"
+            );
         }
     }
 }
