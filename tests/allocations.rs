@@ -11,8 +11,15 @@ use pregon::base::ring::Ring;
 use pregon::base::slab::Slab;
 use pregon::base::time::Time;
 use pregon::base::wheel::{Look, Wheel};
+use pregon::mqtt::properties::{Properties, PropertyBuffer};
+use pregon::mqtt::property::Property;
+use pregon::mqtt::{QoS, Version};
 
-/// The system's allocator, counting for each thread on its own: tests run side by side.
+mod support;
+
+use support::bare::{Bare, Client, connect, publish};
+
+/// The system's allocator, counting for allocations thread on its own: tests run side by side.
 struct Counting;
 
 thread_local! {
@@ -25,7 +32,7 @@ fn count(allocations: u64, bytes_before: usize, bytes_after: usize) {
     LIVE_BYTES.set(LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64);
 }
 
-// SAFETY: each call is handed on unchanged to the system's allocator, which keeps the contract. The
+// SAFETY: allocations call is handed on unchanged to the system's allocator, which keeps the contract. The
 // counters are thread-local, initialised at compile time and without destructor: they never
 // allocate.
 unsafe impl GlobalAlloc for Counting {
@@ -96,7 +103,7 @@ fn many_small_payloads_cost_two_allocations_a_chunk() {
     let mut chunks = Chunks::new(64 << 10, 16);
     let mut kept = Vec::with_capacity(10_240);
     let allocations = allocations_of(|| kept.extend((0..10_240).map(|_| chunks.copy(&[&[1; 64]]))));
-    // Ten chunks of 64 KiB, each with its reference count, and the list of chunks, which grows
+    // Ten chunks of 64 KiB, allocations with its reference count, and the list of chunks, which grows
     // twice.
     assert!(allocations <= 10 * 2 + 3, "{allocations}");
 }
@@ -151,4 +158,175 @@ fn slabs_and_rings_allocate_nothing_once_they_have_grown() {
     };
     fill_and_drain();
     assert_eq!(allocations_of(|| (0..10).for_each(|_| fill_and_drain())), 0);
+}
+
+/// How often a round is repeated when its allocations are counted.
+const ROUNDS: u64 = 500;
+
+/// Allocations of [`ROUNDS`] rounds, once everything has grown.
+fn allocations_of_rounds(mut round: impl FnMut()) -> u64 {
+    (0..200).for_each(|_| round());
+    allocations_of(|| (0..ROUNDS).for_each(|_| round()))
+}
+
+const TOPIC: &str = "tenant-001/site-02/device-0000345/temperature";
+
+/// A publisher of `from` on the first shard, subscribers on the last one, one message a round.
+fn broker(shards: usize, from: Version, to: Version, subscribers: u32, options: u8) -> (Bare, Client) {
+    let mut bare = Bare::new(shards);
+    let publisher = bare.connect(0, from, "publisher");
+    for number in 0..subscribers {
+        let subscriber = bare.connect(shards - 1, to, &format!("subscriber-{number}"));
+        bare.subscribe(subscriber, to, TOPIC, options);
+    }
+    (bare, publisher)
+}
+
+/// Allocations of rounds of `count` such QoS 0 packets.
+fn allocations_at_most_once(bare: &mut Bare, publisher: Client, packet: &[u8], count: u32, pieces: usize) -> u64 {
+    let packets = packet.repeat(count as usize);
+    allocations_of_rounds(|| {
+        bare.send(publisher, &packets);
+        bare.move_mesh();
+        assert_eq!(bare.recipient_count(), pieces, "everybody gets it");
+        bare.clear();
+    })
+}
+
+fn user_property() -> PropertyBuffer {
+    let mut properties = PropertyBuffer::default();
+    properties.push(Property::User("unit", "celsius"));
+    properties
+}
+
+#[test]
+fn a_qos_0_message_allocates_nothing_on_the_verbatim_way() {
+    for (shards, subscribers, run) in [(1, 1, 1), (1, 100, 1), (1, 100, 50), (2, 1, 1), (2, 100, 50)] {
+        let (mut bare, publisher) = broker(shards, Version::V311, Version::V311, subscribers, 0);
+        let packet = publish(Version::V311, TOPIC, QoS::AtMostOnce, Properties::NONE);
+        let allocations = allocations_at_most_once(&mut bare, publisher, &packet, run, subscribers as usize);
+        assert_eq!(allocations, 0, "{shards} shards, {subscribers} subscribers, runs of {run}");
+        let verbatim = bare.shards[0].stats().publishes_verbatim;
+        assert_eq!(verbatim, bare.shards[0].stats().publishes_received, "every message went that way");
+    }
+}
+
+#[test]
+fn a_qos_0_message_allocates_nothing_where_it_is_encoded_anew() {
+    let plain = Properties::NONE;
+    let user = user_property();
+    let own = [
+        ("another version", Version::V5, Version::V311, 0, plain),
+        ("a user property", Version::V5, Version::V5, 0, user.as_properties()),
+        ("a user property for 3.1.1", Version::V5, Version::V311, 0, user.as_properties()),
+        ("retain as published", Version::V5, Version::V5, 8, user.as_properties()),
+        ("no local", Version::V5, Version::V5, 4, plain),
+    ];
+    for (what, from, to, options, properties) in own {
+        for (shards, subscribers) in [(1, 1), (1, 100), (2, 1), (2, 100)] {
+            let (mut bare, publisher) = broker(shards, from, to, subscribers, options);
+            let packet = publish(from, TOPIC, QoS::AtMostOnce, properties);
+            let allocations = allocations_at_most_once(&mut bare, publisher, &packet, 1, subscribers as usize);
+            assert_eq!(allocations, 0, "{what}: {shards} shards, {subscribers} subscribers");
+        }
+    }
+}
+
+#[test]
+fn a_packet_that_arrives_in_two_pieces_costs_what_is_kept_of_it() {
+    let (mut bare, publisher) = broker(1, Version::V311, Version::V311, 1, 0);
+    let packet = publish(Version::V311, TOPIC, QoS::AtMostOnce, Properties::NONE);
+    let (front, back) = packet.split_at(30);
+    let allocations = allocations_of_rounds(|| {
+        bare.send(publisher, front);
+        bare.send(publisher, back);
+        assert_eq!(bare.recipient_count(), 1);
+        bare.clear();
+    });
+    assert!(allocations <= 3 * ROUNDS, "{allocations}");
+}
+
+/// PUBLISH, PUBACK, and the same with allocations subscriber.
+fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) -> u64 {
+    let (mut bare, publisher) = broker(shards, version, version, subscribers, 1);
+    let packet = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE);
+    allocations_of_rounds(|| {
+        bare.send(publisher, &packet);
+        bare.move_mesh();
+        assert_eq!(bare.recipient_count(), subscribers as usize + 1, "PUBACK, and everybody gets it");
+        bare.answer_all(shards - 1, 0x40);
+        bare.clear();
+    })
+}
+
+#[test]
+fn a_qos_1_message_with_its_acknowledgements_allocates_its_own_memory_only() {
+    for version in [Version::V311, Version::V5] {
+        for (shards, subscribers) in [(1, 1), (1, 100), (2, 1), (2, 100)] {
+            let allocations = allocations_at_least_once(shards, version, subscribers);
+            // Its bytes, and their reference count: however many receivers and shards there are.
+            assert_eq!(allocations, 2 * ROUNDS, "{version:?}: {shards} shards, {subscribers} subscribers");
+        }
+    }
+}
+
+#[test]
+fn a_qos_2_message_with_its_acknowledgements_allocates_its_own_memory_only() {
+    let (mut bare, publisher) = broker(1, Version::V311, Version::V311, 0, 0);
+    let subscriber = bare.connect(0, Version::V311, "subscriber");
+    bare.subscribe(subscriber, Version::V311, TOPIC, 2);
+    let packet = publish(Version::V311, TOPIC, QoS::ExactlyOnce, Properties::NONE);
+    let mut id = 0_u16;
+    let allocations = allocations_of_rounds(|| {
+        id += 1;
+        let [high, low] = id.to_be_bytes();
+        bare.send(publisher, &packet);
+        bare.send(publisher, &[0x62, 2, 0, 7]);
+        bare.send(subscriber, &[0x50, 2, high, low]);
+        bare.send(subscriber, &[0x70, 2, high, low]);
+        assert_eq!(bare.recipient_count(), 4, "PUBREC, PUBCOMP, PUBLISH, PUBREL");
+        bare.clear();
+    });
+    assert_eq!(allocations, 2 * ROUNDS);
+}
+
+/// Bytes that a client costs the engine, of 131,072 that `admit` lets in: the tables that double are full then. What they
+/// have reserved after the next doubling is not touched before it is used.
+fn bytes_a_client(mut admit: impl FnMut(&mut Bare, u32)) -> usize {
+    const CLIENTS: u32 = 1 << 17;
+    let mut bare = Bare::new(1);
+    // The first ones pay for what all of them share.
+    (0..16).for_each(|number| admit(&mut bare, number));
+    let ((), bytes) = live_bytes_of(|| (16..CLIENTS).for_each(|number| admit(&mut bare, number)));
+    bytes / CLIENTS as usize
+}
+
+#[test]
+fn an_idle_client_stays_small() {
+    use pregon::engine::connection::Connection;
+    use pregon::engine::session::Session;
+    println!("size_of Connection {}, Session {}", size_of::<Connection>(), size_of::<Session>());
+
+    let connected = bytes_a_client(|bare, number| {
+        bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+        bare.clear();
+    });
+    let own_topic = bytes_a_client(|bare, number| {
+        let client = bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+        bare.subscribe(client, Version::V311, &format!("commands/device-{number:07}"), 0);
+    });
+    let shared_filter = bytes_a_client(|bare, number| {
+        let client = bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+        bare.subscribe(client, Version::V311, "news/all", 0);
+    });
+    let away = bytes_a_client(|bare, number| {
+        let client = bare.connect_as(0, &connect(Version::V5, &format!("client-{number:07}"), false));
+        bare.subscribe(client, Version::V5, &format!("commands/device-{number:07}"), 1);
+        bare.send(client, &[0xe0, 0]);
+        bare.clear();
+    });
+    println!("connected {connected}, with a topic of its own {own_topic}, with one filter for all {shared_filter}");
+    println!("durable and away, with a topic of its own {away}");
+    assert!(own_topic <= 450, "{own_topic}");
+    assert!(away <= 230, "{away}");
 }

@@ -18,17 +18,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of this name.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            "exact" => Some(Self::Exact),
-            "plus" => Some(Self::Plus),
-            "hash" => Some(Self::Hash),
-            "mixed" => Some(Self::Mixed),
-            _ => None,
-        }
-    }
-
     /// The filter of a number, another one for each number.
     pub fn write_filter(self, number: u32, text: &mut String) {
         text.clear();
@@ -66,12 +55,4 @@ pub fn topic(number: u32) -> String {
     let mut text = String::new();
     Kind::Exact.write_filter(number, &mut text);
     text
-}
-
-/// Resident bytes of this process.
-pub fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").expect("the process is described there");
-    let pages: usize =
-        status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second word is a number");
-    pages * 4_096
 }

@@ -16,6 +16,7 @@
 //! | [`chains`]   | many lists of keys in one stock of memory      | the wheel                 |
 //! | [`wheel`]    | deadlines for millions, lazily swept           | one per shard and concern |
 //! | [`payload`]  | shared bytes and the arena that they come from | arena: one per shard      |
+//! | [`rare`]     | a part that most objects never use             | one per object            |
 //! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
 //!
 //! Invariants worth naming:
@@ -37,6 +38,7 @@ pub mod checksum;
 pub mod hash;
 pub mod payload;
 pub mod random;
+pub mod rare;
 pub mod ring;
 pub mod slab;
 pub mod time;

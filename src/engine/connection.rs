@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::Map;
+use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::auth::Decision;
@@ -19,6 +21,7 @@ use crate::engine::quota::TokenBucket;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
+use crate::mqtt::connect::Connect;
 use crate::mqtt::fitting::ReceiverLimits;
 
 /// Leads to a connection on its shard; the shell uses it for its own tables too.
@@ -79,6 +82,8 @@ pub enum Hold {
     Mesh = 16,
     /// Too many answers are owed to it.
     Answers = 32,
+    /// It takes none of what we send.
+    Backlog = 64,
 }
 
 /// What few connections need.
@@ -117,18 +122,22 @@ pub struct Connection {
     pub phase: Phase,
     /// What it speaks; meaningful once CONNECT was read.
     pub version: Version,
+    /// Whether it said in CONNECT that it is a bridge of 3.x.
+    pub is_bridge: bool,
     /// Its session, once connected.
     pub session: Option<SessionKey>,
     /// Who it is, once authenticated.
     pub identity: Option<Arc<Identity>>,
     /// Bytes that could not be handled yet: a partial packet, or all behind a hold.
-    pub held: BytesMut,
+    pub held: Option<Box<BytesMut>>,
     /// Answers that leave in the order of the requests.
-    pub pipeline: Pipeline,
+    pub pipeline: Rare<Pipeline>,
     /// When the last packet came.
     pub last_received: Time,
     /// When the handshake must be over.
     pub handshake_by: Time,
+    /// When the timing wheel looks at it next; never without an entry.
+    pub looked_at: Time,
     /// One and a half keep-alive times; 0 for none.
     pub silence_max_ms: u32,
     /// The largest packet the client accepts.
@@ -136,7 +145,9 @@ pub struct Connection {
     /// Bytes that the shell could not send yet.
     pub backlog: u32,
     /// Shards with a receiver that this publisher waits for.
-    pub pressing_shards: u8,
+    pub pressing_shards: u16,
+    /// Shards whose way is full and that this publisher has sent to.
+    pub full_ways: Bits64,
     /// Why it is not read now; empty when it is.
     pub holds: u8,
     /// Whether diagnostics are welcome on every packet.
@@ -152,16 +163,19 @@ impl Connection {
             peer,
             phase: Phase::AwaitConnect,
             version: Version::V311,
+            is_bridge: false,
             session: None,
             identity: None,
-            held: BytesMut::new(),
-            pipeline: Pipeline::default(),
+            held: None,
+            pipeline: Rare::new(),
             last_received: now,
             handshake_by,
+            looked_at: Time::NEVER,
             silence_max_ms: 0,
             maximum_packet: u32::MAX,
             backlog: 0,
             pressing_shards: 0,
+            full_ways: Bits64::EMPTY,
             holds: 0,
             wants_problem_info: true,
             extras: None,
@@ -175,6 +189,13 @@ impl Connection {
             Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
             Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
         }
+    }
+
+    /// Takes note of how the client wants to be spoken to, from the first answer on.
+    pub fn take_terms(&mut self, connect: &Connect<'_>) {
+        self.version = connect.version;
+        self.wants_problem_info = connect.properties.request_problem_info();
+        self.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
     }
 
     /// What the client said about packets that it wants to get.

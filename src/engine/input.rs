@@ -33,12 +33,14 @@ pub enum Input<'a> {
         /// Which one.
         connection: ConnectionKey,
     },
-    /// The unsent bytes of a connection changed between none and some, or shrank.
+    /// A connection could not take everything at once: told after each turn in which its unsent bytes changed.
     Backlog {
         /// Which one.
         connection: ConnectionKey,
         /// How many wait now.
         bytes: u32,
+        /// How many it has taken since the last time.
+        taken: u32,
     },
     /// Messages of another shard; the vector is drained.
     Mesh {

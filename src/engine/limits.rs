@@ -12,10 +12,18 @@ pub const SCAN_PAGE_MESSAGES_MAX: usize = 64;
 pub const SCAN_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Entries that one sweep of a timing wheel looks at before it leaves the rest to the next tick.
 pub const SWEEP_ENTRIES_MAX: usize = 10_000;
-/// Topics that a shard's route cache holds; at the bound an old one makes room.
+/// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
-/// Recipients a cached route may have; a larger one is built anew for every publication.
-pub const ROUTE_TARGETS_CACHED_MAX: usize = 100_000;
+/// The longest topic, in bytes, whose route is kept.
+pub const ROUTE_TOPIC_BYTES_MAX: usize = 1024;
+/// Targets, groups, filters and identifiers in all cached routes together; at the bound the cache starts afresh.
+pub const ROUTE_PARTS_MAX: usize = 4_000_000;
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at; the others are answered with 0x97.
+pub const FILTERS_PER_PACKET_MAX: usize = 1_000;
+/// Levels of a filter with wildcards: 0x8F above. Deeper ones would make a shard get every publication of the others.
+pub const WILDCARD_LEVELS_MAX: usize = 32;
+/// Copies that one input may cause before the rest waits for the next turn.
+pub const COPIES_PER_INPUT_MAX: usize = 100_000;
 /// Size of the memory that small payloads are cut from.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks that a shard remembers, to use them again when their payloads are gone.
@@ -36,7 +44,7 @@ const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page
 /// What happens to a message when the queue it is meant for is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueuePolicy {
-    /// The new message is refused; a publisher whose message nobody could take is told 0x97.
+    /// The new message is refused; a publisher whose message nobody could take is told 0x97, or closed in 3.x.
     RefuseNew,
     /// The oldest message that was not yet sent makes room.
     DropOldest,
@@ -98,6 +106,8 @@ pub struct Limits {
     pub topic_alias_out_max: u16,
     /// Subscriptions of one session: 0x97 above.
     pub subscriptions_max: usize,
+    /// Of these, shared ones: 0x97 above. Each may bring a window of messages that only its group bounds.
+    pub shared_subscriptions_max: usize,
     /// Messages that wait for one session.
     pub queue_messages_max: u32,
     /// Bytes that wait for one session.
@@ -170,6 +180,7 @@ impl Default for Limits {
             topic_alias_maximum: 32,
             topic_alias_out_max: 32,
             subscriptions_max: 10_000,
+            shared_subscriptions_max: 100,
             queue_messages_max: 1_000,
             queue_bytes_max: 64 * 1024 * 1024,
             queue_policy: QueuePolicy::DropOldest,

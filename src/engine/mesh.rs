@@ -56,6 +56,8 @@ pub enum Fate {
     Denied,
     /// The member cannot take it; somebody else should.
     Returned,
+    /// The member is not there at all; somebody else should have it, and the member nothing more until it says so.
+    Away(MemberId),
     /// The member's session ended in the middle of a QoS 2 delivery; nobody else may get it.
     Abandoned,
     /// It expired while it waited.
@@ -183,8 +185,8 @@ pub enum Mesh {
     },
     /// A group's message for one of its members.
     SharedDeliver {
-        /// The member's session.
-        session: SessionKey,
+        /// The member.
+        member: MemberId,
         /// What.
         message: Message,
         /// At which quality of service.

@@ -74,6 +74,11 @@ impl<'a> Topic<'a> {
         level_count(self.0)
     }
 
+    /// Whether there are more levels than that. Short texts need no count.
+    pub fn is_deeper_than(self, levels_max: usize) -> bool {
+        is_deeper_than(self.0, levels_max)
+    }
+
     /// Whether the name begins with `$`, which keeps it from filters that begin with a wildcard. [MQTT-4.7.2-1]
     pub fn is_dollar(self) -> bool {
         self.0.starts_with('$')
@@ -115,6 +120,11 @@ impl<'a> Filter<'a> {
     /// How many levels there are, at least one.
     pub fn level_count(self) -> usize {
         level_count(self.0)
+    }
+
+    /// Whether there are more levels than that. Short texts need no count.
+    pub fn is_deeper_than(self, levels_max: usize) -> bool {
+        is_deeper_than(self.0, levels_max)
     }
 
     /// Whether the filter can match more than one topic.
@@ -193,6 +203,10 @@ fn check_wildcard(bytes: &[u8], index: usize) -> Result<(), TopicError> {
     }
 }
 
+fn is_deeper_than(text: &str, levels_max: usize) -> bool {
+    text.len() >= levels_max && level_count(text) > levels_max
+}
+
 fn level_count(text: &str) -> usize {
     text.bytes().filter(|&byte| byte == b'/').count() + 1
 }
@@ -200,6 +214,31 @@ fn level_count(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_byte_is_found_wherever_it_stands() {
+        for len in 1..=70 {
+            for at in 0..len {
+                for refused in ['+', '#', '\0'] {
+                    let mut text = "x".repeat(len);
+                    assert!(Topic::parse(&text).is_ok());
+                    text.replace_range(at..=at, &refused.to_string());
+                    assert!(Topic::parse(&text).is_err(), "{refused:?} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn depth_is_the_number_of_levels() {
+        for (text, levels) in [("a", 1), ("a/b", 2), ("////", 5), ("/", 2), ("abcdefgh/i", 2)] {
+            let (topic, filter) = (Topic::parse(text).unwrap(), Filter::parse(text).unwrap());
+            for levels_max in 0..8 {
+                assert_eq!(topic.is_deeper_than(levels_max), levels > levels_max, "{text} {levels_max}");
+                assert_eq!(filter.is_deeper_than(levels_max), levels > levels_max, "{text} {levels_max}");
+            }
+        }
+    }
 
     fn matches(filter: &str, topic: &str) -> bool {
         Filter::parse(filter).unwrap().matches(Topic::parse(topic).unwrap())

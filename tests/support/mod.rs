@@ -3,6 +3,12 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
 #![allow(clippy::needless_pass_by_value, reason = "a story hands over what it builds")]
 
+pub mod bare;
 pub mod golden;
+pub mod handmade;
+pub mod policies;
+pub mod raw;
+pub mod raw_v3;
 pub mod story;
+pub mod wired;
 pub mod world;

@@ -535,6 +535,30 @@ impl Story {
         self.world.drive();
     }
 
+    /// The same, and the broker does not come to rest.
+    pub fn cut_without_driving(&mut self, client: Client) {
+        self.listen(client);
+        self.world.cut(client.0);
+        self.has_said_closed[client.0] = true;
+    }
+
+    /// Writes a SUBSCRIBE at QoS 1 into the network; the broker does not read it yet.
+    pub fn ask_to_subscribe_without_driving(&mut self, client: Client, filter: &str) {
+        let mut buffer = RequestBuffer::default();
+        buffer.push(&Requested {
+            text: filter,
+            subscription: Subscription::parse(filter),
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+        });
+        let packet = Packet::Subscribe(Subscribe::new(packet_id(1), Properties::NONE, &buffer));
+        let mut bytes = Vec::new();
+        packet.encode(self.versions[client.0], &mut bytes);
+        self.world.send(client.0, &bytes);
+    }
+
     /// Time passes.
     pub fn wait_s(&mut self, seconds: u64) {
         self.world.advance(seconds * 1000);
@@ -635,6 +659,44 @@ impl Story {
             assert!(self.partial[link].is_empty(), "the broker closed in the middle of a packet");
             self.heard[link].push_back(Heard::Closed);
         }
+    }
+
+    /// Publishes at any quality of service, and the publisher is told that all is well.
+    #[track_caller]
+    pub fn post(&mut self, client: Client, post: Post) {
+        if post.qos == 0 {
+            return self.publish(client, post);
+        }
+        let reason = self.publish_fully(client, post);
+        assert!(reason < 0x80, "refused with {reason:#04x}");
+    }
+
+    /// Connects, and the properties of the successful CONNACK.
+    pub fn welcome(&mut self, hello: Hello) -> (Client, Vec<u8>) {
+        let client = self.hello(&hello);
+        match self.hear(client) {
+            Some(Heard::ConnAck(_, 0, properties)) => (client, properties),
+            other => panic!("no success: {other:?}"),
+        }
+    }
+
+    /// Sends DISCONNECT with a reason and a Session Expiry Interval.
+    pub fn disconnect_for(&mut self, client: Client, reason: u8, expiry_s: u32) {
+        let mut properties = PropertyBuffer::default();
+        properties.push(Property::SessionExpiry(expiry_s));
+        let reason = Reason::from_code(reason).expect("a reason");
+        self.say(client, &Packet::Disconnect(Disconnect { reason, properties: properties.as_properties() }));
+    }
+
+    /// Sends an acknowledgement of 5.0 with this first byte and a reason.
+    pub fn acknowledge(&mut self, client: Client, first: u8, id: u16, reason: u8) {
+        self.send(client, &[first, 3, hi(id), lo(id), reason]);
+    }
+
+    /// Forgets what was heard of this kind; the rest is left to be heard.
+    pub fn forget(&mut self, client: Client, is_unwanted: impl Fn(&Heard) -> bool) {
+        self.listen(client);
+        self.heard[client.0].retain(|heard| !is_unwanted(heard));
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Link {
     /// Bytes that the broker could not send yet.
     pub backlog: VecDeque<u8>,
     told_backlog: usize,
+    /// Bytes of the backlog that the network has taken and the broker does not know of.
+    taken: usize,
 }
 
 /// The broker and its clients.
@@ -128,6 +130,7 @@ impl World {
             room: usize::MAX,
             backlog: VecDeque::new(),
             told_backlog: 0,
+            taken: 0,
         });
         if let Some(key) = key {
             self.keys[landing].insert(key, link);
@@ -165,6 +168,7 @@ impl World {
         let room = state.room.saturating_sub(state.incoming.len());
         let count = state.backlog.len().min(room).min(most);
         state.incoming.extend(state.backlog.drain(..count));
+        state.taken += count;
         self.tell_backlog(link);
     }
 
@@ -322,6 +326,7 @@ impl World {
             let room = state.room.saturating_sub(state.incoming.len());
             let count = state.backlog.len().min(room);
             state.incoming.extend(state.backlog.drain(..count));
+            state.taken += count;
             if state.backlog.len() != state.told_backlog {
                 self.notices.push(link);
             }
@@ -335,36 +340,10 @@ impl World {
             return;
         }
         state.told_backlog = bytes;
+        let taken = u32::try_from(std::mem::take(&mut state.taken)).unwrap_or(u32::MAX);
         if let Some((shard, key)) = state.at {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.input(shard, Input::Backlog { connection: key, bytes });
+            self.input(shard, Input::Backlog { connection: key, bytes, taken });
         }
-    }
-}
-
-impl super::golden::Wire for World {
-    fn connect(&mut self) -> usize {
-        Self::connect(self)
-    }
-
-    fn send(&mut self, client: usize, bytes: &[u8]) {
-        if !self.links[client].is_closed {
-            Self::send(self, client, bytes);
-        }
-        self.drive();
-    }
-
-    fn receive(&mut self, client: usize) -> Vec<u8> {
-        self.drive();
-        Self::receive(self, client)
-    }
-
-    fn is_closed(&mut self, client: usize) -> bool {
-        self.links[client].is_closed
-    }
-
-    fn close(&mut self, client: usize) {
-        self.cut(client);
-        self.drive();
     }
 }

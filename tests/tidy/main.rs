@@ -72,6 +72,11 @@ fn ledger_claims_and_excuses_only_what_is_stated() {
 }
 
 #[test]
+fn every_statement_is_tested_or_excused() {
+    demand_none(&Ledger::read(&repository()).open());
+}
+
+#[test]
 fn scorecard_of_the_readme_is_current() {
     let files = repository();
     let card = Ledger::read(&files).scorecard();

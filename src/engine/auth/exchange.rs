@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::identity::Identity;
-use crate::mqtt::Reason;
+use crate::mqtt::reason::Reason;
 
 /// Steps that one exchange may take; the next one is refused. The longest method in use takes three.
 pub const STEPS_MAX: u8 = 16;
@@ -116,5 +116,105 @@ impl std::fmt::Debug for Dialogue {
             .field("steps", &self.steps)
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a number and wants it back plus one; an answer with an `s` behind it is judged by work.
+    #[derive(Default)]
+    struct Challenge {
+        sent: Option<u8>,
+        is_right: bool,
+    }
+
+    impl Exchange for Challenge {
+        fn step(&mut self, data: Option<&[u8]>) -> Step {
+            match (self.sent, data) {
+                (None, _) => {
+                    self.sent = Some(41);
+                    Step::Continue(vec![41])
+                }
+                (Some(sent), Some(&[answer])) => verdict(answer == sent + 1),
+                (Some(sent), Some(&[answer, b's'])) => {
+                    self.is_right = answer == sent + 1;
+                    Step::Later
+                }
+                (Some(_), Some(b"again")) => Step::Continue(vec![41]),
+                (Some(_), Some(_) | None) => Step::Deny(Reason::NotAuthorized),
+            }
+        }
+
+        fn work(&mut self) -> Step {
+            verdict(self.is_right)
+        }
+    }
+
+    fn verdict(is_right: bool) -> Step {
+        if !is_right {
+            return Step::Deny(Reason::NotAuthorized);
+        }
+        Step::Accept { identity: Arc::new(Identity::user("alice", "challenge")), data: Some(b"welcome".to_vec()) }
+    }
+
+    fn dialogue() -> Dialogue {
+        let mut dialogue = Dialogue::new("CHALLENGE", Box::new(Challenge::default()));
+        assert!(matches!(dialogue.step(Some("CHALLENGE"), None), Step::Continue(data) if data == [41]));
+        dialogue
+    }
+
+    fn denied(step: &Step) -> Option<Reason> {
+        match step {
+            Step::Deny(reason) => Some(*reason),
+            Step::Continue(_) | Step::Accept { .. } | Step::Later => None,
+        }
+    }
+
+    #[test]
+    fn the_right_answer_is_let_in_and_the_wrong_one_is_not() {
+        let mut right = dialogue();
+        let step = right.step(Some("CHALLENGE"), Some(&[42]));
+        assert!(matches!(step, Step::Accept { identity, data: Some(_) } if identity.user.as_deref() == Some("alice")));
+        let mut wrong = dialogue();
+        assert_eq!(denied(&wrong.step(Some("CHALLENGE"), Some(&[43]))), Some(Reason::NotAuthorized));
+        assert!(right.is_over() && wrong.is_over());
+    }
+
+    #[test]
+    fn a_dialogue_keeps_its_method() {
+        // [MQTT-4.12.0-5]
+        for method in [None, Some(""), Some("PLAIN"), Some("challenge")] {
+            let mut dialogue = dialogue();
+            assert_eq!(denied(&dialogue.step(method, Some(&[42]))), Some(Reason::BadAuthenticationMethod));
+            assert!(dialogue.is_over());
+        }
+    }
+
+    #[test]
+    fn after_the_end_nothing_helps() {
+        let mut dialogue = dialogue();
+        let _wrong = dialogue.step(Some("CHALLENGE"), Some(&[0]));
+        assert_eq!(denied(&dialogue.step(Some("CHALLENGE"), Some(&[42]))), Some(Reason::ProtocolError));
+    }
+
+    #[test]
+    fn a_slow_answer_comes_from_work_and_nobody_speaks_meanwhile() {
+        let mut patient = dialogue();
+        assert!(matches!(patient.step(Some("CHALLENGE"), Some(&[42, b's'])), Step::Later));
+        assert!(matches!(patient.work(), Step::Accept { .. }) && patient.is_over());
+        let mut hasty = dialogue();
+        assert!(matches!(hasty.step(Some("CHALLENGE"), Some(&[42, b's'])), Step::Later));
+        assert_eq!(denied(&hasty.step(Some("CHALLENGE"), Some(&[42]))), Some(Reason::ProtocolError));
+    }
+
+    #[test]
+    fn a_dialogue_has_an_end() {
+        let mut dialogue = dialogue();
+        for _ in 1..STEPS_MAX {
+            assert!(matches!(dialogue.step(Some("CHALLENGE"), Some(b"again")), Step::Continue(_)));
+        }
+        assert_eq!(denied(&dialogue.step(Some("CHALLENGE"), Some(b"again"))), Some(Reason::ProtocolError));
     }
 }

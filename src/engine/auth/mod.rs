@@ -7,6 +7,8 @@
 //! | [`policy`]   | the chain of authenticators and the authoriser behind it              |
 //! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
+//! | [`rules`]    | the text that such a list is read from                                |
+//! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
 //! - What nobody allows is refused: an empty chain, an empty list and a question without an answer all say no.
@@ -17,14 +19,19 @@
 //! Not here, and why: files of passwords and rules (text becomes values in `config`), hashes, tokens and certificates (they
 //! are authenticators of their own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
+pub mod acl;
 pub mod exchange;
 pub mod identity;
+pub mod pattern;
 pub mod policy;
+pub mod rules;
+pub mod users;
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::mqtt::{QoS, Reason, Version};
+use crate::mqtt::reason::Reason;
+use crate::mqtt::version::{QoS, Version};
 use exchange::Exchange;
 use identity::Identity;
 

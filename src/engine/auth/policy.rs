@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exchange::Dialogue;
 use super::identity::Identity;
 use super::{Action, Authenticator, Authoriser, Credentials, Decision, Verdict};
-use crate::mqtt::Reason;
+use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
 pub struct Policy {
@@ -36,7 +36,7 @@ impl Policy {
 
     /// Everybody is let in without a name and may do everything but publish to topics that begin with `$`.
     pub fn open() -> Self {
-        Self::new(vec![Box::new(Anonymous)], Box::new(Open))
+        Self::new(vec![Box::new(Anybody)], Box::new(Open))
     }
 
     /// Asks the chain about a CONNECT without enhanced authentication.
@@ -109,12 +109,25 @@ impl std::fmt::Debug for Policy {
     }
 }
 
-/// Lets everybody in without a name, whatever they call themselves.
+/// Lets everybody in without a name, whatever they call themselves: for brokers that know no users.
+#[derive(Clone, Copy, Debug)]
+pub struct Anybody;
+
+impl Authenticator for Anybody {
+    fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+        Verdict::Allow(Arc::new(Identity::anonymous()))
+    }
+}
+
+/// Lets in who gives no name and no password; whoever gives one is left to those who can check it.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous;
 
 impl Authenticator for Anonymous {
-    fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        if credentials.user_name.is_some() || credentials.password.is_some() {
+            return Verdict::Abstain;
+        }
         Verdict::Allow(Arc::new(Identity::anonymous()))
     }
 }
@@ -139,5 +152,163 @@ impl Authoriser for Open {
             | Action::Subscribe { .. }
             | Action::Receive { .. } => Decision::Allow,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::auth::acl::Acl;
+    use crate::engine::auth::users::Users;
+    use crate::mqtt::version::{QoS, Version};
+
+    fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a [u8]>) -> Credentials<'a> {
+        Credentials {
+            client_id: "c1",
+            user_name,
+            password,
+            peer: ([127, 0, 0, 1], 1883).into(),
+            listener: 0,
+            version: Version::V5,
+        }
+    }
+
+    /// Says one thing at once and another one after work.
+    struct Fixed(Verdict, Verdict);
+
+    impl Authenticator for Fixed {
+        fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+            self.0.clone()
+        }
+
+        fn work(&self, _credentials: &Credentials<'_>) -> Verdict {
+            self.1.clone()
+        }
+    }
+
+    fn chain(verdicts: Vec<(Verdict, Verdict)>) -> Policy {
+        let boxed = |(first, second)| Box::new(Fixed(first, second)) as Box<dyn Authenticator>;
+        Policy::new(verdicts.into_iter().map(boxed).collect(), Box::new(Open))
+    }
+
+    fn allow(name: &str) -> Verdict {
+        Verdict::Allow(Arc::new(Identity::user(name, "password")))
+    }
+
+    /// An outcome as text.
+    fn said(outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Allow(identity) => identity.user.as_deref().unwrap_or("nobody").to_owned(),
+            Outcome::Deny(reason) => reason.name().to_owned(),
+            Outcome::Later(link) => format!("later {}", link.0),
+        }
+    }
+
+    #[test]
+    fn an_open_broker_lets_everybody_in_without_a_name() {
+        let policy = Policy::open();
+        let given = credentials(Some("root"), Some(b"x"));
+        assert_eq!(said(&policy.authenticate(&given)), "nobody");
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "nobody");
+    }
+
+    #[test]
+    fn an_open_broker_keeps_its_own_topics_for_itself() {
+        let policy = Policy::open();
+        let nobody = Identity::anonymous();
+        let (qos, retain) = (QoS::AtMostOnce, false);
+        for (topic, decision) in
+            [("a", Decision::Allow), ("$SYS", Decision::Deny), ("$SYS/a", Decision::Deny), ("a/$SYS", Decision::Allow)]
+        {
+            assert_eq!(policy.decide(&nobody, "c1", Action::Publish { topic, qos, retain }), decision, "{topic}");
+            assert_eq!(policy.decide(&nobody, "c1", Action::Will { topic, qos, retain }), decision, "{topic}");
+        }
+        let filter = Action::Subscribe { filter: "$SYS/#", qos, is_shared: false };
+        assert_eq!(policy.decide(&nobody, "c1", filter), Decision::Allow);
+        assert!(!policy.checks_receive());
+    }
+
+    #[test]
+    fn the_first_who_knows_decides() {
+        let policy = chain(vec![
+            (Verdict::Abstain, Verdict::Abstain),
+            (allow("a"), Verdict::Abstain),
+            (allow("b"), Verdict::Abstain),
+        ]);
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "a");
+        let refusing = (Verdict::Deny(Reason::Banned), Verdict::Abstain);
+        let policy = chain(vec![refusing, (allow("b"), Verdict::Abstain)]);
+        assert_eq!(said(&policy.authenticate(&credentials(None, None))), "banned");
+    }
+
+    #[test]
+    fn threat_7_whom_nobody_knows_stays_outside() {
+        for policy in [chain(vec![]), chain(vec![(Verdict::Abstain, Verdict::Abstain)])] {
+            assert_eq!(said(&policy.authenticate(&credentials(None, None))), "bad_user_name_or_password");
+            assert!(policy.exchange("SCRAM-SHA-256").is_none());
+        }
+    }
+
+    #[test]
+    fn the_chain_goes_on_behind_the_one_it_waited_for() {
+        let given = credentials(Some("a"), Some(b"x"));
+        let policy = chain(vec![
+            (Verdict::Abstain, Verdict::Abstain),
+            (Verdict::Later, Verdict::Abstain),
+            (Verdict::Later, allow("c")),
+        ]);
+        let Outcome::Later(link) = policy.authenticate(&given) else { panic!("the second one puts off") };
+        let outcome = policy.resume(link, policy.work(link, &given), &given);
+        let Outcome::Later(next) = outcome else { panic!("the third one puts off") };
+        assert_ne!(link, next);
+        assert_eq!(said(&policy.resume(next, policy.work(next, &given), &given)), "c");
+        assert_eq!(said(&policy.resume(next, Verdict::Abstain, &given)), "bad_user_name_or_password");
+    }
+
+    #[test]
+    fn threat_7_an_answer_that_is_none_refuses() {
+        let given = credentials(None, None);
+        let policy = chain(vec![(Verdict::Later, Verdict::Later), (allow("b"), Verdict::Abstain)]);
+        let Outcome::Later(link) = policy.authenticate(&given) else { panic!("the first one puts off") };
+        assert_eq!(said(&policy.resume(link, policy.work(link, &given), &given)), "server_unavailable");
+        let shorter = chain(vec![]);
+        assert_eq!(said(&shorter.resume(link, shorter.work(link, &given), &given)), "server_unavailable");
+    }
+
+    #[test]
+    fn users_prove_themselves_and_the_nameless_pass_only_without_a_name() {
+        let users = Users::new().with("alice", "secret");
+        let policy = Policy::new(vec![Box::new(users), Box::new(Anonymous)], Box::new(Open));
+        let authenticate =
+            |user_name, password: Option<&[u8]>| said(&policy.authenticate(&credentials(user_name, password)));
+        assert_eq!(authenticate(Some("alice"), Some(b"secret")), "alice");
+        assert_eq!(authenticate(None, None), "nobody");
+        for (user_name, password) in [
+            (Some("alice"), Some(&b"wrong"[..])),
+            (Some("alice"), Some(b"")),
+            (Some("alice"), None),
+            (Some("bob"), Some(b"secret")),
+            (Some(""), None),
+            (None, Some(b"secret")),
+        ] {
+            assert_eq!(authenticate(user_name, password), "bad_user_name_or_password", "{user_name:?}");
+        }
+    }
+
+    #[test]
+    fn no_rule_binds_a_superuser() {
+        let policy = Policy::new(vec![], Box::new(Acl::default()));
+        let mut root = Identity::user("root", "password");
+        let action = Action::Receive { topic: "a" };
+        assert_eq!(policy.decide(&root, "c1", action), Decision::Deny);
+        root.is_superuser = true;
+        assert_eq!(policy.decide(&root, "c1", action), Decision::Allow);
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let given = credentials(Some("alice"), Some(b"hunter2"));
+        let printed = format!("{given:?}");
+        assert!(printed.contains("alice") && !printed.contains("hunter2") && !printed.contains("104"), "{printed}");
     }
 }

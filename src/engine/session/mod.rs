@@ -1,16 +1,17 @@
 //! What a client finds again when it comes back: subscriptions, messages on their way, its will.
 //!
-//! | file           | what                                                                   | owner              |
-//! |----------------|------------------------------------------------------------------------|--------------------|
-//! | [`state`]      | the flows of QoS 1 and 2 as tables: the one truth of the other files   | a value            |
-//! | [`delivery`]   | a message on its way to one receiver                                   | where it waits     |
-//! | [`queue`]      | deliveries that were never sent                                        | one per session    |
-//! | [`packet_ids`] | open packet identifiers and what stands under each                     | one per session    |
-//! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session    |
-//! | [`outbound`]   | queue and window together: what a session has still to send            | one per session    |
-//! | [`received`]   | QoS 2 messages of the client that it has not released                  | one per session    |
-//! | [`pipeline`]   | answers that leave in the order of the requests                        | one per connection |
-//! | [`will`]       | the message that a client leaves for the case that it dies             | one per session    |
+//! | file           | what                                                                  | owner                 |
+//! |----------------|-----------------------------------------------------------------------|-----------------------|
+//! | [`state`]      | the flows of QoS 1 and 2 as tables: the one truth of the other files  | a value               |
+//! | [`delivery`]   | a message on its way to one receiver                                  | where it waits        |
+//! | [`queue`]      | deliveries that were never sent                                       | one per session       |
+//! | [`packet_ids`] | open packet identifiers and what stands under each                    | one per session       |
+//! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session       |
+//! | [`outbound`]   | queue and window together: what a session has still to send           | one per session       |
+//! | [`received`]   | QoS 2 messages of the client that it has not released                 | one per session       |
+//! | [`filters`]    | plain subscriptions                                                   | one per session       |
+//! | [`will`]       | the message left for the case that the client dies                    | one per session       |
+//! | [`pipeline`]   | answers that leave in the order of the requests                       | one per connection    |
 //!
 //! Invariants worth naming:
 //! - Each delivery that comes in goes out once: delivered, refused, expired, displaced, returned, given up or drained.
@@ -23,6 +24,7 @@
 //! takes a delivery out counts it), packets and bytes (these rooms say what is to be sent, the shard sends it).
 
 pub mod delivery;
+pub mod filters;
 pub mod outbound;
 #[cfg(test)]
 mod outbound_model;
@@ -39,15 +41,17 @@ pub mod window;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
+use crate::engine::mesh::JoinTicket;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
-use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::Version;
+use filters::Filters;
 use outbound::Outbound;
 use received::Received;
 use will::Will;
@@ -81,6 +85,8 @@ pub struct Membership {
     pub filter: Box<str>,
     /// The terms.
     pub terms: Terms,
+    /// The newest request that its group has been asked for.
+    pub asked: Option<JoinTicket>,
 }
 
 /// A session. Home shard of the client id.
@@ -100,18 +106,18 @@ pub struct Session {
     pub ends_at: Time,
     /// The will, until it is published or given up.
     pub will: Option<Box<Will>>,
-    /// When the will is published if nobody comes back; [`Time::NEVER`] while connected.
-    pub will_at: Time,
+    /// When the timing wheel looks at it next; never without an entry.
+    pub looked_at: Time,
     /// Plain subscriptions.
-    pub filters: Vec<FilterId>,
+    pub filters: Filters,
     /// Shared subscriptions.
-    pub shared: Vec<Membership>,
-    /// What is still to be sent or acknowledged.
+    pub shared: Rare<Vec<Membership>>,
+    /// What is still to be sent or acknowledged. Kept while connected, so that its packet identifiers go round.
     pub outbound: Option<Box<Outbound>>,
     /// QoS 2 messages of the client that are half done.
-    pub received: Received,
+    pub received: Rare<Received>,
     /// Retained messages still to be looked for, the first one now.
-    pub scans: VecDeque<PlannedScan>,
+    pub scans: Rare<VecDeque<PlannedScan>>,
 }
 
 impl Session {
@@ -125,12 +131,12 @@ impl Session {
             expiry_s: 0,
             ends_at: Time::NEVER,
             will: None,
-            will_at: Time::NEVER,
-            filters: Vec::new(),
-            shared: Vec::new(),
+            looked_at: Time::NEVER,
+            filters: Filters::None,
+            shared: Rare::new(),
             outbound: None,
-            received: Received::default(),
-            scans: VecDeque::new(),
+            received: Rare::new(),
+            scans: Rare::new(),
         }
     }
 
@@ -148,7 +154,12 @@ impl Session {
 
     /// When the session must be looked at while nobody is connected.
     pub fn deadline(&self) -> Time {
-        self.ends_at.min(self.will_at)
+        self.will.as_ref().map_or(self.ends_at, |will| self.ends_at.min(will.due_at))
+    }
+
+    /// Its shared subscription of this name.
+    pub fn membership(&mut self, share: &str, filter: &str) -> Option<&mut Membership> {
+        self.shared.iter_mut().find(|known| *known.share == *share && *known.filter == *filter)
     }
 
     /// How many subscriptions it has.

@@ -230,7 +230,7 @@ impl Outbound {
         self.queue.bytes()
     }
 
-    /// The same without what shared groups account for. Walks the queue: for checks.
+    /// The same without what shared groups account for.
     pub fn own_queued_bytes(&self) -> u64 {
         self.queue.own_bytes()
     }

@@ -72,16 +72,24 @@ impl Model {
     }
 
     fn enqueue(&mut self, item: Item, messages_max: usize, policy: QueuePolicy) -> Vec<u64> {
-        if self.queue.len() < messages_max {
+        if self.own() < messages_max {
             self.queue.push(item);
             return Vec::new();
         }
         if policy == QueuePolicy::RefuseNew || messages_max == 0 {
             return vec![item.number];
         }
-        let surplus = self.queue.len() + 1 - messages_max;
+        let surplus = self.own() + 1 - messages_max;
+        let displaced: Vec<u64> =
+            self.queue.iter().filter(|item| item.group.is_none()).take(surplus).map(|item| item.number).collect();
+        self.queue.retain(|item| !displaced.contains(&item.number));
         self.queue.push(item);
-        self.queue.drain(..surplus).map(|item| item.number).collect()
+        displaced
+    }
+
+    /// What the bounds of the queue are for.
+    fn own(&self) -> usize {
+        self.queue.iter().filter(|item| item.group.is_none()).count()
     }
 
     fn is_direct(&self) -> bool {
@@ -258,7 +266,7 @@ impl Pair {
         } else {
             QueueBounds { messages_max: u32::MAX, bytes_max, policy }
         };
-        assert_eq!(self.outbound.has_room(&bounds), self.model.queue.len() < messages_max as usize);
+        assert_eq!(self.outbound.has_room(&bounds), self.model.own() < messages_max as usize);
         let dropped = match self.outbound.enqueue(delivery, &bounds) {
             Enqueued::Queued => Vec::new(),
             Enqueued::Refused(delivery) => vec![number(&delivery)],

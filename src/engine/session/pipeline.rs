@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use crate::base::rare::Empty;
 use crate::mqtt::{PacketId, Reason};
 
 /// An answer that is owed to the client.
@@ -104,6 +105,10 @@ impl Outcome {
             (false, false, false) => Reason::NoMatchingSubscribers,
         }
     }
+}
+
+impl Empty for Pipeline {
+    const EMPTY: &'static Self = &Self { open: VecDeque::new(), first: 0, pubacks: 0, pubrecs: 0 };
 }
 
 impl Pipeline {

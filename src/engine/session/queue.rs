@@ -36,6 +36,9 @@ pub struct Queue {
     bytes: u64,
     /// plain = those of `waiting` that are QoS 0
     plain: usize,
+    /// shared = those of `waiting` that a shared group accounts for, and their bytes: the bounds are for the others
+    shared: usize,
+    shared_bytes: u64,
 }
 
 impl Queue {
@@ -60,8 +63,7 @@ impl Queue {
     /// Takes the oldest delivery.
     pub fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;
-        self.bytes -= delivery.charged_bytes();
-        self.plain -= usize::from(delivery.qos == QoS::AtMostOnce);
+        self.forget(&delivery);
         Some(delivery)
     }
 
@@ -83,7 +85,7 @@ impl Queue {
 
     /// Whether there is room for one more delivery, were it small.
     pub fn has_room(&self, bounds: &QueueBounds) -> bool {
-        self.waiting.len() < bounds.messages_max as usize && self.bytes < bounds.bytes_max
+        self.own() < bounds.messages_max as usize && self.own_bytes() < bounds.bytes_max
     }
 
     /// How many deliveries wait.
@@ -91,15 +93,14 @@ impl Queue {
         self.waiting.len()
     }
 
-    /// How many wait that no shared group accounts for. Walks the queue: for checks.
+    /// How many wait that no shared group accounts for: the bounds are for these.
     pub fn own(&self) -> usize {
-        self.waiting.iter().filter(|delivery| !delivery.source.is_shared()).count()
+        self.waiting.len() - self.shared
     }
 
-    /// The bytes of those. Walks the queue: for checks.
+    /// The bytes of those.
     pub fn own_bytes(&self) -> u64 {
-        let own = self.waiting.iter().filter(|delivery| !delivery.source.is_shared());
-        own.map(Delivery::charged_bytes).sum()
+        self.bytes - self.shared_bytes
     }
 
     /// Whether none waits.
@@ -133,26 +134,48 @@ impl Queue {
         assert_eq!(self.bytes, sum, "a queue is charged for what waits in it");
         let plain = self.waiting.iter().filter(|delivery| delivery.qos == QoS::AtMostOnce).count();
         assert_eq!(self.plain, plain, "QoS 0 deliveries are counted");
+        let shared = self.waiting.iter().filter(|delivery| delivery.source.is_shared());
+        assert_eq!(self.shared, shared.clone().count(), "deliveries of shared groups are counted");
+        assert_eq!(self.shared_bytes, shared.map(Delivery::charged_bytes).sum::<u64>(), "and so are their bytes");
     }
 
     fn fits(&self, delivery: &Delivery, bounds: &QueueBounds) -> bool {
-        self.waiting.len() < bounds.messages_max as usize
-            && self.bytes.saturating_add(delivery.charged_bytes()) <= bounds.bytes_max
+        self.own() < bounds.messages_max as usize
+            && self.own_bytes().saturating_add(delivery.charged_bytes()) <= bounds.bytes_max
     }
 
     fn displace(&mut self, delivery: Delivery, bounds: &QueueBounds) -> Enqueued {
         let mut displaced = Vec::new();
         while !self.fits(&delivery, bounds) {
-            displaced.push(self.pop().expect("a delivery that could fit fits into an empty queue"));
+            let oldest = self.waiting.iter().position(|waiting| !waiting.source.is_shared());
+            let oldest = oldest.and_then(|place| self.waiting.remove(place));
+            let oldest = oldest.expect("a delivery that could fit fits where no other own one waits");
+            self.forget(&oldest);
+            displaced.push(oldest);
         }
         self.append(delivery);
         Enqueued::Displaced(displaced)
     }
 
     fn append(&mut self, delivery: Delivery) {
-        self.bytes += delivery.charged_bytes();
+        let bytes = delivery.charged_bytes();
+        self.bytes += bytes;
         self.plain += usize::from(delivery.qos == QoS::AtMostOnce);
+        if delivery.source.is_shared() {
+            self.shared += 1;
+            self.shared_bytes += bytes;
+        }
         self.waiting.push_back(delivery);
+    }
+
+    fn forget(&mut self, delivery: &Delivery) {
+        let bytes = delivery.charged_bytes();
+        self.bytes -= bytes;
+        self.plain -= usize::from(delivery.qos == QoS::AtMostOnce);
+        if delivery.source.is_shared() {
+            self.shared -= 1;
+            self.shared_bytes -= bytes;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client's QoS 2 messages between PUBLISH and PUBREL, so that none is routed twice.
 
 use super::state::{ReceiveAction, ReceiveEvent, Receiving};
+use crate::base::rare::Empty;
 use crate::mqtt::PacketId;
 
 /// The packet identifiers under which a client has QoS 2 messages open. One per session; empty it holds no heap.
@@ -32,6 +33,10 @@ pub enum Arrival {
     Duplicate,
     /// A repeat of one that is still on its way: answer PUBREC when that is stored.
     StillRouting,
+}
+
+impl Empty for Received {
+    const EMPTY: &'static Self = &Self { open: Vec::new(), here: 0 };
 }
 
 impl Received {

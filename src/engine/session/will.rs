@@ -1,5 +1,6 @@
 //! The message that a client leaves for the case that it dies.
 
+use crate::base::time::Time;
 use crate::mqtt::connect;
 use crate::mqtt::publish::copy_forwarded;
 use crate::mqtt::{QoS, Topic};
@@ -16,6 +17,8 @@ pub struct Will {
     pub retain: bool,
     /// How long after the connection's end it is published, in seconds.
     pub delay_s: u32,
+    /// When it is published if nobody comes back; [`Time::NEVER`] while connected.
+    pub due_at: Time,
     /// The life of the message in seconds, from its publication.
     pub message_expiry_s: Option<u32>,
 }
@@ -32,6 +35,7 @@ impl Will {
             qos: will.qos,
             retain: will.retain,
             delay_s: will.properties.will_delay().unwrap_or(0),
+            due_at: Time::NEVER,
             message_expiry_s: will.properties.message_expiry(),
         }
     }

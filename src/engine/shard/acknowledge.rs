@@ -5,6 +5,7 @@ use super::deliver::write_pubrel;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::event::Cause;
 use crate::engine::limits::ANSWERS_OWED_MAX;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
@@ -59,7 +60,7 @@ impl Shard {
                 self.discard(session_key, &delivery, DropReason::Refused, out);
                 self.room_in_window(session_key, now, out);
             }
-            Recorded::Closed => {}
+            Recorded::Closed => self.room_in_window(session_key, now, out),
             // [MQTT-3.6.2-1] there is nothing to release.
             Recorded::Unknown => write_pubrel(&link, ack.id, Reason::PacketIdentifierNotFound, out),
         }
@@ -94,12 +95,21 @@ impl Shard {
     }
 
     /// Writes the answers that are ready, in the order of their requests.
-    pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, _now: Time, out: &mut Outputs) {
+    pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
             let version = connection.version;
-            let Some((due, outcome)) = connection.pipeline.pop_ready() else { return self.bound_answers(key, out) };
+            let Some((due, outcome)) = connection.pipeline.pop_ready() else {
+                return self.bound_answers(key, now, out);
+            };
             match due {
+                // [MQTT-4.8.0-2] of 3.1.1: its PUBACK can only say that all is well, so a lack of room ends the
+                // connection; the client keeps the message and comes again.
+                Due::PubAck { refusal: None, .. } | Due::PubRec { refusal: None, .. }
+                    if version != Version::V5 && outcome.reason().is_error() =>
+                {
+                    return self.end(key, Cause::Refused(outcome.reason()), now, out);
+                }
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
                     self.write_ack(key, id, reason, AckKind::Taken, out);
@@ -115,13 +125,13 @@ impl Shard {
     }
 
     /// A client that is owed too many answers is read no more until other shards have spoken.
-    fn bound_answers(&mut self, key: ConnectionKey, out: &mut Outputs) {
+    fn bound_answers(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
         let owed = connection.pipeline.len();
         if owed >= ANSWERS_OWED_MAX {
             self.hold(key, Hold::Answers, out);
         } else if owed <= ANSWERS_OWED_MAX / 2 {
-            self.release(key, Hold::Answers, out);
+            self.release(key, Hold::Answers, now, out);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// The first packet, which is a CONNECT by its first byte.
@@ -31,9 +31,7 @@ impl Shard {
             }
         };
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.version = connect.version;
-            connection.wants_problem_info = connect.properties.request_problem_info();
-            connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+            connection.take_terms(&connect);
         }
         if let Err(reason) = self.within_limits(&connect, now) {
             return self.refuse(key, Some(connect.version), reason, now, out);
@@ -69,7 +67,7 @@ impl Shard {
         if will.retain && !self.limits.retain_available {
             return Err(Reason::RetainNotSupported); // [MQTT-3.2.2-13]
         }
-        if will.topic.level_count() > self.limits.topic_levels_max {
+        if will.topic.is_deeper_than(self.limits.topic_levels_max) {
             return Err(Reason::TopicNameInvalid);
         }
         Ok(())
@@ -326,6 +324,8 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        // [MQTT-3.2.2-8] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::ConnAck) { reason } else { Reason::ProtocolError };
         self.stats.connects_refused += 1;
         let peer = connection.peer;
         if let Some(version) = version {

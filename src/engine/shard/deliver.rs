@@ -6,7 +6,7 @@ use super::Shard;
 use crate::base::hash::{Seed, map};
 use crate::base::payload::Payload;
 use crate::base::time::Time;
-use crate::engine::connection::{Connection, ConnectionKey};
+use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Event;
 use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
 use crate::engine::mesh::{Fate, Mesh};
@@ -98,10 +98,17 @@ pub(super) fn write_copy(
     now: Time,
     out: &mut Outputs,
 ) -> bool {
-    let (alias, is_known) = find_alias(connection, copy.topic);
+    let is_too_large = |outgoing: &Outgoing<'_>| {
+        link.maximum_packet < u32::MAX && encoded_len(link.version, outgoing) > link.maximum_packet
+    };
+    let (mut alias, is_known) = find_alias(connection, copy.topic);
     let topic = if is_known { "" } else { copy.topic };
-    let outgoing = copy.outgoing(topic, alias, now);
-    if link.maximum_packet < u32::MAX && encoded_len(link.version, &outgoing) > link.maximum_packet {
+    let mut outgoing = copy.outgoing(topic, alias, now);
+    if alias.is_some() && is_too_large(&outgoing) {
+        alias = None; // an alias is longer than the shortest topics, and must not cost the message
+        outgoing = copy.outgoing(copy.topic, None, now);
+    }
+    if is_too_large(&outgoing) {
         return false;
     }
     if let (Some(alias), false) = (alias, is_known) {
@@ -228,12 +235,7 @@ impl Shard {
             let Some(link) = session.link.filter(|link| !link.is_full) else { return };
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
-                Next::Nothing => {
-                    if outbound.is_empty() {
-                        session.outbound = None;
-                    }
-                    return;
-                }
+                Next::Nothing => return,
                 Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
                 Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
@@ -260,7 +262,7 @@ impl Shard {
         let Some(link) = session.link else { return };
         let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
         let delivery = delivery.expect("what is sent lies in the window");
-        let may_receive = dup || self.may_still_receive(key, delivery);
+        let may_receive = self.may_still_receive(key, delivery);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let why = if !may_receive {
@@ -282,14 +284,22 @@ impl Shard {
     }
 
     /// The shell could not send everything, or could at last.
-    pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, now: Time, out: &mut Outputs) {
+    pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, taken: u32, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let before = std::mem::replace(&mut connection.backlog, bytes);
+        connection.backlog = bytes;
+        // A client that takes none of our answers is not asked for more requests.
+        let is_deaf = bytes / 2 > self.limits.backlog_bytes_max;
+        if is_deaf {
+            self.hold(key, Hold::Backlog, out);
+        } else {
+            self.release(key, Hold::Backlog, now, out);
+        }
+        let Some(connection) = self.connections.get(key) else { return };
         let Some(session_key) = connection.session else { return };
         let is_full = bytes > self.limits.backlog_bytes_max;
         let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link.as_mut()) else { return };
         let was_full = std::mem::replace(&mut link.is_full, is_full);
-        self.note_backlog(key, before, bytes, is_full, now, out);
+        self.note_backlog(key, bytes, taken, is_full, now, out);
         if was_full && !is_full {
             self.pump(session_key, now, out);
             self.go_on_scanning(session_key, now, out);

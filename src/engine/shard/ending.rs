@@ -8,17 +8,20 @@ use crate::engine::event::{Cause, Event};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
+use crate::engine::session::received::Received;
 use crate::engine::session::will::Will;
 use crate::engine::stats::DropReason;
 use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// Writes DISCONNECT to a connected client of 5.0; others are just closed. [MQTT-3.14.0-1]
     pub(super) fn say_goodbye(&mut self, key: ConnectionKey, reason: Reason, text: Option<&str>, out: &mut Outputs) {
+        // [MQTT-3.14.2-1] a reason that only other packets have is a protocol error here.
+        let reason = if reason.allowed_in(PacketType::Disconnect) { reason } else { Reason::ProtocolError };
         self.last_reason(reason);
         let Some(connection) = self.connections.get(key) else { return };
         if connection.version != Version::V5 || !connection.is_connected() {
@@ -61,7 +64,6 @@ impl Shard {
         let Some(connection) = self.connections.remove(key) else { return };
         self.stats.connections_closed += 1;
         out.closes.push(key);
-        self.forget_repeats(key);
         self.relieve_waiters_of(key, out);
         let session = connection.session.filter(|_| matches!(connection.phase, Phase::Connected));
         let id = session.and_then(|session| self.sessions.get(session)).map(|session| session.id);
@@ -74,10 +76,14 @@ impl Shard {
     fn disconnect_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link = None;
-        session.received.connection_lost();
+        if let Some(received) = session.received.used() {
+            received.connection_lost();
+        }
+        session.received.free_if(Received::is_empty);
         if let Some(outbound) = &mut session.outbound {
             outbound.disconnect();
         }
+        session.outbound.take_if(|outbound| outbound.is_empty());
         let expiry_s = session.expiry_s;
         if expiry_s == 0 {
             return self.end_session(key, now, out); // [MQTT-4.1.0-2]
@@ -85,31 +91,19 @@ impl Shard {
         if expiry_s < u32::MAX {
             session.ends_at = now.after_seconds(expiry_s); // [MQTT-3.1.2-23]
         }
-        if let Some(will) = &session.will {
-            session.will_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
+        if let Some(will) = &mut session.will {
+            will.due_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
         self.presence(key, out);
         self.return_shared(key, false, out);
-        self.look_at_session_later(key);
+        self.look_at_session(key, now);
         self.publish_due_will(key, now, out);
-    }
-
-    fn look_at_session_later(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let deadline = session.deadline();
-        if deadline != Time::NEVER {
-            self.session_wheel.schedule(key, deadline);
-        }
     }
 
     /// Publishes the will of an absent client whose delay is over.
     pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.will_at > now {
-            return;
-        }
-        session.will_at = Time::NEVER;
-        if let Some(will) = session.will.take() {
+        if let Some(will) = session.will.take_if(|will| will.due_at <= now) {
             self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
         }
     }

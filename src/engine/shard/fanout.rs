@@ -8,9 +8,10 @@ use super::deliver::{Copy, write_copy};
 use super::routes::{Route, Target};
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
-use crate::engine::connection::{ConnectionKey, Hold};
+use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
@@ -28,9 +29,27 @@ pub(super) type Publisher = Option<(ShardId, ConnectionKey)>;
 #[derive(Debug)]
 pub(super) struct Fanout {
     route: Rc<Route>,
-    message: Message,
+    cargo: Cargo,
     publisher: Publisher,
     next: usize,
+}
+
+/// What a put-off fan-out brings to its recipients.
+#[derive(Debug)]
+pub(super) enum Cargo {
+    /// One publication.
+    Message(Message),
+    /// A run of them, of one topic.
+    Run(RunPiece),
+}
+
+impl Cargo {
+    fn copies(&self) -> u64 {
+        match self {
+            Self::Message(_) => 1,
+            Self::Run(run) => u64::from(run.count),
+        }
+    }
 }
 
 /// Recipients by the form of their packet: 3.x or 5.0, quality of service, RETAIN. Empty between fan-outs.
@@ -71,13 +90,11 @@ impl Shard {
         }
         let mut outcome = Outcome { matched: true, ..Outcome::default() };
         // [MQTT-4.6.0-6] A client's messages stay in order, also where it has begun a new session in between.
-        let is_before = |fanout: &Fanout| {
-            fanout.message.origin == publication.origin || fanout.message.topic() == publication.topic
-        };
-        let is_behind = !self.fanouts.is_empty() && self.fanouts.iter().any(is_before);
+        let is_behind = self.is_behind_fanout(publication.origin, publication.topic);
         let is_large = route.targets.len() > self.limits.fanout_recipients_max;
-        if (is_behind || is_large) && self.fanouts.len() < FANOUTS_PENDING_MAX {
-            self.put_off(&route, publication, publisher, out);
+        if is_behind || is_large {
+            let cargo = Cargo::Message(publication.keep(&mut self.chunks).clone());
+            self.put_off(&route, cargo, publisher, now, out);
             outcome.stored = true;
         } else {
             outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
@@ -88,21 +105,31 @@ impl Shard {
         outcome
     }
 
-    /// The rest is served turn by turn; its publisher is read again when all is done.
-    fn put_off(
+    /// [MQTT-4.6.0-6] Whether an older publication of the same session or topic has not reached everybody yet.
+    pub(super) fn is_behind_fanout(&self, origin: SessionId, topic: &str) -> bool {
+        let is_before = |fanout: &Fanout| match &fanout.cargo {
+            Cargo::Message(message) => message.origin == origin || message.topic() == topic,
+            Cargo::Run(run) => run.origin == origin || run.topic() == topic,
+        };
+        !self.fanouts.is_empty() && self.fanouts.iter().any(is_before)
+    }
+
+    /// It is served turn by turn; its publisher is read again when all have it. At the bound the oldest is served first.
+    pub(super) fn put_off(
         &mut self,
         route: &Rc<Route>,
-        publication: &mut Publication<'_>,
+        cargo: Cargo,
         publisher: Publisher,
+        now: Time,
         out: &mut Outputs,
     ) {
-        let message = publication.keep(&mut self.chunks).clone();
-        self.stats.ledger.routed += route.targets.len() as u64;
-        self.fanouts.push_back(Fanout { route: Rc::clone(route), message, publisher, next: 0 });
-        if let Some((shard, key)) = publisher
-            && shard == self.id
-        {
-            self.hold(key, Hold::Fanout, out);
+        while self.fanouts.len() >= FANOUTS_PENDING_MAX {
+            self.go_on_with_fanout(now, out);
+        }
+        self.stats.ledger.routed += route.targets.len() as u64 * cargo.copies();
+        self.fanouts.push_back(Fanout { route: Rc::clone(route), cargo, publisher, next: 0 });
+        if let Some((shard, publisher)) = publisher {
+            self.tell(shard, Mesh::Pressure { publisher }, out);
         }
     }
 
@@ -111,31 +138,33 @@ impl Shard {
         let Some(mut fanout) = self.fanouts.pop_front() else { return };
         let end = (fanout.next + self.limits.fanout_recipients_max).min(fanout.route.targets.len());
         let route = Rc::clone(&fanout.route);
-        let targets = &route.targets[fanout.next..end];
+        let targets = fanout.next..end;
         // They were counted when the fan-out was put off.
-        self.stats.ledger.routed -= targets.len() as u64;
-        let mut publication = Publication::of(&fanout.message);
-        self.deliver_to_all(&route, targets, &mut publication, fanout.publisher, now, out);
-        drop(publication);
+        self.stats.ledger.routed -= targets.len() as u64 * fanout.cargo.copies();
+        match &fanout.cargo {
+            Cargo::Message(message) => {
+                let mut publication = Publication::of(message);
+                self.deliver_to_all(&route, &route.targets[targets], &mut publication, fanout.publisher, now, out);
+            }
+            Cargo::Run(run) => self.serve_run(&route, targets, run, fanout.publisher, now, out),
+        }
         fanout.next = end;
         if end < fanout.route.targets.len() {
             self.fanouts.push_front(fanout);
-        } else if let Some((shard, key)) = fanout.publisher
-            && shard == self.id
-            && !self.fanouts.iter().any(|other| other.publisher == fanout.publisher)
-        {
-            self.release(key, Hold::Fanout, out);
+        } else if let Some((shard, publisher)) = fanout.publisher {
+            self.tell(shard, Mesh::Relief { publisher }, out);
         }
     }
 
     /// Copies that wait in put-off fan-outs.
     pub(super) fn fanout_copies(&self) -> u64 {
-        self.fanouts.iter().map(|fanout| (fanout.route.targets.len() - fanout.next) as u64).sum()
+        let copies = |fanout: &Fanout| (fanout.route.targets.len() - fanout.next) as u64 * fanout.cargo.copies();
+        self.fanouts.iter().map(copies).sum()
     }
 
     /// Who wants this topic here, from the cache or from the index.
     pub(super) fn route_of(&mut self, topic: &str) -> Rc<Route> {
-        let generation = (self.index.generation(), self.policy.generation());
+        let generation = (self.index.generation(), self.policy.generation().wrapping_add(self.owners_changed));
         if let Some(route) = self.routes.find(topic, generation) {
             self.stats.route_hits += 1;
             return route;
@@ -251,6 +280,7 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         self.stats.ledger.routed += 1;
+        self.copies_left = self.copies_left.saturating_sub(1);
         let Some(session) = self.sessions.get(target.session) else {
             self.stats.ledger.drop_one(DropReason::SessionEnded);
             return Outcome::default();

@@ -37,6 +37,7 @@ impl Shard {
         let message = publication.keep(&mut self.chunks).clone();
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
+        self.copies_left = self.copies_left.saturating_sub(1);
         let outcome = match group.accept(message, &bounds) {
             Accepted::Queued => Outcome::stored(),
             Accepted::Displaced(oldest) => {
@@ -59,7 +60,6 @@ impl Shard {
         group.dispatch(now, self.limits.shared_strategy, &mut self.random, &mut dispatches, &mut expired);
         self.stats.ledger.drop_copies(DropReason::Expired, expired as u64);
         for Dispatch { member, terms, message, qos, delivery, .. } in dispatches {
-            let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
             let retain = message.retain && terms.retain_as_published;
             let ids = match terms.subscription_id {
                 0 => SubscriptionIds::None,
@@ -70,7 +70,7 @@ impl Shard {
             }
             self.tell(
                 member.shard,
-                Mesh::SharedDeliver { session, message, qos, retain, ids, group: key, delivery },
+                Mesh::SharedDeliver { member, message, qos, retain, ids, group: key, delivery },
                 out,
             );
         }
@@ -166,6 +166,10 @@ impl Shard {
             Fate::Returned => {
                 group.give_back(delivery);
             }
+            Fate::Away(member) => {
+                group.give_back(delivery);
+                self.groups.presence(key, member, None);
+            }
             // The group has forgotten this delivery: its member left before it answered.
             Fate::Delivered | Fate::Refused | Fate::Denied | Fate::Expired | Fate::TooLarge | Fate::Abandoned => {}
         }
@@ -190,7 +194,7 @@ impl Shard {
     pub(super) fn presence(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let window = self.window(key);
-        let shared = self.sessions.get(key).map(|session| session.shared.clone()).unwrap_or_default();
+        let shared = self.sessions.get(key).map(|session| session.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, .. } in shared {
             let home = self.homes.group(&share, &filter);
             self.tell(home, Mesh::Presence { share, filter, member, window }, out);
@@ -202,7 +206,7 @@ impl Shard {
     pub(super) fn shared_deliver(
         &mut self,
         from: ShardId,
-        key: SessionKey,
+        member: MemberId,
         message: Message,
         qos: QoS,
         retain: bool,
@@ -216,13 +220,17 @@ impl Shard {
             0 => Source::Own,
             delivery => Source::Shared { home: from, group: group.to_bits(), delivery },
         };
-        let is_welcome = self.sessions.get(key).is_some_and(|session| session.link.is_some());
+        let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");
+        let is_here = self.sessions.get(key).is_some_and(|session| session.link.is_some());
+        if !is_here && delivery != 0 {
+            return self.tell(from, Mesh::SharedDone { group, delivery, fate: Fate::Away(member) }, out);
+        }
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
         let copy = Delivery { message, qos, retain, ids, source };
         if delivery == 0 {
             self.stats.ledger.received += 1;
         }
-        if !is_welcome || !is_allowed {
+        if !is_here || !is_allowed {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
             return self.discard(key, &copy, why, out);
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
@@ -16,7 +18,7 @@ use crate::mqtt::auth::Auth;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::{PacketType, Reason, Version};
 
 impl Shard {
     /// Asks the policy. `Later` means that the question has left and that the packet is to be handled again
@@ -60,7 +62,7 @@ impl Shard {
         if !is_open || connection.extras().question != number {
             return;
         }
-        self.release(key, Hold::Question, out);
+        self.release(key, Hold::Question, now, out);
         match answer {
             Answer::Credentials(verdict) => {
                 self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);
@@ -109,10 +111,10 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let held = std::mem::take(&mut connection.held);
+        let held = connection.held.take();
         if go_on(self, out) == Flow::Moved {
             let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
-            hand_over.arrival.unread = held;
+            hand_over.arrival.unread = held.map_or_else(BytesMut::new, |held| *held);
         } else if let Some(connection) = self.connections.get_mut(key) {
             connection.held = held;
         }
@@ -177,7 +179,11 @@ impl Shard {
                 extras.reauthentication = None;
                 self.identity_renewed(key, identity, data.as_deref(), now, out)
             }
-            Step::Deny(reason) => self.violation(key, reason, now, out), // [MQTT-4.12.1-2]
+            Step::Deny(reason) => {
+                // [MQTT-4.12.1-2] [MQTT-3.14.2-1] some of what CONNACK may say DISCONNECT may not.
+                let may_say_it = reason.allowed_in(PacketType::Disconnect);
+                self.violation(key, if may_say_it { reason } else { Reason::NotAuthorized }, now, out)
+            }
         }
     }
 
@@ -200,6 +206,7 @@ impl Shard {
             return Flow::Gone;
         }
         session.owner = Arc::clone(&identity);
+        self.owners_changed += 1;
         connection.identity = Some(identity);
         self.send_auth(key, Reason::Success, data, out);
         Flow::Next

@@ -1,5 +1,7 @@
 //! What other shards say, and back-pressure: who is slowed down by whom, and for how long.
 
+use std::collections::BTreeSet;
+
 use super::Shard;
 use super::fanout::Publisher;
 use crate::base::hash::{Map, Seed, map};
@@ -22,26 +24,28 @@ pub(super) struct Pressure {
     receivers: Map<ConnectionKey, Receiver>,
     /// How many of them each publisher waits for.
     publishers: Map<(ShardId, ConnectionKey), u32>,
-    /// Publishers of this shard that wait because the way to a shard is full.
+    /// Publishers of this shard that wait because the way to a shard is full; a publisher knows for which.
     for_shards: Vec<(ShardId, ConnectionKey)>,
+    /// When the receivers are looked at again.
+    next_sweep: Time,
 }
 
 impl Pressure {
     /// Nobody is slowed down.
     pub fn new(seed: Seed) -> Self {
-        Self { receivers: map(seed), publishers: map(seed), for_shards: Vec::new() }
+        Self { receivers: map(seed), publishers: map(seed), for_shards: Vec::new(), next_sweep: Time::ZERO }
     }
 
     /// When somebody has to look at the receivers again.
     pub fn next_look(&self) -> Option<Time> {
-        self.receivers.values().map(|receiver| receiver.looked_at).min()
+        (!self.receivers.is_empty()).then_some(self.next_sweep)
     }
 }
 
 /// A receiver with unsent bytes.
 #[derive(Debug)]
 struct Receiver {
-    waiting: Vec<(ShardId, ConnectionKey)>,
+    waiting: BTreeSet<(ShardId, ConnectionKey)>,
     is_full: bool,
     /// Whether it has used up the patience of its publishers.
     is_stalled: bool,
@@ -83,7 +87,7 @@ impl Shard {
                 self.page_came(scan, messages, cursor, is_last, now, out);
             }
             Mesh::Pressure { publisher } => self.press(publisher, out),
-            Mesh::Relief { publisher } => self.ease(publisher, out),
+            Mesh::Relief { publisher } => self.ease(publisher, now, out),
             Mesh::Join { .. }
             | Mesh::Joined { .. }
             | Mesh::Leave { .. }
@@ -112,8 +116,8 @@ impl Shard {
             Mesh::Presence { share, filter, member, window } => {
                 self.group_presence(&share, &filter, member, window, now, out);
             }
-            Mesh::SharedDeliver { session, message, qos, retain, ids, group, delivery } => {
-                self.shared_deliver(from, session, message, qos, retain, ids, group, delivery, now, out);
+            Mesh::SharedDeliver { member, message, qos, retain, ids, group, delivery } => {
+                self.shared_deliver(from, member, message, qos, retain, ids, group, delivery, now, out);
             }
             Mesh::SharedDone { group, delivery, fate } => self.group_done(group, delivery, fate, now, out),
             Mesh::Forward { .. }
@@ -137,7 +141,7 @@ impl Shard {
         outcome
     }
 
-    /// One more shard has a receiver that this publisher should wait for.
+    /// One more shard has a receiver, or a fan-out, that this publisher should wait for.
     fn press(&mut self, publisher: ConnectionKey, out: &mut Outputs) {
         if let Some(connection) = self.connections.get_mut(publisher) {
             connection.pressing_shards += 1;
@@ -145,11 +149,11 @@ impl Shard {
         }
     }
 
-    fn ease(&mut self, publisher: ConnectionKey, out: &mut Outputs) {
+    fn ease(&mut self, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
         if let Some(connection) = self.connections.get_mut(publisher) {
             connection.pressing_shards -= 1;
             if connection.pressing_shards == 0 {
-                self.release(publisher, Hold::Pressure, out);
+                self.release(publisher, Hold::Pressure, now, out);
             }
         }
     }
@@ -159,10 +163,9 @@ impl Shard {
         let Some((shard, key)) = publisher else { return };
         let Some(state) = self.pressure.receivers.get_mut(&receiver) else { return };
         let is_itself = shard == self.id && key == receiver;
-        if state.is_stalled || !state.is_full || is_itself || state.waiting.contains(&(shard, key)) {
+        if state.is_stalled || !state.is_full || is_itself || !state.waiting.insert((shard, key)) {
             return;
         }
-        state.waiting.push((shard, key));
         let receivers = self.pressure.publishers.entry((shard, key)).or_insert(0);
         *receivers += 1;
         if *receivers == 1 {
@@ -171,7 +174,7 @@ impl Shard {
         }
     }
 
-    fn relieve(&mut self, waiting: Vec<(ShardId, ConnectionKey)>, out: &mut Outputs) {
+    fn relieve(&mut self, waiting: impl IntoIterator<Item = (ShardId, ConnectionKey)>, out: &mut Outputs) {
         for publisher in waiting {
             let Some(receivers) = self.pressure.publishers.get_mut(&publisher) else { continue };
             *receivers -= 1;
@@ -186,8 +189,8 @@ impl Shard {
     pub(super) fn note_backlog(
         &mut self,
         key: ConnectionKey,
-        before: u32,
         bytes: u32,
+        taken: u32,
         is_full: bool,
         now: Time,
         out: &mut Outputs,
@@ -197,16 +200,16 @@ impl Shard {
             return self.relieve(waiting, out);
         }
         let receiver = self.pressure.receivers.entry(key).or_insert_with(|| Receiver {
-            waiting: Vec::new(),
+            waiting: BTreeSet::new(),
             is_full: false,
             is_stalled: false,
             taken: 0,
             looked_at: now,
             moved_at: now,
         });
-        if bytes < before {
+        if taken > 0 {
             receiver.moved_at = now;
-            receiver.taken = receiver.taken.saturating_add(before - bytes);
+            receiver.taken = receiver.taken.saturating_add(taken);
         }
         receiver.is_full = is_full;
         if !is_full {
@@ -217,7 +220,6 @@ impl Shard {
 
     /// A connection is gone: whoever waited for it goes on, and it waits for nobody.
     pub(super) fn relieve_waiters_of(&mut self, key: ConnectionKey, out: &mut Outputs) {
-        self.pressure.for_shards.retain(|(_, publisher)| *publisher != key);
         if let Some(receiver) = self.pressure.receivers.remove(&key) {
             self.relieve(receiver.waiting, out);
         }
@@ -225,7 +227,11 @@ impl Shard {
 
     /// Full receivers that do not take enough lose the right to slow others down; those that take nothing go.
     pub(super) fn sweep_backlogs(&mut self, now: Time, out: &mut Outputs) {
+        if self.pressure.receivers.is_empty() || now < self.pressure.next_sweep {
+            return;
+        }
         let patience_ms = self.limits.backlog_patience_ms;
+        self.pressure.next_sweep = now.after_ms(patience_ms);
         let stall_ms = self.limits.write_stall_ms;
         let (mut relieved, mut dead) = (Vec::new(), Vec::new());
         for (key, receiver) in &mut self.pressure.receivers {
@@ -239,11 +245,12 @@ impl Shard {
             receiver.taken = 0;
             receiver.looked_at = now;
             if receiver.is_stalled {
-                relieved.append(&mut receiver.waiting);
+                relieved.extend(std::mem::take(&mut receiver.waiting));
             }
         }
+        relieved.sort_unstable(); // a hash map's order must not show
+        dead.sort_unstable();
         self.relieve(relieved, out);
-        dead.sort_unstable(); // a hash map's order must not show
         for key in dead {
             self.say_goodbye(key, Reason::UnspecifiedError, None, out);
             self.end(key, Cause::WriteStall, now, out);
@@ -251,22 +258,18 @@ impl Shard {
     }
 
     /// The way to another shard is full, or has room again.
-    pub(super) fn mesh_room(&mut self, to: ShardId, has_room: bool, out: &mut Outputs) {
+    pub(super) fn mesh_room(&mut self, to: ShardId, has_room: bool, now: Time, out: &mut Outputs) {
         if !has_room {
             self.full_shards.insert(to.bit());
             return;
         }
         self.full_shards.remove(to.bit());
-        let mut freed = Vec::new();
-        self.pressure.for_shards.retain(|(shard, key)| {
-            if *shard == to {
-                freed.push(*key);
-            }
-            *shard != to
-        });
-        for key in freed {
-            if !self.pressure.for_shards.iter().any(|(_, other)| *other == key) {
-                self.release(key, Hold::Mesh, out);
+        let freed: Vec<_> = self.pressure.for_shards.extract_if(.., |(shard, _)| *shard == to).collect();
+        for (_, key) in freed {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.full_ways.remove(to.bit());
+            if connection.full_ways.is_empty() {
+                self.release(key, Hold::Mesh, now, out);
             }
         }
     }
@@ -274,7 +277,8 @@ impl Shard {
     /// A publication went to a shard whose way is full: it is kept, but its publisher is read no more for now.
     pub(super) fn slow_down_for_shard(&mut self, to: ShardId, publisher: Option<ConnectionKey>, out: &mut Outputs) {
         let Some(key) = publisher.filter(|_| self.full_shards.contains(to.bit())) else { return };
-        if !self.pressure.for_shards.contains(&(to, key)) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.full_ways.insert(to.bit()) {
             self.pressure.for_shards.push((to, key));
             self.stats.publishers_paused += 1;
             self.hold(key, Hold::Mesh, out);

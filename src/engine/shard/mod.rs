@@ -1,4 +1,19 @@
 //! A shard: the pure state machine that is one core's part of the broker.
+//!
+//! | file | what it does to the shard |
+//! |---|---|
+//! | `receive` | bytes to packets, and what holds a connection back |
+//! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
+//! | `publish` `verbatim` | a client's messages, one by one or a run as it came |
+//! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
+//! | `acknowledge` | acknowledgements in both directions |
+//! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `letters` | what other shards say; back-pressure |
+//! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
+//!
+//! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
+//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
 
 mod acknowledge;
 mod connect;
@@ -23,18 +38,19 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::base::bitset::Bits64;
-use crate::base::hash::Seed;
+use crate::base::hash::{Seed, map};
 use crate::base::payload::Chunks;
 use crate::base::random::Random;
 use crate::base::slab::Slab;
 use crate::base::time::Time;
 use crate::base::wheel::Wheel;
+use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::input::Input;
-use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, Limits};
+use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, COPIES_PER_INPUT_MAX, Limits};
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
@@ -49,7 +65,7 @@ use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use fanout::{Batches, Fanout};
 use letters::Pressure;
-use publish::{RepeatedPublish, Routing};
+use publish::{RepeatedPublishes, Routing};
 use retain::Scan;
 use routes::Routes;
 use verbatim::Receivers;
@@ -71,6 +87,10 @@ pub struct Shared {
 const TICK_MS: u32 = 250;
 /// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
 const WHEEL_SLOTS: usize = 4096;
+/// Slots of the wheel for quota holds, which are short.
+const QUOTA_SLOTS: usize = 256;
+/// How far ahead an entry of a wheel is placed at the most.
+const HORIZON_MS: u64 = TICK_MS as u64 * (WHEEL_SLOTS as u64 - 1);
 
 /// One core's part of the broker: its connections, its sessions, its index. Owned by one thread; nothing in it is
 /// shared but what [`Shared`] names, and nothing leaves it but through [`Outputs`].
@@ -85,6 +105,8 @@ pub struct Shard {
     sessions: Slab<Session>,
     /// Client id to session.
     directory: HashTable<SessionKey>,
+    /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
+    anonymous: Arc<Identity>,
     seed: Seed,
     serial: u64,
 
@@ -101,10 +123,12 @@ pub struct Shard {
     /// Publications whose acknowledgement waits for other shards.
     routings: Slab<Routing>,
     /// Repeats of QoS 2 publications that are still being routed, on newer connections.
-    repeats: Vec<RepeatedPublish>,
+    repeats: RepeatedPublishes,
 
     connection_wheel: Wheel<ConnectionKey>,
     session_wheel: Wheel<SessionKey>,
+    /// When quota holds end.
+    quota_wheel: Wheel<ConnectionKey>,
     fanouts: VecDeque<Fanout>,
     pressure: Pressure,
     full_shards: Bits64,
@@ -114,6 +138,10 @@ pub struct Shard {
     resumed: VecDeque<ConnectionKey>,
     connects: TokenBucket,
     is_stopping: bool,
+    /// Copies that the present input may still cause before the rest waits for the next turn.
+    copies_left: usize,
+    /// How often a session's owner changed its rights: routes made before are made again.
+    owners_changed: u64,
 
     chunks: Chunks,
     random: Random,
@@ -133,6 +161,7 @@ impl Shard {
             connections: Slab::new(),
             sessions: Slab::new(),
             directory: HashTable::new(),
+            anonymous: Arc::new(Identity::anonymous()),
             seed,
             serial: 0,
             index: Index::new(seed),
@@ -144,9 +173,10 @@ impl Shard {
             retained_sweep: crate::engine::retained::Cursor::default(),
             scans: Slab::new(),
             routings: Slab::new(),
-            repeats: Vec::new(),
+            repeats: map(seed),
             connection_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
             session_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
+            quota_wheel: Wheel::new(TICK_MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
@@ -154,6 +184,8 @@ impl Shard {
             resumed: VecDeque::new(),
             connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
             is_stopping: false,
+            copies_left: COPIES_PER_INPUT_MAX,
+            owners_changed: 0,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
             random,
             batches: Batches::default(),
@@ -168,16 +200,17 @@ impl Shard {
 
     /// Handles one thing that happened. Bounded work: what is left over asks for a tick through `out.wake_at`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
+        self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
             Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
-            Input::Backlog { connection, bytes } => self.backlog(connection, bytes, now, out),
+            Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
                 for letter in batch.drain(..) {
                     self.letter(from, letter, now, out);
                 }
             }
-            Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, out),
+            Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
             Input::Tick => self.tick(now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
@@ -273,7 +306,7 @@ impl Shard {
     }
 
     /// Lifts one reason for not reading; the last one brings the held bytes back.
-    fn release(&mut self, key: ConnectionKey, why: Hold, out: &mut Outputs) {
+    fn release(&mut self, key: ConnectionKey, why: Hold, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.holds & why as u8 == 0 {
             return;
@@ -281,6 +314,8 @@ impl Shard {
         connection.holds &= !(why as u8);
         if connection.holds == 0 {
             out.reads.push((key, true));
+            // We did not listen: its silence said nothing, and what it said meanwhile lies unread.
+            connection.last_received = connection.last_received.max(now);
             self.resumed.push_back(key);
         }
     }
@@ -288,6 +323,9 @@ impl Shard {
     /// The work that an input left behind: letters to ourselves, held bytes that may go on.
     fn settle(&mut self, now: Time, out: &mut Outputs) {
         for _ in 0..SETTLE_STEPS_MAX {
+            if self.copies_left == 0 {
+                break;
+            }
             if let Some(letter) = self.letters.pop_front() {
                 self.letter(self.id, letter, now, out);
             } else if let Some(key) = self.resumed.pop_front() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::output::{Arrival, Outputs};
@@ -14,7 +15,6 @@ use crate::engine::session::will::Will;
 use crate::engine::session::{Link, Session, SessionKey};
 use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
-use crate::mqtt::fitting::ReceiverLimits;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
@@ -25,12 +25,15 @@ impl Shard {
     pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
         debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let unread = mem::take(&mut arrival.unread);
+        let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
-        let key = self.connections.insert(Connection::new(arrival.peer, now, handshake_by));
+        let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
+        let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;
         if self.is_stopping {
-            let version = Connect::decode(arrival.first, &arrival.connect).ok().map(|connect| connect.version);
-            self.refuse(key, version, Reason::ServerShuttingDown, now, out);
+            // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
+            self.refuse(key, Some(connect.version), Reason::ServerUnavailable, now, out);
         } else if self.open(key, &arrival, now, out) == Flow::Next {
             self.receive(key, &unread, now, out);
         }
@@ -52,11 +55,16 @@ impl Shard {
         if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
             return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
         }
+        let terms = self.terms(&connect, arrival);
+        // [MQTT-3.1.2-24] who cannot be told the terms cannot come in; his session is not touched.
+        if !self.takes_connack(key, &terms) {
+            return self.refuse(key, Some(connect.version), Reason::ImplementationSpecificError, now, out);
+        }
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(arrival));
         self.connect_session(key, session, &connect, arrival, now);
-        self.write_connack(key, &connect, arrival, is_resumed, out);
+        self.write_connack(key, &terms, is_resumed, out);
         self.announce(key, session, &connect, arrival, is_resumed, out);
         if is_resumed {
             self.presence(session, out);
@@ -96,7 +104,7 @@ impl Shard {
 
     fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
         let id = self.next_session_id();
-        let session = Session::new(id, arrival.client_id.clone(), Arc::clone(&arrival.identity));
+        let session = Session::new(id, arrival.client_id.clone(), self.own_identity(arrival));
         let key = self.sessions.insert(session);
         let hash = self.seed.hash_bytes(arrival.client_id.as_bytes());
         let (seed, sessions) = (self.seed, &self.sessions);
@@ -105,6 +113,12 @@ impl Shard {
             seed.hash_bytes(session.client_id.as_bytes())
         });
         key
+    }
+
+    /// The identity, shared with everybody else here where it says nothing.
+    fn own_identity(&self, arrival: &Arrival) -> Arc<Identity> {
+        let is_the_same = *arrival.identity == *self.anonymous;
+        Arc::clone(if is_the_same { &self.anonymous } else { &arrival.identity })
     }
 
     /// Binds connection and session to each other, on the terms of CONNECT and of our limits.
@@ -118,14 +132,13 @@ impl Shard {
     ) {
         let keep_alive_s = self.keep_alive_s(connect);
         let expiry_s = self.session_expiry_s(connect);
+        let identity = self.own_identity(arrival);
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
-        connection.version = connect.version;
+        connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
-        connection.identity = Some(Arc::clone(&arrival.identity));
-        connection.wants_problem_info = connect.properties.request_problem_info();
-        connection.maximum_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+        connection.identity = Some(Arc::clone(&identity));
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
@@ -150,21 +163,18 @@ impl Shard {
             is_full: false,
             inflight_max,
         };
-        let deadline = connection.deadline();
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
         session.link = Some(link);
-        session.owner = Arc::clone(&arrival.identity);
+        session.owner = identity;
+        self.owners_changed += u64::from(self.policy.checks_receive());
         session.expiry_s = expiry_s;
         session.ends_at = Time::NEVER;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
-        session.will_at = Time::NEVER;
         session.will = connect.will.as_ref().map(|will| Box::new(Will::of(will)));
         if let Some(outbound) = &mut session.outbound {
             outbound.connect(inflight_max);
         }
-        if deadline != Time::NEVER {
-            self.connection_wheel.schedule(key, deadline);
-        }
+        self.look_at_connection(key, now);
     }
 
     /// The keep-alive that holds: ours where the client wants a longer one or none.
@@ -183,23 +193,29 @@ impl Shard {
         wanted.min(self.limits.session_expiry_max_s)
     }
 
-    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
-    fn write_connack(
-        &mut self,
-        key: ConnectionKey,
-        connect: &Connect<'_>,
-        arrival: &Arrival,
-        session_present: bool,
-        out: &mut Outputs,
-    ) {
+    /// What CONNACK tells a client of 5.0.
+    fn terms(&self, connect: &Connect<'_>, arrival: &Arrival) -> PropertyBuffer {
         let mut properties = PropertyBuffer::default();
         if connect.version == Version::V5 {
             self.announce_limits(connect, &mut properties);
             self.announce_terms(connect, arrival, &mut properties);
         }
-        let connack = ConnAck { session_present, reason: Reason::Success, properties: properties.as_properties() };
-        let limits = ReceiverLimits { packet_bytes_max: u32::MAX, problem_information: true };
-        out.answer(key, connect.version, limits, &Packet::ConnAck(connack));
+        properties
+    }
+
+    /// Whether a CONNACK with these properties is within the client's Maximum Packet Size.
+    fn takes_connack(&self, key: ConnectionKey, terms: &PropertyBuffer) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        let mut bytes = Vec::new();
+        success(false, terms).encode(connection.version, &mut bytes);
+        bytes.len() <= connection.maximum_packet as usize
+    }
+
+    /// [MQTT-3.1.4-5] [MQTT-3.2.0-1] CONNACK comes before anything else.
+    fn write_connack(&self, key: ConnectionKey, terms: &PropertyBuffer, session_present: bool, out: &mut Outputs) {
+        let connection = self.connections.get(key).expect("the connection is being opened");
+        let connack = Packet::ConnAck(success(session_present, terms));
+        out.answer(key, connection.version, connection.receiver_limits(), &connack);
     }
 
     /// Every limit that we enforce is said; a default of the standard needs no word.
@@ -275,6 +291,10 @@ impl Shard {
             is_resumed,
         });
     }
+}
+
+fn success(session_present: bool, terms: &PropertyBuffer) -> ConnAck<'_> {
+    ConnAck { session_present, reason: Reason::Success, properties: terms.as_properties() }
 }
 
 /// The largest packet that the protocol can express.

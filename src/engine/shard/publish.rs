@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::bitset::Bits64;
+use crate::base::hash::Map;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -33,14 +34,9 @@ pub struct Routing {
     outcome: Outcome,
 }
 
-/// A QoS 2 publication that came again, on a newer connection, while the first one is still being routed.
-#[derive(Debug)]
-pub(super) struct RepeatedPublish {
-    session: SessionKey,
-    id: PacketId,
-    connection: ConnectionKey,
-    ticket: Ticket,
-}
+/// QoS 2 publications that came again, on a newer connection, while the first one is still being routed: who waits
+/// for the answers, of which a connection is owed a bounded number.
+pub(super) type RepeatedPublishes = Map<(SessionKey, PacketId), Vec<(ConnectionKey, Ticket)>>;
 
 /// What was decided about a publication before it is routed.
 enum Admission {
@@ -69,9 +65,15 @@ impl Shard {
             (Some(text), None) => Topic::parse(text).expect("an alias stands for a topic"),
             (None, None) => return self.violation(key, Reason::ProtocolError, now, out),
         };
-        match self.admission(key, &publish, topic, 1, now, out) {
-            Admission::Granted => self.accept_publish(key, &publish, topic, now, out),
-            Admission::Refused(reason) => self.refuse_publish(key, &publish, reason, now, out),
+        match self.admission(key, &publish, topic, out) {
+            Admission::Granted => {
+                self.charge_quota(key, 1, body.len(), now, out);
+                self.accept_publish(key, &publish, topic, now, out)
+            }
+            Admission::Refused(reason) => {
+                self.charge_quota(key, 1, body.len(), now, out);
+                self.refuse_publish(key, &publish, reason, now, out)
+            }
             Admission::Violation(reason) => self.violation(key, reason, now, out),
             Admission::Wait => Flow::Wait,
         }
@@ -98,14 +100,12 @@ impl Shard {
         aliases.get(place).cloned().flatten().map(Some).ok_or(Reason::ProtocolError)
     }
 
-    /// Capabilities, flow control, quota and permission, in this order.
+    /// Capabilities, flow control and permission, in this order.
     fn admission(
         &mut self,
         key: ConnectionKey,
         publish: &Publish<'_>,
         topic: Topic<'_>,
-        count: u32,
-        now: Time,
         out: &mut Outputs,
     ) -> Admission {
         if publish.qos > self.limits.maximum_qos {
@@ -117,10 +117,7 @@ impl Shard {
         if self.exceeds_receive_maximum(key, publish) {
             return Admission::Violation(Reason::ReceiveMaximumExceeded); // [MQTT-3.3.4-7]
         }
-        if self.is_over_quota(key, count, publish.payload.len(), now, out) {
-            return Admission::Wait;
-        }
-        if topic.level_count() > self.limits.topic_levels_max {
+        if topic.is_deeper_than(self.limits.topic_levels_max) {
             return Admission::Refused(Reason::TopicNameInvalid);
         }
         if self.limits.payload_format_check && is_false_text(publish) {
@@ -144,14 +141,14 @@ impl Shard {
     ) -> Decision {
         let action = Action::Publish { topic: topic.as_str(), qos, retain };
         let Some(connection) = self.connections.get(key) else { return Decision::Deny };
-        let Some(identity) = connection.identity.as_ref().map(Arc::clone) else { return Decision::Deny };
+        let Some(identity) = &connection.identity else { return Decision::Deny };
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else {
             return Decision::Deny;
         };
-        match self.policy.decide(&identity, &session.client_id, action) {
+        match self.policy.decide(identity, &session.client_id, action) {
             decided @ (Decision::Allow | Decision::Deny) => decided,
             Decision::Later => {
-                let client_id = session.client_id.clone();
+                let (identity, client_id) = (Arc::clone(identity), session.client_id.clone());
                 self.authorise(key, &identity, &client_id, action, out)
             }
         }
@@ -164,37 +161,26 @@ impl Shard {
             return false;
         }
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
-        let is_repeat = publish.packet_id.is_some_and(|id| session.received.contains(id));
+        let is_repeat =
+            publish.qos == QoS::ExactlyOnce && publish.packet_id.is_some_and(|id| session.received.contains(id));
         let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
         !is_repeat && open >= u32::from(self.limits.receive_maximum)
     }
 
-    /// Charges the client's buckets; above the quota it is read again when they have filled up.
-    pub(super) fn is_over_quota(
-        &mut self,
-        key: ConnectionKey,
-        count: u32,
-        bytes: usize,
-        now: Time,
-        out: &mut Outputs,
-    ) -> bool {
+    /// Charges the client's buckets for what it has published; in debt, it is read again when they have filled up.
+    pub(super) fn charge_quota(&mut self, key: ConnectionKey, count: u32, bytes: usize, now: Time, out: &mut Outputs) {
         let Some(extras) = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut()) else {
-            return false;
+            return;
         };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let messages = extras.message_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(count, now));
-        let wait_ms = match messages {
-            Err(wait_ms) => wait_ms,
-            Ok(()) => match extras.byte_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(bytes, now)) {
-                Err(wait_ms) => wait_ms,
-                Ok(()) => return false,
-            },
-        };
-        let until = now.after_ms(wait_ms.max(1));
-        extras.quota_until = Some(until);
-        self.connection_wheel.schedule(key, until);
-        self.hold(key, Hold::Quota, out);
-        true
+        let bytes = extras.byte_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(bytes, now));
+        let wait_ms = messages.err().max(bytes.err());
+        if let Some(wait_ms) = wait_ms {
+            self.quota_wheel.schedule(key, now.after_ms(wait_ms.max(1)));
+            extras.quota_until = Some(now.after_ms(wait_ms.max(1)));
+            self.hold(key, Hold::Quota, out);
+        }
     }
 
     /// The publication goes to everybody who wants it; a repeated QoS 2 one goes nowhere again.
@@ -217,7 +203,7 @@ impl Shard {
             match session.received.publish(id) {
                 Arrival::New => {}
                 Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
-                Arrival::StillRouting => return self.join_routing(key, session_key, id),
+                Arrival::StillRouting => return self.join_routing(key, session_key, id, now, out),
             }
         }
         let mut scratch = Vec::new();
@@ -269,7 +255,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(publication.topic) };
+        let wanted = self.wanting_shards(publication.topic);
         let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let message = publication.keep(&mut self.chunks).clone();
@@ -289,6 +275,20 @@ impl Shard {
             self.stats.publishes_unmatched += 1;
         }
         outcome
+    }
+
+    /// The shards that may have a subscription for this topic, looked up anew only when a shard has declared something.
+    pub(super) fn wanting_shards(&mut self, topic: &str) -> Bits64 {
+        if self.is_alone() {
+            return Bits64::default();
+        }
+        let generation = self.interest.generation(); // read before the look-up, or a change in between went unnoticed
+        if let Some(shards) = self.routes.find_shards(topic, generation) {
+            return shards;
+        }
+        let shards = self.interested(topic);
+        self.routes.keep_shards(topic, shards, generation);
+        shards
     }
 
     /// The shards that may have a subscription for this topic.
@@ -324,9 +324,11 @@ impl Shard {
             }
         }
         self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
-        while let Some(place) = self.repeats.iter().position(|r| r.session == routing.session && r.id == routing.id) {
-            let repeat = self.repeats.swap_remove(place);
-            self.resolve(repeat.connection, repeat.ticket, routing.outcome, now, out);
+        if self.repeats.is_empty() {
+            return;
+        }
+        for (connection, ticket) in self.repeats.remove(&(routing.session, routing.id)).unwrap_or_default() {
+            self.resolve(connection, ticket, routing.outcome, now, out);
         }
     }
 
@@ -345,16 +347,22 @@ impl Shard {
         Flow::Next
     }
 
-    fn join_routing(&mut self, key: ConnectionKey, session: SessionKey, id: PacketId) -> Flow {
+    /// The answer to the first one answers this one too. [MQTT-4.3.3-10]
+    fn join_routing(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: PacketId,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let ticket = connection.pipeline.push(Due::PubRec { id, refusal: None }, 1, Outcome::default());
-        self.repeats.push(RepeatedPublish { session, id, connection: key, ticket });
+        let waiting = self.repeats.entry((session, id)).or_default();
+        waiting.retain(|(waiting, _)| *waiting == key); // older connections wait for nothing
+        waiting.push((key, ticket));
+        self.flush_pipeline(key, now, out);
         Flow::Next
-    }
-
-    /// The connection is gone: nobody waits for these answers any more.
-    pub(super) fn forget_repeats(&mut self, key: ConnectionKey) {
-        self.repeats.retain(|repeat| repeat.connection != key);
     }
 
     /// A publication that a rule or a limit refuses: told where the version has a word for it, else acknowledged.

@@ -1,8 +1,6 @@
 //! From bytes to packets: each whole packet is handled where it lies, only a partial one is copied aside.
 
-use std::mem;
-
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use super::Shard;
 use super::verbatim::RunTaken;
@@ -46,7 +44,7 @@ impl Shard {
         }
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
         let key = self.connections.insert(Connection::new(peer, now, handshake_by));
-        self.connection_wheel.schedule(key, handshake_by);
+        self.look_at_connection(key, now);
         self.stats.connections_opened += 1;
         Some(key)
     }
@@ -56,10 +54,10 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            connection.held.extend_from_slice(bytes);
+            connection.held.get_or_insert_default().extend_from_slice(bytes);
             return;
         }
-        let mut held = mem::take(&mut connection.held);
+        let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
         while !held.is_empty() {
             match self.take_one(key, &held, now, out) {
                 Taken::Bytes(count) => held.advance(count),
@@ -96,6 +94,10 @@ impl Shard {
         if connection.is_held() {
             return Taken::Held;
         }
+        if self.copies_left == 0 {
+            self.resumed.push_back(key); // the rest of its bytes is for the next turn
+            return Taken::Held;
+        }
         let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
         if !is_connect && matches!(connection.phase, Phase::AwaitConnect) {
             // [MQTT-3.1.0-1] no need to wait for the end of what is no CONNECT.
@@ -104,13 +106,13 @@ impl Shard {
             return Taken::Gone;
         }
         let maximum = match connection.phase {
-            Phase::AwaitConnect => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
-            Phase::Authenticating(_) | Phase::Connected => self.limits.packet_bytes_max,
+            // Nobody that we do not know makes us hold much.
+            Phase::AwaitConnect | Phase::Authenticating(_) => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
+            Phase::Connected => self.limits.packet_bytes_max,
         };
         if connection.is_connected() {
             match self.try_run(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
-                RunTaken::Held => return Taken::Held,
                 RunTaken::None => {}
             }
         }
@@ -127,9 +129,9 @@ impl Shard {
         }
     }
 
-    fn put_aside(&mut self, key: ConnectionKey, held: bytes::BytesMut) {
+    fn put_aside(&mut self, key: ConnectionKey, held: BytesMut) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.held = held;
+            connection.held = Some(Box::new(held)).filter(|held| !held.is_empty());
         }
     }
 
@@ -166,6 +168,7 @@ impl Shard {
             Packet::PingReq => {
                 // [MQTT-3.12.4-1]
                 out.packet(key, |bytes| Packet::PingResp.encode(version, bytes));
+                self.give_memory_back(key);
                 Flow::Next
             }
             Packet::Disconnect(disconnect) => self.client_disconnects(key, &disconnect, now, out),
@@ -174,6 +177,18 @@ impl Shard {
             Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.violation(key, Reason::ProtocolError, now, out)
             }
+        }
+    }
+
+    /// A client that pings has nothing else to say: what its last messages needed is free for others.
+    fn give_memory_back(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(pipeline) = connection.pipeline.used() {
+            pipeline.shrink_if_empty();
+        }
+        let session = connection.session.and_then(|session| self.sessions.get_mut(session));
+        if let Some(outbound) = session.and_then(|session| session.outbound.as_mut()) {
+            outbound.shrink_if_empty();
         }
     }
 

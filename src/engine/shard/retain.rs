@@ -1,5 +1,6 @@
 //! Retained messages: kept on the home of their topic, looked for page by page when somebody subscribes.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::Shard;
@@ -173,7 +174,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let has_room = !session.link.is_some_and(|link| link.is_full)
             && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
-        let Some(plan) = session.scans.front_mut().filter(|_| has_room) else { return };
+        let Some(plan) = session.scans.used().and_then(VecDeque::front_mut).filter(|_| has_room) else { return };
         match plan.state {
             ScanState::Asked(_) => {}
             ScanState::Planned => {
@@ -241,10 +242,12 @@ impl Shard {
         let session = self.sessions.get_mut(session_key).expect("its plan was found above");
         if is_over {
             session.scans.pop_front();
+            session.scans.free_if(VecDeque::is_empty);
         } else if let Some(plan) = session.scans.front_mut() {
             plan.state = ScanState::Paused(key);
         }
         let ids = if id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(id) };
+        self.copies_left = self.copies_left.saturating_sub(messages.len());
         for message in messages {
             let qos = message.qos.min(qos);
             // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
@@ -279,7 +282,7 @@ impl Shard {
         for target in &route.targets {
             let Some(session) = self.sessions.get(target.session) else { continue };
             let mut will_be_found = false;
-            for plan in &session.scans {
+            for plan in session.scans.iter() {
                 let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
                 will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
             }
@@ -304,10 +307,24 @@ impl Shard {
             .is_some_and(|scan| scan.homes.contains(home.bit()) && (scan.at != home || !scan.cursor.has_passed(topic)))
     }
 
+    /// A filter was unsubscribed: nobody looks for its retained messages any more.
+    pub(super) fn forget_scans_of(&mut self, key: SessionKey, filter: &str) {
+        let Some(scans) = self.sessions.get_mut(key).and_then(|session| session.scans.used()) else { return };
+        let all = &mut self.scans;
+        scans.retain(|plan| {
+            let is_forgotten = plan.filter() == filter;
+            // One that was asked for is taken away when its page comes.
+            if let (true, ScanState::Paused(scan)) = (is_forgotten, plan.state) {
+                all.remove(scan);
+            }
+            !is_forgotten
+        });
+    }
+
     /// The session ends: its scans find nobody.
     pub(super) fn forget_scans(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        for plan in std::mem::take(&mut session.scans) {
+        for plan in session.scans.take() {
             if let ScanState::Asked(scan) | ScanState::Paused(scan) = plan.state {
                 self.scans.remove(scan);
             }

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::{Map, Seed, map};
-use crate::engine::limits::{Overlap, ROUTE_TARGETS_CACHED_MAX, ROUTES_MAX};
+use crate::engine::limits::{Overlap, ROUTE_PARTS_MAX, ROUTE_TOPIC_BYTES_MAX, ROUTES_MAX};
 use crate::engine::session::SessionKey;
 use crate::engine::subscriptions::entry::Options;
 use crate::engine::subscriptions::index::FilterId;
@@ -105,6 +106,11 @@ impl Route {
         self.targets = merged;
     }
 
+    /// How many things it lists, for the bound of the cache.
+    fn parts(&self) -> usize {
+        self.targets.len() + self.groups.len() + self.ids.len() + self.filters.len()
+    }
+
     /// Whether nobody wants the topic here.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.groups.is_empty()
@@ -115,14 +121,16 @@ impl Route {
 #[derive(Debug)]
 pub(super) struct Routes {
     routes: Map<Box<str>, Rc<Route>>,
-    /// targets = sum of the targets of all routes
-    targets: usize,
+    /// The shards that want a topic, as they were at a generation of the interest filter.
+    shards: Map<Box<str>, (Bits64, u64)>,
+    /// parts = sum of the parts of all routes
+    parts: usize,
 }
 
 impl Routes {
     /// An empty cache.
     pub fn new(seed: Seed) -> Self {
-        Self { routes: map(seed), targets: 0 }
+        Self { routes: map(seed), parts: 0, shards: map(seed) }
     }
 
     /// The route of a topic, if it is still true.
@@ -130,20 +138,40 @@ impl Routes {
         self.routes.get(topic).filter(|route| route.generation == generation).map(Rc::clone)
     }
 
-    /// Keeps a route, unless it is too large to be kept.
-    pub fn keep(&mut self, topic: &str, route: &Rc<Route>) {
-        if route.targets.len() > ROUTE_TARGETS_CACHED_MAX {
+    /// The shards that want a topic, if that is still true.
+    pub fn find_shards(&self, topic: &str, generation: u64) -> Option<Bits64> {
+        self.shards.get(topic).filter(|(_, known)| *known == generation).map(|(shards, _)| *shards)
+    }
+
+    /// Keeps the shards that want a topic.
+    pub fn keep_shards(&mut self, topic: &str, shards: Bits64, generation: u64) {
+        if topic.len() > ROUTE_TOPIC_BYTES_MAX {
             return;
         }
-        let is_full = self.routes.len() >= ROUTES_MAX || self.targets + route.targets.len() > TARGETS_MAX;
+        if let Some(known) = self.shards.get_mut(topic) {
+            *known = (shards, generation);
+            return;
+        }
+        if self.shards.len() >= ROUTES_MAX {
+            self.shards.clear();
+        }
+        self.shards.insert(topic.into(), (shards, generation));
+    }
+
+    /// Keeps a route, unless its topic is so long that many of them would cost more than they bring.
+    pub fn keep(&mut self, topic: &str, route: &Rc<Route>) {
+        if topic.len() > ROUTE_TOPIC_BYTES_MAX {
+            return;
+        }
+        let is_full = self.routes.len() >= ROUTES_MAX || self.parts + route.parts() > ROUTE_PARTS_MAX;
         if is_full {
             self.routes.clear();
-            self.targets = 0;
+            self.parts = 0;
         }
-        self.targets += route.targets.len();
+        self.parts += route.parts();
         match self.routes.get_mut(topic) {
             Some(old) => {
-                self.targets -= old.targets.len();
+                self.parts -= old.parts();
                 *old = Rc::clone(route);
             }
             None => {
@@ -152,6 +180,3 @@ impl Routes {
         }
     }
 }
-
-/// Targets in all cached routes together.
-const TARGETS_MAX: usize = 1_000_000;

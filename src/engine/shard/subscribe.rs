@@ -9,6 +9,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::event::Event;
+use crate::engine::limits::{FILTERS_PER_PACKET_MAX, WILDCARD_LEVELS_MAX};
 use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
@@ -35,9 +36,9 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
-        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
-            return Flow::Gone;
-        };
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let Some(session_key) = connection.session else { return Flow::Gone };
+        let is_bridge = connection.is_bridge;
         let subscription_id = packet.properties.subscription_id().unwrap_or(0);
         if subscription_id != 0 && !self.limits.subscription_ids_available {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
@@ -45,6 +46,10 @@ impl Shard {
         // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
         let mut verdicts = Vec::new();
         for requested in packet.entries() {
+            if verdicts.len() >= FILTERS_PER_PACKET_MAX {
+                verdicts.push(Err(Reason::QuotaExceeded));
+                continue;
+            }
             match self.judge(key, session_key, &requested, out) {
                 Some(verdict) => verdicts.push(verdict),
                 None => return Flow::Wait,
@@ -57,6 +62,7 @@ impl Shard {
             let code = match (verdict, requested.subscription) {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    let requested = if is_bridge { as_for_bridge(requested) } else { requested };
                     self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins)
                 }
                 (Err(reason), _) => reason,
@@ -64,7 +70,7 @@ impl Shard {
             };
             codes.push(code);
         }
-        self.answer_subscribe(key, session_key, packet.id, codes, joins, out);
+        self.answer_subscribe(key, packet.id, codes, joins, now, out);
         self.go_on_scanning(session_key, now, out);
         Flow::Next
     }
@@ -80,7 +86,9 @@ impl Shard {
         let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
         let filter = subscription.filter;
         let limits = &self.limits;
-        if filter.level_count() > limits.topic_levels_max {
+        let is_too_deep = filter.is_deeper_than(limits.topic_levels_max)
+            || (filter.has_wildcards() && filter.is_deeper_than(WILDCARD_LEVELS_MAX));
+        if is_too_deep {
             return Some(Err(Reason::TopicFilterInvalid));
         }
         if filter.has_wildcards() && !limits.wildcard_available {
@@ -116,13 +124,14 @@ impl Shard {
         let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
         let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
         let is_full = session.subscription_count() >= self.limits.subscriptions_max;
+        let is_full_of_shared = session.shared.len() >= self.limits.shared_subscriptions_max;
         if let Some(share) = subscription.share {
             let filter = subscription.filter.as_str();
             let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
-            let membership = Membership { share: share.into(), filter: filter.into(), terms };
+            let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
             match session.shared.iter_mut().find(|known| known.is(share, filter)) {
                 Some(known) => *known = membership.clone(),
-                None if is_full => return Reason::QuotaExceeded,
+                None if is_full || is_full_of_shared => return Reason::QuotaExceeded,
                 None => session.shared.push(membership.clone()),
             }
             joins.push(Joining { index, membership });
@@ -145,8 +154,10 @@ impl Shard {
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
             let session = self.sessions.get_mut(session_key).expect("it was found above");
-            // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
-            session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            if is_known {
+                // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
+                session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+            }
             session.scans.push_back(plan);
         }
         Reason::granted(qos)
@@ -172,17 +183,18 @@ impl Shard {
     fn answer_subscribe(
         &mut self,
         key: ConnectionKey,
-        session: SessionKey,
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         joins: Vec<Joining>,
+        now: Time,
         out: &mut Outputs,
     ) {
-        if let Some(session) = self.sessions.get(session) {
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else { return };
+        if let Some(session) = self.sessions.get(session_key) {
             let denied = codes.iter().filter(|code| code.is_error());
             out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
         }
-        if joins.is_empty() {
+        if joins.is_empty() && !self.owes_answers(key) {
             return self.write_suback(key, id, &codes, out);
         }
         let waits = u16::try_from(joins.len()).unwrap_or(u16::MAX);
@@ -190,15 +202,25 @@ impl Shard {
         let ticket = connection.pipeline.push(Due::SubAck { id, codes }, waits, Outcome::default());
         for joining in joins {
             let reply = JoinTicket { connection: key, ticket, index: joining.index };
-            self.join(session, joining.membership, reply, out);
+            self.join(session_key, joining.membership, reply, out);
         }
+        self.flush_pipeline(key, now, out);
+    }
+
+    /// Whether an earlier request still waits for its answer: a later one is answered behind it.
+    fn owes_answers(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| !connection.pipeline.is_empty())
     }
 
     fn join(&mut self, key: SessionKey, membership: Membership, reply: JoinTicket, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let window = self.window(key);
         let home = self.homes.group(&membership.share, &membership.filter);
-        let Membership { share, filter, terms } = membership;
+        let Membership { share, filter, terms, .. } = membership;
+        let known = self.sessions.get_mut(key).and_then(|session| session.membership(&share, &filter));
+        if let Some(known) = known {
+            known.asked = Some(reply);
+        }
         self.tell(home, Mesh::Join { share, filter, member, terms, window, reply }, out);
     }
 
@@ -217,7 +239,8 @@ impl Shard {
         if reason.is_error()
             && let Some(session) = self.sessions.get_mut(session)
         {
-            session.shared.retain(|membership| !membership.is(share, filter));
+            // A refusal of an older request says nothing of the newer one that is under way.
+            session.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
         }
         let Some(connection) = self.connections.get_mut(reply.connection) else { return };
         connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), reason);
@@ -229,7 +252,7 @@ impl Shard {
         &mut self,
         key: ConnectionKey,
         packet: Unsubscribe<'_>,
-        _now: Time,
+        now: Time,
         out: &mut Outputs,
     ) -> Flow {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
@@ -238,6 +261,7 @@ impl Shard {
         let (mut codes, mut leaves) = (Vec::new(), Vec::new());
         for (index, unwanted) in packet.entries().enumerate() {
             codes.push(match unwanted.subscription {
+                _ if index >= FILTERS_PER_PACKET_MAX => Reason::QuotaExceeded,
                 Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter),
                 Ok(Subscription { share: Some(share), filter, .. }) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -246,7 +270,8 @@ impl Shard {
                 Err(_) => Reason::TopicFilterInvalid,
             });
         }
-        self.answer_unsubscribe(key, session, packet.id, codes, leaves, out);
+        self.answer_unsubscribe(key, packet.id, codes, leaves, now, out);
+        self.go_on_scanning(session, now, out);
         Flow::Next
     }
 
@@ -254,22 +279,24 @@ impl Shard {
     fn answer_unsubscribe(
         &mut self,
         key: ConnectionKey,
-        session: SessionKey,
         id: crate::mqtt::PacketId,
         codes: Vec<Reason>,
         leaves: Vec<Joining>,
+        now: Time,
         out: &mut Outputs,
     ) {
-        if leaves.is_empty() {
+        if leaves.is_empty() && !self.owes_answers(key) {
             return self.write_unsuback(key, id, &codes, out);
         }
         let waits = u16::try_from(leaves.len()).unwrap_or(u16::MAX);
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(session_key) = connection.session else { return };
         let ticket = connection.pipeline.push(Due::UnsubAck { id, codes }, waits, Outcome::default());
         for Joining { index, membership } in leaves {
             let reply = JoinTicket { connection: key, ticket, index };
-            self.leave(session, membership, Departure::Unsubscribed, Some(reply), out);
+            self.leave(session_key, membership, Departure::Unsubscribed, Some(reply), out);
         }
+        self.flush_pipeline(key, now, out);
     }
 
     /// A group has let a member go.
@@ -289,9 +316,9 @@ impl Shard {
             self.declared.withdraw(&self.interest, filter);
         }
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
-        let place = session.filters.iter().position(|known| *known == id);
-        session.filters.swap_remove(place.expect("the session knows its own subscriptions"));
-        session.scans.retain(|scan| scan.filter() != filter.as_str());
+        let was_known = session.filters.remove(id);
+        debug_assert!(was_known, "the session knows its own subscriptions");
+        self.forget_scans_of(key, filter.as_str());
         Reason::Success
     }
 
@@ -329,9 +356,9 @@ impl Shard {
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let filters = std::mem::take(&mut session.filters);
-        let shared = std::mem::take(&mut session.shared);
+        let shared = session.shared.take();
         let mut text = String::new();
-        for id in filters {
+        for &id in filters.as_slice() {
             text.clear();
             self.index.write_text(id, &mut text);
             let removed = self.index.remove(id, Subscriber::session(key.index()));
@@ -344,4 +371,10 @@ impl Shard {
             self.leave(key, membership, Departure::SessionEnded, None, out);
         }
     }
+}
+
+/// A bridge of 3.x has no options for it; the bit in its level says that it must not hear itself, and wants RETAIN
+/// as it was published.
+fn as_for_bridge(requested: Requested<'_>) -> Requested<'_> {
+    Requested { no_local: true, retain_as_published: true, ..requested }
 }

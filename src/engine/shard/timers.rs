@@ -1,6 +1,6 @@
 //! Time passes: silent clients, ended sessions, due wills, put-off work.
 
-use super::Shard;
+use super::{HORIZON_MS, Shard};
 use crate::base::time::Time;
 use crate::base::wheel::{Look, Swept};
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -16,12 +16,13 @@ impl Shard {
         self.go_on_with_fanout(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
+        let more_quotas = self.sweep_quotas(now, out);
         self.sweep_backlogs(now, out);
         self.sweep_retained(now);
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }
-        if more_connections || more_sessions {
+        if more_connections || more_sessions || more_quotas {
             out.wake_at = Some(now);
         }
     }
@@ -30,24 +31,16 @@ impl Shard {
     pub fn next_due(&self, now: Time) -> Option<Time> {
         let connections = self.connection_wheel.next_due_hint(now);
         let sessions = self.session_wheel.next_due_hint(now);
-        [connections, sessions, self.pressure.next_look()].into_iter().flatten().min()
+        let quotas = self.quota_wheel.next_due_hint(now);
+        [connections, sessions, quotas, self.pressure.next_look()].into_iter().flatten().min()
     }
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
         let mut due: Vec<ConnectionKey> = Vec::new();
-        let connections = &self.connections;
+        let connections = &mut self.connections;
         let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(connection) = connections.get(key) else { return Look::Gone };
-            let quota = connection.extras.as_ref().and_then(|extras| extras.quota_until);
-            let deadline = connection.deadline().min(quota.unwrap_or(Time::NEVER));
-            if deadline <= now {
-                due.push(key);
-                Look::Fired
-            } else if deadline == Time::NEVER {
-                Look::Gone
-            } else {
-                Look::At(deadline)
-            }
+            let Some(connection) = connections.get_mut(key) else { return Look::Gone };
+            look(connection.deadline(), &mut connection.looked_at, now, || due.push(key))
         });
         for key in due {
             self.connection_due(key, now, out);
@@ -55,26 +48,56 @@ impl Shard {
         swept.has_more
     }
 
-    /// The end of a quota hold, of the handshake's time, or of the client's.
-    fn connection_due(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Some(extras) = &mut connection.extras
-            && extras.quota_until.is_some_and(|until| until <= now)
-        {
-            extras.quota_until = None;
-            self.release(key, Hold::Quota, out);
+    /// Clients whose quota has filled up are read again.
+    fn sweep_quotas(&mut self, now: Time, out: &mut Outputs) -> bool {
+        let mut due: Vec<ConnectionKey> = Vec::new();
+        let connections = &mut self.connections;
+        let swept: Swept = self.quota_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+            let extras = connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
+            let Some(extras) = extras else { return Look::Gone };
+            match extras.quota_until {
+                None => Look::Gone,
+                Some(until) if until > now => Look::At(until),
+                Some(_) => {
+                    extras.quota_until = None;
+                    due.push(key);
+                    Look::Fired
+                }
+            }
+        });
+        for key in due {
+            self.release(key, Hold::Quota, now, out);
         }
+        swept.has_more
+    }
+
+    /// Makes sure that a connection is looked at when its time is over.
+    pub(super) fn look_at_connection(&mut self, key: ConnectionKey, now: Time) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let deadline = connection.deadline();
+        if let Some(at) = earlier_look(deadline, &mut connection.looked_at, now) {
+            self.connection_wheel.schedule(key, at);
+        }
+    }
+
+    /// Makes sure that a session is looked at when its time is over.
+    pub(super) fn look_at_session(&mut self, key: SessionKey, now: Time) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let deadline = session.deadline();
+        if let Some(at) = earlier_look(deadline, &mut session.looked_at, now) {
+            self.session_wheel.schedule(key, at);
+        }
+    }
+
+    /// The end of the handshake's time, or of the client's.
+    fn connection_due(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_held() && connection.is_connected() {
             // We do not listen, so its silence says nothing.
             connection.last_received = now;
         }
-        let deadline = connection.deadline();
-        if deadline > now {
-            if deadline != Time::NEVER {
-                self.connection_wheel.schedule(key, deadline);
-            }
-            return;
+        if connection.deadline() > now {
+            return self.look_at_connection(key, now);
         }
         if self.is_in_handshake(key) {
             self.end(key, Cause::HandshakeTimeout, now, out);
@@ -87,18 +110,10 @@ impl Shard {
 
     fn sweep_sessions(&mut self, now: Time, out: &mut Outputs) -> bool {
         let mut due: Vec<SessionKey> = Vec::new();
-        let sessions = &self.sessions;
+        let sessions = &mut self.sessions;
         let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(session) = sessions.get(key) else { return Look::Gone };
-            let deadline = session.deadline();
-            if deadline <= now {
-                due.push(key);
-                Look::Fired
-            } else if deadline == Time::NEVER {
-                Look::Gone
-            } else {
-                Look::At(deadline)
-            }
+            let Some(session) = sessions.get_mut(key) else { return Look::Gone };
+            look(session.deadline(), &mut session.looked_at, now, || due.push(key))
         });
         for key in due {
             self.session_due(key, now, out);
@@ -112,9 +127,38 @@ impl Shard {
         if session.ends_at <= now {
             self.stats.sessions_expired += 1;
             self.end_session(key, now, out);
-        } else if session.ends_at != Time::NEVER {
-            let ends_at = session.ends_at;
-            self.session_wheel.schedule(key, ends_at);
+        } else {
+            self.look_at_session(key, now);
         }
     }
+}
+
+/// Looks at an entry of a wheel. Of several entries for one object only the one that it knows of counts, so that a
+/// deadline that moved nearer and back leaves none behind.
+fn look(deadline: Time, looked_at: &mut Time, now: Time, fire: impl FnOnce()) -> Look {
+    if now < *looked_at {
+        return Look::Gone; // a later entry is under way
+    }
+    if deadline <= now {
+        *looked_at = Time::NEVER;
+        fire();
+        return Look::Fired;
+    }
+    *looked_at = clamped(deadline, now);
+    if deadline == Time::NEVER { Look::Gone } else { Look::At(*looked_at) }
+}
+
+/// When an entry has to be made for a deadline, unless one that comes early enough is under way.
+fn earlier_look(deadline: Time, looked_at: &mut Time, now: Time) -> Option<Time> {
+    let at = clamped(deadline, now);
+    if at >= *looked_at {
+        return None;
+    }
+    *looked_at = at;
+    Some(at)
+}
+
+/// Entries beyond the horizon of a wheel would be looked at early: they are placed at its end.
+fn clamped(deadline: Time, now: Time) -> Time {
+    if deadline == Time::NEVER { Time::NEVER } else { deadline.min(now.after_ms(HORIZON_MS)) }
 }

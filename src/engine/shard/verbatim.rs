@@ -1,9 +1,10 @@
 //! The verbatim way: a run of QoS 0 packets of one topic is matched once and handed on as the bytes it came in.
 
 use std::mem;
+use std::ops::Range;
 
 use super::Shard;
-use super::fanout::Publisher;
+use super::fanout::{Cargo, Publisher};
 use super::routes::{Route, Target};
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
@@ -11,7 +12,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::RUN_BYTES_MAX;
+use crate::engine::limits::{Overlap, RUN_BYTES_MAX};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
@@ -36,7 +37,21 @@ struct RunView<'a> {
     origin: SessionId,
 }
 
+impl RunPiece {
+    /// The topic that all its packets name.
+    pub(super) fn topic(&self) -> &str {
+        let version = if self.is_v5 { Version::V5 } else { Version::V311 };
+        let Ok(Next::Frame(frame)) = next_frame(&self.bytes, u32::MAX) else { return "" };
+        let first = Publish::decode(version, frame.first, frame.body).expect("a run holds whole packets");
+        first.topic.expect("a packet of a run names its topic").as_str()
+    }
+}
+
 impl<'a> RunView<'a> {
+    fn of(run: &'a RunPiece) -> Self {
+        Self { bytes: &run.bytes, topic: run.topic(), count: run.count, is_v5: run.is_v5, origin: run.origin }
+    }
+
     fn version(&self) -> Version {
         if self.is_v5 { Version::V5 } else { Version::V311 }
     }
@@ -67,8 +82,6 @@ pub(super) enum RunTaken {
     None,
     /// So many bytes are done.
     Bytes(usize),
-    /// The client has used up its quota.
-    Held,
 }
 
 impl Shard {
@@ -85,12 +98,9 @@ impl Shard {
         let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
             return RunTaken::None;
         };
-        let is_plain = run.topic.level_count() <= self.limits.topic_levels_max && self.may_publish_run(key, run.topic);
+        let is_plain = !run.topic.is_deeper_than(self.limits.topic_levels_max) && self.may_publish_run(key, run.topic);
         if !is_plain {
             return RunTaken::None;
-        }
-        if self.is_over_quota(key, run.count, run.bytes.len(), now, out) {
-            return RunTaken::Held;
         }
         let Some(connection) = self.connections.get_mut(key) else { return RunTaken::None };
         connection.last_received = now;
@@ -100,6 +110,7 @@ impl Shard {
         let is_v5 = version == Version::V5;
         let view = RunView { bytes: run.bytes, topic: run.topic.as_str(), count: run.count, is_v5, origin };
         self.route_run(view, key, now, out);
+        self.charge_quota(key, run.count, run.bytes.len(), now, out);
         RunTaken::Bytes(run.bytes.len())
     }
 
@@ -114,7 +125,7 @@ impl Shard {
 
     fn route_run(&mut self, run: RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
         let mut kept: Option<Payload> = None;
-        let wanted = if self.is_alone() { Bits64::default() } else { self.interested(run.topic) };
+        let wanted = self.wanting_shards(run.topic);
         let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
         let mut has_forwarded = false;
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
@@ -133,12 +144,7 @@ impl Shard {
     /// A run that another shard took in.
     pub(super) fn forwarded_run(&mut self, run: &RunPiece, publisher: Publisher, now: Time, out: &mut Outputs) {
         self.stats.forwards_received += 1;
-        let version = if run.is_v5 { Version::V5 } else { Version::V311 };
-        let Ok(Next::Frame(frame)) = next_frame(&run.bytes, u32::MAX) else { return };
-        let first = Publish::decode(version, frame.first, frame.body).expect("a run holds whole packets");
-        let topic = first.topic.expect("a packet of a run names its topic").as_str();
-        let view = RunView { bytes: &run.bytes, topic, count: run.count, is_v5: run.is_v5, origin: run.origin };
-        if !self.deliver_run(view, &mut Some(run.bytes.clone()), publisher, now, out) {
+        if !self.deliver_run(RunView::of(run), &mut Some(run.bytes.clone()), publisher, now, out) {
             self.stats.forwards_useless += 1;
         }
     }
@@ -156,31 +162,70 @@ impl Shard {
         if route.is_empty() {
             return false;
         }
-        if !self.fanouts.is_empty() || route.targets.len() > self.limits.fanout_recipients_max {
+        if self.limits.overlap == Overlap::Separate && route.filters.len() > 1 {
+            // A session may stand there more than once, and gets all copies of a message before the next one.
             for mut publication in run.publications() {
                 self.deliver(&mut publication, publisher, now, out);
             }
             return true;
         }
+        let is_large = route.targets.len() > self.limits.fanout_recipients_max;
+        if is_large || self.is_behind_fanout(run.origin, run.topic) {
+            let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
+            let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
+            self.put_off(&route, Cargo::Run(piece), publisher, now, out);
+        } else {
+            self.deliver_run_to(&route, 0..route.targets.len(), run, kept, publisher, now, out);
+        }
+        if !route.groups.is_empty() {
+            for mut publication in run.publications() {
+                for group in &route.groups {
+                    self.deliver_to_group(*group, &mut publication, now, out);
+                }
+            }
+        }
+        true
+    }
+
+    /// A piece of a put-off fan-out of a run.
+    pub(super) fn serve_run(
+        &mut self,
+        route: &Route,
+        targets: Range<usize>,
+        run: &RunPiece,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let mut kept = Some(run.bytes.clone());
+        self.deliver_run_to(route, targets, RunView::of(run), &mut kept, publisher, now, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "some targets and what a fan-out carries along")]
+    fn deliver_run_to(
+        &mut self,
+        route: &Route,
+        targets: Range<usize>,
+        run: RunView<'_>,
+        kept: &mut Option<Payload>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) {
         let mut receivers = mem::take(&mut self.run_receivers);
-        for (index, target) in route.targets.iter().enumerate() {
-            self.place_receiver(index, target, run, publisher, &mut receivers, out);
+        for index in targets {
+            self.place_receiver(index, &route.targets[index], run, publisher, &mut receivers, out);
         }
         self.write_run(run, kept, &receivers, out);
-        for mut publication in run.publications() {
-            for index in &receivers.alone {
-                self.deliver_to_one(&route, *index, &mut publication, publisher, now, out);
-            }
-            for group in &route.groups {
-                self.deliver_to_group(*group, &mut publication, now, out);
-            }
-            if receivers.alone.is_empty() && route.groups.is_empty() {
-                break;
+        if !receivers.alone.is_empty() {
+            for mut publication in run.publications() {
+                for index in &receivers.alone {
+                    self.deliver_to_one(route, *index, &mut publication, publisher, now, out);
+                }
             }
         }
         receivers.clear();
         self.run_receivers = receivers;
-        true
     }
 
     fn place_receiver(
@@ -192,7 +237,7 @@ impl Shard {
         receivers: &mut Receivers,
         out: &mut Outputs,
     ) {
-        let Some(session) = self.sessions.get(target.session) else { return };
+        let Some(session) = self.sessions.get(target.session) else { return receivers.alone.push(index) };
         let is_own = target.has_no_local && session.id == run.origin;
         let link = session.link;
         let copies = u64::from(run.count);

@@ -214,12 +214,10 @@ fn shift_of(position: usize) -> u32 {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 mod tests {
     use super::*;
     use crate::base::bitset::Bits64;
     use crate::base::hash::Seed;
-    use crate::base::random::Random;
     use crate::mqtt::topic::Topic;
 
     fn filter(text: &str) -> Filter<'_> {
@@ -319,76 +317,5 @@ mod tests {
         assert_eq!(interest.shards_for(topic("x")), Bits64::EMPTY);
         assert_eq!(interest.shards_for(topic("a/x")), Bits64::of(0));
         declared[0].check(&interest);
-    }
-
-    /// 1,000,000 operations of several shards against plain lists: no shard too few, hardly one too
-    /// many.
-    #[test]
-    fn no_interleaving_of_shards_loses_one() {
-        const SHARDS: usize = 5;
-        let mut random = Random::from_seed(3);
-        let (interest, mut declared) = shards(SHARDS as u32, 1 << 14);
-        let mut lists: Vec<Vec<String>> = vec![Vec::new(); SHARDS];
-        let (mut asked, mut too_many, mut overflows) = (0, 0, 0);
-        for operation in 0..1_000_000_u32 {
-            let shard = random.index(SHARDS);
-            let is_growing = operation / 20_000 % 2 == 0;
-            if operation % 8 == 0 {
-                let text = random_text(&mut random, false);
-                let named = interest.shards_for(topic(&text));
-                for (shard, list) in lists.iter().enumerate() {
-                    let wants = list.iter().any(|known| filter(known).matches(topic(&text)));
-                    let is_named = named.contains(shard as u32);
-                    assert!(is_named || !wants, "shard {shard} is missing for {text}");
-                    asked += 1;
-                    too_many += u32::from(is_named && !wants && !declared[shard].wants_everything());
-                }
-            } else if random.chance(if is_growing { 6 } else { 3 }, 10) && lists[shard].len() < 80 {
-                let text = random_text(&mut random, true);
-                declared[shard].declare(&interest, filter(&text));
-                lists[shard].push(text);
-            } else if !lists[shard].is_empty() {
-                let at = random.index(lists[shard].len());
-                let text = lists[shard].swap_remove(at);
-                declared[shard].withdraw(&interest, filter(&text));
-            } else {
-                declared[shard].retry(&interest);
-            }
-            overflows += u32::from(declared[shard].wants_everything());
-            if operation % 10_000 == 0 {
-                check_all(&declared, &interest);
-            }
-        }
-        assert!(too_many * 200 < asked, "{too_many} of {asked}");
-        assert!((10_000..990_000).contains(&overflows), "both modes were seen: {overflows}");
-
-        for (shard, list) in lists.iter().enumerate() {
-            for text in list {
-                declared[shard].withdraw(&interest, filter(text));
-            }
-        }
-        for declared in &mut declared {
-            declared.retry(&interest);
-        }
-        check_all(&declared, &interest);
-        assert_eq!((interest.slots.used_count(), interest.wanting_everything()), (0, Bits64::EMPTY));
-    }
-
-    fn random_text(random: &mut Random, is_filter: bool) -> String {
-        let depth = if random.chance(1, 300) { 40 } else { random.range(1, 6) };
-        let mut levels: Vec<&str> = (0..depth)
-            .map(|level| match random.below(8) {
-                0 | 1 if is_filter => "+",
-                2 if level == 0 => "$x",
-                3 => "",
-                4 => "b",
-                _ => "a",
-            })
-            .collect();
-        if is_filter && random.chance(1, 5) {
-            levels.push("#");
-        }
-        let text = levels.join("/");
-        if text.is_empty() { "/".to_string() } else { text }
     }
 }

@@ -1,58 +1,21 @@
 //! One shared group: its queue, its members, and what they have not acknowledged yet.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use crate::base::hash::Seed;
 use crate::base::random::Random;
 use crate::base::slab::Key;
 use crate::base::time::Time;
-use crate::engine::limits::{Limits, QueuePolicy, Strategy};
+use crate::engine::limits::Strategy;
 use crate::engine::message::Message;
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::deliveries::{Deliveries, Delivery};
+pub use crate::engine::subscriptions::group_queue::{Accepted, Bounds};
+use crate::engine::subscriptions::group_queue::{GroupQueue, Waiting};
 use crate::engine::subscriptions::members::{Member, MemberId, Members, Terms};
 use crate::mqtt::version::QoS;
 
 /// Messages that one dispatch looks past because the owner of their key has no room. A member that takes nothing holds up
 /// the keys of others only when so many messages of its own stand in front of them, and until it goes or is sent away.
 pub const LOOKAHEAD_MAX: usize = 1_024;
-
-/// What a group's queue may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Messages. What comes back from members is taken above it, at most their windows.
-    pub messages_max: u32,
-    /// Bytes, with the same exception.
-    pub bytes_max: u64,
-    /// What happens at those two.
-    pub policy: QueuePolicy,
-    /// Whether QoS 0 messages wait for absent members as well.
-    pub queue_qos0: bool,
-}
-
-impl Bounds {
-    /// The bounds that the operator chose.
-    pub fn of(limits: &Limits) -> Self {
-        Self {
-            messages_max: limits.group_queue_messages_max,
-            bytes_max: limits.group_queue_bytes_max,
-            policy: limits.queue_policy,
-            queue_qos0: limits.queue_qos0,
-        }
-    }
-}
-
-/// What became of a message for the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Accepted {
-    /// It waits for the next dispatch.
-    Queued,
-    /// It waits, and so many older ones were dropped to make room: [`DropReason::QueueOldest`].
-    Displaced(usize),
-    /// It was dropped for this reason.
-    Refused(DropReason),
-}
 
 /// A message on its way to a member.
 #[derive(Clone, Debug)]
@@ -90,15 +53,6 @@ pub struct Settled {
     pub discarded: usize,
 }
 
-/// A message that nobody has, or nobody any more.
-#[derive(Debug)]
-struct Waiting {
-    sequence: u64,
-    message: Message,
-    /// Who owns its key, as of a generation of the ring.
-    owner: Option<(u64, Key<Member>)>,
-}
-
 /// What can be done with a message now.
 enum Fate {
     Expired,
@@ -118,13 +72,7 @@ pub struct Group {
     seed: Seed,
     members: Members,
     deliveries: Deliveries,
-    /// What came back, by its place in the original order; goes out before everything else.
-    returned: BTreeMap<u64, Waiting>,
-    /// What nobody was sent yet, in order.
-    fresh: VecDeque<Waiting>,
-    returned_bytes: u64,
-    fresh_bytes: u64,
-    sequence: u64,
+    queue: GroupQueue,
 }
 
 impl Group {
@@ -136,11 +84,7 @@ impl Group {
             seed,
             members: Members::new(seed),
             deliveries: Deliveries::new(seed),
-            returned: BTreeMap::new(),
-            fresh: VecDeque::new(),
-            returned_bytes: 0,
-            fresh_bytes: 0,
-            sequence: 0,
+            queue: GroupQueue::default(),
         }
     }
 
@@ -166,12 +110,12 @@ impl Group {
 
     /// Messages that wait.
     pub fn queued_count(&self) -> usize {
-        self.returned.len() + self.fresh.len()
+        self.queue.len()
     }
 
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> u64 {
-        self.returned_bytes + self.fresh_bytes
+        self.queue.bytes()
     }
 
     /// Deliveries that nobody has answered.
@@ -195,14 +139,7 @@ impl Group {
         if message.qos == QoS::AtMostOnce && !self.members.has_present() && !bounds.queue_qos0 {
             return Accepted::Refused(DropReason::Offline);
         }
-        let bytes = message.charged_bytes() as u64;
-        let Some(displaced) = self.make_room_for(bytes, bounds) else {
-            return Accepted::Refused(DropReason::QueueRefused);
-        };
-        self.sequence += 1;
-        self.fresh_bytes += bytes;
-        self.fresh.push_back(Waiting { sequence: self.sequence, message, owner: None });
-        if displaced == 0 { Accepted::Queued } else { Accepted::Displaced(displaced) }
+        self.queue.push(message, bounds)
     }
 
     /// Hands out what waits, as long as members have room. Adds to `expired` what it had to drop instead.
@@ -242,7 +179,7 @@ impl Group {
         let Some(delivery) = self.settle(delivery) else {
             return false;
         };
-        self.take_back(delivery);
+        self.queue.take_back(delivery.sequence, delivery.message);
         true
     }
 
@@ -253,13 +190,9 @@ impl Group {
     pub fn check(&self) {
         self.members.check();
         self.deliveries.check();
+        self.queue.check();
         let held: usize = self.members.all().map(|member| member.outstanding as usize).sum();
         assert_eq!(held, self.deliveries.len(), "members hold what is outstanding");
-        let bytes = |waiting: &Waiting| waiting.message.charged_bytes() as u64;
-        assert_eq!(self.returned.values().map(bytes).sum::<u64>(), self.returned_bytes, "bytes are counted");
-        assert_eq!(self.fresh.iter().map(bytes).sum::<u64>(), self.fresh_bytes, "bytes are counted");
-        assert!(self.fresh.iter().is_sorted_by_key(|waiting| waiting.sequence), "the queue is in order");
-        assert!(self.returned.iter().all(|(key, waiting)| *key == waiting.sequence), "what came back keeps its place");
     }
 }
 
@@ -298,7 +231,7 @@ impl Group {
                         QoS::AtMostOnce => unreachable!("nobody answers QoS 0"),
                         QoS::AtLeastOnce => {
                             settled.back += 1;
-                            self.take_back(delivery);
+                            self.queue.take_back(delivery.sequence, delivery.message);
                         }
                         // [MQTT-4.8.2-5] Another member might process it a second time.
                         QoS::ExactlyOnce => settled.discarded += 1,
@@ -313,16 +246,16 @@ impl Group {
 
 impl Group {
     fn dispatch_in_order(&mut self, now: Time, random: &mut Random, out: &mut Vec<Dispatch>, expired: &mut usize) {
-        while let Some(front) = self.front() {
+        while let Some(front) = self.queue.front() {
             if front.message.has_expired(now) {
-                self.pop_front().expect("there is a front");
+                self.queue.pop_front().expect("there is a front");
                 *expired += 1;
                 continue;
             }
             let Some(member) = self.members.pick(random) else {
                 return;
             };
-            let (waiting, is_redelivery) = self.pop_front().expect("there is a front");
+            let (waiting, is_redelivery) = self.queue.pop_front().expect("there is a front");
             out.push(self.send(member, waiting, is_redelivery));
         }
     }
@@ -332,33 +265,34 @@ impl Group {
         let mut passed = 0;
         let mut from = 0;
         while passed < LOOKAHEAD_MAX
-            && let Some((&sequence, waiting)) = self.returned.range_mut(from..).next()
+            && let Some(waiting) = self.queue.returned_from(from)
         {
+            let sequence = waiting.sequence;
             from = sequence + 1;
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => passed += 1,
                 Fate::Expired => {
-                    self.take_returned(sequence);
+                    self.queue.take_returned(sequence);
                     *expired += 1;
                 }
                 Fate::Send(member) => {
-                    let waiting = self.take_returned(sequence);
+                    let waiting = self.queue.take_returned(sequence);
                     out.push(self.send(member, waiting, true));
                 }
             }
         }
         let mut at = 0;
         while passed < LOOKAHEAD_MAX
-            && let Some(waiting) = self.fresh.get_mut(at)
+            && let Some(waiting) = self.queue.fresh_at(at)
         {
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => (passed, at) = (passed + 1, at + 1),
                 Fate::Expired => {
-                    self.take_fresh(at);
+                    self.queue.take_fresh(at);
                     *expired += 1;
                 }
                 Fate::Send(member) => {
-                    let waiting = self.take_fresh(at);
+                    let waiting = self.queue.take_fresh(at);
                     out.push(self.send(member, waiting, false));
                 }
             }
@@ -392,59 +326,6 @@ impl Group {
         if self.members.get(key).is_some_and(|member| member.has_left && member.outstanding == 0) {
             self.members.remove(key);
         }
-    }
-
-    fn take_back(&mut self, delivery: Delivery) {
-        let Delivery { sequence, message, .. } = delivery;
-        self.returned_bytes += message.charged_bytes() as u64;
-        let before = self.returned.insert(sequence, Waiting { sequence, message, owner: None });
-        debug_assert!(before.is_none(), "a message is in one place");
-    }
-
-    /// Makes room for a message by dropping the oldest that nobody was sent yet, so many; none if there can be no room.
-    fn make_room_for(&mut self, bytes: u64, bounds: &Bounds) -> Option<usize> {
-        let fits = |count: usize, held: u64| count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max;
-        if fits(self.queued_count(), self.queued_bytes()) {
-            return Some(0);
-        }
-        let could_fit = match bounds.policy {
-            QueuePolicy::RefuseNew => false,
-            QueuePolicy::DropOldest => fits(self.returned.len(), self.returned_bytes),
-        };
-        if !could_fit {
-            return None;
-        }
-        let mut displaced = 0;
-        while !fits(self.queued_count(), self.queued_bytes()) {
-            self.take_fresh(0);
-            displaced += 1;
-        }
-        Some(displaced)
-    }
-
-    fn front(&self) -> Option<&Waiting> {
-        self.returned.first_key_value().map(|(_, waiting)| waiting).or_else(|| self.fresh.front())
-    }
-
-    /// The next message, and whether it came back.
-    fn pop_front(&mut self) -> Option<(Waiting, bool)> {
-        match self.returned.first_key_value() {
-            Some((&sequence, _)) => Some((self.take_returned(sequence), true)),
-            None if self.fresh.is_empty() => None,
-            None => Some((self.take_fresh(0), false)),
-        }
-    }
-
-    fn take_returned(&mut self, sequence: u64) -> Waiting {
-        let waiting = self.returned.remove(&sequence).expect("it was looked at a moment ago");
-        self.returned_bytes -= waiting.message.charged_bytes() as u64;
-        waiting
-    }
-
-    fn take_fresh(&mut self, at: usize) -> Waiting {
-        let waiting = self.fresh.remove(at).expect("it was looked at a moment ago");
-        self.fresh_bytes -= waiting.message.charged_bytes() as u64;
-        waiting
     }
 }
 

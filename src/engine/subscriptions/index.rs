@@ -95,7 +95,7 @@ impl Index {
     pub fn insert(&mut self, filter: Filter<'_>, subscriber: Subscriber, options: Options) -> Inserted {
         self.generation += 1;
         let entry = Entry { subscriber, options };
-        let hash = self.prints.whole(filter.levels());
+        let hash = self.prints.whole(filter.as_str().as_bytes());
         let Some(id) = self.find_hashed(hash, filter) else {
             self.subscription_count += 1;
             return Inserted { id: self.insert_filter(hash, filter, entry), previous: None, is_first: true };
@@ -127,7 +127,7 @@ impl Index {
 
     /// The filter of this text, if it has a subscriber.
     pub fn find(&self, filter: Filter<'_>) -> Option<FilterId> {
-        self.find_hashed(self.prints.whole(filter.levels()), filter)
+        self.find_hashed(self.prints.whole(filter.as_str().as_bytes()), filter)
     }
 
     /// The options of a subscription.
@@ -265,7 +265,7 @@ impl Index {
             number
         };
         let Self { prints, records, texts, table, .. } = self;
-        table.of_mut(hash).insert_unique(hash, number, |other| hash_of(prints, texts.get(records.get(*other).text)));
+        table.of_mut(hash).insert_unique(hash, number, |other| prints.whole(texts.get(records.get(*other).text)));
         if filter.has_wildcards() {
             self.prefixes.add(filter, &self.prints);
         }
@@ -277,7 +277,7 @@ impl Index {
         let mut text = String::new();
         self.write_text(id, &mut text);
         let filter = Filter::parse(&text).expect("what was inserted was a filter");
-        let hash = self.prints.whole(filter.levels());
+        let hash = self.prints.whole(filter.as_str().as_bytes());
         let found = self.table.of_mut(hash).find_entry(hash, |number| *number == id.0);
         found.expect("each filter stands in the table").remove();
         if filter.has_wildcards() {
@@ -319,9 +319,4 @@ impl Index {
             self.audiences_free.push(number);
         }
     }
-}
-
-fn hash_of(prints: &Fingerprint, text: &[u8]) -> u64 {
-    let text = std::str::from_utf8(text).expect("the text of a filter is stored as it came");
-    prints.whole(text.split('/'))
 }

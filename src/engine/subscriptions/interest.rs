@@ -83,6 +83,12 @@ impl Interest {
 
     /// The shards that may have a subscription which matches the topic.
     pub fn shards_for(&self, topic: Topic<'_>) -> Bits64 {
+        self.look_up(topic, || {})
+    }
+
+    /// [`Interest::shards_for`], with a call wherever other shards may come in between: tests let
+    /// them.
+    pub(super) fn look_up(&self, topic: Topic<'_>, mut between: impl FnMut()) -> Bits64 {
         // A shard enters "send me all" so: its bit in `everything` set; `moves` raised; its slots
         // released. It leaves so: its slots acquired; its bit cleared. We read `moves`,
         // `everything`, the slots, `moves` again, each load an acquire.
@@ -92,11 +98,14 @@ impl Interest {
         //   cleared by a later leave, whose slots were acquired before and are seen too (or
         //   released again by a later entry: the first case).
         let moves = self.moves.load(Ordering::Acquire);
+        between();
         let mut found = self.everything.load(Ordering::Acquire);
 
+        between();
         let all = Bits64::all_below(self.layout.shards);
         let maskable = Maskable::new(topic, &self.prints);
         found |= self.marked(maskable.whole(), all.to_bits() & !found);
+        between();
         self.slots.for_each(|shape, holders| {
             let candidates = holders & !found;
             if candidates != 0
@@ -104,6 +113,7 @@ impl Interest {
             {
                 found |= self.marked(path, candidates);
             }
+            between();
         });
 
         if self.moves.load(Ordering::Acquire) == moves { Bits64::from_bits(found) } else { all }
@@ -144,7 +154,7 @@ impl Interest {
 
     /// The positions that a filter marks.
     pub(super) fn positions_of(&self, filter: Filter<'_>) -> [usize; PROBES] {
-        self.layout.positions_of(self.prints.whole(filter.levels()))
+        self.layout.positions_of(self.prints.whole(filter.as_str().as_bytes()))
     }
 
     pub(super) fn set(&self, position: usize, shard: u32) {

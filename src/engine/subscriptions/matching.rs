@@ -1,6 +1,6 @@
 //! A topic against the wildcard filters: which masks of the topic are worth a look-up.
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, for_each_level};
 use super::prefixes::{Prefixes, Ways};
 use crate::mqtt::topic::Topic;
 
@@ -44,13 +44,13 @@ impl Walk {
         self.levels.clear();
         let mut path = prints.start();
         let mut start = 0;
-        for level in topic.levels() {
+        for_each_level(topic.as_str().as_bytes(), |level| {
             let hash = prints.level(level);
             let end = start + u32::try_from(level.len()).expect("a topic has at most 65,535 bytes");
             self.levels.push(Level { hash, end });
             path = prints.extend(path, hash);
             start = end + 1;
-        }
+        });
         self.plus.clear();
         self.plus.resize(self.levels.len(), false);
         path
@@ -82,7 +82,7 @@ impl Walk {
         }
     }
 
-    /// Probes for the filters that end right behind a prefix, and remembers the longer prefixes.
+    /// Probes for the filters that end one step behind a prefix, and remembers the longer prefixes.
     fn visit(
         &mut self,
         topic: Topic<'_>,
@@ -93,23 +93,36 @@ impl Walk {
     ) {
         let depth = at.depth as usize;
         if ways.has(Ways::LAST_HASH) {
-            // `#` takes the parent level too: `sport/#` matches `sport`.
-            probe(prints.extend(at.path, prints.hash()), self.masked(topic, depth, true));
+            let whole = prints.extend(at.path, prints.hash());
+            probe(whole, self.masked(topic, depth, true));
         }
         let Some(level) = self.levels.get(depth).copied() else {
             return;
         };
-        let (named, plus) = (prints.extend(at.path, level.hash), prints.extend(at.path, prints.plus()));
+        let named = prints.extend(at.path, level.hash);
+        let plus = prints.extend(at.path, prints.plus());
+        let is_last = depth + 1 == self.levels.len();
 
-        if depth + 1 == self.levels.len() {
-            if ways.has(Ways::LAST_NAME) {
-                self.plus[depth] = false;
-                probe(named, self.masked(topic, depth + 1, false));
-            }
-            if ways.has(Ways::LAST_PLUS) {
-                self.plus[depth] = true;
-                probe(plus, self.masked(topic, depth + 1, false));
-            }
+        self.plus[depth] = false;
+        if is_last && ways.has(Ways::LAST_NAME) {
+            probe(named, self.masked(topic, depth + 1, false));
+        }
+        // `#` takes the parent level too: `sport/#` matches `sport`.
+        if ways.has(Ways::LAST_NAME_HASH) {
+            let whole = prints.extend(named, prints.hash());
+            probe(whole, self.masked(topic, depth + 1, true));
+        }
+        self.plus[depth] = true;
+        if is_last && ways.has(Ways::LAST_PLUS) {
+            probe(plus, self.masked(topic, depth + 1, false));
+        }
+        if ways.has(Ways::LAST_PLUS_HASH) {
+            let whole = prints.extend(plus, prints.hash());
+            probe(whole, self.masked(topic, depth + 1, true));
+        }
+        // What goes on behind the topic's last level cannot match.
+        if is_last {
+            return;
         }
         if ways.has(Ways::NAME) {
             self.stack.push(Step { path: named, depth: at.depth + 1, is_plus: false });
@@ -184,7 +197,7 @@ mod tests {
                 .iter()
                 .find(|text| masked.is(text.as_bytes()))
                 .map_or_else(|| format!("{masked:?}"), ToString::to_string);
-            assert!(!filters.contains(&text.as_str()) || hash == prints.whole(text.split('/')));
+            assert!(!filters.contains(&text.as_str()) || hash == prints.whole(text.as_bytes()));
             probed.push(text);
         });
         probed.sort();

@@ -41,9 +41,12 @@ pub mod deliveries;
 pub mod entry;
 mod fingerprint;
 pub mod group;
+pub mod group_queue;
 pub mod hash_ring;
 pub mod index;
 pub mod interest;
+#[cfg(test)]
+mod interleaving;
 mod matching;
 pub mod members;
 #[cfg(test)]

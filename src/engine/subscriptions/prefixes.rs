@@ -17,10 +17,14 @@ impl Ways {
     pub const LAST_NAME: Self = Self(1 << 2);
     /// `+` ends the filter.
     pub const LAST_PLUS: Self = Self(1 << 3);
-    /// `#` ends the filter.
-    pub const LAST_HASH: Self = Self(1 << 4);
+    /// A named level and `#` end the filter.
+    pub const LAST_NAME_HASH: Self = Self(1 << 4);
+    /// `+` and `#` end the filter.
+    pub const LAST_PLUS_HASH: Self = Self(1 << 5);
+    /// `#` is the filter; only before the first level.
+    pub const LAST_HASH: Self = Self(1 << 6);
 
-    const BITS: u32 = 5;
+    const BITS: u32 = 7;
     const ALL: u32 = (1 << Self::BITS) - 1;
 
     pub fn has(self, way: Ways) -> bool {
@@ -30,16 +34,18 @@ impl Ways {
     /// The ways open to a topic that begins with `$`, before its first level. [MQTT-4.7.2-1]
     #[must_use]
     pub fn for_dollar(self) -> Self {
-        Self(self.0 & (Self::NAME.0 | Self::LAST_NAME.0))
+        Self(self.0 & (Self::NAME.0 | Self::LAST_NAME.0 | Self::LAST_NAME_HASH.0))
     }
 
-    fn of(level: &str, is_last: bool) -> Self {
-        match (level, is_last) {
+    fn of(level: &str, next: Option<&str>) -> Self {
+        match (level, next) {
             ("#", _) => Self::LAST_HASH,
-            ("+", true) => Self::LAST_PLUS,
-            ("+", false) => Self::PLUS,
-            (_, true) => Self::LAST_NAME,
-            (_, false) => Self::NAME,
+            ("+", None) => Self::LAST_PLUS,
+            ("+", Some("#")) => Self::LAST_PLUS_HASH,
+            ("+", Some(_)) => Self::PLUS,
+            (_, None) => Self::LAST_NAME,
+            (_, Some("#")) => Self::LAST_NAME_HASH,
+            (_, Some(_)) => Self::NAME,
         }
     }
 }
@@ -91,7 +97,7 @@ impl Prefix {
     }
 }
 
-/// All proper prefixes of all wildcard filters, known by hash alone. Two prefixes of one hash share
+/// The prefixes of all wildcard filters, known by hash alone. Two prefixes of one hash share
 /// a place and add up: that can only open ways that lead nowhere, and what ends a way is always a
 /// filter whose text is compared.
 #[derive(Debug)]
@@ -179,14 +185,20 @@ impl Prefixes {
     }
 }
 
-/// Visits each proper prefix, the empty one as `None`, with the way in which the filter goes on.
+/// Visits each prefix behind which a filter goes on, the empty one as `None`, with its way. A level
+/// and the `#` behind it are one step: most filters that end in `#` are alone there, and would need
+/// a prefix of their own.
 fn walk(filter: Filter<'_>, prints: &Fingerprint, mut visit: impl FnMut(Option<u64>, Ways)) {
     let mut path = None;
     let mut levels = filter.levels().peekable();
     while let Some(level) = levels.next() {
-        visit(path, Ways::of(level, levels.peek().is_none()));
+        let next = levels.peek().copied();
+        visit(path, Ways::of(level, next));
+        if matches!(next, None | Some("#")) {
+            return;
+        }
         let before = path.unwrap_or_else(|| prints.start());
-        path = Some(prints.extend(before, prints.level(level)));
+        path = Some(prints.extend(before, prints.level(level.as_bytes())));
     }
 }
 
@@ -203,17 +215,17 @@ mod tests {
     fn a_prefix_lives_as_long_as_a_filter_has_it() {
         let prints = Fingerprint::new(Seed::new(1));
         let mut prefixes = Prefixes::new();
-        let path = prints.whole("a/+".split('/'));
+        let path = prints.whole(b"a/+");
 
         prefixes.add(filter("a/+/c"), &prints);
-        prefixes.add(filter("a/+/#"), &prints);
+        prefixes.add(filter("a/+/d/#"), &prints);
         let ways = prefixes.get(path).unwrap();
-        assert!(ways.has(Ways::LAST_NAME) && ways.has(Ways::LAST_HASH) && !ways.has(Ways::LAST_PLUS));
-        assert_eq!(prefixes.get(prints.whole("a/+/c".split('/'))), None, "a whole filter is no prefix of itself");
+        assert!(ways.has(Ways::LAST_NAME) && ways.has(Ways::LAST_NAME_HASH) && !ways.has(Ways::LAST_PLUS));
+        assert_eq!(prefixes.get(prints.whole(b"a/+/c")), None, "a whole filter is no prefix of itself");
 
         prefixes.subtract(filter("a/+/c"), &prints);
         assert!(prefixes.get(path).is_some());
-        prefixes.subtract(filter("a/+/#"), &prints);
+        prefixes.subtract(filter("a/+/d/#"), &prints);
         assert_eq!(prefixes.get(path), None);
         assert_eq!((prefixes.filter_count(), prefixes.len(), prefixes.root()), (0, 0, Ways(0)));
     }
@@ -222,13 +234,13 @@ mod tests {
     fn a_dollar_topic_begins_with_names_only() {
         let prints = Fingerprint::new(Seed::new(1));
         let mut prefixes = Prefixes::new();
-        for text in ["#", "+", "+/a", "$SYS/#"] {
+        for text in ["#", "+", "+/a", "+/#", "$SYS/#"] {
             prefixes.add(filter(text), &prints);
         }
 
         let ways = prefixes.root().for_dollar();
 
-        assert!(ways.has(Ways::NAME));
+        assert!(ways.has(Ways::LAST_NAME_HASH));
         assert!(!ways.has(Ways::PLUS) && !ways.has(Ways::LAST_PLUS) && !ways.has(Ways::LAST_HASH));
     }
 }

@@ -1,6 +1,6 @@
 //! The shape of a wildcard filter: which of its levels are `+`, and whether `#` follows them.
 
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, for_each_level};
 use crate::mqtt::topic::{Filter, Topic};
 
 /// Filters of more levels than this have no shape (`#` not counted).
@@ -97,16 +97,16 @@ impl Maskable {
             whole: 0,
             is_dollar: topic.is_dollar(),
         };
-        for (index, level) in topic.levels().enumerate() {
+        for_each_level(topic.as_str().as_bytes(), |level| {
             let level = prints.level(level);
             path = prints.extend(path, level);
             // Levels beyond the deepest shape count for the whole text only.
-            if index < SHAPE_LEVELS_MAX {
-                maskable.levels[index] = level;
-                maskable.paths[index + 1] = path;
+            if let Some(place) = maskable.levels.get_mut(maskable.level_count) {
+                *place = level;
+                maskable.paths[maskable.level_count + 1] = path;
             }
-            maskable.level_count = index + 1;
-        }
+            maskable.level_count += 1;
+        });
         maskable.whole = path;
         maskable
     }
@@ -178,10 +178,10 @@ mod tests {
         for topic in ["a", "a/b", "a/b/c", "$x/b", "$x", "/b", long.as_str()] {
             let topic = Topic::parse(topic).unwrap();
             let maskable = Maskable::new(topic, &prints);
-            assert_eq!(maskable.whole(), prints.whole(topic.levels()));
+            assert_eq!(maskable.whole(), prints.whole(topic.as_str().as_bytes()));
             for text in filters {
                 let filter = Filter::parse(text).unwrap();
-                let is_hit = maskable.masked(shape(text), &prints) == Some(prints.whole(filter.levels()));
+                let is_hit = maskable.masked(shape(text), &prints) == Some(prints.whole(filter.as_str().as_bytes()));
                 assert_eq!(is_hit, filter.matches(topic), "{text} and {topic:?}");
             }
         }

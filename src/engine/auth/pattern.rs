@@ -1,0 +1,246 @@
+//! What a rule speaks of: a topic filter that may have the client's own names in it.
+
+use crate::mqtt::topic::{Filter, Topic, TopicError};
+
+/// What is wrong with a pattern.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum PatternError {
+    #[error("it is no topic filter: {0}")]
+    Filter(#[from] TopicError),
+    #[error("%u or %c does not fill level {level}")]
+    NameInLevel { level: usize },
+}
+
+/// The names that stand for `%u` and `%c`.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The proven user name, if there is one.
+    pub user: Option<&'a str>,
+    /// The client id.
+    pub client_id: &'a str,
+}
+
+/// A filter with placeholders: `%u` is the user's name, `%c` the client id, each a whole level.
+///
+/// Names are compared with levels, never put into text. A name that could mean more than itself (one with a wildcard, a
+/// slash or U+0000, an empty one, one that would begin a topic with `$`) stands for nothing: no topic matches then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: Box<str>,
+}
+
+/// One level of a pattern, names put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level<'a> {
+    Exactly(&'a str),
+    Any,
+    AnyRest,
+    /// A name that stands for nothing.
+    Nothing,
+}
+
+impl Pattern {
+    /// Checks that `text` is a filter, and that placeholders fill their levels.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        for (level, name) in Filter::parse(text)?.levels().enumerate() {
+            let is_placeholder = matches!(name, "%u" | "%c");
+            if !is_placeholder && (name.contains("%u") || name.contains("%c")) {
+                return Err(PatternError::NameInLevel { level });
+            }
+        }
+        Ok(Self { text: text.into() })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern matches this topic for a client of these names.
+    pub fn matches(&self, names: Names<'_>, topic: Topic<'_>) -> bool {
+        let mut levels = topic.levels();
+        for (at, text) in self.text.split('/').enumerate() {
+            let level = level(text, at, names);
+            // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`.
+            if at == 0 && topic.is_dollar() && matches!(level, Level::Any | Level::AnyRest) {
+                return false;
+            }
+            match (level, levels.next()) {
+                (Level::AnyRest, _) => return true,
+                (Level::Any, Some(_)) => {}
+                (Level::Exactly(name), Some(found)) if name == found => {}
+                (Level::Any | Level::Exactly(_) | Level::Nothing, _) => return false,
+            }
+        }
+        levels.next().is_none()
+    }
+
+    /// Whether the pattern matches every topic that `filter` can match, for a client of these names.
+    pub fn covers(&self, names: Names<'_>, filter: Filter<'_>) -> bool {
+        let filter = longest_form(filter.as_str());
+        let is_dollar = filter.starts_with('$');
+        let mut levels = filter.split('/');
+        for (at, text) in self.text.split('/').enumerate() {
+            let level = level(text, at, names);
+            if at == 0 && is_dollar && matches!(level, Level::Any | Level::AnyRest) {
+                return false; // [MQTT-4.7.2-1]
+            }
+            match (level, levels.next()) {
+                (Level::AnyRest, _) => return true,
+                // `a/#` matches `a` too, which has one level less than the pattern asks for.
+                (Level::Any, Some(wanted)) if wanted != "#" => {}
+                // A name holds no wildcard: it is never equal to one in the filter.
+                (Level::Exactly(name), Some(wanted)) if name == wanted => {}
+                (Level::Any | Level::Exactly(_) | Level::Nothing, _) => return false,
+            }
+        }
+        levels.next().is_none()
+    }
+}
+
+/// The same set of topics, said with one level more where `#` cannot stand for none: the empty text is no topic.
+fn longest_form(filter: &str) -> &str {
+    match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
+    }
+}
+
+/// What one level of a pattern means to a client of these names.
+fn level<'a>(text: &'a str, at: usize, names: Names<'a>) -> Level<'a> {
+    let name = match text {
+        "+" => return Level::Any,
+        "#" => return Level::AnyRest,
+        "%u" => names.user,
+        "%c" => Some(names.client_id),
+        plain => return Level::Exactly(plain),
+    };
+    match name {
+        Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => Level::Exactly(name),
+        Some(_) | None => Level::Nothing,
+    }
+}
+
+fn stands_for_itself(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['+', '#', '/', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: Names<'_> = Names { user: Some("b"), client_id: "$x" };
+
+    fn matches(pattern: &str, topic: &str, names: Names<'_>) -> bool {
+        Pattern::parse(pattern).unwrap().matches(names, Topic::parse(topic).unwrap())
+    }
+
+    fn covers(pattern: &str, filter: &str, names: Names<'_>) -> bool {
+        Pattern::parse(pattern).unwrap().covers(names, Filter::parse(filter).unwrap())
+    }
+
+    /// Every text of up to `levels_max` of these levels.
+    fn texts(levels: &[&str], levels_max: usize) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut longest: Vec<String> = levels.iter().map(ToString::to_string).collect();
+        for _ in 0..levels_max {
+            all.append(&mut longest.clone());
+            longest =
+                longest.iter().flat_map(|text| levels.iter().map(move |level| format!("{text}/{level}"))).collect();
+        }
+        all
+    }
+
+    #[test]
+    fn covering_is_matching_all_that_the_filter_matches() {
+        // `c` and `$y` stand for all the names that no filter has.
+        let topics = texts(&["", "a", "b", "c", "$x", "$y"], 4);
+        let topics: Vec<_> = topics.iter().filter_map(|text| Topic::parse(text).ok()).collect();
+        let filters = texts(&["", "a", "b", "$x", "+", "#"], 3);
+        let filters: Vec<_> = filters.iter().filter_map(|text| Filter::parse(text).ok()).collect();
+        let patterns = texts(&["", "a", "%u", "%c", "$x", "+", "#"], 3);
+        let patterns: Vec<_> = patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+        let reached: Vec<Vec<bool>> =
+            filters.iter().map(|filter| topics.iter().map(|topic| filter.matches(*topic)).collect()).collect();
+
+        let (mut pairs, mut covered) = (0, 0);
+        for pattern in &patterns {
+            let allowed: Vec<bool> = topics.iter().map(|topic| pattern.matches(NAMES, *topic)).collect();
+            for (filter, reached) in filters.iter().zip(&reached) {
+                let is_covered = reached.iter().zip(&allowed).all(|(reached, allowed)| !reached || *allowed);
+                assert_eq!(pattern.covers(NAMES, *filter), is_covered, "{} {}", pattern.as_str(), filter.as_str());
+                pairs += 1;
+                covered += usize::from(is_covered);
+            }
+        }
+        assert!(pairs > 20_000 && covered > 500, "{covered} of {pairs}");
+    }
+
+    #[test]
+    fn without_names_a_pattern_matches_as_the_filter_does() {
+        let topics = texts(&["", "a", "b", "$x"], 4);
+        for text in texts(&["", "a", "$x", "+", "#"], 3) {
+            let Ok(filter) = Filter::parse(&text) else {
+                continue;
+            };
+            let pattern = Pattern::parse(&text).unwrap();
+            for topic in topics.iter().filter_map(|text| Topic::parse(text).ok()) {
+                assert_eq!(pattern.matches(NAMES, topic), filter.matches(topic), "{text} {}", topic.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn names_stand_for_whole_levels() {
+        let names = Names { user: Some("alice"), client_id: "c1" };
+        assert!(matches("home/%u/%c/#", "home/alice/c1/lamp", names));
+        assert!(!matches("home/%u/%c/#", "home/bob/c1/lamp", names));
+        assert!(!matches("home/%u/%c/#", "home/%u/%c/lamp", names), "a placeholder is no name");
+        assert!(covers("home/%u/#", "home/alice/+", names) && !covers("home/%u/#", "home/+/x", names));
+        assert_eq!(Pattern::parse("home/x%u"), Err(PatternError::NameInLevel { level: 1 }));
+        assert_eq!(Pattern::parse("a/#/b"), Err(PatternError::Filter(TopicError::HashNotLast { at: 2 })));
+        assert!(Pattern::parse("humidity/50%").is_ok());
+    }
+
+    #[test]
+    fn threat_6_a_name_with_meaning_stands_for_nothing() {
+        for name in ["+", "#", "a/b", "a+", "a\0", "/", ""] {
+            let both = Names { user: Some(name), client_id: name };
+            for pattern in ["home/%u", "home/%c", "home/%u/#"] {
+                for topic in ["home/a", "home/", "home/a/b", "home"] {
+                    assert!(!matches(pattern, topic, both), "{pattern} {name:?} {topic}");
+                }
+                for filter in ["home/+", "home/#", "home/a", "#"] {
+                    assert!(!covers(pattern, filter, both), "{pattern} {name:?} {filter}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threat_6_a_name_with_a_percent_is_a_name_and_no_placeholder() {
+        let names = Names { user: Some("%c"), client_id: "victim" };
+        assert!(matches("home/%u", "home/%c", names) && !matches("home/%u", "home/victim", names));
+    }
+
+    #[test]
+    fn threat_6_no_name_reaches_the_topics_of_the_broker() {
+        let names = Names { user: Some("$SYS"), client_id: "$SYS" };
+        assert!(!matches("%u/#", "$SYS/broker", names) && !covers("%c/#", "$SYS/#", names));
+        assert!(matches("home/%u", "home/$SYS", names));
+        let nobody = Names { user: None, client_id: "c1" };
+        assert!(!matches("home/%u", "home/", nobody) && !matches("home/%u/#", "home/x", nobody));
+    }
+
+    #[test]
+    fn threat_5_wildcards_never_reach_dollar_topics() {
+        for pattern in ["#", "+/#", "+/broker"] {
+            assert!(!matches(pattern, "$SYS/broker", NAMES) && !covers(pattern, "$SYS/broker", NAMES), "{pattern}");
+            assert!(!covers(pattern, "$SYS/#", NAMES));
+        }
+        assert!(covers("$SYS/#", "$SYS/+", NAMES) && covers("#", "+/#", NAMES) && covers("+/#", "#", NAMES));
+        assert!(covers("/+/#", "/#", NAMES) && !covers("a/+/#", "a/#", NAMES));
+    }
+}

@@ -1,0 +1,41 @@
+//! The fuzz corpora in the repository are replayed: what was once interesting stays harmless.
+
+#[path = "fuzz/bodies.rs"]
+mod bodies;
+
+use std::fs;
+use std::path::Path;
+
+use pregon::mqtt::Version;
+
+fn replay(target: &str, body: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.expect("a folder can be read").path();
+        body(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+        count += 1;
+    }
+    assert!(count >= 50, "{target} has only {count} files");
+}
+
+#[test]
+fn the_corpus_of_v31_is_harmless() {
+    replay("decode_v31", |data| bodies::decode(Version::V31, data));
+}
+
+#[test]
+fn the_corpus_of_v311_is_harmless() {
+    replay("decode_v311", |data| bodies::decode(Version::V311, data));
+}
+
+#[test]
+fn the_corpus_of_v5_is_harmless() {
+    replay("decode_v5", |data| bodies::decode(Version::V5, data));
+}
+
+#[test]
+fn the_corpus_of_sessions_is_harmless() {
+    replay("session", bodies::session);
+}
