@@ -162,7 +162,7 @@ impl Simulation {
         let expiry_s = (is_v5 && random.chance(1, 10)).then(|| *random.pick(&[1, 10, 100_000]).expect("some"));
         let is_empty = retain && random.chance(1, 6);
         let padding = *random.pick(&[0, 0, 0, 20, 370, 600]).expect("there are some");
-        self.publishes_this(client, topic, qos, retain, expiry_s, is_empty, padding);
+        self.publishes_this(client, &topic, qos, retain, expiry_s, is_empty, padding);
     }
 
     /// Publishes one message.
@@ -170,21 +170,21 @@ impl Simulation {
     pub fn publishes_this(
         &mut self,
         client: usize,
-        topic: String,
+        topic: &str,
         qos: u8,
         retain: bool,
         expiry_s: Option<u32>,
         is_empty: bool,
         padding: usize,
     ) {
-        let message = self.new_message(client, topic.clone(), qos, retain, expiry_s);
+        let message = self.new_message(client, topic.to_owned(), qos, retain, expiry_s);
         (self.messages[message as usize].is_empty, self.messages[message as usize].padding) = (is_empty, padding);
         let id = if qos > 0 { self.clients[client].new_id() } else { 1 };
         if qos > 0 {
             self.clients[client].open.push_back(Open { id, message, state: Publishing::Sent });
         }
-        let mut post = Post::to(&self.alias_for(client, &topic)).qos(qos).id(id);
-        if let Some(alias) = self.clients[client].aliases_out.get(&topic) {
+        let mut post = Post::to(&self.alias_for(client, topic)).qos(qos).id(id);
+        if let Some(alias) = self.clients[client].aliases_out.get(topic) {
             post = post.alias(*alias);
             self.coverage.hit("aliases sent");
         }

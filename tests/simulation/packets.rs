@@ -91,7 +91,9 @@ pub fn subscribe(version: Version, id: u16, wanted: &[Wanted], identifier: Optio
 /// UNSUBSCRIBE.
 pub fn unsubscribe(version: Version, id: u16, filters: &[String]) -> Vec<u8> {
     let mut buffer = FilterBuffer::default();
-    filters.iter().for_each(|filter| buffer.push(filter));
+    for filter in filters {
+        buffer.push(filter);
+    }
     encode(version, &Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)))
 }
 

@@ -34,6 +34,7 @@ pub struct Role {
 
 /// A seed's choices.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "choices that do not depend on each other")]
 pub struct Plan {
     /// How many shards the broker has.
     pub shards: usize,
