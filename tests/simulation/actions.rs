@@ -5,6 +5,7 @@ use pregon::mqtt::{Reason, Version};
 
 use crate::clients::{Asked, Client, Farewell, Life, Open, Owed, Phase, Publishing, Receiving};
 use crate::packets;
+use crate::plan::any_qos;
 use crate::record::{Message, Verdict, Will};
 use crate::simulation::Simulation;
 use crate::support::story::{Hello, Post};
@@ -99,7 +100,7 @@ impl Simulation {
     }
 
     fn leaves_will(&mut self, client: usize, link: usize, hello: &mut Hello) -> usize {
-        let qos = self.dice.client.below(3) as u8;
+        let qos = any_qos(&mut self.dice.client);
         let retain = self.dice.client.chance(1, 4);
         let delay_s = match self.clients[client].role.version {
             Version::V5 => *self.dice.client.pick(&[0, 0, 3, 100]).expect("there are some"),
@@ -142,7 +143,7 @@ impl Simulation {
             return;
         }
         let random = &mut self.dice.client;
-        let qos = if self.clients[client].open.len() >= 20 { 0 } else { random.below(3) as u8 };
+        let qos = if self.clients[client].open.len() >= 20 { 0 } else { any_qos(random) };
         let mut retain = random.chance(self.plan.retains, 10);
         let number = random.below(self.plan.topics);
         let topic = match random.below(8) {
@@ -160,8 +161,8 @@ impl Simulation {
         let is_v5 = self.clients[client].role.version == Version::V5;
         let expiry_s = (is_v5 && random.chance(1, 10)).then(|| *random.pick(&[1, 10, 100_000]).expect("some"));
         let is_empty = retain && random.chance(1, 6);
-        let padding = *random.pick(&[0, 0, 0, 20, 600]).expect("there are some");
-        self.publishes_this(client, topic, qos, retain, expiry_s, is_empty, padding);
+        let padding = *random.pick(&[0, 0, 0, 20, 370, 600]).expect("there are some");
+        self.publishes_this(client, &topic, qos, retain, expiry_s, is_empty, padding);
     }
 
     /// Publishes one message.
@@ -169,21 +170,21 @@ impl Simulation {
     pub fn publishes_this(
         &mut self,
         client: usize,
-        topic: String,
+        topic: &str,
         qos: u8,
         retain: bool,
         expiry_s: Option<u32>,
         is_empty: bool,
         padding: usize,
     ) {
-        let message = self.new_message(client, topic.clone(), qos, retain, expiry_s);
+        let message = self.new_message(client, topic.to_owned(), qos, retain, expiry_s);
         (self.messages[message as usize].is_empty, self.messages[message as usize].padding) = (is_empty, padding);
         let id = if qos > 0 { self.clients[client].new_id() } else { 1 };
         if qos > 0 {
             self.clients[client].open.push_back(Open { id, message, state: Publishing::Sent });
         }
-        let mut post = Post::to(&self.alias_for(client, &topic)).qos(qos).id(id);
-        if let Some(alias) = self.clients[client].aliases_out.get(&topic) {
+        let mut post = Post::to(&self.alias_for(client, topic)).qos(qos).id(id);
+        if let Some(alias) = self.clients[client].aliases_out.get(topic) {
             post = post.alias(*alias);
             self.coverage.hit("aliases sent");
         }
@@ -269,7 +270,7 @@ impl Simulation {
                 state.incoming.remove(&id);
                 let is_refusal = state.role.version == Version::V5 && self.dice.client.chance(1, 40);
                 if is_refusal {
-                    vec![0x40, 3, 0, id as u8, Reason::UnspecifiedError.code()]
+                    packets::refusal(id, Reason::UnspecifiedError)
                 } else {
                     packets::ack(packets::PUBACK, id)
                 }

@@ -68,6 +68,7 @@ pub struct Incoming {
 
 /// An acknowledgement that the client will send some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the packets are called so")]
 pub enum Owed {
     /// PUBACK.
     PubAck(u16),

@@ -85,6 +85,7 @@ impl Coverage {
 
     /// A line a counter.
     pub fn report(&self) -> String {
-        self.counts.iter().map(|(name, count)| format!("{count:>10}  {name}\n")).collect()
+        let lines: Vec<String> = self.counts.iter().map(|(name, count)| format!("{count:>10}  {name}")).collect();
+        lines.join("\n")
     }
 }

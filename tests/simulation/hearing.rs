@@ -3,7 +3,6 @@
 use pregon::mqtt::Version;
 use pregon::mqtt::frame::{Next, next_frame};
 use pregon::mqtt::properties::Properties;
-use pregon::mqtt::property::Property;
 
 use crate::clients::{Incoming, Owed, Phase, Publishing, Receiving};
 use crate::record::{Moment, Received};
@@ -95,14 +94,9 @@ impl Simulation {
         if state.role.version == Version::V5 {
             let place = pregon::mqtt::properties::Place::ConnAck;
             let properties = Properties::parse(properties, place).expect("the broker's properties are in order");
-            for property in properties.iter() {
-                match property {
-                    Property::ReceiveMaximum(count) => state.broker_receive_maximum = count,
-                    Property::TopicAliasMaximum(count) => state.broker_alias_maximum = count,
-                    Property::ServerKeepAlive(seconds) => state.keep_alive = seconds,
-                    _ => {}
-                }
-            }
+            state.broker_receive_maximum = properties.receive_maximum().unwrap_or(u16::MAX);
+            state.broker_alias_maximum = properties.topic_alias_maximum().unwrap_or(0);
+            state.keep_alive = properties.server_keep_alive().unwrap_or(state.keep_alive);
         } else if self.plan.limits.keep_alive_max_s > 0 {
             // 3.x cannot be told; the broker's maximum holds all the same.
             let most = self.plan.limits.keep_alive_max_s;
@@ -209,7 +203,7 @@ impl Simulation {
         assert!(alias <= state.role.alias_maximum, "[MQTT-3.1.2-26] {} knows no alias {alias}", state.name);
         if delivery.topic.is_empty() {
             self.coverage.hit("aliases received");
-            delivery.topic = state.aliases_in.get(&alias).expect("an alias is defined before it is used").clone();
+            delivery.topic.clone_from(state.aliases_in.get(&alias).expect("an alias is defined before it is used"));
         } else {
             state.aliases_in.insert(alias, delivery.topic.clone());
         }

@@ -2,6 +2,7 @@
 //!
 //! `cargo sim` runs many seeds; `PREGON_SEEDS=n` says how many, `PREGON_FIRST=n` where they begin, and `PREGON_SEED=n` replays one of them and shows
 //! every event. Seeds that were once of interest stand in `seeds.txt` and are run each time.
+#![expect(clippy::disallowed_methods, reason = "seeds are spread over the cores, and a run says how long it took")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -32,7 +33,6 @@ const SEEDS: u64 = 2_000;
 const SEEDS_FOR_COVERAGE: u64 = 1_000;
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a run says what it has seen")]
 fn seeds_hold() {
     if let Some(seed) = number_from("PREGON_SEED") {
         let seen = run(seed, true).unwrap_or_else(|failure| panic!("{failure}"));
@@ -42,10 +42,10 @@ fn seeds_hold() {
     let kept = include_str!("seeds.txt").lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
     let seeds: Vec<u64> = kept.chain(first..first + count).collect();
     let started = Instant::now();
-    let seen = run_all(&seeds).unwrap_or_else(|failure| panic!("{failure}"));
-    eprintln!("{} seeds hold, {:.1} s\n{}", seeds.len(), started.elapsed().as_secs_f32(), seen.report());
+    let all = run_all(&seeds).unwrap_or_else(|failure| panic!("{failure}"));
+    eprintln!("{} seeds hold, {:.1} s\n{}", seeds.len(), started.elapsed().as_secs_f32(), all.report());
     if count >= SEEDS_FOR_COVERAGE {
-        assert!(seen.missing().is_empty(), "never happened: {:?}", seen.missing());
+        assert!(all.missing().is_empty(), "never happened: {:?}", all.missing());
     }
 }
 
@@ -53,19 +53,19 @@ fn seeds_hold() {
 fn run_all(seeds: &[u64]) -> Result<Coverage, String> {
     let (next, has_failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || {
-        let mut seen = Coverage::default();
+        let mut sum = Coverage::default();
         while !has_failed.load(Ordering::Relaxed) {
             let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).expect("few seeds");
             let Some(seed) = seeds.get(place) else { break };
             match run(*seed, false) {
-                Ok(coverage) => seen.merge(&coverage),
+                Ok(coverage) => sum.merge(&coverage),
                 Err(failure) => {
                     has_failed.store(true, Ordering::Relaxed);
                     return Err(failure);
                 }
             }
         }
-        Ok(seen)
+        Ok(sum)
     };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let results: Vec<Result<Coverage, String>> = std::thread::scope(|scope| {
@@ -87,7 +87,7 @@ fn run(seed: u64, is_loud: bool) -> Result<Coverage, String> {
             let cause = cause.downcast_ref::<String>().cloned();
             let cause = cause.unwrap_or_else(|| "see above".to_owned());
             let events = simulation.last_events();
-            Err(format!("seed {seed} fails: {cause}\n{events}    replay: PREGON_SEED={seed} cargo sim\n"))
+            Err(format!("seed {seed} fails: {cause}\n{events}\n    replay: PREGON_SEED={seed} cargo sim\n"))
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::simulation::Simulation;
 
 /// What the simulation knows of one network connection beside the bytes.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "things that have happened or not, each by itself")]
 pub struct Wire {
     /// Whose it is.
     pub client: usize,

@@ -45,6 +45,12 @@ pub fn ack(first: u8, id: u16) -> Vec<u8> {
     vec![first, 2, high, low]
 }
 
+/// PUBACK with a reason.
+pub fn refusal(id: u16, reason: Reason) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    vec![PUBACK, 3, high, low, reason.code()]
+}
+
 /// DISCONNECT.
 pub fn disconnect(version: Version, reason: Reason) -> Vec<u8> {
     encode(version, &Packet::Disconnect(Disconnect::new(reason)))
@@ -85,7 +91,9 @@ pub fn subscribe(version: Version, id: u16, wanted: &[Wanted], identifier: Optio
 /// UNSUBSCRIBE.
 pub fn unsubscribe(version: Version, id: u16, filters: &[String]) -> Vec<u8> {
     let mut buffer = FilterBuffer::default();
-    filters.iter().for_each(|filter| buffer.push(filter));
+    for filter in filters {
+        buffer.push(filter);
+    }
     encode(version, &Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)))
 }
 

@@ -34,6 +34,7 @@ pub struct Role {
 
 /// A seed's choices.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "choices that do not depend on each other")]
 pub struct Plan {
     /// How many shards the broker has.
     pub shards: usize,
@@ -172,6 +173,11 @@ fn role(random: &mut Random, has_large: bool) -> Role {
         room: *random.pick(&[usize::MAX, usize::MAX, 2_000, 60]).expect("there are some"),
         wills: *random.pick(&[0, 2, 6]).expect("there are some"),
     }
+}
+
+/// A `QoS` that was drawn.
+pub fn any_qos(random: &mut Random) -> u8 {
+    *random.pick(&[0, 1, 2]).expect("there are some")
 }
 
 /// A number that was drawn from below 65,536.

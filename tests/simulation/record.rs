@@ -62,6 +62,7 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 
 /// One subscription on certain terms, from its SUBSCRIBE to the word that it is over.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the options of the standard are flags")]
 pub struct Term {
     /// The whole text, `$share/` included.
     pub text: String,

@@ -72,8 +72,8 @@ impl Simulation {
             self.wills[will].verdict = verdict;
             self.coverage.hit(match verdict {
                 Verdict::MustNot => "will withheld after return",
-                _ if is_present => "will after delay",
-                _ => "will at session end",
+                Verdict::Must(_) | Verdict::May | Verdict::Open | Verdict::Due(_) if is_present => "will after delay",
+                Verdict::Must(_) | Verdict::May | Verdict::Open | Verdict::Due(_) => "will at session end",
             });
         }
         if !is_present {
@@ -107,7 +107,7 @@ impl Simulation {
                 since: (since.0, now),
                 expiry: (expiry.0.min(asked.expiry), expiry.1.max(asked.expiry)),
             },
-            life => {
+            life @ (Life::None | Life::Connected(_) | Life::Detached { .. }) => {
                 state.is_unsure = true;
                 life
             }

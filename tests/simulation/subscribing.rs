@@ -4,6 +4,7 @@ use pregon::mqtt::Version;
 
 use crate::clients::Request;
 use crate::packets::{self, Wanted};
+use crate::plan::{any_qos, narrow};
 use crate::record::Term;
 use crate::simulation::Simulation;
 
@@ -37,13 +38,13 @@ impl Simulation {
             }
             wanted.push(Wanted {
                 text,
-                qos: random.below(3).max(random.below(3)) as u8,
+                qos: any_qos(random).max(any_qos(random)),
                 no_local: is_v5 && random.chance(1, 5),
                 as_published: is_v5 && random.chance(1, 5),
                 handling: if is_v5 { *random.pick(&[0, 0, 1, 2]).expect("there are some") } else { 0 },
             });
         }
-        let identifier = (is_v5 && random.chance(1, 2)).then(|| random.range(1, 900) as u32);
+        let identifier = (is_v5 && random.chance(1, 2)).then(|| u32::from(narrow(random.range(1, 900))));
         self.subscribe_to(client, &wanted, identifier);
     }
 

@@ -23,7 +23,7 @@ impl Simulation {
         assert_eq!(message.topic, received.topic, "{number} is delivered under its own topic");
         self.judge_terms(state, message, received, number);
         self.judge_age(state, message, received, number);
-        self.judge_time(message, delivery, received, number);
+        Self::judge_time(message, delivery, received, number);
         if received.is_repeat {
             return;
         }
@@ -72,7 +72,7 @@ impl Simulation {
         }
         let is_merged = self.plan.limits.overlap == Overlap::Merged && !received.retain && !is_group;
         if is_merged && state.role.version == Version::V5 && terms.iter().all(|term| term.holds()) {
-            self.judge_identifiers(state, &terms, message, received, number);
+            Self::judge_identifiers(state, &terms, message, received, number);
         }
     }
 
@@ -92,7 +92,7 @@ impl Simulation {
     }
 
     /// One delivery names every subscription that matched, when all of them have stood still.
-    fn judge_identifiers(&self, state: &Client, terms: &[&Term], message: &Message, received: &Received, number: u32) {
+    fn judge_identifiers(state: &Client, terms: &[&Term], message: &Message, received: &Received, number: u32) {
         let has_stood = terms.iter().all(|term| term.granted.is_some_and(|granted| granted < message.sent.step));
         if !has_stood || message.is_will || terms.iter().any(|term| term.no_local) {
             return;
@@ -107,7 +107,7 @@ impl Simulation {
     }
 
     /// [MQTT-3.3.2-5] what has expired is not delivered any more, and says how long it lives.
-    fn judge_time(&self, message: &Message, delivery: &Delivery, received: &Received, number: u32) {
+    fn judge_time(message: &Message, delivery: &Delivery, received: &Received, number: u32) {
         let Some(expiry_s) = message.expiry_s else {
             assert_eq!(delivery.expiry, None, "{number} does not expire");
             return;
@@ -153,11 +153,11 @@ impl Simulation {
                 && other.client == message.client
                 && other.topic == message.topic
         };
-        // A QoS 1 message that is published again is a new one to whoever subscribed in between, and a retained one
-        // may reach him by way of its home, behind newer ones that come straight.
+        // A QoS 1 message that is published again is a new one to whoever did not get the first one, and a retained one
+        // may reach a new subscriber by way of its home, behind newer ones that come straight.
         let was_there = |term: &Term| term.granted.is_some_and(|granted| granted < message.sent.step);
         let is_late = !state.terms_for(&message.topic, message.sent.step).any(was_there);
-        if message.is_will || (is_late && (message.sends > 1 || message.retain)) {
+        if message.is_will || message.sends > 1 || (message.retain && is_late) {
             return; // and wills of several connections may wait for different times
         }
         let earlier = state.received.iter().filter(is_same_flow);

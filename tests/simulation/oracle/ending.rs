@@ -92,7 +92,7 @@ impl Simulation {
         topics.sort_unstable();
         topics.dedup();
         for topic in topics {
-            self.publishes_this(newcomer, topic, 1, true, None, true, 0);
+            self.publishes_this(newcomer, &topic, 1, true, None, true, 0);
             self.settle();
         }
     }
@@ -129,7 +129,7 @@ impl Simulation {
     fn erase_wills(&mut self) {
         for client in 1..self.clients.len() {
             let topic = format!("w/{}", self.clients[client].name);
-            self.publishes_this(0, topic, 1, true, None, true, 0);
+            self.publishes_this(0, &topic, 1, true, None, true, 0);
             self.settle();
         }
     }

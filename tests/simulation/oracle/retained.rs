@@ -3,7 +3,6 @@
 use crate::clients::Client;
 use crate::packets::Wanted;
 use crate::plan::Role;
-use crate::record::Message;
 use crate::simulation::Simulation;
 
 impl Simulation {
@@ -60,7 +59,7 @@ impl Simulation {
             if !message.is_empty {
                 candidates.push(Some(number));
             }
-            if self.is_certain(message) {
+            if message.is_acknowledged() {
                 has_promise = true;
                 break;
             }
@@ -75,11 +74,6 @@ impl Simulation {
             candidates.push(None);
         }
         candidates
-    }
-
-    /// Whether the broker has handled a message for sure.
-    fn is_certain(&self, message: &Message) -> bool {
-        message.is_acknowledged() && message.qos > 0
     }
 
     /// Those who asked for retained messages have seen this one, live or as retained.

@@ -11,15 +11,15 @@ impl Simulation {
     /// Judges every message of every group.
     pub fn judge_groups(&mut self) {
         let mut missing = Vec::new();
-        for group in 0..GROUPS.len() {
-            let filter = GROUPS[group].splitn(3, '/').nth(2).expect("a shared filter has three parts");
+        for (group, text) in GROUPS.iter().enumerate() {
+            let filter = text.splitn(3, '/').nth(2).expect("a shared filter has three parts");
             for number in 0..self.messages.len() {
                 if !self.messages[number].is_matched_by(filter) {
                     continue;
                 }
                 let count = self.judge_members(group, number);
                 if count == 0 && self.is_owed_to_group(group, &self.messages[number]) {
-                    missing.push((GROUPS[group], number));
+                    missing.push((*text, number));
                 }
             }
         }
