@@ -18,7 +18,7 @@ use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
-use crate::engine::subscriptions::entry::{Options, Subscriber, SubscriberKind};
+use crate::engine::subscriptions::entry::SubscriberKind;
 use crate::mqtt::outgoing::{Outgoing, encode_head};
 use crate::mqtt::{QoS, Topic, Version};
 
@@ -252,19 +252,12 @@ impl Shard {
         if self.limits.overlap == Overlap::Separate {
             return Outcome { matched: true, stored: true, refused: false };
         }
-        let subscriber = Subscriber::session(target.session.index());
-        let foreign = route.filters.iter().filter_map(|filter| self.index.options(*filter, subscriber));
-        let own: Vec<Options> = foreign.filter(|options| !options.no_local()).collect();
-        let mut ids = Vec::new();
-        let mut parts = own.into_iter().map(|options| Target::new(target.session, options, &mut ids));
-        let Some(mut all) = parts.next() else { return Outcome { matched: true, stored: true, refused: false } };
-        for part in parts {
-            all.qos = all.qos.max(part.qos);
-            all.retain_as_published |= part.retain_as_published;
-        }
-        all.is_denied = target.is_denied;
-        let ids = mem::take(&mut ids);
-        self.deliver_to(&all, &ids, publication, batches, publisher, now, out)
+        let Some(own) = route.own(target.session) else {
+            return Outcome { matched: true, stored: true, refused: false };
+        };
+        let mut own = *own;
+        own.is_denied = target.is_denied;
+        self.deliver_to(&own, own.ids(&route.ids), publication, batches, publisher, now, out)
     }
 
     /// One copy for one session.

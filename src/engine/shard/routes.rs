@@ -67,6 +67,8 @@ pub(super) struct Route {
     pub ids: Vec<u32>,
     /// The filters that match.
     pub filters: Vec<FilterId>,
+    /// For sessions of which some subscriptions are not for their own messages: the others taken together.
+    own: Vec<Target>,
     generation: (u64, u64),
 }
 
@@ -89,31 +91,50 @@ impl Route {
         let ids = std::mem::take(&mut self.ids);
         let mut merged: Vec<Target> = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
-            let start = u32::try_from(self.ids.len()).expect("a route has fewer than 2^32 targets");
-            self.ids.extend_from_slice(target.ids(&ids));
-            let end = u32::try_from(self.ids.len()).expect("a route has fewer than 2^32 targets");
-            match merged.last_mut().filter(|last| last.session == target.session) {
-                Some(last) => {
-                    // [MQTT-3.3.4-2] the highest quality of service, [MQTT-3.3.4-4] all identifiers.
-                    last.qos = last.qos.max(target.qos);
-                    last.retain_as_published |= target.retain_as_published;
-                    last.has_no_local |= target.has_no_local;
-                    last.ids_end = end;
-                }
-                None => merged.push(Target { ids_start: start, ids_end: end, ..*target }),
-            }
+            merge(&mut merged, target, &ids, &mut self.ids);
+        }
+        let is_foreign = |target: &&Target| !target.has_no_local;
+        let has_no_local = |session| {
+            let place = merged.binary_search_by_key(&session, |merged: &Target| merged.session);
+            place.is_ok_and(|place| merged[place].has_no_local)
+        };
+        for target in self.targets.iter().filter(is_foreign).filter(|target| has_no_local(target.session)) {
+            merge(&mut self.own, target, &ids, &mut self.ids);
         }
         self.targets = merged;
     }
 
+    /// What a session gets of its own messages, if one of its subscriptions is for them.
+    pub fn own(&self, session: SessionKey) -> Option<&Target> {
+        let place = self.own.binary_search_by_key(&session, |own| own.session).ok()?;
+        Some(&self.own[place])
+    }
+
     /// How many things it lists, for the bound of the cache.
     fn parts(&self) -> usize {
-        self.targets.len() + self.groups.len() + self.ids.len() + self.filters.len()
+        self.targets.len() + self.own.len() + self.groups.len() + self.ids.len() + self.filters.len()
     }
 
     /// Whether nobody wants the topic here.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// Adds one subscription to those of the same session, which stand last.
+fn merge(merged: &mut Vec<Target>, target: &Target, ids: &[u32], all_ids: &mut Vec<u32>) {
+    let start = u32::try_from(all_ids.len()).expect("a route has fewer than 2^32 targets");
+    all_ids.extend_from_slice(target.ids(ids));
+    let end = u32::try_from(all_ids.len()).expect("a route has fewer than 2^32 targets");
+    match merged.last_mut().filter(|last| last.session == target.session) {
+        Some(last) => {
+            // [MQTT-3.3.4-2] the highest quality of service, [MQTT-3.3.4-4] all identifiers.
+            last.qos = last.qos.max(target.qos);
+            last.retain_as_published |= target.retain_as_published;
+            last.has_no_local |= target.has_no_local;
+            last.ids_end = end;
+        }
+        None => merged.push(Target { ids_start: start, ids_end: end, ..*target }),
     }
 }
 
