@@ -161,7 +161,7 @@ impl Simulation {
         let is_v5 = self.clients[client].role.version == Version::V5;
         let expiry_s = (is_v5 && random.chance(1, 10)).then(|| *random.pick(&[1, 10, 100_000]).expect("some"));
         let is_empty = retain && random.chance(1, 6);
-        let padding = *random.pick(&[0, 0, 0, 20, 370, 600]).expect("there are some");
+        let padding = *random.pick(&[0, 0, 0, 20, 385, 600]).expect("there are some");
         self.publishes_this(client, &topic, qos, retain, expiry_s, is_empty, padding);
     }
 
