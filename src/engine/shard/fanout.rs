@@ -222,7 +222,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         for target in targets {
             let delivered = if target.has_no_local && self.is_session(target.session, publication.origin) {
-                self.deliver_to_publisher(route, target, publication, &mut batches, publisher, now, out)
+                self.deliver_to_publisher(target, publication, &mut batches, publisher, now, out)
             } else {
                 self.deliver_to(target, target.ids(&route.ids), publication, &mut batches, publisher, now, out)
             };
@@ -238,10 +238,8 @@ impl Shard {
     }
 
     /// [MQTT-3.8.3-3] The publisher is a subscriber, and some of its subscriptions are not for its own messages.
-    #[expect(clippy::too_many_arguments, reason = "a target and what a fan-out carries along")]
     fn deliver_to_publisher(
         &mut self,
-        route: &Route,
         target: &Target,
         publication: &mut Publication<'_>,
         batches: &mut Batches,
@@ -252,9 +250,13 @@ impl Shard {
         if self.limits.overlap == Overlap::Separate {
             return Outcome { matched: true, stored: true, refused: false };
         }
+        // The route of a put-off fan-out may be old, and its filters' places may belong to others by now.
+        let topic = Topic::parse(publication.topic).expect("a publication's topic was parsed");
+        let mut filters = Vec::new();
+        self.index.matches(topic, &mut filters);
         let subscriber = Subscriber::session(target.session.index());
-        let foreign = route.filters.iter().filter_map(|filter| self.index.options(*filter, subscriber));
-        let own: Vec<Options> = foreign.filter(|options| !options.no_local()).collect();
+        let held = filters.iter().filter_map(|filter| self.index.options(*filter, subscriber));
+        let own: Vec<Options> = held.filter(|options| !options.no_local()).collect();
         let mut ids = Vec::new();
         let mut parts = own.into_iter().map(|options| Target::new(target.session, options, &mut ids));
         let Some(mut all) = parts.next() else { return Outcome { matched: true, stored: true, refused: false } };
