@@ -161,7 +161,7 @@ impl Simulation {
         let is_v5 = self.clients[client].role.version == Version::V5;
         let expiry_s = (is_v5 && random.chance(1, 10)).then(|| *random.pick(&[1, 10, 100_000]).expect("some"));
         let is_empty = retain && random.chance(1, 6);
-        let padding = *random.pick(&[0, 0, 0, 20, 370, 600]).expect("there are some");
+        let padding = *random.pick(&[0, 0, 0, 20, 385, 600]).expect("there are some");
         self.publishes_this(client, &topic, qos, retain, expiry_s, is_empty, padding);
     }
 
@@ -322,8 +322,9 @@ impl Simulation {
     /// Whether the broker may have good reason to end the client's connection by itself.
     fn may_be_timed_out(&self, client: usize) -> bool {
         let Client { role, .. } = &self.clients[client];
-        // A client with little room may stall, one with a keep-alive may be late.
-        role.room < usize::MAX || role.keep_alive > 0 || self.plan.limits.keep_alive_max_s > 0
+        // A client with little room may stall, one with a keep-alive may be late, and a publisher of 3.x that nobody has
+        // room for cannot be told otherwise.
+        !self.plan.is_generous || role.room < usize::MAX || role.keep_alive > 0 || self.plan.limits.keep_alive_max_s > 0
     }
 
     /// Somebody else may end this client's connection before its last word is read.

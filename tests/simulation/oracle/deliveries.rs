@@ -153,11 +153,11 @@ impl Simulation {
                 && other.client == message.client
                 && other.topic == message.topic
         };
-        // A QoS 1 message that is published again is a new one to whoever did not get the first one, and a retained one
-        // may reach a new subscriber by way of its home, behind newer ones that come straight.
-        let was_there = |term: &Term| term.granted.is_some_and(|granted| granted < message.sent.step);
-        let is_late = !state.terms_for(&message.topic, message.sent.step).any(was_there);
-        if message.is_will || message.sends > 1 || (message.retain && is_late) {
+        // A QoS 1 message that is published again is a new one to whoever did not get the first one. Who subscribes while
+        // messages are on their way may get a retained one by way of its home, before or behind those that come straight.
+        let was_there = |term: &Term| term.holds() && term.granted.is_some_and(|granted| granted < message.sent.step);
+        let has_stood = state.terms_for(&message.topic, message.sent.step).any(was_there);
+        if message.is_will || message.sends > 1 || !has_stood {
             return; // and wills of several connections may wait for different times
         }
         let earlier = state.received.iter().filter(is_same_flow);

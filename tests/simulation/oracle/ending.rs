@@ -17,6 +17,7 @@ impl Simulation {
         self.trace(|| "everybody comes back".to_owned());
         self.break_forgotten_links();
         self.settle();
+        self.let_quotas_fill();
         self.all_come_back();
         self.judge_losses();
         self.judge_groups();
@@ -29,6 +30,18 @@ impl Simulation {
         self.judge_wills();
         self.judge_emptiness();
         self.count_drops();
+    }
+
+    /// A client that has published faster than it may is heard to its end.
+    fn let_quotas_fill(&mut self) {
+        if self.plan.limits.message_rate == 0 {
+            return;
+        }
+        for _ in 0..20 {
+            self.turn_clock(200);
+            self.tick_all();
+            self.settle();
+        }
     }
 
     fn break_forgotten_links(&mut self) {
@@ -94,6 +107,7 @@ impl Simulation {
         for topic in topics {
             self.publishes_this(newcomer, &topic, 1, true, None, true, 0);
             self.settle();
+            self.let_quotas_fill();
         }
     }
 
