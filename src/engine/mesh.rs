@@ -1,9 +1,12 @@
 //! What one shard says to another: batches of these cross the cores, and those of one sender stay in order.
 
+use std::num::NonZeroU64;
+
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
+use crate::engine::homes::ShardId;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::retained::Cursor;
 use crate::engine::session::SessionKey;
@@ -77,6 +80,8 @@ pub enum Mesh {
         reply: Option<RoutingKey>,
         /// The publisher's connection, to slow it down.
         publisher: Option<ConnectionKey>,
+        /// The number of a retained publication that is on its way to its home, too.
+        stamp: Option<NonZeroU64>,
     },
     /// A run of QoS 0 publications.
     Run {
@@ -98,11 +103,17 @@ pub enum Mesh {
         message: Message,
         /// The shards that the publisher's shard told already.
         told: Bits64,
+        /// The number of the publication on the publisher's shard.
+        stamp: NonZeroU64,
         /// Who waits for the word "stored".
         reply: Option<RoutingKey>,
     },
     /// A retained message that was on its way while the receiving shard began to want it.
     RetainedLate {
+        /// The publisher's shard and its number for the publication, if that shard told the receiving one, too.
+        told_by: Option<(ShardId, NonZeroU64)>,
+        /// Whether the home keeps it.
+        is_kept: bool,
         /// The home of the topic.
         message: Message,
     },

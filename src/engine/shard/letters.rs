@@ -63,8 +63,9 @@ impl Shard {
     /// One message of another shard, or of this one to itself.
     pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
         match letter {
-            Mesh::Forward { message, reply, publisher } => {
+            Mesh::Forward { message, reply, publisher, stamp } => {
                 let publisher = publisher.map(|key| (from, key));
+                self.note_retained(from, stamp);
                 let outcome = self.forwarded(&message, publisher, now, out);
                 if let Some(reply) = reply {
                     self.tell(from, Mesh::Stored { reply, outcome }, out);
@@ -72,13 +73,17 @@ impl Shard {
             }
             Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
             Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
-            Mesh::Retain { message, told, reply } => {
-                let outcome = self.retain_here(&message, told, now, out);
+            Mesh::Retain { message, told, stamp, reply } => {
+                let outcome = self.retain_here(&message, now);
+                self.tell_late_comers(from, &message, told, stamp, outcome.stored, out);
+                let outcome = Outcome { stored: false, ..outcome };
                 if let Some(reply) = reply {
                     self.tell(from, Mesh::Stored { reply, outcome }, out);
                 }
             }
-            Mesh::RetainedLate { message } => self.retained_late(from, &message, now, out),
+            Mesh::RetainedLate { told_by, is_kept, message } => {
+                self.retained_late(from, told_by, is_kept, &message, now, out);
+            }
             Mesh::ScanAsk { scan, filter, cursor } => {
                 let page = self.scan_page(scan, &filter, cursor, now);
                 self.tell(from, page, out);

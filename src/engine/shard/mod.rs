@@ -33,12 +33,13 @@ mod timers;
 mod verbatim;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use crate::base::bitset::Bits64;
-use crate::base::hash::{Seed, map};
+use crate::base::hash::{Map, Seed, map};
 use crate::base::payload::Chunks;
 use crate::base::random::Random;
 use crate::base::slab::Slab;
@@ -59,7 +60,7 @@ use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::Stats;
 use crate::engine::subscriptions::declared::Declared;
-use crate::engine::subscriptions::index::Index;
+use crate::engine::subscriptions::index::{FilterId, Index};
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
@@ -119,6 +120,14 @@ pub struct Shard {
     retained_bytes: u64,
     retained_sweep: crate::engine::retained::Cursor,
     scans: Slab<Scan>,
+    /// Retained publications of other shards that came here and whose home has not spoken, with the count of
+    /// subscriptions at that moment; none where the home was faster.
+    on_their_way: Map<(ShardId, NonZeroU64), Option<u32>>,
+    /// How many retained publications went from here to homes elsewhere.
+    stamps: u64,
+    /// How many subscriptions were made here while such publications were on their way, and which.
+    subscribes: u32,
+    young: Vec<(u32, SessionKey, FilterId)>,
 
     /// Publications whose acknowledgement waits for other shards.
     routings: Slab<Routing>,
@@ -172,6 +181,10 @@ impl Shard {
             retained_bytes: 0,
             retained_sweep: crate::engine::retained::Cursor::default(),
             scans: Slab::new(),
+            on_their_way: map(seed),
+            stamps: 0,
+            subscribes: 0,
+            young: Vec::new(),
             routings: Slab::new(),
             repeats: map(seed),
             connection_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),

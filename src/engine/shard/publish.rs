@@ -256,18 +256,19 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         let wanted = self.wanting_shards(publication.topic);
+        let stamp = self.stamp(publication);
         let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let message = publication.keep(&mut self.chunks).clone();
             self.stats.forwards_sent += 1;
             self.wait_for_one_more(routing);
-            self.tell(to, Mesh::Forward { message, reply: routing, publisher }, out);
+            self.tell(to, Mesh::Forward { message, reply: routing, publisher, stamp }, out);
             self.slow_down_for_shard(to, publisher, out);
         }
         let outcome = if publication.retain && self.limits.retain_available {
             let mut told = wanted;
             told.insert(self.id.bit());
-            self.retain(publication, told, routing, now, out).merge(outcome)
+            self.retain(publication, told, stamp, routing, now, out).merge(outcome)
         } else {
             outcome
         };

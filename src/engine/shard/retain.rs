@@ -1,7 +1,10 @@
 //! Retained messages: kept on the home of their topic, looked for page by page when somebody subscribes.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
+
+use hashbrown::hash_map::Entry;
 
 use super::Shard;
 use crate::base::bitset::Bits64;
@@ -16,6 +19,8 @@ use crate::engine::session::SessionKey;
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::stats::DropReason;
+use crate::engine::subscriptions::entry::Subscriber;
+use crate::engine::subscriptions::index::FilterId;
 use crate::mqtt::{Filter, QoS, Topic};
 
 /// A scan that a session waits for: the first of its list is under way, the others follow.
@@ -71,25 +76,37 @@ impl Shard {
         &mut self,
         publication: &mut Publication<'_>,
         told: Bits64,
+        stamp: Option<NonZeroU64>,
         routing: Option<RoutingKey>,
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let home = self.homes.topic(publication.topic);
         let message = publication.keep(&mut self.chunks).clone();
-        if home == self.id {
-            return self.retain_here(&message, told, now, out);
-        }
+        let Some(stamp) = stamp else {
+            // Whoever subscribes from now on finds it here; whoever did so before was told.
+            return Outcome { stored: false, ..self.retain_here(&message, now) };
+        };
         self.wait_for_one_more(routing);
-        self.tell(home, Mesh::Retain { message, told, reply: routing }, out);
+        let home = self.homes.topic(message.topic());
+        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing }, out);
         Outcome::default()
     }
 
-    /// Keeps the last message of a topic.
-    ///
-    /// A shard that began to want the topic after the publisher's shard had looked, and before now, has neither
-    /// been told nor found the message here: it is told now. So a subscriber never misses both.
-    pub(super) fn retain_here(&mut self, message: &Message, told: Bits64, now: Time, out: &mut Outputs) -> Outcome {
+    /// A number for a retained publication whose home is elsewhere.
+    pub(super) fn stamp(&mut self, publication: &Publication<'_>) -> Option<NonZeroU64> {
+        let is_elsewhere = publication.retain
+            && self.limits.retain_available
+            && !self.is_alone()
+            && self.homes.topic(publication.topic) != self.id;
+        if !is_elsewhere {
+            return None;
+        }
+        self.stamps += 1;
+        NonZeroU64::new(self.stamps)
+    }
+
+    /// Keeps the last message of a topic; `stored` says whether it is kept.
+    pub(super) fn retain_here(&mut self, message: &Message, now: Time) -> Outcome {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
         if message.payload().is_empty() || message.has_expired(now) {
@@ -108,14 +125,66 @@ impl Shard {
             return Outcome { matched: false, stored: false, refused: true };
         }
         self.retained_bytes = bytes;
-        self.retained.set(topic, message.clone()); // [MQTT-3.3.1-5]
-        if !self.is_alone() {
-            let late = self.interested(message.topic()).difference(told);
-            for shard in late.iter().map(ShardId::of_bit) {
-                self.tell(shard, Mesh::RetainedLate { message: message.clone() }, out);
+        self.retained.set(topic, message); // [MQTT-3.3.1-5]
+        Outcome { matched: false, stored: true, refused: false }
+    }
+
+    /// Tells who subscribed while a retained message was on its way to its home.
+    ///
+    /// A shard that began to want the topic after the publisher's shard had looked has neither been told nor found the
+    /// message here. A shard that was told may have new subscriptions since, which did not find it here either: it
+    /// knows which those are. So a subscriber never misses both. The publisher's own shard needs no word: what it asks
+    /// here comes behind what it published.
+    pub(super) fn tell_late_comers(
+        &mut self,
+        publisher: ShardId,
+        message: &Message,
+        told: Bits64,
+        stamp: NonZeroU64,
+        is_kept: bool,
+        out: &mut Outputs,
+    ) {
+        let wanted = if is_kept { self.interested(message.topic()) } else { Bits64::default() };
+        for bit in wanted.union(told).difference(Bits64::of(publisher.bit())).iter() {
+            let told_by = told.contains(bit).then_some((publisher, stamp));
+            let message = message.clone();
+            self.tell(ShardId::of_bit(bit), Mesh::RetainedLate { told_by, is_kept, message }, out);
+        }
+    }
+
+    /// A new subscription that wants retained messages: one that is on its way to its home may reach it by neither way.
+    pub(super) fn note_subscription(&mut self, key: SessionKey, filter: Filter<'_>) {
+        if self.on_their_way.is_empty() {
+            self.young.clear();
+        } else if let Some(filter) = self.index.find(filter) {
+            self.subscribes = self.subscribes.wrapping_add(1);
+            self.young.push((self.subscribes, key, filter));
+        }
+    }
+
+    /// Whether all of a session's subscriptions among `filters` were made after the count stood at `since`.
+    fn is_young(&self, key: SessionKey, filters: &[FilterId], since: u32) -> bool {
+        let subscriber = Subscriber::session(key.index());
+        let mut matching = filters.iter().filter(|filter| self.index.options(**filter, subscriber).is_some());
+        matching.all(|filter| {
+            let is_it = |young: &(u32, SessionKey, FilterId)| young.0 > since && (young.1, young.2) == (key, *filter);
+            self.young.iter().any(is_it)
+        })
+    }
+
+    /// A retained publication came that its home may not know yet: who subscribes from now on may find it nowhere.
+    pub(super) fn note_retained(&mut self, publisher: ShardId, stamp: Option<NonZeroU64>) {
+        let Some(stamp) = stamp else { return };
+        let subscribes = self.subscribes;
+        match self.on_their_way.entry((publisher, stamp)) {
+            // Its home was faster: everybody who was here then gets it now.
+            Entry::Occupied(came_already) => {
+                came_already.remove();
+            }
+            Entry::Vacant(place) => {
+                place.insert(Some(subscribes));
             }
         }
-        Outcome::default()
     }
 
     /// Looks for the next page of somebody's scan.
@@ -276,11 +345,33 @@ impl Shard {
     ///
     /// A scan that has not come to the topic yet will find it there; the other new subscriptions get it now, as what it
     /// is to them: a publication to an established subscription. [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-    pub(super) fn retained_late(&mut self, from: ShardId, message: &Message, now: Time, out: &mut Outputs) {
+    pub(super) fn retained_late(
+        &mut self,
+        from: ShardId,
+        told_by: Option<(ShardId, NonZeroU64)>,
+        is_kept: bool,
+        message: &Message,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let since = match told_by.map(|publication| self.on_their_way.entry(publication)) {
+            None => None,
+            Some(Entry::Occupied(came)) => came.remove(),
+            Some(Entry::Vacant(place)) => {
+                place.insert(None); // the publisher's word comes later, and serves everybody
+                return;
+            }
+        };
+        if !is_kept || since == Some(self.subscribes) {
+            return;
+        }
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         let route = self.route_of(message.topic());
         for target in &route.targets {
             let Some(session) = self.sessions.get(target.session) else { continue };
+            if since.is_some_and(|since| !self.is_young(target.session, &route.filters, since)) {
+                continue; // one of its subscriptions was there when the publication came
+            }
             let mut will_be_found = false;
             for plan in session.scans.iter() {
                 let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
@@ -288,7 +379,8 @@ impl Shard {
             }
             if !will_be_found {
                 let qos = message.qos.min(target.qos);
-                let retain = target.retain_as_published;
+                // Who was told of it before gets it as what it is to a newer subscription: a retained message.
+                let retain = target.retain_as_published || since.is_some();
                 let ids = SubscriptionIds::of(target.ids(&route.ids));
                 let delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::Own };
                 self.deliver_found(target.session, delivery, out);

@@ -159,6 +159,9 @@ impl Shard {
                 session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
             }
             session.scans.push_back(plan);
+            if !is_known {
+                self.note_subscription(session_key, subscription.filter);
+            }
         }
         Reason::granted(qos)
     }
@@ -175,7 +178,8 @@ impl Shard {
         if inserted.is_first {
             self.declared.declare(&self.interest, filter);
         }
-        if !is_known && let Some(session) = self.sessions.get_mut(key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !is_known {
             session.filters.push(inserted.id);
         }
     }
