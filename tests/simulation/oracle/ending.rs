@@ -92,7 +92,9 @@ impl Simulation {
         for client in self.clients.iter().filter(|client| client.is_connected()) {
             let name = &client.name;
             assert!(client.open.is_empty(), "{name} waits for the end of {:?}", client.open);
-            assert!(client.incoming.is_empty(), "{name} was never sent again {:?}", client.incoming);
+            // What fitted behind a topic alias may be larger than a client accepts when it is sent again in full.
+            let may_outgrow = client.role.maximum_packet.is_some() && client.role.alias_maximum > 0;
+            assert!(may_outgrow || client.incoming.is_empty(), "{name} was never sent again {:?}", client.incoming);
             assert!(client.requests.is_empty(), "{name} waits for the answers to {:?}", client.requests);
         }
     }
