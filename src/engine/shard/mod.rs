@@ -60,14 +60,14 @@ use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::Stats;
 use crate::engine::subscriptions::declared::Declared;
-use crate::engine::subscriptions::index::{FilterId, Index};
+use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use fanout::{Batches, Fanout};
 use letters::Pressure;
 use publish::{RepeatedPublishes, Routing};
-use retain::Scan;
+use retain::{Scan, Young};
 use routes::Routes;
 use verbatim::Receivers;
 
@@ -127,7 +127,7 @@ pub struct Shard {
     stamps: u64,
     /// How many subscriptions were made here while such publications were on their way, and which.
     subscribes: u32,
-    young: Vec<(u32, SessionKey, FilterId)>,
+    young: Vec<Young>,
 
     /// Publications whose acknowledgement waits for other shards.
     routings: Slab<Routing>,

@@ -69,6 +69,15 @@ pub struct Scan {
     cursor: Cursor,
 }
 
+/// A subscription made while retained messages were on their way to their homes.
+#[derive(Debug)]
+pub(super) struct Young {
+    at: u32,
+    session: SessionKey,
+    filter: FilterId,
+    wants_retained: bool,
+}
+
 /// The home's part.
 impl Shard {
     /// Gives a retained publication to the home of its topic.
@@ -152,24 +161,29 @@ impl Shard {
         }
     }
 
-    /// A new subscription that wants retained messages: one that is on its way to its home may reach it by neither way.
-    pub(super) fn note_subscription(&mut self, key: SessionKey, filter: Filter<'_>) {
+    /// A new subscription: a retained message that is on its way to its home may reach it by neither way.
+    pub(super) fn note_subscription(&mut self, key: SessionKey, filter: Filter<'_>, wants_retained: bool) {
         if self.on_their_way.is_empty() {
             self.young.clear();
         } else if let Some(filter) = self.index.find(filter) {
             self.subscribes = self.subscribes.wrapping_add(1);
-            self.young.push((self.subscribes, key, filter));
+            self.young.push(Young { at: self.subscribes, session: key, filter, wants_retained });
         }
     }
 
-    /// Whether all of a session's subscriptions among `filters` were made after the count stood at `since`.
+    /// Whether all of a session's subscriptions among `filters` were made after the count stood at `since`, and one of
+    /// them wants retained messages.
     fn is_young(&self, key: SessionKey, filters: &[FilterId], since: u32) -> bool {
         let subscriber = Subscriber::session(key.index());
         let mut matching = filters.iter().filter(|filter| self.index.options(**filter, subscriber).is_some());
-        matching.all(|filter| {
-            let is_it = |young: &(u32, SessionKey, FilterId)| young.0 > since && (young.1, young.2) == (key, *filter);
-            self.young.iter().any(is_it)
-        })
+        let mut is_wanted = false;
+        let are_young = matching.all(|filter| {
+            let is_it = |young: &&Young| young.at > since && (young.session, young.filter) == (key, *filter);
+            let young = self.young.iter().rfind(is_it);
+            is_wanted |= young.is_some_and(|young| young.wants_retained);
+            young.is_some()
+        });
+        are_young && is_wanted
     }
 
     /// A retained publication came that its home may not know yet: who subscribes from now on may find it nowhere.

@@ -151,6 +151,9 @@ impl Shard {
             RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
             RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
         };
+        if !is_known {
+            self.note_subscription(session_key, subscription.filter, wants_retained);
+        }
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
             let session = self.sessions.get_mut(session_key).expect("it was found above");
@@ -159,9 +162,6 @@ impl Shard {
                 session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
             }
             session.scans.push_back(plan);
-            if !is_known {
-                self.note_subscription(session_key, subscription.filter);
-            }
         }
         Reason::granted(qos)
     }
