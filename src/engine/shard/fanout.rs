@@ -303,7 +303,7 @@ impl Shard {
         let session = self.sessions.get_mut(target.session).expect("it was found above");
         match session.outbound().direct(delivery) {
             Err(delivery) => self.enqueue(target.session, delivery, out),
-            Ok(id) if is_plain(&link, ids) => {
+            Ok(id) if is_plain(&link, !ids.is_empty()) => {
                 let recipient = Recipient { connection: link.connection, packet_id: Some(id) };
                 batches.recipients[Batches::form(link.version, qos, retain)].push(recipient);
                 Outcome::stored()
@@ -338,7 +338,7 @@ impl Shard {
             self.stats.ledger.drop_one(if link.is_some() { DropReason::Slow } else { DropReason::Offline });
             return Outcome::stored();
         };
-        if is_plain(&link, ids) {
+        if is_plain(&link, !ids.is_empty()) {
             self.stats.ledger.delivered += 1;
             let recipient = Recipient { connection: link.connection, packet_id: None };
             batches.recipients[Batches::form(link.version, QoS::AtMostOnce, retain)].push(recipient);
@@ -364,8 +364,8 @@ impl Shard {
 }
 
 /// Whether the packet for this receiver is the same as for all others of its form.
-fn is_plain(link: &Link, ids: &[u32]) -> bool {
-    (ids.is_empty() || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
+pub(super) fn is_plain(link: &Link, has_ids: bool) -> bool {
+    (!has_ids || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
 }
 
 /// Encodes each form that has recipients, once.

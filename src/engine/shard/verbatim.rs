@@ -4,7 +4,7 @@ use std::mem;
 use std::ops::Range;
 
 use super::Shard;
-use super::fanout::{Cargo, Publisher};
+use super::fanout::{Cargo, Publisher, is_plain};
 use super::routes::{Route, Target};
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
@@ -16,7 +16,6 @@ use crate::engine::limits::{Overlap, RUN_BYTES_MAX};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
-use crate::engine::session::Link;
 use crate::engine::stats::DropReason;
 use crate::mqtt::frame::{Next, next_frame};
 use crate::mqtt::outgoing::{Outgoing, encode_head};
@@ -254,7 +253,7 @@ impl Shard {
             self.stats.ledger.drop_copies(DropReason::Slow, copies);
             return self.slow_down(publisher, link.connection, out);
         }
-        if !is_plain(&link, target) {
+        if !is_plain(&link, target.has_ids()) {
             return receivers.alone.push(index);
         }
         self.stats.ledger.routed += copies;
@@ -302,11 +301,6 @@ impl Receivers {
         self.other.clear();
         self.alone.clear();
     }
-}
-
-/// Whether a receiver's packets are the same as everybody's.
-fn is_plain(link: &Link, target: &Target) -> bool {
-    (!target.has_ids() || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
 }
 
 fn encode_plain(version: Version, publication: &Publication<'_>, bytes: &mut Vec<u8>) {
