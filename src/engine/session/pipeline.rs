@@ -52,6 +52,8 @@ pub struct Outcome {
     pub stored: bool,
     /// Some receiver had no room for it.
     pub refused: bool,
+    /// The store of retained messages keeps it.
+    pub kept: bool,
 }
 
 /// Stands for one answer that is owed. It leads nowhere once the answer has left.
@@ -83,7 +85,7 @@ struct Open {
 impl Outcome {
     /// Somebody has it.
     pub const fn stored() -> Self {
-        Self { matched: true, stored: true, refused: false }
+        Self { matched: true, stored: true, refused: false, kept: false }
     }
 
     /// What two shards say together.
@@ -93,16 +95,18 @@ impl Outcome {
             matched: self.matched | other.matched,
             stored: self.stored | other.stored,
             refused: self.refused | other.refused,
+            kept: self.kept | other.kept,
         }
     }
 
     /// The reason code of PUBACK or PUBREC. The publisher hears of a refusal only when nobody took the message: sent
-    /// again, it would reach those who have it twice.
+    /// again, it would reach those who have it twice. A retained message that is kept reaches who subscribes next.
     pub fn reason(self) -> Reason {
         match (self.stored, self.refused, self.matched) {
-            (true, _, _) | (false, false, true) => Reason::Success,
-            (false, true, _) => Reason::QuotaExceeded,
-            (false, false, false) => Reason::NoMatchingSubscribers,
+            (true, _, _) => Reason::Success,
+            (false, true, _) if !self.kept => Reason::QuotaExceeded,
+            (false, _, true) => Reason::Success,
+            (false, _, false) => Reason::NoMatchingSubscribers,
         }
     }
 }
@@ -213,9 +217,9 @@ mod tests {
     use super::*;
     use crate::base::random::Random;
 
-    const STORED: Outcome = Outcome { matched: true, stored: true, refused: false };
-    const REFUSED: Outcome = Outcome { matched: true, stored: false, refused: true };
-    const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false };
+    const STORED: Outcome = Outcome::stored();
+    const REFUSED: Outcome = Outcome { matched: true, stored: false, refused: true, kept: false };
+    const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false, kept: false };
 
     fn puback(number: u16) -> Due {
         Due::PubAck { id: PacketId::new(number).unwrap(), refusal: None }
@@ -284,8 +288,11 @@ mod tests {
     #[test]
     fn the_reason_is_a_failure_only_when_nobody_took_the_message() {
         let also_refused = STORED.merge(REFUSED);
-        assert_eq!(also_refused, Outcome { matched: true, stored: true, refused: true });
+        assert_eq!(also_refused, Outcome { matched: true, stored: true, refused: true, kept: false });
         let matched = Outcome { matched: true, ..NOTHING };
+        let kept = Outcome { kept: true, ..REFUSED };
+        let kept_only = Outcome { kept: true, ..NOTHING };
+        assert_eq!([kept, kept_only].map(Outcome::reason), [Reason::Success, Reason::NoMatchingSubscribers]);
         assert_eq!(
             [STORED, also_refused, REFUSED, matched, NOTHING].map(Outcome::reason),
             [Reason::Success, Reason::Success, Reason::QuotaExceeded, Reason::Success, Reason::NoMatchingSubscribers]
@@ -326,7 +333,12 @@ mod tests {
     }
 
     fn any_outcome(random: &mut Random) -> Outcome {
-        Outcome { matched: random.chance(1, 2), stored: random.chance(1, 3), refused: random.chance(1, 4) }
+        Outcome {
+            matched: random.chance(1, 2),
+            stored: random.chance(1, 3),
+            refused: random.chance(1, 4),
+            kept: random.chance(1, 5),
+        }
     }
 
     fn any_due(random: &mut Random, step: usize) -> Due {

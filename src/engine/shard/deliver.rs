@@ -172,7 +172,7 @@ impl Shard {
             Enqueued::Queued => Outcome::stored(),
             Enqueued::Refused(delivery) => {
                 self.discard(key, &delivery, DropReason::QueueRefused, out);
-                Outcome { matched: true, stored: false, refused: true }
+                Outcome { matched: true, refused: true, ..Outcome::default() }
             }
             Enqueued::Displaced(oldest) => {
                 for delivery in oldest {

@@ -250,10 +250,10 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         if self.limits.overlap == Overlap::Separate {
-            return Outcome { matched: true, stored: true, refused: false };
+            return Outcome::stored();
         }
         let Some(own) = route.own(target.session) else {
-            return Outcome { matched: true, stored: true, refused: false };
+            return Outcome::stored();
         };
         let mut own = *own;
         own.is_denied = target.is_denied;
@@ -282,7 +282,7 @@ impl Shard {
         if target.is_denied || publication.expires <= now {
             let why = if target.is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
             self.stats.ledger.drop_one(why);
-            return Outcome { matched: true, stored: !target.is_denied, refused: false };
+            return Outcome { matched: true, stored: !target.is_denied, ..Outcome::default() };
         }
         let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]

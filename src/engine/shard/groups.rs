@@ -46,7 +46,12 @@ impl Shard {
             }
             Accepted::Refused(why) => {
                 self.stats.ledger.drop_one(why);
-                Outcome { matched: true, stored: why == DropReason::Offline, refused: why != DropReason::Offline }
+                Outcome {
+                    matched: true,
+                    stored: why == DropReason::Offline,
+                    refused: why != DropReason::Offline,
+                    kept: false,
+                }
             }
         };
         self.dispatch(key, now, out);

@@ -75,8 +75,7 @@ impl Shard {
             Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
             Mesh::Retain { message, told, stamp, reply } => {
                 let outcome = self.retain_here(&message, now);
-                self.tell_late_comers(from, &message, told, stamp, outcome.stored, out);
-                let outcome = Outcome { stored: false, ..outcome };
+                self.tell_late_comers(from, &message, told, stamp, outcome.kept, out);
                 if let Some(reply) = reply {
                     self.tell(from, Mesh::Stored { reply, outcome }, out);
                 }

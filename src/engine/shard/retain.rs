@@ -93,7 +93,7 @@ impl Shard {
         let message = publication.keep(&mut self.chunks).clone();
         let Some(stamp) = stamp else {
             // Whoever subscribes from now on finds it here; whoever did so before was told.
-            return Outcome { stored: false, ..self.retain_here(&message, now) };
+            return self.retain_here(&message, now);
         };
         self.wait_for_one_more(routing);
         let home = self.homes.topic(message.topic());
@@ -114,7 +114,7 @@ impl Shard {
         NonZeroU64::new(self.stamps)
     }
 
-    /// Keeps the last message of a topic; `stored` says whether it is kept.
+    /// Keeps the last message of a topic; the outcome says whether it is.
     pub(super) fn retain_here(&mut self, message: &Message, now: Time) -> Outcome {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
@@ -131,11 +131,11 @@ impl Shard {
         if bytes > self.limits.retained_bytes_max
             || (is_new && self.retained.len() >= self.limits.retained_messages_max)
         {
-            return Outcome { matched: false, stored: false, refused: true };
+            return Outcome { refused: true, ..Outcome::default() };
         }
         self.retained_bytes = bytes;
         self.retained.set(topic, message); // [MQTT-3.3.1-5]
-        Outcome { matched: false, stored: true, refused: false }
+        Outcome { kept: true, ..Outcome::default() }
     }
 
     /// Tells who subscribed while a retained message was on its way to its home.
