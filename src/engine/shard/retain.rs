@@ -161,11 +161,23 @@ impl Shard {
         }
     }
 
-    /// A new subscription: a retained message that is on its way to its home may reach it by neither way.
-    pub(super) fn note_subscription(&mut self, key: SessionKey, filter: Filter<'_>, wants_retained: bool) {
+    /// A new subscription: a retained message that is on its way to its home may reach it by neither way. One that was
+    /// made again stays as old as it was, but may want retained messages only now.
+    pub(super) fn note_subscription(
+        &mut self,
+        key: SessionKey,
+        filter: Filter<'_>,
+        is_known: bool,
+        wants_retained: bool,
+    ) {
         if self.on_their_way.is_empty() {
-            self.young.clear();
-        } else if let Some(filter) = self.index.find(filter) {
+            return self.young.clear();
+        }
+        let Some(filter) = self.index.find(filter) else { return };
+        if is_known {
+            let same = self.young.iter_mut().filter(|young| (young.session, young.filter) == (key, filter));
+            same.for_each(|young| young.wants_retained |= wants_retained);
+        } else {
             self.subscribes = self.subscribes.wrapping_add(1);
             self.young.push(Young { at: self.subscribes, session: key, filter, wants_retained });
         }

@@ -151,9 +151,7 @@ impl Shard {
             RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
             RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
         };
-        if !is_known {
-            self.note_subscription(session_key, subscription.filter, wants_retained);
-        }
+        self.note_subscription(session_key, subscription.filter, is_known, wants_retained);
         if wants_retained && self.limits.retain_available {
             let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
             let session = self.sessions.get_mut(session_key).expect("it was found above");
