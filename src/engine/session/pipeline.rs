@@ -45,6 +45,7 @@ pub enum Due {
 
 /// What became of a message, on one shard or on several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that shards add up")]
 pub struct Outcome {
     /// Some subscription matched.
     pub matched: bool,
@@ -102,11 +103,12 @@ impl Outcome {
     /// The reason code of PUBACK or PUBREC. The publisher hears of a refusal only when nobody took the message: sent
     /// again, it would reach those who have it twice. A retained message that is kept reaches who subscribes next.
     pub fn reason(self) -> Reason {
-        match (self.stored, self.refused, self.matched) {
-            (true, _, _) => Reason::Success,
-            (false, true, _) if !self.kept => Reason::QuotaExceeded,
-            (false, _, true) => Reason::Success,
-            (false, _, false) => Reason::NoMatchingSubscribers,
+        if self.refused && !self.stored && !self.kept {
+            Reason::QuotaExceeded
+        } else if self.stored || self.matched {
+            Reason::Success
+        } else {
+            Reason::NoMatchingSubscribers
         }
     }
 }
