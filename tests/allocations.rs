@@ -19,7 +19,7 @@ mod support;
 
 use support::bare::{Bare, Client, connect, publish};
 
-/// The system's allocator, counting for allocations thread on its own: tests run side by side.
+/// The system's allocator, counting for each thread on its own: tests run side by side.
 struct Counting;
 
 thread_local! {
@@ -32,9 +32,8 @@ fn count(allocations: u64, bytes_before: usize, bytes_after: usize) {
     LIVE_BYTES.set(LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64);
 }
 
-// SAFETY: allocations call is handed on unchanged to the system's allocator, which keeps the contract. The
-// counters are thread-local, initialised at compile time and without destructor: they never
-// allocate.
+// SAFETY: each call is handed on unchanged to the system's allocator, which keeps the contract. The counters are
+// thread-local, initialised at compile time and without destructor: they never allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, 0, layout.size());
@@ -103,8 +102,7 @@ fn many_small_payloads_cost_two_allocations_a_chunk() {
     let mut chunks = Chunks::new(64 << 10, 16);
     let mut kept = Vec::with_capacity(10_240);
     let allocations = allocations_of(|| kept.extend((0..10_240).map(|_| chunks.copy(&[&[1; 64]]))));
-    // Ten chunks of 64 KiB, allocations with its reference count, and the list of chunks, which grows
-    // twice.
+    // Ten chunks of 64 KiB, each with its reference count, and the list of chunks, which grows twice.
     assert!(allocations <= 10 * 2 + 3, "{allocations}");
 }
 
@@ -246,7 +244,7 @@ fn a_packet_that_arrives_in_two_pieces_costs_what_is_kept_of_it() {
     assert!(allocations <= 3 * ROUNDS, "{allocations}");
 }
 
-/// PUBLISH, PUBACK, and the same with allocations subscriber.
+/// PUBLISH, PUBACK, and the same with each subscriber.
 fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) -> u64 {
     let (mut bare, publisher) = broker(shards, version, version, subscribers, 1);
     let packet = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE);
