@@ -288,43 +288,92 @@ fn a_qos_2_message_with_its_acknowledgements_allocates_its_own_memory_only() {
     assert_eq!(allocations, 2 * ROUNDS);
 }
 
-/// Bytes that a client costs the engine, of 131,072 that `admit` lets in: the tables that double are full then. What they
-/// have reserved after the next doubling is not touched before it is used.
-fn bytes_a_client(mut admit: impl FnMut(&mut Bare, u32)) -> usize {
-    const CLIENTS: u32 = 1 << 17;
+/// How many clients, or subscriptions, are measured: the tables that double are full then. What they have reserved after
+/// the next doubling is not touched before it is used.
+///
+/// `PREGON_CLIENTS=1000000` says another number, and what is resident is printed as well; that is true only of a test
+/// that runs alone in its process.
+const CLIENTS: u32 = 1 << 17;
+/// Those who come first pay for what all of them share.
+const FIRST: u32 = 1_000;
+
+/// Bytes that one of many costs the engine, when `admit` lets them in one by one; at most so many as long as nobody says
+/// another number.
+fn assert_small(what: &str, bytes_max: usize, mut admit: impl FnMut(&mut Bare, u32)) {
+    let asked = std::env::var("PREGON_CLIENTS").ok().map(|text| text.parse().expect("PREGON_CLIENTS is a number"));
+    let count: u32 = asked.unwrap_or(CLIENTS);
     let mut bare = Bare::new(1);
-    // The first ones pay for what all of them share.
-    (0..16).for_each(|number| admit(&mut bare, number));
-    let ((), bytes) = live_bytes_of(|| (16..CLIENTS).for_each(|number| admit(&mut bare, number)));
-    bytes / CLIENTS as usize
+    (0..FIRST).for_each(|number| admit(&mut bare, number));
+    let resident_before = resident_bytes();
+    let ((), bytes) = live_bytes_of(|| (FIRST..count).for_each(|number| admit(&mut bare, number)));
+    let each = |bytes: usize| bytes / (count - FIRST) as usize;
+    match asked {
+        None => println!("{what}: {} bytes", each(bytes)),
+        Some(_) => {
+            let resident = each(resident_bytes().saturating_sub(resident_before));
+            println!("{what}, {count} of them: {} bytes allocated, {resident} resident", each(bytes));
+        }
+    }
+    assert!(asked.is_some() || each(bytes) <= bytes_max, "{what}: {} bytes", each(bytes));
+}
+
+/// What this process occupies in memory; nothing where the system does not say so in this way.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok()).map_or(0, |kib| kib << 10)
+}
+
+fn connect_clean(bare: &mut Bare, number: u32) -> Client {
+    bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true))
 }
 
 #[test]
-fn an_idle_client_stays_small() {
+fn a_connected_client_stays_small() {
     use pregon::engine::connection::Connection;
     use pregon::engine::session::Session;
     println!("size_of Connection {}, Session {}", size_of::<Connection>(), size_of::<Session>());
-
-    let connected = bytes_a_client(|bare, number| {
-        bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+    assert_small("connected", 340, |bare, number| {
+        connect_clean(bare, number);
         bare.clear();
     });
-    let own_topic = bytes_a_client(|bare, number| {
-        let client = bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+}
+
+#[test]
+fn a_connected_client_with_a_topic_of_its_own_stays_small() {
+    assert_small("connected, a topic of its own", 390, |bare, number| {
+        let client = connect_clean(bare, number);
         bare.subscribe(client, Version::V311, &format!("commands/device-{number:07}"), 0);
     });
-    let shared_filter = bytes_a_client(|bare, number| {
-        let client = bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true));
+}
+
+#[test]
+fn a_connected_client_with_one_filter_for_all_stays_small() {
+    assert_small("connected, one filter for all", 360, |bare, number| {
+        let client = connect_clean(bare, number);
         bare.subscribe(client, Version::V311, "news/all", 0);
     });
-    let away = bytes_a_client(|bare, number| {
+}
+
+#[test]
+fn a_durable_client_that_is_away_stays_small() {
+    assert_small("durable and away, a topic of its own", 230, |bare, number| {
         let client = bare.connect_as(0, &connect(Version::V5, &format!("client-{number:07}"), false));
         bare.subscribe(client, Version::V5, &format!("commands/device-{number:07}"), 1);
         bare.send(client, &[0xe0, 0]);
         bare.clear();
     });
-    println!("connected {connected}, with a topic of its own {own_topic}, with one filter for all {shared_filter}");
-    println!("durable and away, with a topic of its own {away}");
-    assert!(own_topic <= 450, "{own_topic}");
-    assert!(away <= 230, "{away}");
+}
+
+#[test]
+fn a_subscription_stays_small() {
+    let mut client = None;
+    assert_small("subscription, a thousand a client", 80, |bare, number| {
+        if number % 1_000 == 0 {
+            client = Some(connect_clean(bare, number));
+        }
+        let (tenant, site) = (number % 1_000, number / 1_000 % 20);
+        let filter = format!("tenant-{tenant:03}/site-{site:02}/device-{number:07}/temperature");
+        bare.subscribe(client.expect("a client comes first"), Version::V311, &filter, 0);
+    });
 }
