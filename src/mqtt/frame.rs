@@ -6,10 +6,7 @@ use bytes::Bytes;
 
 use super::error::DecodeError;
 use super::text::saturate;
-use super::varint::{self, VARINT_BYTES_MAX, VARINT_MAX};
-
-/// The largest fixed header: the first byte and the Remaining Length.
-pub const HEADER_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX;
+use super::varint::{self, VARINT_MAX};
 
 /// The largest packet that the protocol can express, fixed header included.
 pub const PACKET_BYTES_MAX: u32 = VARINT_MAX + 5;
@@ -362,6 +359,24 @@ mod tests {
         });
         assert_eq!(fed, Ok(bytes.len() - 1000));
         assert_eq!(kept.map(|kept| kept.len()), Some(2 * SHARED_BYTES_MIN - 10));
+    }
+
+    #[test]
+    fn a_part_that_is_small_or_less_than_half_is_copied() {
+        let shares = |body_len: usize, part_len: usize| {
+            let bytes = packet(0x30, &vec![5; body_len]);
+            let (mut assembler, mut is_shared) = (Assembler::new(), false);
+            feed(&mut assembler, &bytes[..1], &mut Vec::new());
+            let fed = assembler.feed(&bytes[1..], MAXIMUM, |frame| {
+                is_shared = frame.share(&frame.body[..part_len]).is_some();
+                ControlFlow::Continue(())
+            });
+            assert_eq!(fed, Ok(bytes.len() - 1));
+            is_shared
+        };
+        assert!(!shares(SHARED_BYTES_MIN - 1, SHARED_BYTES_MIN - 1), "all of it, but small");
+        assert!(shares(SHARED_BYTES_MIN, SHARED_BYTES_MIN));
+        assert!(!shares(3 * SHARED_BYTES_MIN, SHARED_BYTES_MIN), "large, but a third");
     }
 
     #[test]
