@@ -82,6 +82,7 @@ mod tests {
         for (count, id) in [a, b, c].into_iter().enumerate() {
             filters.push(id);
             assert_eq!((filters.len(), filters.as_slice().last()), (count + 1, Some(&id)));
+            assert!(!filters.is_empty());
         }
         assert!(filters.remove(b) && !filters.remove(b));
         assert_eq!(filters.as_slice(), [a, c]);
