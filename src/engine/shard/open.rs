@@ -206,6 +206,9 @@ impl Shard {
     /// Whether a CONNACK with these properties is within the client's Maximum Packet Size.
     fn takes_connack(&self, key: ConnectionKey, terms: &PropertyBuffer) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
+        if connection.maximum_packet == u32::MAX {
+            return true; // it named no size, as most do
+        }
         let mut bytes = Vec::new();
         success(false, terms).encode(connection.version, &mut bytes);
         bytes.len() <= connection.maximum_packet as usize
