@@ -212,8 +212,8 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let mut receivers = mem::take(&mut self.run_receivers);
-        for index in targets {
-            self.place_receiver(index, &route.targets[index], run, publisher, &mut receivers, out);
+        for (index, target) in targets.clone().zip(&route.targets[targets]) {
+            self.place_receiver(index, target, run, publisher, &mut receivers, out);
         }
         self.write_run(run, kept, &receivers, out);
         if !receivers.alone.is_empty() {
