@@ -335,13 +335,20 @@ mod tests {
     #[test]
     fn memory_follows_what_has_arrived_and_ends_at_the_size_of_the_packet() {
         let bytes = packet(0x30, &vec![5; 300_000]);
-        let mut assembler = Assembler::new();
-        for piece in bytes[..bytes.len() - 1].chunks(700) {
+        let (mut assembler, mut random) = (Assembler::new(), Random::from_seed(3));
+        let (mut left, mut growths) = (&bytes[..bytes.len() - 1], 0);
+        while !left.is_empty() {
+            let before = assembler.memory_bytes();
+            // The pieces differ, so that none fills the memory to its last byte.
+            let (piece, rest) = left.split_at((1 + random.index(1_400)).min(left.len()));
             feed(&mut assembler, piece, &mut Vec::new());
             assert!(assembler.memory_bytes() <= 2 * assembler.held().len() + 64);
             assert!(assembler.memory_bytes() <= bytes.len());
+            growths += u32::from(assembler.memory_bytes() != before);
+            left = rest;
         }
         assert_eq!(assembler.memory_bytes(), bytes.len());
+        assert!(growths <= 14, "memory doubles: {growths} steps");
     }
 
     #[test]
