@@ -219,6 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn the_next_identifier_follows_the_last_one_although_lower_ones_are_free() {
+        for open in 64..=255 {
+            let mut ids = PacketIds::default();
+            let given: Vec<PacketId> = (0..open).map(|value| ids.insert(value)).collect();
+            for id in &given[..40] {
+                ids.remove(*id);
+            }
+            if open + 1 < ids.slots.len() {
+                assert_eq!(usize::from(ids.insert(open).get()), open + 1);
+            }
+        }
+    }
+
+    #[test]
     fn all_identifiers_can_be_open_at_once() {
         let mut ids = PacketIds::default();
         let mut seen = vec![false; 65_536];

@@ -288,6 +288,13 @@ mod tests {
     }
 
     #[test]
+    fn what_several_shards_say_counts_once() {
+        let all = Outcome { matched: true, stored: true, refused: true, kept: true };
+        assert_eq!((all.merge(all), all.merge(NOTHING), NOTHING.merge(all)), (all, all, all));
+        assert_eq!(NOTHING.merge(NOTHING), NOTHING);
+    }
+
+    #[test]
     fn the_reason_is_a_failure_only_when_nobody_took_the_message() {
         let also_refused = STORED.merge(REFUSED);
         assert_eq!(also_refused, Outcome { matched: true, stored: true, refused: true, kept: false });
