@@ -147,8 +147,11 @@ fn nothing_overtakes_what_is_queued() {
 fn a_qos_0_message_at_the_front_needs_no_quota() {
     let mut outbound = connected(1);
     outbound.direct(delivery(1, AtLeastOnce)).unwrap();
+    assert!(!outbound.has_plain());
     enqueue_all(&mut outbound, [delivery(2, AtMostOnce), delivery(3, AtLeastOnce)]);
+    assert!(outbound.has_plain(), "a newer one waits behind it");
     assert_eq!(sent(&mut outbound), "plain2");
+    assert!(!outbound.has_plain());
 }
 
 #[test]

@@ -181,8 +181,10 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::delivery::Source;
     use super::super::delivery::testing::{delivery, number};
     use super::*;
+    use crate::engine::homes::ShardId;
     use crate::mqtt::QoS;
 
     fn bounds(messages_max: u32, bytes_max: u64, policy: QueuePolicy) -> QueueBounds {
@@ -243,6 +245,47 @@ mod tests {
         queue.push(delivery(1, QoS::AtLeastOnce), &drop);
         assert!(matches!(queue.push(sized(2, 1_000), &drop), Enqueued::Refused(_)));
         assert_eq!(numbers(&mut queue), [1]);
+    }
+
+    #[test]
+    fn a_queue_whose_bytes_are_all_taken_has_no_room() {
+        let mut queue = Queue::default();
+        let exact = bounds(100, delivery(1, QoS::AtLeastOnce).charged_bytes(), QueuePolicy::RefuseNew);
+        assert!(queue.has_room(&exact));
+        assert!(matches!(queue.push(delivery(1, QoS::AtLeastOnce), &exact), Enqueued::Queued));
+        assert!(!queue.has_room(&exact));
+    }
+
+    #[test]
+    fn what_a_shared_group_accounts_for_takes_no_room_and_stays() {
+        let mut queue = Queue::default();
+        let one = bounds(1, u64::MAX, QueuePolicy::DropOldest);
+        let bytes = delivery(0, QoS::AtLeastOnce).charged_bytes();
+        for n in 1..=3 {
+            let source = Source::Shared { home: ShardId::new(1), group: 5, delivery: n };
+            let shared = Delivery { source, ..delivery(n, QoS::AtLeastOnce) };
+            assert!(matches!(queue.push(shared, &one), Enqueued::Queued));
+        }
+        assert_eq!((queue.len(), queue.own(), queue.own_bytes()), (3, 0, 0));
+        assert!(matches!(queue.push(delivery(4, QoS::AtLeastOnce), &one), Enqueued::Queued));
+        let Enqueued::Displaced(displaced) = queue.push(delivery(5, QoS::AtLeastOnce), &one) else { panic!() };
+        assert_eq!(displaced.iter().map(number).collect::<Vec<_>>(), [4]);
+        assert_eq!((queue.len(), queue.own(), queue.own_bytes()), (4, 1, bytes));
+        queue.check();
+        assert_eq!(numbers(&mut queue), [1, 2, 3, 5]);
+        queue.check();
+    }
+
+    #[test]
+    fn a_qos_0_message_is_known_of_as_long_as_it_waits() {
+        let mut queue = Queue::default();
+        let wide = bounds(100, u64::MAX, QueuePolicy::RefuseNew);
+        for (n, qos) in [(1, QoS::AtLeastOnce), (2, QoS::AtMostOnce), (3, QoS::ExactlyOnce)] {
+            assert!(!queue.has_plain() || n > 2);
+            queue.push(delivery(n, qos), &wide);
+        }
+        let plain: Vec<bool> = std::iter::from_fn(|| queue.pop().map(|_| queue.has_plain())).collect();
+        assert_eq!(plain, [true, false, false]);
     }
 
     #[test]
