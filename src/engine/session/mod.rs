@@ -172,3 +172,45 @@ impl Session {
         self.outbound.as_ref().map_or(0, |outbound| outbound.own_copies())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::delivery::testing::delivery;
+    use super::outbound::QueueBounds;
+    use super::*;
+    use crate::engine::limits::QueuePolicy;
+    use crate::mqtt::QoS;
+
+    fn session() -> Session {
+        Session::new(SessionId::BROKER, "client".into(), Arc::new(Identity::anonymous()))
+    }
+
+    #[test]
+    fn what_is_put_in_to_be_sent_is_there_and_counted() {
+        let mut session = session();
+        assert_eq!(session.own_copies(), 0);
+        let bounds = QueueBounds { messages_max: 9, bytes_max: 1 << 20, policy: QueuePolicy::RefuseNew };
+        for number in 0..2 {
+            session.outbound().enqueue(delivery(number, QoS::AtLeastOnce), &bounds);
+        }
+        assert_eq!((session.own_copies(), session.outbound().queued_count()), (2, 2));
+    }
+
+    #[test]
+    fn a_shared_subscription_is_found_by_both_of_its_names() {
+        let mut session = session();
+        assert_eq!(session.subscription_count(), 0);
+        let terms = Terms { qos: QoS::AtLeastOnce, subscription_id: 0, retain_as_published: false };
+        let names = [("share", "a/b"), ("share", "a/c"), ("other", "a/b")];
+        for (share, filter) in names {
+            let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
+            session.shared.push(membership);
+        }
+        assert_eq!(session.subscription_count(), 3);
+        for (share, filter) in names {
+            let found = session.membership(share, filter).expect("it was put in");
+            assert_eq!((&*found.share, &*found.filter), (share, filter));
+        }
+        assert!(session.membership("other", "a/c").is_none());
+    }
+}
