@@ -299,6 +299,7 @@ const FIRST: u32 = 1_000;
 
 /// Bytes that one of many costs the engine, when `admit` lets them in one by one; at most so many as long as nobody says
 /// another number.
+#[expect(clippy::print_stdout, reason = "the figures are what bench/README.md shows")]
 fn assert_small(what: &str, bytes_max: usize, mut admit: impl FnMut(&mut Bare, u32)) {
     let asked = std::env::var("PREGON_CLIENTS").ok().map(|text| text.parse().expect("PREGON_CLIENTS is a number"));
     let count: u32 = asked.unwrap_or(CLIENTS);
@@ -307,12 +308,9 @@ fn assert_small(what: &str, bytes_max: usize, mut admit: impl FnMut(&mut Bare, u
     let resident_before = resident_bytes();
     let ((), bytes) = live_bytes_of(|| (FIRST..count).for_each(|number| admit(&mut bare, number)));
     let each = |bytes: usize| bytes / (count - FIRST) as usize;
-    match asked {
-        None => println!("{what}: {} bytes", each(bytes)),
-        Some(_) => {
-            let resident = each(resident_bytes().saturating_sub(resident_before));
-            println!("{what}, {count} of them: {} bytes allocated, {resident} resident", each(bytes));
-        }
+    println!("{what}, {count} of them: {} bytes", each(bytes));
+    if asked.is_some() {
+        println!("{what}: {} bytes resident", each(resident_bytes().saturating_sub(resident_before)));
     }
     assert!(asked.is_some() || each(bytes) <= bytes_max, "{what}: {} bytes", each(bytes));
 }
