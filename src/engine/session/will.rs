@@ -55,3 +55,29 @@ impl Will {
         &self.payload
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::properties::PropertyBuffer;
+    use crate::mqtt::property::Property;
+
+    #[test]
+    fn a_copy_says_what_connect_said() {
+        let (mut said, mut forwarded) = (PropertyBuffer::default(), Vec::new());
+        said.push(Property::WillDelay(7)).push(Property::User("a", "b")).push(Property::MessageExpiry(9));
+        Property::User("a", "b").encode(&mut forwarded);
+        let topic = Topic::parse("last/words").unwrap();
+        let will = connect::Will {
+            topic,
+            payload: b"gone",
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            properties: said.as_properties(),
+        };
+        let copy = Will::of(&will);
+        assert_eq!((copy.topic(), copy.payload(), copy.forwarded()), (topic, &b"gone"[..], &forwarded[..]));
+        assert_eq!((copy.qos, copy.retain), (QoS::ExactlyOnce, true));
+        assert_eq!((copy.delay_s, copy.message_expiry_s, copy.due_at), (7, Some(9), Time::NEVER));
+    }
+}
