@@ -295,3 +295,25 @@ impl Unsent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::delivery::testing::delivery;
+    use super::*;
+    use crate::mqtt::QoS;
+
+    #[test]
+    fn what_is_open_and_what_of_it_is_awaited() {
+        let mut window = Window::default();
+        assert_eq!((window.open_count(), window.awaited_count()), (0, 0));
+        assert!(window.is_empty());
+        let ids = [1, 2, 3].map(|number| window.send(delivery(number, QoS::ExactlyOnce)));
+        assert_eq!((window.open_count(), window.awaited_count()), (3, 3));
+        assert!(!window.is_empty());
+        assert_eq!(window.apply(ids[0], SendEvent::PubRecOk).0, SendAction::SendPubRel);
+        assert_eq!((window.open_count(), window.awaited_count()), (3, 2), "the client has the first one");
+        window.resume();
+        assert_eq!((window.open_count(), window.awaited_count()), (1, 0), "two have to be sent again");
+        window.check();
+    }
+}
