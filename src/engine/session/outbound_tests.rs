@@ -64,7 +64,7 @@ fn a_fresh_one_is_small_and_sends_nothing() {
 fn a_qos_1_message_is_open_until_puback() {
     let mut outbound = connected(10);
     let id = outbound.direct(delivery(5, AtLeastOnce)).unwrap();
-    assert_eq!((outbound.quota(), outbound.copies()), (9, 1));
+    assert_eq!((outbound.quota(), outbound.copies(), outbound.is_empty()), (9, 1, false));
     let Acked::Delivered(delivery) = outbound.puback(id, Reason::Success) else { panic!() };
     assert_eq!(number(&delivery), 5);
     assert!(matches!(outbound.puback(id, Reason::Success), Acked::Unknown));
