@@ -9,15 +9,22 @@
 //! | 0 | [`base`] | building blocks that know nothing of MQTT |
 //! | 1 | [`mqtt`] | the wire: one file a packet, three versions of the protocol as data |
 //! | 2 | [`engine`] | what a broker is: sessions, subscriptions, retained messages, and the shard that owns them |
+//! | 4 | [`config`] | text to checked values: everything an operator may choose |
+//! | 5 | `shell` | the runtime: executors, the ring, turns, the mesh between shards |
+//! | 6 | `ops` | the operator's face: metrics, health, log |
+//! | 7 | `cli` | the command line: the broker itself, `check`, `pub`, `sub` |
 //!
-//! All three are pure: time, randomness and bytes come in as values, wishes go out as values. The floors that will perform
-//! those wishes stand behind the feature `shell`; `cargo pure` builds without it and so proves that nothing here can name
-//! a runtime.
+//! The pure floors, up to `config`, take time, randomness and bytes as values and give wishes as values. The floors that
+//! perform those wishes stand behind the feature `shell`; `cargo pure` builds without it and so proves that nothing pure
+//! can name a runtime.
 //!
 //! The manual, `src/manual/`, is a part of this documentation: architecture, invariants, decisions.
 
 pub mod base;
+pub mod config;
 pub mod engine;
 #[cfg(doc)]
 pub mod manual;
 pub mod mqtt;
+#[cfg(feature = "shell")]
+pub mod shell;

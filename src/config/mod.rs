@@ -1,0 +1,183 @@
+//! The configuration: everything an operator may choose, as checked values with their defaults.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | here | the values, one struct a section of `pregon.toml` |
+//!
+//! Pure: text comes in, a [`Config`] or a list of complaints goes out. Files, environment and command line are read above.
+
+use core::net::{Ipv4Addr, SocketAddr};
+
+use crate::engine::limits::Limits;
+
+/// Everything an operator may choose. One for the whole process, never changed while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Cores, rings, timers: `[runtime]`.
+    pub runtime: Runtime,
+    /// What a turn of a shard may do: `[turn]`.
+    pub turn: Turn,
+    /// Where clients come in: `[[listeners]]`.
+    pub listeners: Listeners,
+    /// Bounds and features of the engine: `[limits]`.
+    pub limits: Limits,
+    /// The operator's door: `[admin]`.
+    pub admin: Admin,
+    /// What is written to standard error: `[log]`.
+    pub log: Log,
+}
+
+/// Which cores get a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// All that the process may use.
+    Auto,
+    /// The first so many.
+    Count(usize),
+    /// These.
+    List(Vec<usize>),
+}
+
+/// How the network is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The own ring where the kernel has what it needs, else the plain one.
+    Auto,
+    /// The own ring, or no start.
+    Ring,
+    /// The runtime's own streams.
+    Plain,
+}
+
+/// The executors and their rings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// Which cores get a shard.
+    pub cores: Cores,
+    /// How many shards there are; none for one a core. More than cores is for tests.
+    pub shards: Option<usize>,
+    /// How the network is driven.
+    pub driver: Driver,
+    /// Entries of the network ring's submission queue; the completion queue has four times as many.
+    pub ring_entries: u32,
+    /// Entries of the executor's own rings.
+    pub executor_ring_depth: usize,
+    /// Memory that the executor registers for file input and output.
+    pub io_memory_bytes: usize,
+    /// How long a task of the executor may run before another one gets its turn.
+    pub preempt_timer_ms: u64,
+    /// How long a shard without work looks for some before it sleeps.
+    pub spin_before_park_us: u64,
+    /// Batches that may wait for one shard.
+    pub mesh_batches_max: usize,
+    /// The part of the memory that the broker means to use; 0 for no bound of its own.
+    pub memory_bytes_max: u64,
+    /// How long clients have to take what is still on its way when the broker stops.
+    pub drain_timeout_ms: u64,
+}
+
+/// The budget of a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Connections that are read in one turn.
+    pub inputs_max: usize,
+    /// Bytes that are read in one turn.
+    pub bytes_max: usize,
+    /// Microseconds after which a turn reads nothing further.
+    pub time_us_max: u64,
+    /// Bytes that one connection may bring in one turn.
+    pub read_bytes_max: usize,
+}
+
+/// The listeners and what their sockets have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listeners {
+    /// Where plain MQTT is spoken; port 0 lets the kernel choose.
+    pub tcp: Vec<SocketAddr>,
+    /// Connections that the kernel holds until they are accepted.
+    pub backlog: u32,
+    /// Whether small packets leave at once.
+    pub tcp_nodelay: bool,
+    /// Seconds of silence after which the kernel asks the peer; 0 for never.
+    pub tcp_keep_alive_s: u32,
+    /// The kernel's send buffer of each connection; 0 leaves it to the kernel.
+    pub send_buffer_bytes: usize,
+    /// The kernel's receive buffer of each connection; 0 leaves it to the kernel.
+    pub receive_buffer_bytes: usize,
+}
+
+/// The operator's door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where metrics and health are served; none where the door is closed.
+    pub listen: Option<SocketAddr>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or `trace`; `area=level` after a comma says it for one area.
+    pub level: Box<str>,
+    /// Lines a second that one kind of event may write; the others are counted and summed up.
+    pub lines_per_second_max: u32,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            cores: Cores::Auto,
+            shards: None,
+            driver: Driver::Auto,
+            ring_entries: 4096,
+            executor_ring_depth: 128,
+            io_memory_bytes: 64 * 1024,
+            preempt_timer_ms: 1,
+            spin_before_park_us: 0,
+            mesh_batches_max: 1024,
+            memory_bytes_max: 0,
+            drain_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { inputs_max: 1024, bytes_max: 4 << 20, time_us_max: 2_000, read_bytes_max: 256 * 1024 }
+    }
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            backlog: 4096,
+            tcp_nodelay: true,
+            tcp_keep_alive_s: 0,
+            send_buffer_bytes: 0,
+            receive_buffer_bytes: 0,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into(), lines_per_second_max: 20 }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a shard tells the floor above about itself: plain numbers, copied once when somebody asks.
+
+use crate::engine::shard::Sizes;
+use crate::engine::stats::Stats;
+
+/// Upper bounds of the buckets of a [`Histogram`], in microseconds; the last bucket has none.
+pub const BUCKETS_US: [u64; 16] =
+    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000, 1_000_000];
+
+/// Durations by bucket. Plain numbers of one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many fell into each bucket, not added up; the last one holds what is longer than every bound.
+    pub buckets: [u64; BUCKETS_US.len() + 1],
+    /// The sum of all durations in nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn note_ns(&mut self, ns: u64) {
+        let us = ns.div_ceil(1_000);
+        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket] += 1;
+        self.sum_ns += ns;
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+/// What the shell of one shard counts; it only grows but where a field says that it is of this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShellStats {
+    /// Turns.
+    pub turns: u64,
+    /// How long turns took that did something.
+    pub turn_length: Histogram,
+    /// How much longer than its time budget a turn took, where it did.
+    pub stall: Histogram,
+    /// How long batches of other shards were on their way.
+    pub hop_latency: Histogram,
+    /// Nanoseconds in turns that did something; the rest was spin or sleep.
+    pub busy_ns: u64,
+    /// Times the shard slept.
+    pub parks: u64,
+    /// Times it was woken by another shard.
+    pub wakes_received: u64,
+    /// Times it woke another shard.
+    pub wakes_sent: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Times accepting was paused for lack of descriptors.
+    pub accept_pauses: u64,
+    /// Connections handed to another shard.
+    pub handed_over: u64,
+    /// Connections that came from another shard.
+    pub adopted: u64,
+    /// Reads that brought bytes.
+    pub reads: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Vectored sends.
+    pub sends: u64,
+    /// Bytes that the kernel took.
+    pub sent_bytes: u64,
+    /// Sends that the kernel took only in part, or not at all.
+    pub short_sends: u64,
+    /// Packets sent, by their type's number.
+    pub packets_sent: [u64; 16],
+    /// Batches sent to other shards.
+    pub mesh_batches_sent: u64,
+    /// Batches that came from other shards.
+    pub mesh_batches_received: u64,
+    /// Times the way to another shard was full.
+    pub mesh_full: u64,
+    /// At this moment: batches that wait for this shard.
+    pub mesh_depth: u64,
+    /// At this moment: batches that wait here for a full shard.
+    pub mesh_held: u64,
+    /// At this moment: bytes that wait for connections that cannot take them.
+    pub backlog_bytes: u64,
+    /// At this moment: bytes of the shard's own buffers.
+    pub buffer_bytes: u64,
+    /// Completions that the ring had no place for and the kernel kept for later.
+    pub ring_overflows: u64,
+    /// Entries submitted to the ring.
+    pub ring_submissions: u64,
+    /// Completions of the ring.
+    pub ring_completions: u64,
+    /// System calls that entered the ring.
+    pub ring_enters: u64,
+}
+
+/// What one shard says about itself at one moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The core it is pinned to, if it is.
+    pub core: Option<usize>,
+    /// What the engine counted.
+    pub stats: Stats,
+    /// How much the engine holds.
+    pub sizes: Sizes,
+    /// What the shell counted.
+    pub shell: ShellStats,
+    /// Seconds since the shard started.
+    pub uptime_s: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_falls_into_the_bucket_that_bounds_it() {
+        let mut histogram = Histogram::default();
+        histogram.note_ns(900); // 1 us
+        histogram.note_ns(1_001); // 2 us
+        histogram.note_ns(2_000_000_000);
+        assert_eq!((histogram.buckets[0], histogram.buckets[1], histogram.buckets[16]), (1, 1, 1));
+        assert_eq!((histogram.count(), histogram.sum_ns), (3, 2_000_001_901));
+    }
+}
