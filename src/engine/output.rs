@@ -248,12 +248,29 @@ impl Outputs {
 
     /// The pieces in the order in which they leave.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        self.writes.iter().map(|write| Piece {
+        self.writes.iter().map(|write| self.view(write))
+    }
+
+    /// How many pieces there are.
+    pub fn piece_count(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// The piece with this number in the order of [`Self::pieces`].
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn piece(&self, number: usize) -> Piece<'_> {
+        self.view(&self.writes[number])
+    }
+
+    fn view(&self, write: &Write) -> Piece<'_> {
+        Piece {
             head: &self.bytes[write.head.clone()],
             body: write.body.map(|body| &self.bodies[body]),
             packet_id_at: write.packet_id_at,
             recipients: &self.recipients[write.recipients.clone()],
-        })
+        }
     }
 
     /// Writes one packet to one connection.
@@ -306,13 +323,18 @@ impl Outputs {
 }
 
 impl Piece<'_> {
-    /// Appends the bytes as one recipient gets them.
-    pub fn write_for(&self, recipient: Recipient, out: &mut Vec<u8>) {
+    /// Appends the head as one recipient gets it.
+    pub fn write_head_for(&self, recipient: Recipient, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(self.head);
         if let (Some(at), Some(id)) = (self.packet_id_at, recipient.packet_id) {
             out[start + at as usize..][..2].copy_from_slice(&id.get().to_be_bytes());
         }
+    }
+
+    /// Appends the bytes as one recipient gets them.
+    pub fn write_for(&self, recipient: Recipient, out: &mut Vec<u8>) {
+        self.write_head_for(recipient, out);
         if let Some(body) = self.body {
             out.extend_from_slice(body);
         }

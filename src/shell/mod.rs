@@ -2,9 +2,28 @@
 //!
 //! | file | what lives there |
 //! |---|---|
+//! | [`broker`] | the running broker: started, asked, stopped |
+//! | [`executor`] | one pinned executor a shard |
+//! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
+//! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
+//! | [`ring`] | the network's own ring; all unsafe code |
+//! | [`mesh`] | the ways between shards |
+//! | [`listener`] [`clock`] [`events`] | sockets that listen, the time, what the log hears |
 //! | [`report`] | what a shard tells the operator's floor about itself |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
 //! report and sends wishes.
 
+pub mod broker;
+pub mod clock;
+pub mod core;
+pub mod events;
+pub mod executor;
+pub mod gather;
+pub mod leaving;
+pub mod lines;
+pub mod listener;
+pub mod mesh;
+mod perform;
 pub mod report;
+pub mod ring;

@@ -1,0 +1,322 @@
+//! The running broker as the floor above sees it: started, asked, stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Receiver, bounded};
+use glommio::ExecutorJoinHandle;
+
+use super::clock::Clock;
+use super::core::Parts;
+use super::executor::{self, Handshake};
+use super::listener;
+use super::mesh::{Parcel, Ways, connect};
+use super::report::Report;
+use super::ring::sys::raise_open_files;
+use crate::base::hash::Seed;
+use crate::config::{Config, Cores};
+use crate::engine::auth::policy::Policy;
+use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
+use crate::engine::shard::Shared;
+use crate::engine::subscriptions::interest::Interest;
+
+/// How long the shards have to say that they are ready.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a report may take.
+const REPORT_PATIENCE: Duration = Duration::from_millis(500);
+/// Positions of the interest filter a shard where there are several.
+const INTEREST_POSITIONS: usize = 1 << 20;
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A core that was asked for is not there.
+    #[error("core {core} is not available; this process may use {available:?}")]
+    NoSuchCore {
+        /// The core.
+        core: usize,
+        /// Those that there are.
+        available: Vec<usize>,
+    },
+    /// There would be none or too many shards.
+    #[error("{shards} shards are asked for; 1 to {max} are possible")]
+    ShardCount {
+        /// How many.
+        shards: usize,
+        /// How many at the most.
+        max: usize,
+    },
+    /// Somebody else listens there.
+    #[error("{address} is taken by another process: choose another one with --listen, or stop that process")]
+    AddressTaken {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The kernel does not let us listen there.
+    #[error("cannot listen on {address}: {error}{advice}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the kernel says.
+        error: io::Error,
+        /// What can be done about it.
+        advice: &'static str,
+    },
+    /// An executor did not start.
+    #[error("shard {shard} does not start: {reason}")]
+    Shard {
+        /// Which one.
+        shard: usize,
+        /// Why, and what can be done about it.
+        reason: String,
+    },
+    /// The system refuses something that every shard needs.
+    #[error("{what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What the kernel says.
+        error: io::Error,
+    },
+}
+
+/// How the broker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything that was on its way was sent.
+    Clean,
+    /// A shard did not end in an orderly way.
+    Broken,
+}
+
+/// The running shards.
+#[derive(Debug)]
+#[must_use = "a broker that is dropped goes on without anybody who could stop it"]
+pub struct Broker {
+    addresses: Vec<SocketAddr>,
+    reporter: Reporter,
+    threads: Vec<ExecutorJoinHandle<()>>,
+    drain_timeout_ms: u64,
+}
+
+/// Asks the shards how they are doing. Cheap to copy, usable from every thread.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    ways: Ways,
+    clock: Clock,
+}
+
+impl Broker {
+    /// Starts all shards; it listens when this returns.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let places = places(config)?;
+        let open_files = raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
+        tracing::debug!(open_files, "limits");
+        let listeners = listen(config, places.len())?;
+        let addresses = listeners.iter().map(|bound| bound.address).collect();
+        let (ways, inboxes) = connect(places.len(), config.runtime.mesh_batches_max)
+            .map_err(|error| StartError::System { what: "eventfd", error })?;
+        let clock = Clock::start();
+        let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
+        let shared = shared(config, places.len(), seed);
+        let mut sockets = by_shard(listeners, places.len());
+        let (sender, receiver) = bounded(places.len());
+        let mut threads = Vec::new();
+        for ((number, core), inbox) in places.iter().enumerate().zip(inboxes) {
+            let id = ShardId::new(number);
+            let parts = Parts {
+                id,
+                core: *core,
+                clock,
+                shared: shared.clone(),
+                seed: seed.wrapping_add(number as u64 + 1),
+                inbox,
+                ways: ways.clone(),
+                listeners: std::mem::take(&mut sockets[number]),
+                turn: config.turn.clone(),
+                spin_before_park_us: config.runtime.spin_before_park_us,
+                ring_entries: config.runtime.ring_entries,
+            };
+            let thread = executor::start(parts, &config.runtime, sender.clone())
+                .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
+            threads.push(thread);
+        }
+        drop(sender);
+        await_shards(&receiver, &mut threads)?;
+        let reporter = Reporter { ways, clock };
+        Ok(Self { addresses, reporter, threads, drain_timeout_ms: config.runtime.drain_timeout_ms })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Somebody to ask how it is doing.
+    pub fn reporter(&self) -> Reporter {
+        self.reporter.clone()
+    }
+
+    /// Stops: nobody comes in any more, clients are told, what is on its way is sent.
+    pub fn stop(self) -> Stopped {
+        let Reporter { ways, clock } = self.reporter;
+        let until_ns = clock.now_ns() + self.drain_timeout_ms * 1_000_000;
+        for number in 0..ways.shards() {
+            post(&ways, ShardId::new(number), || Parcel::Stop { until_ns });
+        }
+        let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
+        if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
+    }
+}
+
+impl Reporter {
+    /// What every shard says about itself, in the order of their numbers; those that do not answer in time are missing.
+    pub fn reports(&self) -> Vec<Report> {
+        let (sender, receiver) = bounded(self.ways.shards());
+        for number in 0..self.ways.shards() {
+            let to = ShardId::new(number);
+            // A shard whose channel is full is busy: it is asked at the next scrape.
+            if self.ways.put(to, Parcel::Report(sender.clone())).is_ok() {
+                self.ways.wake(to);
+            }
+        }
+        drop(sender);
+        let until_ns = self.clock.now_ns() + u64::try_from(REPORT_PATIENCE.as_nanos()).expect("half a second");
+        let mut reports: Vec<(ShardId, Box<Report>)> = Vec::new();
+        loop {
+            let left = Duration::from_nanos(until_ns.saturating_sub(self.clock.now_ns()));
+            match receiver.recv_timeout(left) {
+                Ok(report) => reports.push(report),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        reports.sort_by_key(|(shard, _)| *shard);
+        reports.into_iter().map(|(_, report)| *report).collect()
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.ways.shards()
+    }
+}
+
+/// Puts a parcel into a channel that may be full for a moment.
+fn post(ways: &Ways, to: ShardId, make: impl Fn() -> Parcel) {
+    while ways.put(to, make()).is_err() {
+        ways.wake(to);
+        std::thread::yield_now();
+    }
+    ways.wake(to);
+}
+
+/// The core of each shard; none where there are more shards than cores.
+fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
+    let available: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    let wanted = match &config.runtime.cores {
+        Cores::Auto => available.clone(),
+        Cores::Count(count) => {
+            let missing = || StartError::NoSuchCore { core: available.len(), available: available.clone() };
+            available.get(..*count).ok_or_else(missing)?.to_vec()
+        }
+        Cores::List(list) => {
+            if let Some(core) = list.iter().copied().find(|core| !available.contains(core)) {
+                return Err(StartError::NoSuchCore { core, available });
+            }
+            list.clone()
+        }
+    };
+    let shards = config.runtime.shards.unwrap_or(wanted.len());
+    if shards == 0 || shards > SHARDS_MAX {
+        return Err(StartError::ShardCount { shards, max: SHARDS_MAX });
+    }
+    let is_one_a_core = shards <= wanted.len();
+    Ok((0..shards).map(|number| wanted.get(number).copied().filter(|_| is_one_a_core)).collect())
+}
+
+fn listen(config: &Config, shards: usize) -> Result<Vec<listener::Bound>, StartError> {
+    let bind = |address: &SocketAddr| {
+        let refused = |error: io::Error| StartError::Listen { address: *address, advice: advice(&error), error };
+        if listener::is_taken(*address).map_err(refused)? {
+            return Err(StartError::AddressTaken { address: *address });
+        }
+        listener::bind(*address, shards, &config.listeners).map_err(refused)
+    };
+    config.listeners.tcp.iter().map(bind).collect()
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// The sockets of each shard, in the order of the listeners.
+fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<OwnedFd>> {
+    let mut sockets: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+    for bound in listeners {
+        for (shard, socket) in sockets.iter_mut().zip(bound.sockets) {
+            shard.push(socket);
+        }
+    }
+    sockets
+}
+
+fn shared(config: &Config, shards: usize, seed: u64) -> Shared {
+    let count = u32::try_from(shards).expect("at most 64");
+    // Nobody asks the filter where there is one shard.
+    let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
+    Shared {
+        limits: Arc::new(config.limits.clone()),
+        homes: Arc::new(Homes::new(Seed::new(seed), shards)),
+        interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
+        policy: Arc::new(Policy::open()),
+    }
+}
+
+/// Nobody outside can know it, so nobody can choose keys that fall into one place of a hash table.
+fn random_seed() -> io::Result<u64> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn await_shards(receiver: &Receiver<Handshake>, threads: &mut Vec<ExecutorJoinHandle<()>>) -> Result<(), StartError> {
+    for number in 0..threads.len() {
+        match receiver.recv_timeout(START_PATIENCE) {
+            Ok((_, Ok(()))) => {}
+            Ok((shard, Err(reason))) => return Err(StartError::Shard { shard: shard.index(), reason }),
+            // Its executor has ended before it could say anything: why is known to whoever joins it.
+            Err(RecvTimeoutError::Disconnected) => return Err(why_it_ended(threads)),
+            Err(RecvTimeoutError::Timeout) => {
+                let reason = format!("it did not answer within {} s", START_PATIENCE.as_secs());
+                return Err(StartError::Shard { shard: number, reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn why_it_ended(threads: &mut Vec<ExecutorJoinHandle<()>>) -> StartError {
+    for (shard, thread) in threads.drain(..).enumerate() {
+        if let Err(error) = thread.join() {
+            let reason = format!(
+                "{error}; if it speaks of memlock, raise that limit (LimitMEMLOCK of a service) or lower \
+                 runtime.io_memory, if of open files, raise nofile (LimitNOFILE)"
+            );
+            return StartError::Shard { shard, reason };
+        }
+    }
+    StartError::Shard { shard: 0, reason: "its thread ended at once".into() }
+}

@@ -1,0 +1,25 @@
+//! What happened, as log events with fields.
+
+use tracing::{debug, trace};
+
+use crate::engine::event::Event;
+use crate::engine::homes::ShardId;
+
+/// Tells the log. What a client can cause at will is no louder than debug.
+pub fn log(shard: ShardId, event: &Event) {
+    let shard = shard.index();
+    match event {
+        Event::Connected { client_id, identity, peer, version, is_resumed, session, .. } => {
+            debug!(shard, %client_id, user = ?identity.user, peer = %peer.address, ?version, is_resumed, ?session, "connected");
+        }
+        Event::Refused { peer, reason, .. } => debug!(shard, peer = %peer.address, reason = reason.name(), "refused"),
+        Event::Disconnected { session, cause, .. } => debug!(shard, ?session, ?cause, "disconnected"),
+        Event::SessionEnded { session, copies_lost } => debug!(shard, ?session, copies_lost, "session ended"),
+        Event::SubscribeDenied { session, reason } => {
+            debug!(shard, ?session, reason = reason.name(), "subscription denied");
+        }
+        Event::PublishDenied { session, reason } => debug!(shard, ?session, reason = reason.name(), "publication denied"),
+        Event::Dropped { session, why } => trace!(shard, ?session, why = why.name(), "dropped"),
+        Event::WillPublished { session } => debug!(shard, ?session, "will published"),
+    }
+}

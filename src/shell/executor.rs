@@ -1,0 +1,72 @@
+//! One glommio executor a shard: pinned, started with a handshake, running turns until the broker stops.
+
+use std::io;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::core::{Core, Parts};
+use crate::config::Runtime;
+use crate::engine::homes::ShardId;
+
+/// Turns between two moments at which other tasks of the executor may run.
+const TURNS_PER_YIELD: u32 = 256;
+
+/// What a shard's thread says once: it is ready, or why not.
+pub type Handshake = (ShardId, Result<(), String>);
+
+/// Starts a shard's thread and its executor. It reports through `handshake` when it is ready.
+pub fn start(
+    parts: Parts,
+    runtime: &Runtime,
+    handshake: Sender<Handshake>,
+) -> glommio::Result<ExecutorJoinHandle<()>, ()> {
+    let placement = parts.core.map_or(Placement::Unbound, Placement::Fixed);
+    LocalExecutorBuilder::new(placement)
+        .name(&format!("pregon-shard-{}", parts.id.index()))
+        .ring_depth(runtime.executor_ring_depth)
+        .io_memory(runtime.io_memory_bytes)
+        .preempt_timer(Duration::from_millis(runtime.preempt_timer_ms))
+        .spawn(move || run(parts, handshake))
+}
+
+async fn run(parts: Parts, handshake: Sender<Handshake>) {
+    let id = parts.id;
+    let mut core = match Core::new(parts) {
+        Ok(core) => core,
+        Err(error) => {
+            let _the_starter_is_gone = handshake.send((id, Err(remedy(&error))));
+            return;
+        }
+    };
+    let _the_starter_is_gone = handshake.send((id, Ok(())));
+    drop(handshake);
+    let mut turns = 0;
+    loop {
+        let has_worked = core.turn();
+        if core.is_finished() {
+            return;
+        }
+        if !has_worked {
+            core.rest();
+        }
+        turns += 1;
+        if turns % TURNS_PER_YIELD == 0 {
+            glommio::executor().yield_if_needed().await;
+        }
+    }
+}
+
+/// What an operator can do about a ring that cannot be made.
+fn remedy(error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden here: see the sysctl kernel.io_uring_disabled and the seccomp profile",
+        Some(libc::ENOSYS) => "this kernel has no io_uring: 5.19 or newer is needed",
+        Some(libc::EINVAL) => "this kernel's io_uring lacks what the ring needs: 6.1 or newer is needed",
+        Some(libc::ENOMEM) => "memory may not be locked: raise the limit `memlock` (LimitMEMLOCK of a service)",
+        Some(libc::EMFILE | libc::ENFILE) => "no descriptors are left: raise the limit `nofile` (LimitNOFILE of a service)",
+        _ => "see the manual, operations",
+    };
+    format!("the network ring cannot be made: {error}; {advice}")
+}

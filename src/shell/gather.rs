@@ -1,0 +1,241 @@
+//! A turn's pieces, gathered by connection, so that each one gets its bytes by one vectored send.
+
+use std::io::{self, IoSlice};
+
+use socket2::SockRef;
+
+use super::lines::{Line, Lines, NONE, Outbox, PIECES_PER_SEND_MAX, send_all};
+use super::report::ShellStats;
+use crate::base::payload::Payload;
+use crate::engine::connection::ConnectionKey;
+use crate::engine::output::{Outputs, Recipient};
+
+/// Heads up to this size are copied behind each other; a copy costs less than a slice of its own.
+const COPIED_HEAD_BYTES_MAX: usize = 1024;
+/// Heads above this size become shared bytes when more than one receiver cannot take them at once.
+const SHARED_HEAD_BYTES_MIN: usize = 512;
+
+/// One piece for one connection.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    piece: u32,
+    recipient: Recipient,
+    next: u32,
+}
+
+/// Where the bytes of a slice lie.
+#[derive(Clone, Copy, Debug)]
+enum Slice {
+    Scratch { start: usize, end: usize },
+    Head(u32),
+    Body(u32),
+}
+
+/// One per shard, emptied each turn; its memory is kept.
+#[derive(Debug, Default)]
+pub struct Gather {
+    entries: Vec<Entry>,
+    /// Connections that get something this turn.
+    dirty: Vec<ConnectionKey>,
+    scratch: Vec<u8>,
+    slices: Vec<Slice>,
+    /// Heads that became shared bytes this turn, by piece.
+    shared: Vec<Option<Payload>>,
+}
+
+/// What became of a line's bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The kernel has them all.
+    All,
+    /// Some wait in the outbox.
+    Partly,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Gather {
+    /// Sorts the pieces by connection.
+    pub fn collect(&mut self, out: &Outputs, lines: &mut Lines, stats: &mut ShellStats) {
+        debug_assert!(self.entries.is_empty() && self.dirty.is_empty(), "the last turn was flushed");
+        for (number, piece) in out.pieces().enumerate() {
+            let kind = usize::from(piece.head.first().copied().unwrap_or(0) >> 4);
+            stats.packets_sent[kind] += piece.recipients.len() as u64;
+            let number = u32::try_from(number).expect("a turn has fewer than 2^32 pieces");
+            for recipient in piece.recipients {
+                let Some(line) = lines.get_mut(recipient.connection) else { continue };
+                let place = u32::try_from(self.entries.len()).expect("a turn has fewer than 2^32 copies");
+                self.entries.push(Entry { piece: number, recipient: *recipient, next: NONE });
+                if line.first == NONE {
+                    line.first = place;
+                    self.dirty.push(line.key);
+                } else {
+                    self.entries[line.last as usize].next = place;
+                }
+                line.last = place;
+            }
+        }
+        self.shared.resize(out.piece_count(), None);
+    }
+
+    /// Sends to everybody who gets something, and says for each what became of it.
+    pub fn flush(
+        &mut self,
+        out: &Outputs,
+        lines: &mut Lines,
+        stats: &mut ShellStats,
+        mut told: impl FnMut(&mut Line, Sent),
+    ) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for key in &dirty {
+            let Some(line) = lines.get_mut(*key) else { continue };
+            let sent = if line.backlog() > 0 {
+                self.put_behind(out, line);
+                Sent::Partly
+            } else {
+                self.send_line(out, line, stats)
+            };
+            (line.first, line.last) = (NONE, NONE);
+            told(line, sent);
+        }
+        self.dirty = dirty;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.dirty.clear();
+        self.shared.clear();
+    }
+
+    /// Everything goes behind what waits already.
+    fn put_behind(&mut self, out: &Outputs, line: &mut Line) {
+        let mut at = line.first;
+        let outbox = line.outbox.get_or_insert_default();
+        while at != NONE {
+            let entry = self.entries[at as usize];
+            self.keep(out, entry, outbox);
+            at = entry.next;
+        }
+    }
+
+    fn keep(&mut self, out: &Outputs, entry: Entry, outbox: &mut Outbox) {
+        let piece = out.piece(entry.piece as usize);
+        if piece.recipients.len() > 1 && piece.packet_id_at.is_none() && piece.head.len() >= SHARED_HEAD_BYTES_MIN {
+            let shared = &mut self.shared[entry.piece as usize];
+            outbox.push_shared(shared.get_or_insert_with(|| Payload::copy_of(piece.head)), 0);
+        } else {
+            self.scratch.clear();
+            piece.write_head_for(entry.recipient, &mut self.scratch);
+            outbox.push(&self.scratch);
+        }
+        if let Some(body) = piece.body {
+            outbox.push_shared(body, 0);
+        }
+    }
+
+    fn send_line(&mut self, out: &Outputs, line: &mut Line, stats: &mut ShellStats) -> Sent {
+        let first = self.entries[line.first as usize];
+        let piece = out.piece(first.piece as usize);
+        let sent = if first.next == NONE && piece.body.is_none() && piece.packet_id_at.is_none() {
+            stats.sends += 1;
+            send_all(&line.socket(), &[IoSlice::new(piece.head)]).map(|sent| (sent, piece.head.len()))
+        } else {
+            self.lay_out(out, line.first);
+            self.send_slices(out, &line.socket(), stats)
+        };
+        let taken = match sent {
+            Ok((sent, offered)) if sent == offered => {
+                stats.sent_bytes += sent as u64;
+                return Sent::All;
+            }
+            Ok((sent, _)) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return Sent::Broken, // the engine learns of it as of any lost connection
+        };
+        stats.sent_bytes += taken as u64;
+        stats.short_sends += 1;
+        self.keep_rest(out, line, taken);
+        Sent::Partly
+    }
+
+    /// The slices of one line: small heads behind each other in the scratch, large ones and bodies where they lie.
+    fn lay_out(&mut self, out: &Outputs, mut at: u32) {
+        self.scratch.clear();
+        self.slices.clear();
+        while at != NONE {
+            let entry = self.entries[at as usize];
+            let piece = out.piece(entry.piece as usize);
+            if piece.packet_id_at.is_none() && piece.head.len() > COPIED_HEAD_BYTES_MAX {
+                self.slices.push(Slice::Head(entry.piece));
+            } else {
+                let start = self.scratch.len();
+                piece.write_head_for(entry.recipient, &mut self.scratch);
+                let end = self.scratch.len();
+                match self.slices.last_mut() {
+                    Some(Slice::Scratch { end: last, .. }) if *last == start => *last = end,
+                    _ => self.slices.push(Slice::Scratch { start, end }),
+                }
+            }
+            if piece.body.is_some() {
+                self.slices.push(Slice::Body(entry.piece));
+            }
+            at = entry.next;
+        }
+    }
+
+    /// Sends the slices; how many bytes the kernel took, and how many there were.
+    fn send_slices(&self, out: &Outputs, socket: &SockRef<'_>, stats: &mut ShellStats) -> io::Result<(usize, usize)> {
+        let total: usize = self.slices.iter().map(|slice| self.bytes_of(out, *slice).len()).sum();
+        let mut sent = 0;
+        for part in self.slices.chunks(PIECES_PER_SEND_MAX) {
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+            for (place, slice) in slices.iter_mut().zip(part) {
+                *place = IoSlice::new(self.bytes_of(out, *slice));
+            }
+            let offered: usize = slices[..part.len()].iter().map(|slice| slice.len()).sum();
+            stats.sends += 1;
+            match send_all(socket, &slices[..part.len()]) {
+                Ok(count) => {
+                    sent += count;
+                    if count < offered {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((sent, total))
+    }
+
+    fn bytes_of<'a>(&'a self, out: &'a Outputs, slice: Slice) -> &'a [u8] {
+        match slice {
+            Slice::Scratch { start, end } => &self.scratch[start..end],
+            Slice::Head(piece) => out.piece(piece as usize).head,
+            Slice::Body(piece) => out.piece(piece as usize).body.map_or(&[], |body| body),
+        }
+    }
+
+    /// What the kernel did not take goes to the outbox.
+    fn keep_rest(&mut self, out: &Outputs, line: &mut Line, taken: usize) {
+        let mut whole = Outbox::default();
+        let mut at = line.first;
+        let mut skipped = 0;
+        while at != NONE {
+            let entry = self.entries[at as usize];
+            let piece = out.piece(entry.piece as usize);
+            let length = piece.head.len() + piece.body.map_or(0, |body| body.len());
+            if skipped + length > taken {
+                let before = whole.len();
+                self.keep(out, entry, &mut whole);
+                debug_assert_eq!(whole.len(), before + length, "a piece is kept whole");
+            } else {
+                skipped += length;
+            }
+            at = entry.next;
+        }
+        whole.skip(taken - skipped);
+        line.outbox = Some(Box::new(whole));
+    }
+}

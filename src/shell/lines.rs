@@ -1,0 +1,337 @@
+//! The lines to the clients: descriptors under the keys of the engine's connections, and what waits to be sent.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use socket2::SockRef;
+
+use crate::base::payload::Payload;
+use crate::engine::connection::ConnectionKey;
+
+/// Pieces that one system call sends; the kernel's own bound is 1,024.
+pub const PIECES_PER_SEND_MAX: usize = 64;
+
+/// One connection as the shell sees it. No buffer while idle.
+#[derive(Debug)]
+pub struct Line {
+    /// The connection that the engine knows.
+    pub key: ConnectionKey,
+    fd: OwnedFd,
+    /// What is watched and what is due.
+    pub state: LineState,
+    /// Bytes that the kernel did not take.
+    pub outbox: Option<Box<Outbox>>,
+    /// The first and the last entry of this turn's gathering; [`NONE`] between turns.
+    pub first: u32,
+    /// See above.
+    pub last: u32,
+}
+
+/// No entry.
+pub const NONE: u32 = u32::MAX;
+
+/// What is watched and what is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set and cleared by its own event")]
+pub struct LineState {
+    /// The ring tells when bytes come.
+    pub is_watched: bool,
+    /// It stands in the list of those to be read.
+    pub is_due: bool,
+    /// The engine does not want its bytes now.
+    pub is_paused: bool,
+    /// Bytes came while it was paused.
+    pub has_unread: bool,
+    /// The peer has closed its side: it is read to the end.
+    pub is_ending: bool,
+    /// CONNECT has not been answered: it may still move to another shard.
+    pub is_fresh: bool,
+    /// The ring tells when the kernel takes bytes again.
+    pub awaits_room: bool,
+    /// It stands in the list of those whose unsent bytes changed.
+    pub is_changed: bool,
+    /// Our side was closed.
+    pub is_shut: bool,
+}
+
+/// Bytes that wait for the kernel to take them.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    /// bytes = sum of what is left of all pieces
+    bytes: usize,
+    /// Bytes sent since the engine was told.
+    pub taken: usize,
+}
+
+/// A piece of an outbox, and how much of it was sent already.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Own(Vec<u8>),
+    Shared(Payload),
+}
+
+impl Piece {
+    fn rest(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Own(bytes) => &bytes[self.sent..],
+            Bytes::Shared(payload) => &payload[self.sent..],
+        }
+    }
+}
+
+/// Own pieces grow up to this size before another one is begun.
+const OWN_PIECE_BYTES_MAX: usize = 64 * 1024;
+
+impl Outbox {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Appends a copy of these bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes += bytes.len();
+        if let Some(Piece { bytes: Bytes::Own(last), .. }) = self.pieces.back_mut()
+            && last.len() + bytes.len() <= OWN_PIECE_BYTES_MAX
+        {
+            return last.extend_from_slice(bytes);
+        }
+        self.pieces.push_back(Piece { bytes: Bytes::Own(bytes.to_vec()), sent: 0 });
+    }
+
+    /// Appends shared bytes from a place on.
+    pub fn push_shared(&mut self, payload: &Payload, sent: usize) {
+        if payload.len() > sent {
+            self.bytes += payload.len() - sent;
+            self.pieces.push_back(Piece { bytes: Bytes::Shared(payload.clone()), sent });
+        }
+    }
+
+    /// Sends what the kernel takes; `Ok` also where that is nothing.
+    fn send(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
+        while !self.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
+            let count = self.pieces.len().min(PIECES_PER_SEND_MAX);
+            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                *slice = IoSlice::new(piece.rest());
+            }
+            let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            match send_all(socket, &slices[..count]) {
+                Ok(sent) => {
+                    self.advance(sent);
+                    if sent < offered {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, sent: usize) {
+        self.taken += sent;
+        self.skip(sent);
+    }
+
+    /// Forgets the first bytes: the kernel has them.
+    pub fn skip(&mut self, mut sent: usize) {
+        self.bytes -= sent;
+        while sent > 0 {
+            let piece = self.pieces.front_mut().expect("no more was sent than waited");
+            let rest = piece.rest().len();
+            if sent < rest {
+                piece.sent += sent;
+                return;
+            }
+            sent -= rest;
+            self.pieces.pop_front();
+        }
+    }
+}
+
+/// One system call; interrupted ones are repeated.
+pub fn send_all(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        let sent = match slices {
+            [only] => socket.send_with_flags(only, libc::MSG_NOSIGNAL),
+            _ => socket.send_vectored_with_flags(slices, libc::MSG_NOSIGNAL),
+        };
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return sent,
+        }
+    }
+}
+
+impl Line {
+    /// A line that has just come.
+    pub fn new(key: ConnectionKey, fd: OwnedFd) -> Self {
+        let state = LineState { is_fresh: true, ..LineState::default() };
+        Self { key, fd, state, outbox: None, first: NONE, last: NONE }
+    }
+
+    /// Its descriptor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.fd)
+    }
+
+    /// Takes it apart: the descriptor, and what the kernel has not taken.
+    pub fn into_parts(self) -> (OwnedFd, Option<Box<Outbox>>) {
+        (self.fd, self.outbox)
+    }
+
+    /// How many bytes wait for the kernel.
+    pub fn backlog(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    pub fn send_outbox(&mut self) -> io::Result<()> {
+        let Some(outbox) = &mut self.outbox else { return Ok(()) };
+        outbox.send(&SockRef::from(&self.fd))
+    }
+}
+
+/// The lines of one shard, by the index of the engine's key.
+#[derive(Debug, Default)]
+pub struct Lines {
+    places: Vec<Option<Line>>,
+    count: usize,
+}
+
+impl Lines {
+    /// Takes in a line.
+    ///
+    /// # Panics
+    /// When its place is taken: whoever frees a place in the engine has its line taken out before the next one comes.
+    pub fn insert(&mut self, line: Line) {
+        let index = line.key.index() as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        assert!(self.places[index].is_none(), "the line of a connection that is gone was taken out");
+        self.places[index] = Some(line);
+        self.count += 1;
+    }
+
+    /// The line of a connection.
+    pub fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Line> {
+        self.places.get_mut(key.index() as usize)?.as_mut().filter(|line| line.key == key)
+    }
+
+    /// The line that a tag of the ring means.
+    pub fn tagged(&mut self, tagged: ConnectionKey) -> Option<&mut Line> {
+        let line = self.places.get_mut(tagged.index() as usize)?.as_mut()?;
+        super::ring::is_same(tagged, line.key).then_some(line)
+    }
+
+    /// Takes a line out.
+    pub fn remove(&mut self, key: ConnectionKey) -> Option<Line> {
+        let line = self.places.get_mut(key.index() as usize)?.take_if(|line| line.key == key);
+        self.count -= usize::from(line.is_some());
+        line
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of the table itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.places.capacity() * size_of::<Option<Line>>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn key(generation: u64, index: u64) -> ConnectionKey {
+        ConnectionKey::from_bits(generation << 32 | index).unwrap()
+    }
+
+    fn line(key: ConnectionKey) -> (Line, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Line::new(key, OwnedFd::from(ours)), theirs)
+    }
+
+    #[test]
+    fn an_old_key_finds_no_line() {
+        let mut lines = Lines::default();
+        lines.insert(line(key(1, 4)).0);
+        assert!(lines.get_mut(key(2, 4)).is_none());
+        assert!(lines.remove(key(2, 4)).is_none());
+        assert!(lines.remove(key(1, 4)).is_some());
+        lines.insert(line(key(2, 4)).0);
+        assert!(lines.tagged(key(1, 4)).is_none());
+        assert!(lines.tagged(key(2, 4)).is_some());
+        assert_eq!(lines.len(), 1);
+    }
+
+    #[test]
+    fn an_outbox_sends_everything_in_order_however_little_the_kernel_takes() {
+        let (mut line, mut peer) = line(key(1, 0));
+        let outbox = line.outbox.get_or_insert_default();
+        let mut expected = Vec::new();
+        for number in 0..300_u32 {
+            let bytes = number.to_be_bytes().repeat(500);
+            if number % 3 == 0 {
+                outbox.push_shared(&Payload::from(bytes.clone()), 4);
+                expected.extend_from_slice(&bytes[4..]);
+            } else {
+                outbox.push(&bytes);
+                expected.extend_from_slice(&bytes);
+            }
+        }
+        assert_eq!(line.backlog(), expected.len());
+        let mut heard = Vec::new();
+        while line.backlog() > 0 {
+            line.send_outbox().unwrap();
+            let mut buffer = [0; 70_000];
+            while let Ok(count) = peer.read(&mut buffer) {
+                heard.extend_from_slice(&buffer[..count]);
+            }
+        }
+        assert_eq!(line.outbox.as_ref().unwrap().taken, expected.len());
+        assert!(heard == expected, "all bytes arrive in order");
+    }
+
+    #[test]
+    fn a_line_is_small_while_idle() {
+        assert!(size_of::<Option<Line>>() <= 48, "{} bytes", size_of::<Option<Line>>());
+    }
+}

@@ -1,0 +1,98 @@
+//! Listening sockets: one for each address and shard, between which the kernel spreads the clients.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::config::Listeners;
+
+/// The sockets of one address, one a shard.
+#[derive(Debug)]
+pub struct Bound {
+    /// Where they listen; the port is the one that the kernel chose if 0 was asked for.
+    pub address: SocketAddr,
+    /// One a shard.
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// Binds one address for so many shards.
+pub fn bind(address: SocketAddr, shards: usize, options: &Listeners) -> io::Result<Bound> {
+    let first = listen(address, options)?;
+    let address = first.local_addr()?.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))?;
+    let mut sockets = vec![OwnedFd::from(first)];
+    for _ in 1..shards {
+        sockets.push(OwnedFd::from(listen(address, options)?));
+    }
+    Ok(Bound { address, sockets })
+}
+
+fn listen(address: SocketAddr, options: &Listeners) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // What is set on a listener holds for the connections that it accepts, at no cost for each.
+    socket.set_tcp_nodelay(options.tcp_nodelay)?;
+    if options.tcp_keep_alive_s > 0 {
+        let time = Duration::from_secs(u64::from(options.tcp_keep_alive_s));
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))?;
+    }
+    if options.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(options.send_buffer_bytes)?;
+    }
+    if options.receive_buffer_bytes > 0 {
+        socket.set_recv_buffer_size(options.receive_buffer_bytes)?;
+    }
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// Whether somebody else listens there already. A socket that shares its port would not notice.
+pub fn is_taken(address: SocketAddr) -> io::Result<bool> {
+    if address.port() == 0 {
+        return Ok(false);
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    match socket.bind(&SockAddr::from(address)).and_then(|()| socket.listen(1)) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The address of the other side.
+pub fn peer_of(fd: &OwnedFd) -> Option<SocketAddr> {
+    SockRef::from(fd).peer_addr().ok()?.as_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn all_shards_share_the_port_that_the_kernel_chose() {
+        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 3, &Listeners::default()).unwrap();
+        assert_ne!(bound.address.port(), 0);
+        assert_eq!(bound.sockets.len(), 3);
+        assert!(is_taken(bound.address).unwrap());
+        TcpStream::connect(bound.address).unwrap();
+    }
+
+    #[test]
+    fn a_free_address_is_not_taken() {
+        let free = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default()).unwrap().address;
+        assert!(!is_taken(free).unwrap());
+    }
+}

@@ -1,0 +1,295 @@
+//! The way from shard to shard: bounded channels of parcels, and one wake for a shard that sleeps.
+//!
+//! Nobody ever waits here. A parcel that finds no room stays with its sender, in order, and the sender's engine stops reading
+//! from the publishers that feed that shard. Two shards whose ways are both full still empty their own, so they cannot stop
+//! each other.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+
+use super::lines::Outbox;
+use super::report::Report;
+use super::ring::sys::EventFd;
+use crate::base::bitset::Bits64;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
+use crate::engine::output::Arrival;
+
+/// Messages in one batch; more begin another one.
+pub const BATCH_MESSAGES_MAX: usize = 256;
+
+/// What one shard or the operator's floor sends to a shard.
+#[derive(Debug)]
+pub enum Parcel {
+    /// Messages of another shard's engine, in order.
+    Batch {
+        /// Who sent them.
+        from: ShardId,
+        /// When, in nanoseconds of the process' clock.
+        sent_ns: u64,
+        /// The messages.
+        letters: Vec<Mesh>,
+    },
+    /// An authenticated connection whose home is the receiving shard.
+    Moved {
+        /// Its descriptor.
+        fd: OwnedFd,
+        /// What the engine needs to go on.
+        arrival: Box<Arrival>,
+        /// What the kernel has not taken yet.
+        outbox: Option<Box<Outbox>>,
+    },
+    /// Somebody wants to know how the shard is doing.
+    Report(Sender<(ShardId, Box<Report>)>),
+    /// The broker stops: clients are told, and what is on its way is sent until this moment of the clock.
+    Stop {
+        /// Nanoseconds of the process' clock.
+        until_ns: u64,
+    },
+}
+
+/// What all others see of a shard.
+#[derive(Debug)]
+pub struct Door {
+    waker: EventFd,
+    /// It sleeps, or is about to.
+    is_parked: AtomicBool,
+    /// The shards that wait for room in this one's channel.
+    waiting: AtomicU64,
+}
+
+/// The ways to all shards. One per shard and one for the operator's floor; cheap to copy.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    senders: Arc<[Sender<Parcel>]>,
+    doors: Arc<[Door]>,
+}
+
+/// A shard's own end of its way. One per shard.
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: Receiver<Parcel>,
+    me: ShardId,
+}
+
+/// Makes the ways between so many shards, each with room for so many parcels.
+pub fn connect(shards: usize, parcels_max: usize) -> std::io::Result<(Ways, Vec<Inbox>)> {
+    let (mut senders, mut doors, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..shards {
+        let (sender, receiver) = bounded(parcels_max.max(1));
+        senders.push(sender);
+        inboxes.push(Inbox { receiver, me: ShardId::new(number) });
+        doors.push(Door { waker: EventFd::new()?, is_parked: AtomicBool::new(false), waiting: AtomicU64::new(0) });
+    }
+    Ok((Ways { senders: senders.into(), doors: doors.into() }, inboxes))
+}
+
+impl Ways {
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// Puts a parcel into a shard's channel; gives it back if there is no room. Nobody is woken yet.
+    pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
+        match self.senders[to.index()].try_send(parcel) {
+            Ok(()) => Ok(()),
+            // A shard that is gone takes its messages with it: the process is ending.
+            Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(parcel)) => Err(parcel),
+        }
+    }
+
+    /// As [`Self::put`]; where there is no room, the shard wakes `from` once it has made some.
+    pub fn put_or_ask(&self, from: ShardId, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
+        let parcel = match self.put(to, parcel) {
+            Ok(()) => return Ok(()),
+            Err(parcel) => parcel,
+        };
+        self.doors[to.index()].waiting.fetch_or(1 << from.bit(), Ordering::SeqCst);
+        // It may have made room before it saw that we wait.
+        self.put(to, parcel)
+    }
+
+    /// Wakes a shard if it sleeps; says whether it did. Called after parcels were put, once for all of them.
+    pub fn wake(&self, to: ShardId) -> bool {
+        let door = &self.doors[to.index()];
+        fence(Ordering::SeqCst); // the parcel is there before we look, and the sleeper looks after it has said so
+        let is_parked = door.is_parked.load(Ordering::Relaxed) && door.is_parked.swap(false, Ordering::SeqCst);
+        if is_parked {
+            door.waker.raise();
+        }
+        is_parked
+    }
+}
+
+impl Inbox {
+    /// The next parcel.
+    pub fn take(&self) -> Option<Parcel> {
+        match self.receiver.try_recv() {
+            Ok(parcel) => Some(parcel),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// How many wait.
+    pub fn depth(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// What wakes this shard.
+    pub fn waker<'a>(&self, ways: &'a Ways) -> &'a EventFd {
+        &ways.doors[self.me.index()].waker
+    }
+
+    /// Says that this shard is about to sleep. It must look at its channel once more afterwards.
+    pub fn park(&self, ways: &Ways) {
+        ways.doors[self.me.index()].is_parked.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that it is awake. Whether somebody has woken it, and the eventfd is to be cleared.
+    pub fn unpark(&self, ways: &Ways) -> bool {
+        let door = &ways.doors[self.me.index()];
+        let was_woken = !door.is_parked.swap(false, Ordering::SeqCst);
+        if was_woken {
+            door.waker.clear();
+        }
+        was_woken
+    }
+
+    /// The shards that have waited for room here; they are to be woken now that there is some.
+    pub fn take_waiting(&self, ways: &Ways) -> Bits64 {
+        let waiting = &ways.doors[self.me.index()].waiting;
+        if waiting.load(Ordering::Relaxed) == 0 {
+            return Bits64::EMPTY;
+        }
+        Bits64::from_bits(waiting.swap(0, Ordering::SeqCst))
+    }
+}
+
+/// Parcels of one shard that found no room, by the shard they are for, in order.
+#[derive(Debug)]
+pub struct Held {
+    queues: Vec<VecDeque<Parcel>>,
+    /// The shards whose queue is not empty.
+    full: Bits64,
+}
+
+impl Held {
+    /// None for any of so many shards.
+    pub fn new(shards: usize) -> Self {
+        Self { queues: (0..shards).map(|_| VecDeque::new()).collect(), full: Bits64::EMPTY }
+    }
+
+    /// Sends a parcel, behind those that wait for the same shard. Says whether the way has just become full.
+    pub fn send(&mut self, ways: &Ways, from: ShardId, to: ShardId, parcel: Parcel) -> bool {
+        if self.full.contains(to.bit()) {
+            self.queues[to.index()].push_back(parcel);
+            return false;
+        }
+        match ways.put_or_ask(from, to, parcel) {
+            Ok(()) => false,
+            Err(parcel) => {
+                self.queues[to.index()].push_back(parcel);
+                self.full.insert(to.bit());
+                true
+            }
+        }
+    }
+
+    /// Tries again; says for which shards nothing waits any more.
+    pub fn retry(&mut self, ways: &Ways, from: ShardId) -> Bits64 {
+        let mut freed = Bits64::EMPTY;
+        for bit in self.full.iter() {
+            let to = ShardId::of_bit(bit);
+            let queue = &mut self.queues[to.index()];
+            let mut has_sent = false;
+            while let Some(parcel) = queue.pop_front() {
+                match ways.put_or_ask(from, to, parcel) {
+                    Ok(()) => has_sent = true,
+                    Err(parcel) => {
+                        queue.push_front(parcel);
+                        break;
+                    }
+                }
+            }
+            if queue.is_empty() {
+                freed.insert(bit);
+            }
+            if has_sent {
+                ways.wake(to);
+            }
+        }
+        self.full = self.full.difference(freed);
+        freed
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.full.is_empty()
+    }
+
+    /// How many parcels wait.
+    pub fn len(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stop(until_ns: u64) -> Parcel {
+        Parcel::Stop { until_ns }
+    }
+
+    fn number(parcel: &Parcel) -> u64 {
+        match parcel {
+            Parcel::Stop { until_ns } => *until_ns,
+            other => panic!("only stops are sent here, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn parcels_that_find_no_room_wait_in_order_and_their_sender_is_woken() {
+        let (ways, inboxes) = connect(2, 2).unwrap();
+        let (from, to) = (ShardId::new(0), ShardId::new(1));
+        let mut held = Held::new(2);
+        let became_full: Vec<bool> = (0..5).map(|n| held.send(&ways, from, to, stop(n))).collect();
+        assert_eq!(became_full, [false, false, true, false, false]);
+        assert_eq!((held.len(), inboxes[1].depth()), (3, 2));
+        assert!(held.retry(&ways, from).is_empty());
+        assert_eq!(number(&inboxes[1].take().unwrap()), 0);
+        assert_eq!(inboxes[1].take_waiting(&ways), Bits64::of(from.bit()));
+        assert!(held.retry(&ways, from).is_empty());
+        let mut seen = Vec::new();
+        while !held.is_empty() || !inboxes[1].is_empty() {
+            seen.extend(inboxes[1].take().map(|parcel| number(&parcel)));
+            held.retry(&ways, from);
+        }
+        assert_eq!(seen, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_once() {
+        let (ways, inboxes) = connect(2, 8).unwrap();
+        let to = ShardId::new(1);
+        assert!(!ways.wake(to));
+        inboxes[1].park(&ways);
+        assert!(ways.wake(to));
+        assert!(!ways.wake(to));
+        assert!(inboxes[1].unpark(&ways));
+        inboxes[1].park(&ways);
+        assert!(!inboxes[1].unpark(&ways));
+    }
+}

@@ -1,0 +1,183 @@
+//! What a shard wishes is done: bytes are sent, connections closed, paused or handed over, batches put on their way.
+
+use super::core::{Core, enqueue, note_change};
+use super::gather::Sent;
+use super::lines::Line;
+use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
+use crate::base::bitset::Bits64;
+use crate::base::time::Time;
+use crate::engine::auth::{Decision, Verdict};
+use crate::engine::event::{Cause, Event};
+use crate::engine::homes::ShardId;
+use crate::engine::input::{Answer, Input};
+use crate::engine::output::{About, HandOver, Question};
+use crate::mqtt::Reason;
+
+impl Core {
+    /// Performs all wishes and forgets them.
+    pub(super) fn perform(&mut self, now: Time) {
+        if !self.out.is_empty() {
+            self.note_events();
+            self.send_pieces();
+            self.close_lines(now);
+            self.hand_over();
+            self.pause_and_resume();
+            self.send_batches();
+        }
+        self.wants_tick |= self.out.wake_at.is_some();
+        let questions = std::mem::take(&mut self.out.questions);
+        self.out.clear();
+        for question in questions {
+            self.answer(question, now);
+        }
+    }
+
+    fn note_events(&mut self) {
+        for event in self.out.events.drain(..) {
+            match &event {
+                Event::Connected { connection, .. } => {
+                    if let Some(line) = self.lines.get_mut(*connection) {
+                        line.state.is_fresh = false;
+                        if !line.state.is_watched {
+                            self.unwatched.push(*connection);
+                        }
+                    }
+                }
+                // Nobody waits for our last words.
+                Event::Disconnected { connection, cause: Cause::Client(_) | Cause::ConnectionLost, .. } => {
+                    if let Some(line) = self.lines.get_mut(*connection) {
+                        line.state.is_ending = true;
+                    }
+                }
+                Event::Disconnected { .. }
+                | Event::Refused { .. }
+                | Event::SessionEnded { .. }
+                | Event::SubscribeDenied { .. }
+                | Event::PublishDenied { .. }
+                | Event::Dropped { .. }
+                | Event::WillPublished { .. } => {}
+            }
+            super::events::log(self.id, &event);
+        }
+    }
+
+    fn send_pieces(&mut self) {
+        if self.out.piece_count() == 0 {
+            return;
+        }
+        self.gather.collect(&self.out, &mut self.lines, &mut self.stats);
+        let (ring, changed, broken) = (&mut self.ring, &mut self.changed, &mut self.broken);
+        self.gather.flush(&self.out, &mut self.lines, &mut self.stats, |line, sent| match sent {
+            Sent::All => {}
+            Sent::Partly => {
+                if !line.state.awaits_room {
+                    line.state.awaits_room = true;
+                    ring.watch_writable(line.key, line.fd());
+                }
+                note_change(line, changed);
+            }
+            Sent::Broken => broken.push(line.key),
+        });
+    }
+
+    fn close_lines(&mut self, now: Time) {
+        let mut closes = std::mem::take(&mut self.out.closes);
+        for key in closes.drain(..) {
+            let Some(line) = self.lines.remove(key) else { continue };
+            self.forget(&line);
+            let left = if line.state.is_ending && line.backlog() == 0 {
+                Some(line)
+            } else {
+                self.leavers.add(line, now, &mut self.ring)
+            };
+            self.closed.extend(left.map(|line| line.into_parts().0));
+        }
+        self.out.closes = closes;
+    }
+
+    /// The ring watches a line no more.
+    fn forget(&mut self, line: &Line) {
+        if line.state.is_watched {
+            self.ring.forget(line.key);
+        }
+        if line.state.awaits_room {
+            self.ring.forget_writable(line.key);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for HandOver { connection, to, arrival } in std::mem::take(&mut self.out.hand_overs) {
+            let Some(line) = self.lines.remove(connection) else { continue };
+            self.forget(&line);
+            // Entries that name the descriptor are with the kernel before another shard may close it.
+            self.ring.submit();
+            self.stats.handed_over += 1;
+            let (fd, outbox) = line.into_parts();
+            self.send_parcel(to, Parcel::Moved { fd, arrival, outbox });
+            self.stats.wakes_sent += u64::from(self.ways.wake(to));
+        }
+    }
+
+    fn pause_and_resume(&mut self) {
+        for (key, is_read) in self.out.reads.drain(..) {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.state.is_paused = !is_read;
+            if is_read && std::mem::take(&mut line.state.has_unread) {
+                enqueue(line, &mut self.due);
+            }
+        }
+    }
+
+    fn send_batches(&mut self) {
+        let mut told = Bits64::EMPTY;
+        let sent_ns = self.clock.now_ns();
+        for number in 0..self.out.mesh.len() {
+            let to = ShardId::new(number);
+            let mut letters = std::mem::take(&mut self.out.mesh[number]);
+            while !letters.is_empty() {
+                let rest = if letters.len() > BATCH_MESSAGES_MAX { letters.split_off(BATCH_MESSAGES_MAX) } else { Vec::new() };
+                self.stats.mesh_batches_sent += 1;
+                self.send_parcel(to, Parcel::Batch { from: self.id, sent_ns, letters });
+                told.insert(to.bit());
+                letters = rest;
+            }
+        }
+        for bit in told.iter() {
+            self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
+        }
+    }
+
+    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+        if self.held.send(&self.ways, self.id, to, parcel) {
+            self.stats.mesh_full += 1;
+            self.rooms.push((to, false));
+        }
+    }
+
+    /// Parcels that found no room are tried again.
+    pub(super) fn retry_held(&mut self, _now: Time) {
+        if !self.held.is_empty() {
+            let freed = self.held.retry(&self.ways, self.id);
+            self.rooms.extend(freed.iter().map(|bit| (ShardId::of_bit(bit), true)));
+        }
+    }
+
+    /// The same on the way to sleep; whether something was sent, so that the engine is to be told.
+    pub(super) fn retry_parked(&mut self) -> bool {
+        let before = self.held.len();
+        let freed = self.held.retry(&self.ways, self.id);
+        self.rooms.extend(freed.iter().map(|bit| (ShardId::of_bit(bit), true)));
+        self.held.len() != before
+    }
+
+    /// Nobody in this build needs time to answer: who asks for it is refused.
+    fn answer(&mut self, question: Question, now: Time) {
+        let answer = match question.about {
+            About::Credentials { .. } => Answer::Credentials(Verdict::Deny(Reason::ServerUnavailable)),
+            About::Exchange { .. } => return,
+            About::Action { .. } => Answer::Action(Decision::Deny),
+        };
+        let input = Input::Answer { connection: question.connection, number: question.number, answer };
+        self.shard.handle(input, now, &mut self.out);
+    }
+}

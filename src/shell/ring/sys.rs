@@ -1,0 +1,90 @@
+//! System calls that neither the standard library nor a crate of ours wraps: eventfd and the limit of open files.
+#![expect(unsafe_code, reason = "system calls; tidy lists this file")]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A counter of the kernel that wakes whoever waits for it. Shared by all threads: writing and reading need no lock.
+#[derive(Debug)]
+pub struct EventFd(File);
+
+impl EventFd {
+    /// A new one, at zero.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: the call takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+        let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self(File::from(owned)))
+    }
+
+    /// Wakes whoever waits.
+    pub fn raise(&self) {
+        // The counter cannot be full: it is read to zero at each wake.
+        let _only_full_at_2_to_the_64 = (&self.0).write(&1_u64.to_ne_bytes());
+    }
+
+    /// Sets it back to zero.
+    pub fn clear(&self) {
+        let _fails_when_it_is_zero_already = (&self.0).read(&mut [0; 8]);
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Raises the limit of open files to what the system allows us; says which limit holds now.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a living struct of the right type.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: as above; the kernel only reads it.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_eventfd_is_readable_until_it_is_cleared() {
+        let event = EventFd::new().unwrap();
+        let mut counter = [0; 8];
+        assert_eq!((&event.0).read(&mut counter).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        event.raise();
+        event.raise();
+        (&event.0).read_exact(&mut counter).unwrap();
+        assert_eq!(u64::from_ne_bytes(counter), 2);
+        event.raise();
+        event.clear();
+        assert_eq!((&event.0).read(&mut counter).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_what_it_can_be() {
+        let first = raise_open_files().unwrap();
+        assert!(first >= 64);
+        assert_eq!(raise_open_files().unwrap(), first);
+    }
+}
