@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
 
 use super::clock::Clock;
@@ -113,7 +113,8 @@ impl Broker {
     /// Starts all shards; it listens when this returns.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let places = places(config)?;
-        let open_files = raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
+        let open_files =
+            raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
         tracing::debug!(open_files, "limits");
         let listeners = listen(config, places.len())?;
         let addresses = listeners.iter().map(|bound| bound.address).collect();
@@ -254,9 +255,9 @@ fn listen(config: &Config, shards: usize) -> Result<Vec<listener::Bound>, StartE
 }
 
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+    match error.raw_os_error() {
+        Some(libc::EACCES) => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        Some(libc::EADDRNOTAVAIL) => "; no interface of this machine has that address",
         _ => "",
     }
 }

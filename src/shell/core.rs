@@ -186,7 +186,12 @@ impl Core {
     /// Grows with everything that a turn does.
     fn work_count(&self) -> u64 {
         let stats = &self.stats;
-        stats.accepted + stats.reads + stats.sends + stats.mesh_batches_received + stats.mesh_batches_sent + stats.adopted
+        stats.accepted
+            + stats.reads
+            + stats.sends
+            + stats.mesh_batches_received
+            + stats.mesh_batches_sent
+            + stats.adopted
     }
 
     /// Whether the next turn has something to do already.
@@ -437,7 +442,11 @@ impl Core {
                 if count == self.buffer.len() || line.state.is_ending {
                     enqueue(line, &mut self.due); // there is more, or the end comes next
                 }
-                self.shard.handle(Input::Received { connection: key, bytes: &self.buffer[..count] }, now, &mut self.out);
+                self.shard.handle(
+                    Input::Received { connection: key, bytes: &self.buffer[..count] },
+                    now,
+                    &mut self.out,
+                );
                 return count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,

@@ -61,11 +61,15 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
 /// What an operator can do about a ring that cannot be made.
 fn remedy(error: &io::Error) -> String {
     let advice = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden here: see the sysctl kernel.io_uring_disabled and the seccomp profile",
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here: see the sysctl kernel.io_uring_disabled and the seccomp profile"
+        }
         Some(libc::ENOSYS) => "this kernel has no io_uring: 5.19 or newer is needed",
         Some(libc::EINVAL) => "this kernel's io_uring lacks what the ring needs: 6.1 or newer is needed",
         Some(libc::ENOMEM) => "memory may not be locked: raise the limit `memlock` (LimitMEMLOCK of a service)",
-        Some(libc::EMFILE | libc::ENFILE) => "no descriptors are left: raise the limit `nofile` (LimitNOFILE of a service)",
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "no descriptors are left: raise the limit `nofile` (LimitNOFILE of a service)"
+        }
         _ => "see the manual, operations",
     };
     format!("the network ring cannot be made: {error}; {advice}")

@@ -60,24 +60,20 @@ impl Leavers {
 
     fn go_on(&mut self, key: Key<Leaver>, ring: &mut Ring) -> Option<Line> {
         let leaver = self.leavers.get_mut(key)?;
-        let had_bytes = leaver.line.backlog() > 0;
-        if had_bytes && leaver.line.send_outbox().is_err() {
+        if leaver.line.send_outbox().is_err() {
             return self.remove(key);
         }
-        let has_bytes = leaver.line.backlog() > 0;
-        if !has_bytes {
-            if leaver.line.outbox.take().is_some() || !leaver.line.state.is_shut {
-                leaver.line.state.is_shut = true;
-                if leaver.line.socket().shutdown(Shutdown::Write).is_err() {
-                    return self.remove(key);
-                }
-            }
-            if has_closed(&leaver.line) {
+        let waits = leaver.line.backlog() > 0;
+        if !waits {
+            leaver.line.outbox = None;
+            let is_shut = std::mem::replace(&mut leaver.line.state.is_shut, true);
+            let is_broken = !is_shut && leaver.line.socket().shutdown(Shutdown::Write).is_err();
+            if is_broken || has_closed(&leaver.line) {
                 return self.remove(key);
             }
         }
         leaver.is_watched = true;
-        ring.watch_leaving(tag(key), leaver.line.fd(), has_bytes);
+        ring.watch_leaving(tag(key), leaver.line.fd(), waits);
         None
     }
 
@@ -109,11 +105,6 @@ impl Leavers {
     /// Whether last words are still on their way.
     pub fn has_bytes(&self) -> bool {
         self.leavers.iter().any(|(_, leaver)| leaver.line.backlog() > 0)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.leavers.len()
     }
 }
 

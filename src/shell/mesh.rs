@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::lines::Outbox;
 use super::report::Report;
@@ -97,9 +97,8 @@ impl Ways {
     /// Puts a parcel into a shard's channel; gives it back if there is no room. Nobody is woken yet.
     pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
         match self.senders[to.index()].try_send(parcel) {
-            Ok(()) => Ok(()),
             // A shard that is gone takes its messages with it: the process is ending.
-            Err(TrySendError::Disconnected(_)) => Ok(()),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
             Err(TrySendError::Full(parcel)) => Err(parcel),
         }
     }
@@ -130,10 +129,7 @@ impl Ways {
 impl Inbox {
     /// The next parcel.
     pub fn take(&self) -> Option<Parcel> {
-        match self.receiver.try_recv() {
-            Ok(parcel) => Some(parcel),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.receiver.try_recv().ok()
     }
 
     /// How many wait.

@@ -27,7 +27,7 @@ impl Core {
         self.wants_tick |= self.out.wake_at.is_some();
         let questions = std::mem::take(&mut self.out.questions);
         self.out.clear();
-        for question in questions {
+        for question in &questions {
             self.answer(question, now);
         }
     }
@@ -135,7 +135,8 @@ impl Core {
             let to = ShardId::new(number);
             let mut letters = std::mem::take(&mut self.out.mesh[number]);
             while !letters.is_empty() {
-                let rest = if letters.len() > BATCH_MESSAGES_MAX { letters.split_off(BATCH_MESSAGES_MAX) } else { Vec::new() };
+                let rest =
+                    if letters.len() > BATCH_MESSAGES_MAX { letters.split_off(BATCH_MESSAGES_MAX) } else { Vec::new() };
                 self.stats.mesh_batches_sent += 1;
                 self.send_parcel(to, Parcel::Batch { from: self.id, sent_ns, letters });
                 told.insert(to.bit());
@@ -171,7 +172,7 @@ impl Core {
     }
 
     /// Nobody in this build needs time to answer: who asks for it is refused.
-    fn answer(&mut self, question: Question, now: Time) {
+    fn answer(&mut self, question: &Question, now: Time) {
         let answer = match question.about {
             About::Credentials { .. } => Answer::Credentials(Verdict::Deny(Reason::ServerUnavailable)),
             About::Exchange { .. } => return,

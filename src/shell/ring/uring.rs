@@ -63,25 +63,25 @@ impl Ring {
     /// Watches an eventfd: [`Ready::Woken`] each time it is raised.
     pub fn watch_waker(&mut self, waker: &EventFd) {
         let entry = opcode::PollAdd::new(Fd(waker.as_raw_fd()), libc::POLLIN as u32).multi(true);
-        self.push(entry.build().user_data(tag(Kind::Wake, 0)));
+        self.push(&entry.build().user_data(tag(Kind::Wake, 0)));
     }
 
     /// Accepts clients from now on, until [`Ready::AcceptEnded`].
     pub fn accept(&mut self, number: u16, listener: BorrowedFd<'_>) {
         let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK);
-        self.push(entry.build().user_data(tag(Kind::Accept, u64::from(number))));
+        self.push(&entry.build().user_data(tag(Kind::Accept, u64::from(number))));
     }
 
     /// Watches a connection for bytes: once, or until [`Ready::Readable`] says that it is over.
     pub fn watch(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>, is_lasting: bool) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), READABLE).multi(is_lasting);
-        self.push(entry.build().user_data(tag(Kind::Read, key.to_bits())));
+        self.push(&entry.build().user_data(tag(Kind::Read, key.to_bits())));
     }
 
     /// Tells once when a connection takes bytes again.
     pub fn watch_writable(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), WRITABLE);
-        self.push(entry.build().user_data(tag(Kind::Write, key.to_bits())));
+        self.push(&entry.build().user_data(tag(Kind::Write, key.to_bits())));
     }
 
     /// Watches no longer for bytes of this connection. What is on its way may still come.
@@ -98,7 +98,7 @@ impl Ring {
     pub fn watch_leaving(&mut self, key: Key<Leaving>, fd: BorrowedFd<'_>, has_bytes: bool) {
         let wanted = if has_bytes { WRITABLE } else { READABLE };
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), wanted);
-        self.push(entry.build().user_data(tag(Kind::Leaving, key.to_bits())));
+        self.push(&entry.build().user_data(tag(Kind::Leaving, key.to_bits())));
     }
 
     /// Watches a line no longer that was being closed.
@@ -108,16 +108,16 @@ impl Ring {
 
     fn cancel(&mut self, watched: u64) {
         let entry = opcode::PollRemove::new(watched).build().flags(Flags::SKIP_SUCCESS);
-        self.push(entry.user_data(tag(Kind::Nothing, 0)));
+        self.push(&entry.user_data(tag(Kind::Nothing, 0)));
     }
 
-    fn push(&mut self, entry: squeue::Entry) {
+    fn push(&mut self, entry: &squeue::Entry) {
         self.stats.submissions += 1;
         loop {
             // SAFETY: no entry of ours points to memory; each names a descriptor that its caller holds open now, and the
             // kernel takes its own reference when it reads the entry, which is before the caller can close it: entries
             // are submitted before descriptors are closed in the same turn, see `submit`.
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
             self.submit();
@@ -156,7 +156,7 @@ impl Ring {
     /// Waits until something is ready or the time is over.
     pub fn wait(&mut self, timeout: Option<Duration>) {
         self.stats.enters += 1;
-        let time = timeout.map(|timeout| Timespec::from(timeout.min(Duration::from_secs(3_600))));
+        let time = timeout.map(|timeout| Timespec::from(timeout.min(Duration::from_hours(1))));
         let mut args = SubmitArgs::new();
         if let Some(time) = &time {
             args = args.timespec(time);
