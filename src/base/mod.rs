@@ -12,6 +12,7 @@
 //! | [`checksum`] | CRC-32C                                        | a value                   |
 //! | [`bitset`]   | sets of small numbers: one word, or growable   | a value                   |
 //! | [`ring`]     | a bounded queue, no heap while it is unused    | one per queue             |
+//! | [`pages`]    | an array that grows without moving anything           | one per table             |
 //! | [`slab`]     | objects under keys that go stale, never astray | one per shard and kind    |
 //! | [`chains`]   | many lists of keys in one stock of memory      | the wheel                 |
 //! | [`wheel`]    | deadlines for millions, lazily swept           | one per shard and concern |
@@ -36,6 +37,7 @@ pub mod bitset;
 pub mod chains;
 pub mod checksum;
 pub mod hash;
+pub mod pages;
 pub mod payload;
 pub mod random;
 pub mod rare;

@@ -14,6 +14,8 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
+use super::pages::Pages;
+
 /// Leads to one object in a [`Slab<T>`], or to nothing once that object is gone. Eight bytes, as is
 /// an `Option` of it.
 pub struct Key<T> {
@@ -98,10 +100,11 @@ impl<T> fmt::Debug for Key<T> {
 /// A growing table of objects with stable keys. One per shard and kind of object.
 ///
 /// A slot costs at most eight bytes beside its object. Slots are reused, latest first, and not
-/// given back: memory follows the highest number of objects there were at one time.
+/// given back: memory follows the highest number of objects there were at one time. Growing moves no
+/// object: a slab of millions grows page by page.
 #[derive(Clone, Debug)]
 pub struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Pages<Slot<T>>,
     /// The first of the chain of vacant slots, or [`END`].
     vacant_head: u32,
     /// len = occupied slots
@@ -128,7 +131,7 @@ const END: u32 = u32::MAX;
 impl<T> Slab<T> {
     /// An empty slab; it allocates with its first object.
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), vacant_head: END, len: 0 }
+        Self { slots: Pages::new(), vacant_head: END, len: 0 }
     }
 
     /// Moves `value` in.
@@ -154,9 +157,9 @@ impl<T> Slab<T> {
             let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != END);
             return Key::new(index.expect("a slab has fewer than 2^32 - 1 slots"), NonZeroU32::MIN);
         }
-        match self.slots[self.vacant_head as usize] {
+        match self.slot(self.vacant_head) {
             Slot::Vacant { generation, .. } => {
-                let generation = NonZeroU32::new(generation).expect("a retired slot is in no chain");
+                let generation = NonZeroU32::new(*generation).expect("a retired slot is in no chain");
                 Key::new(self.vacant_head, generation)
             }
             Slot::Occupied { .. } => {
@@ -165,10 +168,14 @@ impl<T> Slab<T> {
         }
     }
 
+    fn slot(&self, index: u32) -> &Slot<T> {
+        self.slots.get(index as usize).expect("the chain of vacant slots stays inside")
+    }
+
     /// Moves the object out. From now on `key` finds nothing.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
         self.get(key)?;
-        let slot = &mut self.slots[key.index as usize];
+        let slot = self.slots.get_mut(key.index as usize)?;
         // MAX + 1 = 0 retires the slot.
         let generation = key.generation.get().wrapping_add(1);
         let vacant = Slot::Vacant { generation, next: if generation == 0 { END } else { self.vacant_head } };
@@ -218,7 +225,7 @@ impl<T> Slab<T> {
 
     /// All objects with their keys, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| match slot {
+        (0..).zip(self.slots.iter()).filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
             Slot::Vacant { .. } => None,
         })
@@ -226,7 +233,7 @@ impl<T> Slab<T> {
 
     /// All objects with their keys, by index, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
-        (0..).zip(&mut self.slots).filter_map(|(index, slot)| match slot {
+        (0..).zip(self.slots.iter_mut()).filter_map(|(index, slot)| match slot {
             Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
             Slot::Vacant { .. } => None,
         })
@@ -249,13 +256,13 @@ impl<T> Slab<T> {
 
     /// Bytes on the heap, without what the objects themselves hold.
     pub fn heap_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<T>>()
+        self.slots.heap_bytes()
     }
 
     /// Asserts the invariant: each slot is occupied, retired, or in the chain exactly once.
     pub fn check(&self) {
         let (mut occupied, mut retired) = (0, 0);
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             match slot {
                 Slot::Occupied { .. } => occupied += 1,
                 Slot::Vacant { generation: 0, .. } => retired += 1,
@@ -270,7 +277,7 @@ impl<T> Slab<T> {
     fn chain_len(&self) -> usize {
         let (mut head, mut count) = (self.vacant_head, 0);
         while head != END {
-            match self.slots[head as usize] {
+            match *self.slot(head) {
                 Slot::Vacant { generation, next } => {
                     assert_ne!(generation, 0, "a retired slot is in no chain");
                     head = next;
@@ -338,7 +345,7 @@ mod tests {
     fn a_slot_whose_generations_are_used_up_is_retired() {
         let mut slab = Slab::new();
         let mut key = slab.insert('a');
-        slab.slots[0] = Slot::Occupied { generation: NonZeroU32::MAX, value: 'z' };
+        *slab.slots.get_mut(0).unwrap() = Slot::Occupied { generation: NonZeroU32::MAX, value: 'z' };
         key.generation = NonZeroU32::MAX;
         assert_eq!(slab.remove(key), Some('z'));
         slab.check();

@@ -19,7 +19,7 @@ pub fn log(shard: ShardId, event: &Event) {
             debug!(shard, ?session, reason = reason.name(), "subscription denied");
         }
         Event::PublishDenied { session, reason } => {
-            debug!(shard, ?session, reason = reason.name(), "publication denied")
+            debug!(shard, ?session, reason = reason.name(), "publication denied");
         }
         Event::Dropped { session, why } => trace!(shard, ?session, why = why.name(), "dropped"),
         Event::WillPublished { session } => debug!(shard, ?session, "will published"),

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::SockRef;
 
+use crate::base::pages::Pages;
 use crate::base::payload::Payload;
 use crate::engine::connection::ConnectionKey;
 
@@ -218,7 +219,7 @@ impl Line {
 /// The lines of one shard, by the index of the engine's key.
 #[derive(Debug, Default)]
 pub struct Lines {
-    places: Vec<Option<Line>>,
+    places: Pages<Option<Line>>,
     count: usize,
 }
 
@@ -229,11 +230,12 @@ impl Lines {
     /// When its place is taken: whoever frees a place in the engine has its line taken out before the next one comes.
     pub fn insert(&mut self, line: Line) {
         let index = line.key.index() as usize;
-        if self.places.len() <= index {
-            self.places.resize_with(index + 1, || None);
+        while self.places.len() <= index {
+            self.places.push(None);
         }
-        assert!(self.places[index].is_none(), "the line of a connection that is gone was taken out");
-        self.places[index] = Some(line);
+        let place = self.places.get_mut(index).expect("there are enough places now");
+        assert!(place.is_none(), "the line of a connection that is gone was taken out");
+        *place = Some(line);
         self.count += 1;
     }
 
@@ -267,7 +269,7 @@ impl Lines {
 
     /// Bytes of the table itself.
     pub fn heap_bytes(&self) -> usize {
-        self.places.capacity() * size_of::<Option<Line>>()
+        self.places.heap_bytes()
     }
 }
 
