@@ -139,6 +139,7 @@ impl Broker {
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
+                driver: config.runtime.driver,
                 ring_entries: config.runtime.ring_entries,
             };
             let thread = executor::start(parts, &config.runtime, sender.clone())

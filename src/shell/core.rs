@@ -4,7 +4,7 @@
 //! one batch a target shard. It never waits; a core that has nothing to do sleeps in [`Core::rest`].
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use super::listener::peer_of;
 use super::mesh::{Held, Inbox, Parcel, Ways};
 use super::report::{Report, ShellStats};
 use super::ring::Ready;
-use super::ring::uring::Ring;
+use super::ring::net::Net;
 use crate::base::time::Time;
-use crate::config::Turn;
+use crate::config::{Driver, Turn};
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::homes::ShardId;
 use crate::engine::input::Input;
@@ -50,7 +50,7 @@ pub struct Core {
     started_ns: u64,
     pub(super) shard: Shard,
     pub(super) out: Outputs,
-    pub(super) ring: Ring,
+    pub(super) net: Net,
     pub(super) lines: Lines,
     pub(super) leavers: Leavers,
     pub(super) gather: Gather,
@@ -107,6 +107,8 @@ pub struct Parts {
     pub turn: Turn,
     /// How long it looks for work before it sleeps.
     pub spin_before_park_us: u64,
+    /// How its network is driven.
+    pub driver: Driver,
     /// Entries of its ring.
     pub ring_entries: u32,
 }
@@ -122,7 +124,7 @@ impl Core {
             started_ns: parts.clock.now_ns(),
             shard: Shard::new(parts.id, parts.shared, parts.seed),
             out: Outputs::new(shards),
-            ring: Ring::new(parts.ring_entries)?,
+            net: Net::new(parts.driver, parts.ring_entries)?,
             lines: Lines::default(),
             leavers: Leavers::default(),
             gather: Gather::default(),
@@ -145,11 +147,11 @@ impl Core {
             looked_at: Time::ZERO,
             stop_at_ns: None,
         };
-        core.ring.watch_waker(core.inbox.waker(&core.ways));
+        core.net.watch_waker(core.inbox.waker(&core.ways));
         for (number, listener) in (0..).zip(&core.listeners) {
-            core.ring.accept(number, listener.fd.as_fd());
+            core.net.accept(number, listener.fd.as_fd());
         }
-        core.ring.submit();
+        core.net.submit();
         Ok(core)
     }
 
@@ -157,7 +159,7 @@ impl Core {
     pub fn turn(&mut self) -> bool {
         let start_ns = self.clock.now_ns();
         let now = at_ns(start_ns);
-        self.ring.poke();
+        self.net.poke();
         self.sort_ready();
         let before = self.work_count();
         self.retry_held(now);
@@ -214,9 +216,14 @@ impl Core {
         })
     }
 
+    /// The driver of its network.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
     /// Sleeps until there is something to do, if there is nothing now.
-    pub fn rest(&mut self) {
-        if self.has_work() || self.ring.has_news() || self.spin() {
+    pub async fn rest(&mut self) {
+        if self.has_work() || self.net.has_news() || self.spin() {
             return;
         }
         self.inbox.park(&self.ways);
@@ -224,7 +231,8 @@ impl Core {
         if !has_sent && self.inbox.is_empty() {
             self.stats.parks += 1;
             let timeout = self.next_due().map(|due| Duration::from_millis(self.clock.now().until_ms(due) + 1));
-            self.ring.wait(timeout);
+            let (inbox, ways) = (&self.inbox, &self.ways);
+            self.net.wait(timeout, |waker| inbox.leave_waker(ways, waker)).await;
         }
         self.stats.wakes_received += u64::from(self.inbox.unpark(&self.ways));
     }
@@ -236,7 +244,7 @@ impl Core {
         }
         let until_ns = self.clock.now_ns() + self.spin_ns;
         while self.clock.now_ns() < until_ns {
-            if self.ring.has_news() || !self.inbox.is_empty() {
+            if self.net.has_news() || !self.inbox.is_empty() {
                 return true;
             }
             std::hint::spin_loop();
@@ -257,7 +265,7 @@ impl Core {
             (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
         let mut writable = Vec::new();
-        self.ring.drain(|ready| match ready {
+        self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
             Ready::Readable { key, is_ending, is_over } => {
@@ -277,14 +285,14 @@ impl Core {
             self.send_waiting(key);
         }
         for key in leaving {
-            let left = self.leavers.ready(key, &mut self.ring);
+            let left = self.leavers.ready(key, &mut self.net);
             self.closed.extend(left.map(|line| line.into_parts().0));
         }
         for (number, error) in ended {
             self.accept_ended(number, error.as_ref());
         }
         if is_waker_over {
-            self.ring.watch_waker(self.inbox.waker(&self.ways));
+            self.net.watch_waker(self.inbox.waker(&self.ways));
         }
     }
 
@@ -303,7 +311,7 @@ impl Core {
         } else {
             if after > 0 {
                 line.state.awaits_room = true;
-                self.ring.watch_writable(key, line.fd());
+                self.net.watch_writable(key, line.fd());
             }
             note_change(line, &mut self.changed);
         }
@@ -318,7 +326,7 @@ impl Core {
             let error = error.map(ToString::to_string).unwrap_or_default();
             tracing::warn!(shard = self.id.index(), error, "accepting is paused: no descriptors are left");
         } else if self.stop_at_ns.is_none() {
-            self.ring.accept(number, listener.fd.as_fd());
+            self.net.accept(number, listener.fd.as_fd());
         }
     }
 
@@ -375,7 +383,7 @@ impl Core {
         if outbox.is_some() {
             line.outbox = outbox;
             line.state.awaits_room = true;
-            self.ring.watch_writable(key, line.fd());
+            self.net.watch_writable(key, line.fd());
             note_change(&mut line, &mut self.changed);
         }
         self.unwatched.push(key);
@@ -384,7 +392,10 @@ impl Core {
 
     fn stop(&mut self, until_ns: u64, now: Time) {
         self.stop_at_ns = Some(until_ns);
-        self.closed.extend(self.listeners.drain(..).map(|listener| listener.fd));
+        for (number, listener) in (0..).zip(self.listeners.drain(..)) {
+            self.net.stop_accepting(number);
+            self.closed.push(listener.fd);
+        }
         self.accepted.clear();
         self.make_place(now);
         self.shard.handle(Input::Shutdown, now, &mut self.out);
@@ -434,7 +445,7 @@ impl Core {
             line.state.has_unread = true;
             return 0;
         }
-        let input = match (&*line.socket()).read(&mut self.buffer) {
+        let input = match self.net.read(key, &line.socket(), &mut self.buffer) {
             Ok(0) => Input::Lost { connection: key },
             Ok(count) => {
                 self.stats.reads += 1;
@@ -466,10 +477,10 @@ impl Core {
         if is_new {
             self.looked_at = now;
             let closed = &mut self.closed;
-            self.leavers.expire(now, &mut self.ring, |line| closed.push(line.into_parts().0));
+            self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().0));
             for (number, listener) in (0..).zip(&mut self.listeners) {
                 if listener.paused_until.take_if(|until| now.has_passed(*until)).is_some() {
-                    self.ring.accept(number, listener.fd.as_fd());
+                    self.net.accept(number, listener.fd.as_fd());
                 }
             }
         }
@@ -486,7 +497,7 @@ impl Core {
             if !line.state.is_watched {
                 line.state.is_watched = true;
                 // One that may still move is watched for one event at a time, so that it moves without a trace.
-                self.ring.watch(key, line.fd(), !line.state.is_fresh);
+                self.net.watch(key, line.fd(), !line.state.is_fresh);
             }
         }
     }
@@ -494,7 +505,7 @@ impl Core {
     /// Closes descriptors, after the ring has taken the entries that name them.
     fn bury(&mut self) {
         if !self.closed.is_empty() {
-            self.ring.submit();
+            self.net.submit();
             self.closed.clear();
         }
     }
@@ -505,10 +516,11 @@ impl Core {
         shell.mesh_depth = self.inbox.depth() as u64;
         shell.mesh_held = self.held.len() as u64;
         shell.buffer_bytes = (self.buffer.len() + self.lines.heap_bytes()) as u64;
-        shell.ring_submissions = self.ring.stats.submissions;
-        shell.ring_completions = self.ring.stats.completions;
-        shell.ring_enters = self.ring.stats.enters;
-        shell.ring_overflows = self.ring.stats.overflows;
+        let ring = self.net.stats();
+        shell.ring_submissions = ring.submissions;
+        shell.ring_completions = ring.completions;
+        shell.ring_enters = ring.enters;
+        shell.ring_overflows = ring.overflows;
         #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
         let uptime_s = (self.clock.now_ns() - self.started_ns) as f64 / 1e9;
         Report { core: self.core, stats: self.shard.stats().clone(), sizes: self.shard.sizes(), shell, uptime_s }

@@ -40,19 +40,20 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
             return;
         }
     };
+    tracing::debug!(shard = id.index(), driver = core.net().name(), "shard is ready");
     let _the_starter_is_gone = handshake.send((id, Ok(())));
     drop(handshake);
-    let mut turns = 0;
+    let mut turns = 0_u32;
     loop {
         let has_worked = core.turn();
         if core.is_finished() {
             return;
         }
         if !has_worked {
-            core.rest();
+            core.rest().await;
         }
-        turns += 1;
-        if turns % TURNS_PER_YIELD == 0 {
+        turns = turns.wrapping_add(1);
+        if turns % TURNS_PER_YIELD == 0 || core.net().needs_executor() {
             glommio::executor().yield_if_needed().await;
         }
     }

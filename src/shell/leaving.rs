@@ -10,7 +10,7 @@ use std::net::Shutdown;
 
 use super::lines::Line;
 use super::ring::Leaving;
-use super::ring::uring::Ring;
+use super::ring::net::Net;
 use crate::base::slab::{Key, Slab};
 use crate::base::time::Time;
 
@@ -39,26 +39,26 @@ pub struct Leavers {
 
 impl Leavers {
     /// Begins to close a line that the engine knows no more. Gives back what can be closed at once.
-    pub fn add(&mut self, line: Line, now: Time, ring: &mut Ring) -> Option<Line> {
+    pub fn add(&mut self, line: Line, now: Time, net: &mut Net) -> Option<Line> {
         if self.leavers.len() >= LEAVERS_MAX {
             return Some(line);
         }
         let key = self.leavers.insert(Leaver { line, is_watched: false });
         self.deadlines.push_back((now.after_ms(PATIENCE_MS), key));
-        self.go_on(key, ring)
+        self.go_on(key, net)
     }
 
     /// The ring says that something happened to a leaver.
-    pub fn ready(&mut self, tagged: Key<Leaving>, ring: &mut Ring) -> Option<Line> {
+    pub fn ready(&mut self, tagged: Key<Leaving>, net: &mut Net) -> Option<Line> {
         let key = self.leavers.key_at(tagged.index())?;
         if !super::ring::is_same(Key::from_bits(tagged.to_bits())?, key) {
             return None;
         }
         self.leavers.get_mut(key)?.is_watched = false;
-        self.go_on(key, ring)
+        self.go_on(key, net)
     }
 
-    fn go_on(&mut self, key: Key<Leaver>, ring: &mut Ring) -> Option<Line> {
+    fn go_on(&mut self, key: Key<Leaver>, net: &mut Net) -> Option<Line> {
         let leaver = self.leavers.get_mut(key)?;
         if leaver.line.send_outbox().is_err() {
             return self.remove(key);
@@ -73,12 +73,12 @@ impl Leavers {
             }
         }
         leaver.is_watched = true;
-        ring.watch_leaving(tag(key), leaver.line.fd(), waits);
+        net.watch_leaving(tag(key), leaver.line.fd(), waits);
         None
     }
 
     /// Takes out those whose time is over.
-    pub fn expire(&mut self, now: Time, ring: &mut Ring, mut closed: impl FnMut(Line)) {
+    pub fn expire(&mut self, now: Time, net: &mut Net, mut closed: impl FnMut(Line)) {
         while let Some((due, key)) = self.deadlines.front().copied() {
             if !now.has_passed(due) {
                 return;
@@ -86,7 +86,7 @@ impl Leavers {
             self.deadlines.pop_front();
             if let Some(leaver) = self.leavers.remove(key) {
                 if leaver.is_watched {
-                    ring.forget_leaving(tag(key));
+                    net.forget_leaving(tag(key));
                 }
                 closed(leaver.line);
             }

@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -60,6 +61,8 @@ pub struct Door {
     is_parked: AtomicBool,
     /// The shards that wait for room in this one's channel.
     waiting: AtomicU64,
+    /// What to call instead of raising the eventfd, where the sleeper waits in the runtime.
+    task: Mutex<Option<Waker>>,
 }
 
 /// The ways to all shards. One per shard and one for the operator's floor; cheap to copy.
@@ -83,7 +86,12 @@ pub fn connect(shards: usize, parcels_max: usize) -> std::io::Result<(Ways, Vec<
         let (sender, receiver) = bounded(parcels_max.max(1));
         senders.push(sender);
         inboxes.push(Inbox { receiver, me: ShardId::new(number) });
-        doors.push(Door { waker: EventFd::new()?, is_parked: AtomicBool::new(false), waiting: AtomicU64::new(0) });
+        doors.push(Door {
+            waker: EventFd::new()?,
+            is_parked: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
+            task: Mutex::new(None),
+        });
     }
     Ok((Ways { senders: senders.into(), doors: doors.into() }, inboxes))
 }
@@ -120,7 +128,8 @@ impl Ways {
         fence(Ordering::SeqCst); // the parcel is there before we look, and the sleeper looks after it has said so
         let is_parked = door.is_parked.load(Ordering::Relaxed) && door.is_parked.swap(false, Ordering::SeqCst);
         if is_parked {
-            door.waker.raise();
+            let task = door.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            task.map_or_else(|| door.waker.raise(), Waker::wake);
         }
         is_parked
     }
@@ -145,6 +154,11 @@ impl Inbox {
     /// What wakes this shard.
     pub fn waker<'a>(&self, ways: &'a Ways) -> &'a EventFd {
         &ways.doors[self.me.index()].waker
+    }
+
+    /// Leaves something to call for whoever wakes this shard next.
+    pub fn leave_waker(&self, ways: &Ways, waker: &Waker) {
+        *ways.doors[self.me.index()].task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
     /// Says that this shard is about to sleep. It must look at its channel once more afterwards.

@@ -66,13 +66,13 @@ impl Core {
             return;
         }
         self.gather.collect(&self.out, &mut self.lines, &mut self.stats);
-        let (ring, changed, broken) = (&mut self.ring, &mut self.changed, &mut self.broken);
+        let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
         self.gather.flush(&self.out, &mut self.lines, &mut self.stats, |line, sent| match sent {
             Sent::All => {}
             Sent::Partly => {
                 if !line.state.awaits_room {
                     line.state.awaits_room = true;
-                    ring.watch_writable(line.key, line.fd());
+                    net.watch_writable(line.key, line.fd());
                 }
                 note_change(line, changed);
             }
@@ -88,7 +88,7 @@ impl Core {
             let left = if line.state.is_ending && line.backlog() == 0 {
                 Some(line)
             } else {
-                self.leavers.add(line, now, &mut self.ring)
+                self.leavers.add(line, now, &mut self.net)
             };
             self.closed.extend(left.map(|line| line.into_parts().0));
         }
@@ -98,10 +98,10 @@ impl Core {
     /// The ring watches a line no more.
     fn forget(&mut self, line: &Line) {
         if line.state.is_watched {
-            self.ring.forget(line.key);
+            self.net.forget(line.key);
         }
         if line.state.awaits_room {
-            self.ring.forget_writable(line.key);
+            self.net.forget_writable(line.key);
         }
     }
 
@@ -110,7 +110,7 @@ impl Core {
             let Some(line) = self.lines.remove(connection) else { continue };
             self.forget(&line);
             // Entries that name the descriptor are with the kernel before another shard may close it.
-            self.ring.submit();
+            self.net.submit();
             self.stats.handed_over += 1;
             let (fd, outbox) = line.into_parts();
             self.send_parcel(to, Parcel::Moved { fd, arrival, outbox });

@@ -3,12 +3,16 @@
 //! | file | what lives there |
 //! |---|---|
 //! | here | what can become ready, and the tags by which it is told apart |
+//! | [`net`] | one face for both drivers |
 //! | [`uring`] | the ring itself: one per shard, driven by its thread alone |
+//! | [`plain`] | the same by the runtime's own streams, for systems that lack what the ring needs |
 //! | [`sys`] | the few system calls that the standard library does not offer |
 //!
 //! All unsafe code of the shell lies in this room. No operation of the ring owns or borrows memory of ours: it tells when a
 //! descriptor is ready, and bytes are read and written by plain calls. So nothing here can be freed too early.
 
+pub mod net;
+pub mod plain;
 pub mod sys;
 pub mod uring;
 

@@ -72,6 +72,12 @@ impl Ring {
         self.push(&entry.build().user_data(tag(Kind::Accept, u64::from(number))));
     }
 
+    /// Accepts nobody any more. The operation holds the listener open until the kernel has seen this.
+    pub fn stop_accepting(&mut self, number: u16) {
+        let entry = opcode::AsyncCancel::new(tag(Kind::Accept, u64::from(number))).build().flags(Flags::SKIP_SUCCESS);
+        self.push(&entry.user_data(tag(Kind::Nothing, 0)));
+    }
+
     /// Watches a connection for bytes: once, or until [`Ready::Readable`] says that it is over.
     pub fn watch(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>, is_lasting: bool) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), READABLE).multi(is_lasting);

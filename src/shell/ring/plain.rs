@@ -1,0 +1,247 @@
+//! The plain driver: the runtime's own streams and listeners, for systems whose io_uring lacks what the ring needs.
+//!
+//! It is slower and costs a second descriptor a connection. It keeps the shell honest: every test of the broker can run on
+//! it, and what differs is not the ring's fault.
+#![expect(unsafe_code, reason = "the runtime takes over descriptors; tidy lists this file")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures_io::AsyncRead;
+use glommio::net::{TcpListener, TcpStream};
+use glommio::timer::Timer;
+use socket2::SockRef;
+
+use super::{Leaving, Ready};
+use crate::base::slab::Key;
+use crate::engine::connection::ConnectionKey;
+
+/// How often lines are tried again that the kernel takes no bytes of: the runtime tells of reading only.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// One per shard, on its thread.
+pub struct Plain {
+    streams: BTreeMap<ConnectionKey, Tapped>,
+    news: Rc<News>,
+    writers: BTreeSet<ConnectionKey>,
+    leavers: BTreeSet<Key<Leaving>>,
+    accepting: BTreeMap<u16, glommio::Task<()>>,
+}
+
+/// A connection's stream, and the waker that tells which one it is.
+struct Tapped {
+    stream: TcpStream,
+    waker: Waker,
+}
+
+/// What has happened since the last look. Written by tasks and wakers of the same thread, and by wakers of others.
+struct News {
+    accepted: RefCell<Vec<Ready>>,
+    bell: Arc<Bell>,
+}
+
+/// What wakers write to; they may be called from anywhere.
+#[derive(Default)]
+struct Bell {
+    readable: Mutex<Vec<ConnectionKey>>,
+    driver: Mutex<Option<Waker>>,
+}
+
+/// The waker of one connection.
+struct Tap {
+    key: ConnectionKey,
+    bell: Arc<Bell>,
+}
+
+impl Wake for Tap {
+    fn wake(self: Arc<Self>) {
+        self.bell.readable.lock().unwrap_or_else(PoisonError::into_inner).push(self.key);
+        self.bell.ring();
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        let waker = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn has_rung(&self) -> bool {
+        !self.readable.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl Plain {
+    /// A driver for the calling executor.
+    pub fn new() -> Self {
+        let news = News { accepted: RefCell::new(Vec::new()), bell: Arc::default() };
+        Self {
+            streams: BTreeMap::new(),
+            news: Rc::new(news),
+            writers: BTreeSet::new(),
+            leavers: BTreeSet::new(),
+            accepting: BTreeMap::new(),
+        }
+    }
+
+    /// Accepts clients from now on, until [`Ready::AcceptEnded`].
+    pub fn accept(&mut self, number: u16, listener: BorrowedFd<'_>) {
+        let own = match listener.try_clone_to_owned() {
+            Ok(own) => own,
+            Err(error) => return self.news.accepted.borrow_mut().push(Ready::AcceptEnded(number, Some(error))),
+        };
+        // SAFETY: the descriptor is ours alone, and the runtime closes it with its listener.
+        let listener = unsafe { TcpListener::from_raw_fd(own.into_raw_fd()) };
+        let news = Rc::clone(&self.news);
+        let task = glommio::spawn_local(async move {
+            loop {
+                let client = match listener.accept().await {
+                    Ok(stream) => take_out(&stream),
+                    Err(error) => Err(io::Error::from(error)),
+                };
+                let is_over = client.is_err();
+                news.accepted.borrow_mut().push(match client {
+                    Ok(fd) => Ready::Accepted(number, fd),
+                    Err(error) => Ready::AcceptEnded(number, Some(error)),
+                });
+                news.bell.ring();
+                if is_over {
+                    return;
+                }
+            }
+        });
+        self.accepting.insert(number, task);
+    }
+
+    /// Accepts nobody any more.
+    pub fn stop_accepting(&mut self, number: u16) {
+        self.accepting.remove(&number);
+    }
+
+    /// Watches a connection for bytes: it is read until there are none, then the runtime waits.
+    pub fn watch(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>) {
+        if let Ok(own) = fd.try_clone_to_owned() {
+            // SAFETY: the descriptor is ours alone, and the runtime closes it with its stream.
+            let stream = unsafe { TcpStream::from_raw_fd(own.into_raw_fd()) };
+            let waker = Waker::from(Arc::new(Tap { key, bell: Arc::clone(&self.news.bell) }));
+            self.streams.insert(key, Tapped { stream, waker });
+        }
+        self.mark(key);
+    }
+
+    fn mark(&self, key: ConnectionKey) {
+        self.news.bell.readable.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+    }
+
+    /// Reads what there is, and has the runtime wait where there is nothing.
+    pub fn read(&mut self, key: ConnectionKey, socket: &SockRef<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tapped) = self.streams.get_mut(&key) else {
+            return io::Read::read(&mut &**socket, buffer);
+        };
+        match Pin::new(&mut tapped.stream).poll_read(&mut Context::from_waker(&tapped.waker), buffer) {
+            Poll::Ready(Ok(count)) => {
+                self.mark(key); // only a read that finds nothing makes the runtime wait
+                Ok(count)
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Tries again soon to send to a connection.
+    pub fn watch_writable(&mut self, key: ConnectionKey) {
+        self.writers.insert(key);
+    }
+
+    /// Watches no longer.
+    pub fn forget(&mut self, key: ConnectionKey) {
+        self.streams.remove(&key);
+    }
+
+    /// Does not try to send any more.
+    pub fn forget_writable(&mut self, key: ConnectionKey) {
+        self.writers.remove(&key);
+    }
+
+    /// Looks again soon at a line that is being closed.
+    pub fn watch_leaving(&mut self, key: Key<Leaving>) {
+        self.leavers.insert(key);
+    }
+
+    /// Does not look at it any more.
+    pub fn forget_leaving(&mut self, key: Key<Leaving>) {
+        self.leavers.remove(&key);
+    }
+
+    /// Whether something has become ready.
+    pub fn has_news(&self) -> bool {
+        self.news.bell.has_rung() || !self.news.accepted.borrow().is_empty()
+    }
+
+    /// Lets the runtime work, and waits until something is ready, `waker` is called, or the time is over.
+    pub async fn wait(&mut self, timeout: Option<Duration>, leave_waker: impl Fn(&Waker)) {
+        let retries = !self.writers.is_empty() || !self.leavers.is_empty();
+        let timeout = if retries { Some(timeout.map_or(RETRY, |timeout| timeout.min(RETRY))) } else { timeout };
+        let mut timer = timeout.map(Timer::new);
+        let mut is_first = true;
+        poll_fn(|context| {
+            *self.news.bell.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            leave_waker(context.waker());
+            let is_over = timer.as_mut().is_some_and(|timer| Pin::new(timer).poll_timer(context));
+            // Whoever called between the last look and now left no trace but a second poll.
+            if is_over || self.has_news() || !is_first {
+                return Poll::Ready(());
+            }
+            is_first = false;
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Everything that became ready.
+    pub fn drain(&mut self, mut sink: impl FnMut(Ready)) {
+        for ready in self.news.accepted.take() {
+            sink(ready);
+        }
+        let readable = std::mem::take(&mut *self.news.bell.readable.lock().unwrap_or_else(PoisonError::into_inner));
+        for key in readable {
+            sink(Ready::Readable { key, is_ending: false, is_over: false });
+        }
+        for key in std::mem::take(&mut self.writers) {
+            sink(Ready::Writable(key));
+        }
+        for key in std::mem::take(&mut self.leavers) {
+            sink(Ready::Leaving(key));
+        }
+    }
+}
+
+/// A descriptor of our own for a stream that the runtime accepted.
+fn take_out(stream: &TcpStream) -> io::Result<OwnedFd> {
+    // SAFETY: the stream is open for as long as the borrow lasts.
+    let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    let own = fd.try_clone_to_owned()?;
+    SockRef::from(&own).set_nonblocking(true)?;
+    Ok(own)
+}
+
+/// The runtime's timer as something to look at.
+trait PollTimer {
+    fn poll_timer(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool;
+}
+
+impl PollTimer for Timer {
+    fn poll_timer(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
+        Future::poll(self, context).is_ready()
+    }
+}
