@@ -31,6 +31,8 @@ const ACCEPTS_PER_TURN_MAX: usize = 256;
 const PARCELS_PER_TURN_MAX: usize = 64;
 /// Reads between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
+/// How often the engine is asked for its next deadline; those that it makes meanwhile lie further ahead.
+const DEADLINES_ASKED_MS: u64 = 25;
 /// How long accepting pauses when descriptors have run out.
 const ACCEPT_PAUSE_MS: u64 = 200;
 
@@ -79,8 +81,10 @@ pub struct Core {
     buffer: Vec<u8>,
     /// Put-off work of the engine wants a tick.
     pub(super) wants_tick: bool,
-    /// The millisecond in which deadlines were last looked at.
+    /// When deadlines were last looked at.
     looked_at: Time,
+    /// The engine's next deadline, as it was then.
+    due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     stop_at_ns: Option<u64>,
 }
@@ -145,6 +149,7 @@ impl Core {
             closed: Vec::new(),
             wants_tick: false,
             looked_at: Time::ZERO,
+            due_at: None,
             stop_at_ns: None,
         };
         core.net.watch_waker(core.inbox.waker(&core.ways));
@@ -253,11 +258,17 @@ impl Core {
     }
 
     /// When somebody has to look at the clock next.
-    fn next_due(&self) -> Option<Time> {
+    fn next_due(&mut self) -> Option<Time> {
         let now = self.clock.now();
+        let is_old = now.since_ms(self.looked_at) >= DEADLINES_ASKED_MS;
+        if is_old {
+            (self.looked_at, self.due_at) = (now, self.shard.next_due(now));
+        }
+        // A shard that sleeps again and again asks no more often than one that is awake.
+        let again = (!is_old).then(|| self.looked_at.after_ms(DEADLINES_ASKED_MS));
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until).min();
         let stop = self.stop_at_ns.map(at_ns);
-        [self.shard.next_due(now), self.leavers.next_due(), paused, stop].into_iter().flatten().min()
+        [self.due_at, again, self.leavers.next_due(), paused, stop].into_iter().flatten().min()
     }
 
     fn sort_ready(&mut self) {
@@ -473,9 +484,11 @@ impl Core {
     }
 
     fn look_at_time(&mut self, now: Time) {
-        let is_new = now != self.looked_at;
-        if is_new {
-            self.looked_at = now;
+        let is_old = now.since_ms(self.looked_at) >= DEADLINES_ASKED_MS;
+        let mut is_due = self.due_at.is_some_and(|due| now.has_passed(due));
+        if is_old || is_due {
+            (self.looked_at, self.due_at) = (now, self.shard.next_due(now));
+            is_due |= self.due_at.is_some_and(|due| now.has_passed(due));
             let closed = &mut self.closed;
             self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().0));
             for (number, listener) in (0..).zip(&mut self.listeners) {
@@ -484,9 +497,9 @@ impl Core {
                 }
             }
         }
-        let is_due = is_new && self.shard.next_due(now).is_some_and(|due| now.has_passed(due));
-        if is_due || std::mem::take(&mut self.wants_tick) {
+        if std::mem::take(&mut self.wants_tick) || is_due {
             self.shard.handle(Input::Tick, now, &mut self.out);
+            self.due_at = self.shard.next_due(now);
         }
     }
 
