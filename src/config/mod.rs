@@ -3,21 +3,56 @@
 //! | file | what lives there |
 //! |---|---|
 //! | here | the values, one struct a section of `pregon.toml` |
+//! | [`load`] | sources to values, or to everything that is wrong with them |
+//! | [`source`] | texts with their origin, and the order of precedence |
+//! | [`keys`] | the table of keys: name, bounds, meaning |
+//! | [`schema`] | what a key is; the nearest one to a name |
+//! | [`kind`], [`text`] | the kinds of values; how they are written |
+//! | [`field`] | the bridge from a kind to the type of a field |
+//! | [`rules`] | contradictions between values |
+//! | [`complaint`] | what may be wrong, and how it is told |
+//! | [`print`] | values with their origin; the example file |
+//!
+//! Invariants:
+//!
+//! ```text
+//! fields of Config = keys of the table; each takes what its kind allows
+//! src/manual/pregon.toml = the table at Config::default()
+//! Checked = no source has a wrong value, and no rule is broken
+//! ```
 //!
 //! Pure: text comes in, a [`Config`] or a list of complaints goes out. Files, environment and command line are read above.
+//! What only the machine can say (which cores there are, whether a port is free) is not asked here but at the start.
+
+pub mod complaint;
+pub mod field;
+pub mod keys;
+pub mod kind;
+pub mod load;
+pub mod print;
+pub mod rules;
+pub mod schema;
+pub mod source;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+pub use complaint::Complaints;
+pub use load::{Checked, load};
+pub use source::{Origin, Source};
 
 use core::net::{Ipv4Addr, SocketAddr};
 
 use crate::engine::limits::Limits;
 
 /// Everything an operator may choose. One for the whole process, never changed while it runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Cores, rings, timers: `[runtime]`.
     pub runtime: Runtime,
     /// What a turn of a shard may do: `[turn]`.
     pub turn: Turn,
-    /// Where clients come in: `[[listeners]]`.
+    /// Where clients come in: `[listeners]`.
     pub listeners: Listeners,
     /// Bounds and features of the engine: `[limits]`.
     pub limits: Limits,

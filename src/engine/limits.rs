@@ -77,7 +77,7 @@ pub enum Strategy {
 }
 
 /// The bounds and features that an operator chooses. One for the whole broker, read by every shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own that an operator switches")]
 pub struct Limits {
     /// The largest packet a client may send, fixed header included: 0x95 above.

@@ -1,6 +1,7 @@
 //! The manual: markdown beside the code, compiled into its documentation.
 //!
-//! Also here are the two licences, because the top of the repository holds only what one starts from.
+//! Also here are the two licences and `pregon.toml`, the example of a configuration with every key at its default, because
+//! the top of the repository holds only what one starts from.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -10,3 +11,6 @@ pub mod invariants {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}

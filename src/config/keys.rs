@@ -1,0 +1,339 @@
+//! The table of keys: every thing that an operator may choose, once; reading, printing and the example are driven by it.
+
+use super::field::{Field, Spelled};
+use super::kind::Kind;
+use super::schema::{Key, Section};
+use super::text::Unit::{Micros, Millis, Seconds};
+use super::{Driver, LogFormat};
+use crate::engine::homes::SHARDS_MAX;
+use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+const MINUTE_MS: u64 = 60 * 1_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// The largest packet of the standards, fixed header included.
+const PACKET_LARGEST: u64 = 268_435_460;
+
+/// The sections, in the order of the example file.
+pub const SECTIONS: [Section; 6] = [
+    Section { name: "runtime", doc: "Cores, rings and what a shard does when it has nothing to do." },
+    Section { name: "turn", doc: "What one turn of a shard may do before the next one begins." },
+    Section { name: "listeners", doc: "Where clients come in, and what their sockets have in common." },
+    Section { name: "limits", doc: "What clients may do, and what the broker keeps for them." },
+    Section { name: "admin", doc: "The operator's door: metrics and health over HTTP." },
+    Section { name: "log", doc: "What is written to standard error." },
+];
+
+/// A row: the field, the name where it is another, what the key takes, what it does. A name leaves out the unit of time.
+macro_rules! key {
+    ($section:ident . $field:ident, $kind:expr, $doc:literal) => {
+        key!($section.$field as stringify!($field), $kind, $doc)
+    };
+    ($section:ident . $field:ident as $name:expr, $kind:expr, $doc:literal) => {
+        Key {
+            section: stringify!($section),
+            name: $name,
+            doc: $doc,
+            kind: $kind,
+            get: |config| config.$section.$field.to_value(),
+            set: |config, value| config.$section.$field.set_value(value),
+        }
+    };
+}
+
+/// Every key, by section.
+pub const KEYS: &[Key] = &[
+    key!(runtime.cores, Kind::Cores, "The cores that get a shard each: all, the first so many, or these."),
+    key!(
+        runtime.shards,
+        Kind::count(1, SHARDS_MAX as u64).or("auto", 0),
+        "How many shards there are: \"auto\" is one a core. More of them than cores is meant for tests."
+    ),
+    key!(
+        runtime.driver,
+        Kind::Word(Driver::WORDS),
+        "How the network is driven: by the broker's own ring, by plain streams of the runtime, or by what the kernel can do."
+    ),
+    key!(
+        runtime.ring_entries,
+        Kind::count(64, 16_384),
+        "Entries of the network ring's submission queue; its completion queue has four times as many."
+    ),
+    key!(runtime.executor_ring_depth, Kind::count(32, 16_384), "Entries of each of the executor's own rings."),
+    key!(
+        runtime.io_memory_bytes,
+        Kind::size(64 * KIB, GIB),
+        "Memory that each executor registers for files; it counts against the limit on locked memory."
+    ),
+    key!(
+        runtime.preempt_timer_ms as "preempt_timer",
+        Kind::time(Millis, 1, 1_000),
+        "How long a task of an executor may run before another one gets its turn."
+    ),
+    key!(
+        runtime.spin_before_park_us as "spin_before_park",
+        Kind::time(Micros, 1, 100_000).or("off", 0),
+        "How long a shard without work looks for some before it sleeps: quicker answers for a busy core."
+    ),
+    key!(
+        runtime.mesh_batches_max,
+        Kind::count(2, 65_536),
+        "Batches that may wait for one shard; above, the shards that send wait, and so do their publishers."
+    ),
+    key!(
+        runtime.memory_bytes_max,
+        Kind::size(64 * MIB, 16 * TIB).or("unlimited", 0),
+        "The memory that the broker means to use."
+    ),
+    key!(
+        runtime.drain_timeout_ms as "drain_timeout",
+        Kind::time(Millis, 0, HOUR_MS),
+        "How long clients have to take what is on its way to them when the broker stops."
+    ),
+    key!(turn.inputs_max, Kind::count(1, 1_000_000), "Connections that are read in one turn."),
+    key!(turn.bytes_max, Kind::size(4 * KIB, GIB), "Bytes that are read in one turn."),
+    key!(turn.time_us_max as "time_max", Kind::time(Micros, 10, 1_000_000), "How long a turn reads."),
+    key!(
+        turn.read_bytes_max,
+        Kind::size(4 * KIB, GIB),
+        "Bytes that one connection may bring in one turn, so that a flood from one delays no other."
+    ),
+    key!(listeners.tcp, Kind::Addresses, "Where plain MQTT is spoken; port 0 lets the kernel choose one."),
+    key!(
+        listeners.backlog,
+        Kind::count(1, 1_000_000),
+        "Connections that the kernel holds until they are accepted; net.core.somaxconn caps it."
+    ),
+    key!(listeners.tcp_nodelay, Kind::Flag, "Whether small packets leave at once instead of waiting for more."),
+    key!(
+        listeners.tcp_keep_alive_s as "tcp_keep_alive",
+        Kind::time(Seconds, 1, 32_767).or("off", 0),
+        "The silence after which the kernel asks whether the peer is still there; MQTT has its own keep-alive."
+    ),
+    key!(
+        listeners.send_buffer_bytes,
+        Kind::size(4 * KIB, GIB).or("kernel", 0),
+        "The send buffer of each connection; \"kernel\" lets it grow and shrink."
+    ),
+    key!(
+        listeners.receive_buffer_bytes,
+        Kind::size(4 * KIB, GIB).or("kernel", 0),
+        "The receive buffer of each connection; \"kernel\" lets it grow and shrink."
+    ),
+    key!(
+        limits.packet_bytes_max,
+        Kind::size(256, 256 * MIB).or("largest", PACKET_LARGEST),
+        "The largest packet that a client may send; \"largest\" is what the standard can say, close to 256 MiB."
+    ),
+    key!(limits.client_id_bytes_max, Kind::size(23, 32 * KIB), "The longest client identifier."),
+    key!(limits.topic_levels_max, Kind::count(1, 65_535), "The most levels of a topic or a filter."),
+    key!(
+        limits.connect_timeout_ms as "connect_timeout",
+        Kind::time(Millis, 100, HOUR_MS),
+        "How long a connection may take from accept to the end of its handshake."
+    ),
+    key!(
+        limits.keep_alive_max_s as "keep_alive_max",
+        Kind::time(Seconds, 1, 65_535).or("unlimited", 0),
+        "The longest keep-alive, also imposed on clients that ask for none."
+    ),
+    key!(
+        limits.session_expiry_max_s as "session_expiry_max",
+        Kind::time(Seconds, 0, u32::MAX as u64 - 1).or("never", u32::MAX as u64),
+        "The longest time that a session outlives its connection, whatever the client asks for."
+    ),
+    key!(
+        limits.session_expiry_v3_s as "session_expiry_v3",
+        Kind::time(Seconds, 0, u32::MAX as u64 - 1).or("never", u32::MAX as u64),
+        "The same for sessions of MQTT 3.1 and 3.1.1 that are not clean, which cannot say it themselves."
+    ),
+    key!(
+        limits.strict_v31_client_id,
+        Kind::Flag,
+        "Whether clients of MQTT 3.1 are refused whose identifier is longer than 23 bytes."
+    ),
+    key!(
+        limits.receive_maximum,
+        Kind::count(1, 65_535),
+        "Unacknowledged messages of QoS 1 and 2 that a client may have on their way to the broker."
+    ),
+    key!(
+        limits.inflight_max,
+        Kind::count(1, 65_535),
+        "Unacknowledged messages of QoS 1 and 2 on their way to a client, even if it would take more."
+    ),
+    key!(limits.topic_alias_maximum, Kind::count(0, 65_535), "Topic aliases that a client may define."),
+    key!(
+        limits.topic_alias_out_max,
+        Kind::count(0, 65_535),
+        "Topic aliases that the broker defines towards a client that offers them."
+    ),
+    key!(limits.subscriptions_max, Kind::count(1, 100_000_000), "Subscriptions of one session."),
+    key!(limits.shared_subscriptions_max, Kind::count(0, 100_000_000), "How many of these may be shared ones."),
+    key!(limits.queue_messages_max, Kind::count(0, 1_000_000_000), "Messages that wait for one session."),
+    key!(limits.queue_bytes_max, Kind::size(KIB, TIB), "Bytes that wait for one session."),
+    key!(
+        limits.queue_policy,
+        Kind::Word(QueuePolicy::WORDS),
+        "What happens when a queue is full: the new message is refused, or the oldest unsent one makes room."
+    ),
+    key!(limits.queue_qos0, Kind::Flag, "Whether messages of QoS 0 wait for absent clients as well."),
+    key!(limits.group_queue_messages_max, Kind::count(1, 1_000_000_000), "Messages that wait for one shared group."),
+    key!(limits.group_queue_bytes_max, Kind::size(KIB, TIB), "Bytes that wait for one shared group."),
+    key!(limits.group_members_max, Kind::count(1, 100_000_000), "Members of one shared group."),
+    key!(
+        limits.shared_strategy,
+        Kind::Word(Strategy::WORDS),
+        "Which member of a shared group gets the next message; a hash keeps a topic or a publisher with one member."
+    ),
+    key!(limits.retained_messages_max, Kind::count(0, 1_000_000_000), "Retained messages of one shard."),
+    key!(limits.retained_bytes_max, Kind::size(KIB, 16 * TIB), "Bytes of retained messages of one shard."),
+    key!(limits.sessions_max, Kind::count(1, 1_000_000_000), "Sessions of one shard, connected or not."),
+    key!(limits.connections_max, Kind::count(1, 1_000_000_000), "Connections of one shard."),
+    key!(
+        limits.connect_rate,
+        Kind::count(1, 100_000_000).or("unlimited", 0),
+        "Connections a second that one shard accepts; above, clients are told to come again later."
+    ),
+    key!(
+        limits.message_rate,
+        Kind::count(1, 100_000_000).or("unlimited", 0),
+        "Messages a second that one client may publish; above, it is read more slowly."
+    ),
+    key!(
+        limits.byte_rate,
+        Kind::size(KIB, 2 * GIB).or("unlimited", 0),
+        "Bytes a second that one client may publish; above, it is read more slowly."
+    ),
+    key!(
+        limits.fanout_recipients_max,
+        Kind::count(1, COPIES_PER_INPUT_MAX as u64),
+        "Recipients that are served at once; the others of a wide fan-out follow in later turns."
+    ),
+    key!(
+        limits.backlog_bytes_max,
+        Kind::size(4 * KIB, GIB),
+        "Unsent bytes of one connection above which its publishers are slowed down, and QoS 0 no longer waits."
+    ),
+    key!(
+        limits.backlog_patience_ms as "backlog_patience",
+        Kind::time(Millis, 0, HOUR_MS),
+        "How long a receiver that takes nothing may hold its publishers back."
+    ),
+    key!(
+        limits.write_stall_ms as "write_stall",
+        Kind::time(Millis, 100, DAY_MS),
+        "How long a receiver may take nothing before its connection is closed."
+    ),
+    key!(limits.maximum_qos, Kind::count(0, 2), "The highest quality of service on offer."),
+    key!(limits.retain_available, Kind::Flag, "Whether messages may be retained."),
+    key!(limits.wildcard_available, Kind::Flag, "Whether filters may have wildcards."),
+    key!(limits.subscription_ids_available, Kind::Flag, "Whether subscriptions may carry identifiers."),
+    key!(limits.shared_available, Kind::Flag, "Whether subscriptions may be shared."),
+    key!(
+        limits.overlap,
+        Kind::Word(Overlap::WORDS),
+        "What a client gets whose subscriptions overlap: one copy of a message, or one for each of them."
+    ),
+    key!(
+        limits.payload_format_check,
+        Kind::Flag,
+        "Whether a payload that says it is text is refused when it is not UTF-8."
+    ),
+    key!(
+        limits.response_prefix,
+        Kind::TopicPrefix,
+        "The start of the response topics that clients are given on request; their identifier follows."
+    ),
+    key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
+    key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
+    key!(
+        log.level,
+        Kind::Level,
+        "The least important event that is written, and others for areas: \"info,shell=debug\"."
+    ),
+    key!(
+        log.lines_per_second_max,
+        Kind::count(1, 1_000_000),
+        "Lines a second of one kind of event; the others are counted and told in one line."
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::kind::Value;
+    use crate::config::schema::{find, has_section};
+
+    /// The fields of the configuration as its debug form names them: sections stand 4 spaces in, fields 8.
+    fn fields() -> Vec<(String, String)> {
+        let (mut section, mut fields) = (String::new(), Vec::new());
+        for line in format!("{:#?}", Config::default()).lines() {
+            let name = line.trim_start();
+            let depth = line.len() - name.len();
+            match (depth, name.split_once(": ")) {
+                (4, Some((name, _))) => name.clone_into(&mut section),
+                (8, Some((name, _))) => fields.push((section.clone(), name.to_owned())),
+                _ => {}
+            }
+        }
+        fields
+    }
+
+    #[test]
+    fn every_field_is_a_key_that_leaves_out_its_unit_of_time() {
+        let fields = fields();
+        for (section, field) in &fields {
+            let is_name = |part: &&str| !matches!(*part, "ms" | "us" | "s");
+            let name = field.split('_').filter(is_name).collect::<Vec<_>>().join("_");
+            assert!(find(section, &name).is_some(), "{section}.{field} has no key {section}.{name}");
+        }
+        assert_eq!(fields.len(), KEYS.len());
+    }
+
+    #[test]
+    fn keys_stand_by_section_and_once() {
+        let order = |key: &Key| SECTIONS.iter().position(|section| section.name == key.section).unwrap();
+        assert!(KEYS.is_sorted_by_key(order));
+        assert!(KEYS.iter().enumerate().all(|(at, key)| find(key.section, key.name) == Some(at)));
+        assert!(SECTIONS.iter().all(|section| has_section(section.name)));
+        assert!(
+            KEYS.iter().map(|key| key.doc).chain(SECTIONS.map(|section| section.doc)).all(|doc| doc.ends_with('.'))
+        );
+    }
+
+    #[test]
+    fn every_field_takes_all_that_its_kind_allows() {
+        for key in KEYS {
+            let words: Vec<String> = match key.kind {
+                Kind::Flag => vec!["true".into(), "false".into()],
+                Kind::Number(number) => {
+                    let ends = [number.min, number.max].map(|end| number.unit.format(end));
+                    ends.into_iter().chain(number.word.map(|(word, _)| word.to_owned())).collect()
+                }
+                Kind::Word(words) => words.iter().map(|word| (*word).to_owned()).collect(),
+                Kind::Cores => vec!["auto".into(), "64".into(), "0,1023".into()],
+                Kind::Addresses => vec!["127.0.0.1:0".into(), "[::]:1,1.2.3.4:65535".into()],
+                Kind::Address => vec!["off".into(), "127.0.0.1:0".into()],
+                Kind::Level => vec!["trace".into(), "info,shell::ring=debug".into()],
+                Kind::TopicPrefix => vec![String::new(), "réponses/".into()],
+            };
+            let mut seen: Vec<Value> = Vec::new();
+            for word in words {
+                let mut config = Config::default();
+                let value = key.kind.read_text(&word).unwrap();
+                (key.set)(&mut config, value.clone());
+                assert_eq!((key.get)(&config), value, "{} = {word}", key.path());
+                assert!(!seen.contains(&value), "{} = {word} means what another word means", key.path());
+                seen.push(value);
+            }
+        }
+    }
+}
