@@ -16,6 +16,7 @@ const TIB: u64 = 1 << 40;
 const MINUTE_MS: u64 = 60 * 1_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
+const YEAR_S: u64 = 365 * 24 * 3_600;
 
 /// The largest packet of the standards, fixed header included.
 const PACKET_LARGEST: u64 = 268_435_460;
@@ -113,7 +114,7 @@ pub const KEYS: &[Key] = &[
     key!(listeners.tcp_nodelay, Kind::Flag, "Whether small packets leave at once instead of waiting for more."),
     key!(
         listeners.tcp_keep_alive_s as "tcp_keep_alive",
-        Kind::time(Seconds, 1, 32_767).or("off", 0),
+        Kind::time(Seconds, 1, 9 * 3_600).or("off", 0),
         "The silence after which the kernel asks whether the peer is still there; MQTT has its own keep-alive."
     ),
     key!(
@@ -145,13 +146,13 @@ pub const KEYS: &[Key] = &[
     ),
     key!(
         limits.session_expiry_max_s as "session_expiry_max",
-        Kind::time(Seconds, 0, u32::MAX as u64 - 1).or("never", u32::MAX as u64),
+        Kind::time(Seconds, 0, 100 * YEAR_S).or("never", u32::MAX as u64),
         "The longest time that a session outlives its connection, whatever the client asks for."
     ),
     key!(
         limits.session_expiry_v3_s as "session_expiry_v3",
-        Kind::time(Seconds, 0, u32::MAX as u64 - 1).or("never", u32::MAX as u64),
-        "The same for sessions of MQTT 3.1 and 3.1.1 that are not clean, which cannot say it themselves."
+        Kind::time(Seconds, 0, 100 * YEAR_S).or("never", u32::MAX as u64),
+        "How long sessions of MQTT 3.1 and 3.1.1 that are not clean outlive it, for they cannot say; capped by session_expiry_max."
     ),
     key!(
         limits.strict_v31_client_id,

@@ -12,7 +12,7 @@ use super::schema::{self, Variable};
 use super::source::{Origin, Place, Source};
 
 /// Bytes of one source.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
+pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// A configuration that may be used, and where each of its values came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

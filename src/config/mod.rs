@@ -3,7 +3,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | here | the values, one struct a section of `pregon.toml` |
-//! | [`load`] | sources to values, or to everything that is wrong with them |
+//! | [`mod@load`] | sources to values, or to everything that is wrong with them |
 //! | [`source`] | texts with their origin, and the order of precedence |
 //! | [`keys`] | the table of keys: name, bounds, meaning |
 //! | [`schema`] | what a key is; the nearest one to a name |
@@ -11,7 +11,7 @@
 //! | [`field`] | the bridge from a kind to the type of a field |
 //! | [`rules`] | contradictions between values |
 //! | [`complaint`] | what may be wrong, and how it is told |
-//! | [`print`] | values with their origin; the example file |
+//! | [`mod@print`] | values with their origin; the example file |
 //!
 //! Invariants:
 //!

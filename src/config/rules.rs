@@ -32,7 +32,7 @@ const RULES: [Rule; 6] = [
     Rule { paths: &["limits.backlog_patience", "limits.write_stall"], broken: closed_before_patience_ends },
 ];
 
-/// Every rule that is broken. A complaint stands where the last of the values was set that nobody but the operator chose.
+/// Every rule that is broken. A complaint stands where the value was set whose source wins over those of the others.
 pub fn contradictions(checked: &Checked) -> Vec<Contradiction> {
     let mut found = Vec::new();
     for rule in &RULES {
@@ -65,9 +65,10 @@ fn set_at(checked: &Checked, key: usize) -> String {
 
 fn listeners_overlap(config: &Config) -> Option<String> {
     let tcp = &config.listeners.tcp;
-    let (at, address) =
-        tcp.iter().enumerate().find(|(at, address)| tcp[..*at].iter().any(|e| overlap(*e, **address)))?;
-    let earlier = tcp[..at].iter().find(|earlier| overlap(**earlier, *address))?;
+    let (address, earlier) = tcp.iter().enumerate().find_map(|(at, address)| {
+        let earlier = tcp[..at].iter().find(|earlier| overlap(**earlier, *address))?;
+        Some((address, earlier))
+    })?;
     Some(format!("{address} is taken by {earlier} of the same list"))
 }
 

@@ -241,6 +241,8 @@ fn broken_syntax_has_its_line_and_column_and_hides_no_other_mistake() {
         ["2:13: no TOML: string values must be quoted, expected literal string"]
     );
     assert_eq!(about("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), ["3:1: no TOML: duplicate key"]);
+    assert_eq!(about("[limits]\nbyte_rate = 64KB\n").len(), 1, "a broken line says nothing else");
+    assert_eq!(about("[limits\nmaximum_qos = 2\n").len(), 1, "a lost header makes no key unknown");
     let both = about("[limits]\nbyte_rate = 64KiB\nmaximum_qos = 3\n[turn\ninputs_max = 1\n");
     let told: Vec<&str> = both.iter().map(|line| &line[..line.find(": ").unwrap()]).collect();
     assert_eq!(told, ["2:13", "3:15", "4:6"], "{both:?}");
@@ -252,7 +254,7 @@ fn bytes_that_are_no_text_are_told_with_their_place() {
     assert_eq!(bytes(b"[log]\nlevel = \"\xff\""), ["a.toml:2:10: this is not UTF-8"]);
     assert_eq!(complaints(vec![Source::environment("PREGON_X__Y", *b"\xff")]), ["PREGON_X__Y: this is not UTF-8"]);
     let long = vec![b'#'; load::TEXT_BYTES_MAX + 1];
-    assert_eq!(bytes(&long), ["a.toml: 1048577 bytes are more than a configuration may have: 1048576"]);
+    assert_eq!(bytes(&long), ["a.toml: 262145 bytes are more than a configuration may have: 262144"]);
     assert_eq!(complaints(vec![Source::file("a\n\u{1b}.toml", "x")]).len(), 1);
     assert!(load(vec![Source::file("a.toml", "\u{feff}[log]\r\nlevel = \"warn\"\r\n")]).is_ok());
 }
@@ -340,6 +342,13 @@ fn the_manual_quotes_what_is_really_told() {
 fn reprinted(checked: &Checked) -> Config {
     let assignments = KEYS.iter().map(|key| format!("{} = {}\n", key.path(), key.written(checked.config())));
     loaded(vec![file(&assignments.collect::<String>())]).into_config()
+}
+
+#[test]
+fn text_with_quotes_is_printed_as_a_file_has_it() {
+    let checked = loaded(vec![Source::set("limits.response_prefix=a\"b\\c/")]);
+    assert_eq!(checked.config().limits.response_prefix.as_deref(), Some("a\"b\\c/"));
+    assert_eq!(reprinted(&checked), *checked.config());
 }
 
 /// One change to a text: a byte, a part left out, doubled, or a part that means something.
