@@ -102,8 +102,8 @@ pub const KEYS: &[Key] = &[
     key!(turn.time_us_max as "time_max", Kind::time(Micros, 10, 1_000_000), "How long a turn reads."),
     key!(
         turn.read_bytes_max,
-        Kind::size(4 * KIB, GIB),
-        "Bytes that one connection may bring in one turn, so that a flood from one delays no other."
+        Kind::size(4 * KIB, 64 * MIB),
+        "Bytes that one connection may bring in one turn, so that a flood from one delays no other; each shard holds so many."
     ),
     key!(listeners.tcp, Kind::Addresses, "Where plain MQTT is spoken; port 0 lets the kernel choose one."),
     key!(
@@ -120,12 +120,12 @@ pub const KEYS: &[Key] = &[
     key!(
         listeners.send_buffer_bytes,
         Kind::size(4 * KIB, GIB).or("kernel", 0),
-        "The send buffer of each connection; \"kernel\" lets it grow and shrink."
+        "The send buffer of each connection, capped by net.core.wmem_max; \"kernel\" lets it grow and shrink."
     ),
     key!(
         listeners.receive_buffer_bytes,
         Kind::size(4 * KIB, GIB).or("kernel", 0),
-        "The receive buffer of each connection; \"kernel\" lets it grow and shrink."
+        "The receive buffer of each connection, capped by net.core.rmem_max; \"kernel\" lets it grow and shrink."
     ),
     key!(
         limits.packet_bytes_max,
