@@ -27,4 +27,6 @@ pub mod engine;
 pub mod manual;
 pub mod mqtt;
 #[cfg(feature = "shell")]
+pub mod ops;
+#[cfg(feature = "shell")]
 pub mod shell;

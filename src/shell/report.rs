@@ -97,6 +97,8 @@ pub struct ShellStats {
 /// What one shard says about itself at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Its number: a shard that did not answer in time leaves a gap.
+    pub shard: usize,
     /// The core it is pinned to, if it is.
     pub core: Option<usize>,
     /// What the engine counted.

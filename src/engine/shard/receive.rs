@@ -140,6 +140,7 @@ impl Shard {
         // [MQTT-3.1.2-22] any packet of the client is a sign of life, our own are not.
         connection.last_received = now;
         self.stats.packets_received += 1;
+        self.stats.packets_received_by_type[usize::from(frame.first >> 4)] += 1;
         match &connection.phase {
             Phase::AwaitConnect => self.first_packet(key, frame, now, out),
             Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),

@@ -104,6 +104,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return RunTaken::None };
         connection.last_received = now;
         self.stats.packets_received += u64::from(run.count);
+        self.stats.packets_received_by_type[usize::from(PLAIN_PUBLISH >> 4)] += u64::from(run.count);
         self.stats.publishes_received += u64::from(run.count);
         self.stats.publishes_verbatim += u64::from(run.count);
         let is_v5 = version == Version::V5;

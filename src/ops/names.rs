@@ -1,0 +1,300 @@
+//! Every metric in one table: its name, its kind, what it means, and where its value is read.
+//!
+//! A metric that is not in [`METRICS`] cannot be exported, and one that is cannot be forgotten. Its labels follow from what
+//! is read, its unit from its name. No label ever carries a client id, a topic or an address: their number has no bound.
+
+use Reading::{Broker, Build, Components, Cores, DropReasons, PacketTypes, Process as Kernel, Shard, ShardFraction};
+
+use super::process::Process;
+use crate::engine::stats::{DropReason, Stats};
+use crate::mqtt::PacketType;
+use crate::shell::report::{Histogram, Report};
+
+/// What a metric is to a reader of its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows, until the broker starts again.
+    Counter,
+    /// It is of this moment.
+    Gauge,
+    /// Counts by bucket.
+    Histogram,
+    /// Always 1: its labels are what it says.
+    Info,
+}
+
+/// Where the values of a metric come from; it decides the labels.
+#[derive(Clone, Copy, Debug)]
+pub enum Reading {
+    /// One number of each shard.
+    Shard(fn(&Report) -> u64),
+    /// One number of each shard that may have a fraction.
+    ShardFraction(fn(&Report) -> f64),
+    /// A number for each type of packet, at the place of its number.
+    PacketTypes(fn(&Report) -> &[u64; 16]),
+    /// A number for each reason to drop a copy.
+    DropReasons(fn(&Stats, DropReason) -> u64),
+    /// Numbers of the parts of a shard, each with its name.
+    Components(&'static [(&'static str, fn(&Report) -> u64)]),
+    /// Durations of each shard.
+    Durations(fn(&Report) -> &Histogram),
+    /// On which core each shard runs.
+    Cores,
+    /// One number of the broker.
+    Broker(fn(&Scrape<'_>) -> u64),
+    /// One number of the process; none where the kernel does not tell.
+    Process(fn(&Process) -> Option<f64>),
+    /// What was built.
+    Build(&'static [(&'static str, &'static str)]),
+}
+
+impl Reading {
+    /// The names of the labels that its values carry, beside `le` of a bucket.
+    pub fn labels(self) -> Vec<&'static str> {
+        match self {
+            Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) => vec!["shard"],
+            Self::PacketTypes(_) => vec!["shard", "type"],
+            Self::DropReasons(_) => vec!["shard", "reason"],
+            Self::Components(_) => vec!["shard", "component"],
+            Self::Cores => vec!["shard", "core"],
+            Self::Broker(_) | Self::Process(_) => Vec::new(),
+            Self::Build(labels) => labels.iter().map(|(name, _)| *name).collect(),
+        }
+    }
+}
+
+/// All that one scrape reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Scrape<'a> {
+    /// The shards that answered, in the order of their numbers.
+    pub reports: &'a [Report],
+    /// How many shards there are.
+    pub shards: usize,
+    /// What the kernel says.
+    pub process: &'a Process,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// As it stands in queries.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Where its values come from.
+    pub reading: Reading,
+    /// One sentence for a person who sees it for the first time.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// The name without the suffix that its kind demands: OpenMetrics writes that one before the type.
+    pub fn family(&self) -> &'static str {
+        match self.kind {
+            Kind::Counter => self.name.strip_suffix("_total").expect("a counter ends in _total"),
+            Kind::Info => self.name.strip_suffix("_info").expect("an info ends in _info"),
+            Kind::Gauge | Kind::Histogram => self.name,
+        }
+    }
+
+    /// The base unit, which the name ends in.
+    pub fn unit(&self) -> Option<&'static str> {
+        ["seconds", "bytes"].into_iter().find(|unit| self.family().ends_with(unit))
+    }
+}
+
+const fn counter(name: &'static str, reading: Reading, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, reading, help }
+}
+
+const fn gauge(name: &'static str, reading: Reading, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, reading, help }
+}
+
+const fn histogram(name: &'static str, reading: fn(&Report) -> &Histogram, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, reading: Reading::Durations(reading), help }
+}
+
+const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Info, reading, help }
+}
+
+/// The table, in the order of the exposition.
+#[rustfmt::skip] // a row is a line or two, so that the table reads as one
+pub const METRICS: [Metric; 71] = [
+    // The broker.
+    info("pregon_build_info", Build(BUILD), "The version that runs."),
+    info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
+    gauge("pregon_shards", Broker(|s| s.shards as u64), "Shards that were started."),
+    gauge("pregon_shards_answering", Broker(|s| s.reports.len() as u64), "Shards that answered this scrape in time."),
+    // Connections.
+    gauge("pregon_connections", Shard(|r| r.sizes.connections as u64),
+        "Connections at this moment, also those that have not said CONNECT."),
+    counter("pregon_connections_accepted_total", Shard(|r| r.shell.accepted),
+        "Connections accepted by this shard's listeners."),
+    counter("pregon_connections_opened_total", Shard(|r| r.stats.connections_opened),
+        "Connections accepted here or adopted from another shard."),
+    counter("pregon_connections_closed_total", Shard(|r| r.stats.connections_closed),
+        "Connections that ended here or moved to their home shard."),
+    counter("pregon_connections_handed_over_total", Shard(|r| r.shell.handed_over),
+        "Connections that moved from here to their home shard."),
+    counter("pregon_connections_adopted_total", Shard(|r| r.shell.adopted),
+        "Connections that moved here, to their home shard."),
+    counter("pregon_connects_refused_total", Shard(|r| r.stats.connects_refused),
+        "Connections refused, at once or in CONNACK."),
+    counter("pregon_accept_pauses_total", Shard(|r| r.shell.accept_pauses),
+        "Times accepting was paused for lack of descriptors."),
+    counter("pregon_protocol_errors_total", Shard(|r| r.stats.protocol_errors),
+        "Connections closed because the peer broke the protocol."),
+    counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
+        "Connections closed because the keep-alive time was over."),
+    counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
+        "Sessions taken over by a newer connection with the same client id."),
+    // What they hold.
+    gauge("pregon_sessions", Shard(|r| r.sizes.sessions as u64), "Sessions at this moment, connected or not."),
+    gauge("pregon_subscriptions", Shard(|r| r.sizes.subscriptions as u64),
+        "Subscriptions at this moment, a shared group counting as one."),
+    gauge("pregon_retained_messages", Shard(|r| r.sizes.retained as u64),
+        "Retained messages whose home this shard is."),
+    counter("pregon_sessions_expired_total", Shard(|r| r.stats.sessions_expired),
+        "Sessions that ended because their time was over."),
+    counter("pregon_wills_published_total", Shard(|r| r.stats.wills_published), "Wills that were published."),
+    // Packets and bytes.
+    counter("pregon_packets_received_total", PacketTypes(|r| &r.stats.packets_received_by_type),
+        "Packets from clients, by their type."),
+    counter("pregon_packets_sent_total", PacketTypes(|r| &r.shell.packets_sent), "Packets to clients, by their type."),
+    counter("pregon_received_bytes_total", Shard(|r| r.shell.read_bytes), "Bytes read from clients."),
+    counter("pregon_sent_bytes_total", Shard(|r| r.shell.sent_bytes), "Bytes to clients that the kernel took."),
+    counter("pregon_reads_total", Shard(|r| r.shell.reads), "Reads from sockets that brought bytes."),
+    counter("pregon_sends_total", Shard(|r| r.shell.sends), "Vectored sends to sockets."),
+    counter("pregon_short_sends_total", Shard(|r| r.shell.short_sends),
+        "Sends that the kernel took only in part or not at all."),
+    // Messages that came in.
+    counter("pregon_publishes_received_total", Shard(|r| r.stats.publishes_received), "Messages from clients."),
+    counter("pregon_publishes_verbatim_total", Shard(|r| r.stats.publishes_verbatim),
+        "Messages from clients whose bytes went on as they came."),
+    counter("pregon_publishes_unmatched_total", Shard(|r| r.stats.publishes_unmatched),
+        "Messages from clients that no subscription matched."),
+    counter("pregon_publishes_denied_total", Shard(|r| r.stats.publishes_denied),
+        "Messages from clients that a rule refused."),
+    counter("pregon_subscribes_denied_total", Shard(|r| r.stats.subscribes_denied),
+        "Filters of clients that a rule refused."),
+    counter("pregon_publishers_paused_total", Shard(|r| r.stats.publishers_paused),
+        "Times a publisher was paused because a receiver or a shard was full."),
+    // Copies, a message times a receiver: routed + moved in = delivered + dropped + moved out + let go + queued.
+    counter("pregon_messages_routed_total", Shard(|r| r.stats.ledger.routed),
+        "Copies that arose by a match or a retained look-up."),
+    counter("pregon_messages_delivered_total", Shard(|r| r.stats.ledger.delivered),
+        "Copies that reached their receiver: handed over at QoS 0, else acknowledged."),
+    counter("pregon_messages_dropped_total", DropReasons(|stats, why| stats.ledger.dropped(why)),
+        "Copies that did not reach their receiver, by the reason."),
+    gauge("pregon_messages_queued", Shard(|r| r.stats.ledger.queued()),
+        "Copies that lie in queues and windows at this moment."),
+    counter("pregon_messages_moved_in_total", Shard(|r| r.stats.ledger.received),
+        "Copies that another shard handed over for a member of a shared group."),
+    counter("pregon_messages_moved_out_total", Shard(|r| r.stats.ledger.moved),
+        "Copies handed to another shard for a member of a shared group."),
+    counter("pregon_messages_let_go_total", Shard(|r| r.stats.ledger.let_go),
+        "Copies that a session completes although their shared group is gone."),
+    // Between shards.
+    counter("pregon_forwards_sent_total", Shard(|r| r.stats.forwards_sent),
+        "Messages and runs of messages sent on to another shard."),
+    counter("pregon_forwards_received_total", Shard(|r| r.stats.forwards_received),
+        "Messages and runs of messages that came from another shard."),
+    counter("pregon_forwards_useless_total", Shard(|r| r.stats.forwards_useless),
+        "Forwards that no subscription here matched: false positives of the interest filter."),
+    counter("pregon_route_cache_hits_total", Shard(|r| r.stats.route_hits), "Routes found in the cache."),
+    counter("pregon_route_cache_misses_total", Shard(|r| r.stats.route_misses), "Routes that had to be built."),
+    counter("pregon_mesh_batches_sent_total", Shard(|r| r.shell.mesh_batches_sent), "Batches sent to other shards."),
+    counter("pregon_mesh_batches_received_total", Shard(|r| r.shell.mesh_batches_received),
+        "Batches that came from other shards."),
+    counter("pregon_mesh_full_total", Shard(|r| r.shell.mesh_full), "Times the way to another shard was full."),
+    gauge("pregon_mesh_waiting_batches", Shard(|r| r.shell.mesh_depth),
+        "Batches that wait for this shard at this moment."),
+    gauge("pregon_mesh_held_batches", Shard(|r| r.shell.mesh_held),
+        "Batches that wait here for a full shard at this moment."),
+    histogram("pregon_mesh_hop_seconds", |r| &r.shell.hop_latency,
+        "How long batches of other shards were on their way."),
+    // Turns and time.
+    counter("pregon_turns_total", Shard(|r| r.shell.turns), "Turns of the shard."),
+    histogram("pregon_turn_seconds", |r| &r.shell.turn_length, "How long turns took that did something."),
+    histogram("pregon_turn_stall_seconds", |r| &r.shell.stall,
+        "By how much turns exceeded their budget of time, where they did."),
+    counter("pregon_shard_busy_seconds_total", ShardFraction(|r| seconds(r.shell.busy_ns)),
+        "Time in turns that did something: its rate is the utilisation."),
+    gauge("pregon_shard_uptime_seconds", ShardFraction(|r| r.uptime_s), "Time since the shard started."),
+    counter("pregon_shard_parks_total", Shard(|r| r.shell.parks), "Times the shard slept."),
+    counter("pregon_shard_wakes_received_total", Shard(|r| r.shell.wakes_received),
+        "Times the shard was woken by another one."),
+    counter("pregon_shard_wakes_sent_total", Shard(|r| r.shell.wakes_sent), "Times the shard woke another one."),
+    // The network ring.
+    counter("pregon_ring_submissions_total", Shard(|r| r.shell.ring_submissions), "Entries submitted to the ring."),
+    counter("pregon_ring_completions_total", Shard(|r| r.shell.ring_completions), "Completions of the ring."),
+    counter("pregon_ring_enters_total", Shard(|r| r.shell.ring_enters), "System calls that entered the ring."),
+    counter("pregon_ring_overflows_total", Shard(|r| r.shell.ring_overflows),
+        "Completions that the ring had no place for and the kernel kept for later."),
+    // Memory.
+    gauge("pregon_memory_bytes", Components(MEMORY), "Memory by what it is used for, as far as a shard counts it."),
+    // The process, by the names that every Prometheus client uses.
+    counter("process_cpu_seconds_total", Kernel(|p| p.cpu_s), "Time that the process spent on cores, user and system."),
+    gauge("process_resident_memory_bytes", Kernel(|p| p.resident_bytes), "Resident memory of the process."),
+    gauge("process_virtual_memory_bytes", Kernel(|p| p.virtual_bytes), "Virtual memory of the process."),
+    gauge("process_open_fds", Kernel(|p| p.open_fds), "Open descriptors of the process."),
+    gauge("process_max_fds", Kernel(|p| p.max_fds), "Descriptors that the process may open."),
+    gauge("process_threads", Kernel(|p| p.threads), "Threads of the process."),
+    gauge("process_start_time_seconds", Kernel(|p| p.start_time_s), "When the process started, in seconds since 1970."),
+];
+
+/// What was built, as labels.
+const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH)];
+
+/// The parts of a shard whose memory is counted.
+const MEMORY: &[(&str, fn(&Report) -> u64)] =
+    &[("buffers", |r| r.shell.buffer_bytes), ("backlog", |r| r.shell.backlog_bytes)];
+
+/// Each type of packet with the place of its number.
+pub(super) fn packet_types() -> impl Iterator<Item = (&'static str, usize)> {
+    PacketType::ALL.into_iter().map(|packet| (packet.name(), usize::from(packet.bits())))
+}
+
+/// Nanoseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "exact for a hundred days, and then to the microsecond")]
+pub(super) fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_openmetrics() {
+        for metric in &METRICS {
+            let Metric { name, kind, help, .. } = *metric;
+            let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+            assert!(name.chars().all(letters) && !name.contains("__"), "{name}");
+            assert!(name.starts_with("pregon_") || name.starts_with("process_"), "{name}");
+            assert_eq!(kind == Kind::Counter, name.ends_with("_total"), "{name}: counters and only they end in _total");
+            assert_eq!(kind == Kind::Info, name.ends_with("_info"), "{name}: infos and only they end in _info");
+            assert!(!["_count", "_sum", "_bucket", "_created"].iter().any(|end| name.ends_with(end)), "{name}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"']), "{name}: {help}");
+            assert!(kind != Kind::Histogram || metric.unit() == Some("seconds"), "{name}: durations are in seconds");
+        }
+    }
+
+    #[test]
+    fn no_name_stands_twice_and_no_family_is_named_like_another() {
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        let families: BTreeSet<_> = METRICS.iter().map(Metric::family).collect();
+        assert_eq!((names.len(), families.len()), (METRICS.len(), METRICS.len()));
+    }
+
+    #[test]
+    fn labels_have_a_bound_that_clients_cannot_move() {
+        let known = ["shard", "type", "reason", "component", "core", "version", "arch"];
+        let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
+        assert_eq!(labels, BTreeSet::from(known));
+    }
+}
