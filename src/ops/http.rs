@@ -278,10 +278,16 @@ fn refuse(refusal: Refusal, stream: &TcpStream, until: Instant) -> io::Result<()
     write_answer(&Answer { status: refusal.status(), content_type, body: &body, wants_body: true }, stream, until)
 }
 
-/// Sends a guest away for whom there is no seat. Nobody waits for him: what the socket does not take at once is lost.
-fn turn_away(stream: &TcpStream) {
+/// Sends a guest away for whom there is no seat. Nobody waits for him: what the socket does not give or take at once is lost.
+fn turn_away(mut stream: &TcpStream) {
+    let mut part = || -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        // What he has said already would reset the connection if it stayed unread.
+        let _ = stream.read(&mut [0; 1024]);
+        refuse(Refusal::Busy, stream, now())
+    };
     // Whether he hears it or not, he is gone then.
-    let _ = stream.set_nonblocking(true).and_then(|()| refuse(Refusal::Busy, stream, now()));
+    let _ = part();
 }
 
 fn write_answer(answer: &Answer<'_>, stream: &TcpStream, until: Instant) -> io::Result<()> {
