@@ -25,4 +25,28 @@ fn received_packets_are_counted_by_type_and_a_run_as_its_packets() {
     assert_eq!((received(PacketType::Publish), stats.publishes_verbatim), (6, 5));
     assert_eq!((received(PacketType::Subscribe), received(PacketType::PingReq)), (1, 1));
     assert_eq!(stats.packets_received_by_type.iter().sum::<u64>(), stats.packets_received);
+    assert_eq!(
+        stats.packet_bytes_received_by_type.iter().sum::<u64>(),
+        stats.bytes_received,
+        "every byte was a packet's"
+    );
+}
+
+#[test]
+fn a_piece_says_how_many_packets_of_which_type_it_holds() {
+    for (from, to) in [(Version::V311, Version::V311), (Version::V5, Version::V311)] {
+        let mut bare = Bare::new(1);
+        let publisher = bare.connect(0, from, "publisher");
+        let subscriber = bare.connect(0, to, "subscriber");
+        bare.subscribe(subscriber, to, "a/b", 0);
+        let run = publish(from, "a/b", QoS::AtMostOnce, Properties::NONE).repeat(5);
+        let as_received = publish(to, "a/b", QoS::AtMostOnce, Properties::NONE).repeat(5);
+
+        bare.send(publisher, &run);
+
+        let pieces: Vec<_> = bare.outs[0].pieces().collect();
+        assert_eq!(pieces.len(), 1, "a run is one piece");
+        assert_eq!((pieces[0].packets, pieces[0].first_byte()), (5, Some(0x30)), "{from:?} to {to:?}");
+        assert_eq!(pieces[0].len_for_one(), as_received.len());
+    }
 }

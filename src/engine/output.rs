@@ -35,6 +35,7 @@ pub struct Write {
     head: Range<usize>,
     body: Option<usize>,
     packet_id_at: Option<u32>,
+    packets: u32,
     recipients: Range<usize>,
 }
 
@@ -47,6 +48,8 @@ pub struct Piece<'a> {
     pub body: Option<&'a Payload>,
     /// Where in the head each receiver's packet identifier goes.
     pub packet_id_at: Option<u32>,
+    /// How many packets it holds, all of one type: more than one in a run.
+    pub packets: u32,
     /// Who gets it.
     pub recipients: &'a [Recipient],
 }
@@ -269,6 +272,7 @@ impl Outputs {
             head: &self.bytes[write.head.clone()],
             body: write.body.map(|body| &self.bodies[body]),
             packet_id_at: write.packet_id_at,
+            packets: write.packets,
             recipients: &self.recipients[write.recipients.clone()],
         }
     }
@@ -280,7 +284,7 @@ impl Outputs {
         debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
         let head = start..self.bytes.len();
         self.push(
-            Write { head, body: None, packet_id_at: None, recipients: 0..0 },
+            Write { head, body: None, packet_id_at: None, packets: 1, recipients: 0..0 },
             &[Recipient { connection, packet_id: None }],
         );
     }
@@ -289,7 +293,8 @@ impl Outputs {
     pub fn answer(&mut self, connection: ConnectionKey, version: Version, limits: ReceiverLimits, packet: &Packet<'_>) {
         let start = self.bytes.len();
         if encode_fitting(packet, version, limits, &mut self.bytes) && self.bytes.len() > start {
-            let write = Write { head: start..self.bytes.len(), body: None, packet_id_at: None, recipients: 0..0 };
+            let write =
+                Write { head: start..self.bytes.len(), body: None, packet_id_at: None, packets: 1, recipients: 0..0 };
             self.push(write, &[Recipient { connection, packet_id: None }]);
         }
     }
@@ -302,7 +307,7 @@ impl Outputs {
             self.bodies.push(body);
             self.bodies.len() - 1
         });
-        Write { head: start..self.bytes.len(), body, packet_id_at, recipients: 0..0 }
+        Write { head: start..self.bytes.len(), body, packet_id_at, packets: 1, recipients: 0..0 }
     }
 
     /// Sends a drafted piece to all of `recipients`.
@@ -322,7 +327,26 @@ impl Outputs {
     }
 }
 
+impl Write {
+    /// The piece holds so many packets instead of one.
+    #[must_use]
+    pub fn of_packets(self, packets: u32) -> Self {
+        Self { packets, ..self }
+    }
+}
+
 impl Piece<'_> {
+    /// The first byte of its packets, whose upper half is their type.
+    pub fn first_byte(&self) -> Option<u8> {
+        let body = || self.body.and_then(|body| body.first());
+        self.head.first().or_else(body).copied()
+    }
+
+    /// How many bytes each recipient gets.
+    pub fn len_for_one(&self) -> usize {
+        self.head.len() + self.body.map_or(0, |body| body.len())
+    }
+
     /// Appends the head as one recipient gets it.
     pub fn write_head_for(&self, recipient: Recipient, out: &mut Vec<u8>) {
         let start = out.len();

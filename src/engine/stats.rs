@@ -137,6 +137,8 @@ pub struct Stats {
     pub packets_received: u64,
     /// The same by their type's number; a run counts as its PUBLISH packets.
     pub packets_received_by_type: [u64; 16],
+    /// The bytes of these packets by their type's number.
+    pub packet_bytes_received_by_type: [u64; 16],
     /// Bytes from clients.
     pub bytes_received: u64,
     /// Messages from clients.

@@ -121,7 +121,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 71] = [
+pub const METRICS: [Metric; 73] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -163,6 +163,10 @@ pub const METRICS: [Metric; 71] = [
     counter("pregon_packets_received_total", PacketTypes(|r| &r.stats.packets_received_by_type),
         "Packets from clients, by their type."),
     counter("pregon_packets_sent_total", PacketTypes(|r| &r.shell.packets_sent), "Packets to clients, by their type."),
+    counter("pregon_packets_received_bytes_total", PacketTypes(|r| &r.stats.packet_bytes_received_by_type),
+        "Bytes of packets from clients, by their type."),
+    counter("pregon_packets_sent_bytes_total", PacketTypes(|r| &r.shell.packet_bytes_sent),
+        "Bytes of packets to clients, by their type."),
     counter("pregon_received_bytes_total", Shard(|r| r.shell.read_bytes), "Bytes read from clients."),
     counter("pregon_sent_bytes_total", Shard(|r| r.shell.sent_bytes), "Bytes to clients that the kernel took."),
     counter("pregon_reads_total", Shard(|r| r.shell.reads), "Reads from sockets that brought bytes."),

@@ -536,7 +536,14 @@ impl Core {
         shell.ring_overflows = ring.overflows;
         #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
         let uptime_s = (self.clock.now_ns() - self.started_ns) as f64 / 1e9;
-        Report { core: self.core, stats: self.shard.stats().clone(), sizes: self.shard.sizes(), shell, uptime_s }
+        Report {
+            shard: self.id.index(),
+            core: self.core,
+            stats: self.shard.stats().clone(),
+            sizes: self.shard.sizes(),
+            shell,
+            uptime_s,
+        }
     }
 }
 

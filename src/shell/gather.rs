@@ -59,8 +59,9 @@ impl Gather {
     pub fn collect(&mut self, out: &Outputs, lines: &mut Lines, stats: &mut ShellStats) {
         debug_assert!(self.entries.is_empty() && self.dirty.is_empty(), "the last turn was flushed");
         for (number, piece) in out.pieces().enumerate() {
-            let kind = usize::from(piece.head.first().copied().unwrap_or(0) >> 4);
-            stats.packets_sent[kind] += piece.recipients.len() as u64;
+            let kind = usize::from(piece.first_byte().unwrap_or(0) >> 4);
+            stats.packets_sent[kind] += piece.recipients.len() as u64 * u64::from(piece.packets);
+            stats.packet_bytes_sent[kind] += (piece.recipients.len() * piece.len_for_one()) as u64;
             let number = u32::try_from(number).expect("a turn has fewer than 2^32 pieces");
             for recipient in piece.recipients {
                 let Some(line) = lines.get_mut(recipient.connection) else { continue };

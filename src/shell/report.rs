@@ -70,6 +70,8 @@ pub struct ShellStats {
     pub short_sends: u64,
     /// Packets sent, by their type's number.
     pub packets_sent: [u64; 16],
+    /// The bytes of these packets by their type's number.
+    pub packet_bytes_sent: [u64; 16],
     /// Batches sent to other shards.
     pub mesh_batches_sent: u64,
     /// Batches that came from other shards.

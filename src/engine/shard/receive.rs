@@ -141,6 +141,7 @@ impl Shard {
         connection.last_received = now;
         self.stats.packets_received += 1;
         self.stats.packets_received_by_type[usize::from(frame.first >> 4)] += 1;
+        self.stats.packet_bytes_received_by_type[usize::from(frame.first >> 4)] += frame.len as u64;
         match &connection.phase {
             Phase::AwaitConnect => self.first_packet(key, frame, now, out),
             Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),

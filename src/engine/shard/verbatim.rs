@@ -105,6 +105,7 @@ impl Shard {
         connection.last_received = now;
         self.stats.packets_received += u64::from(run.count);
         self.stats.packets_received_by_type[usize::from(PLAIN_PUBLISH >> 4)] += u64::from(run.count);
+        self.stats.packet_bytes_received_by_type[usize::from(PLAIN_PUBLISH >> 4)] += run.bytes.len() as u64;
         self.stats.publishes_received += u64::from(run.count);
         self.stats.publishes_verbatim += u64::from(run.count);
         let is_v5 = version == Version::V5;
@@ -268,7 +269,7 @@ impl Shard {
         if !receivers.same.is_empty() {
             let body = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
             let draft = out.draft(Some(body), |_| None);
-            out.send(draft, &receivers.same);
+            out.send(draft.of_packets(run.count), &receivers.same);
         }
         if !receivers.other.is_empty() {
             let version = if run.is_v5 { Version::V311 } else { Version::V5 };
@@ -278,7 +279,7 @@ impl Shard {
                 }
                 None
             });
-            out.send(draft, &receivers.other);
+            out.send(draft.of_packets(run.count), &receivers.other);
         }
     }
 
