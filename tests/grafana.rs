@@ -253,10 +253,11 @@ fn a_scrape_holds_every_metric_of_the_table() {
     }
 }
 
-/// Runs `promtool` with this on its standard input. Where it is not installed the test says so and ends, unless
-/// `PREGON_PROMTOOL=required`, as `tests/foreign/promtool` has it.
-fn promtool(arguments: &[&str], input: &str) {
-    let command = Command::new("promtool")
+/// Runs a program of somebody else with this on its standard input. Where it is not installed the test says so and ends,
+/// unless `PREGON_FOREIGN=required`, as `tests/foreign/promtool` has it.
+fn foreign(program: &str, arguments: &[&str], input: &str) {
+    let is_required = std::env::var_os("PREGON_FOREIGN").is_some_and(|word| word == "required");
+    let command = Command::new(program)
         .args(arguments)
         .current_dir(root("."))
         .stdin(Stdio::piped())
@@ -266,18 +267,37 @@ fn promtool(arguments: &[&str], input: &str) {
     let mut child = match command {
         Ok(child) => child,
         Err(error) => {
-            let is_required = std::env::var_os("PREGON_PROMTOOL").is_some_and(|word| word == "required");
-            assert!(!is_required, "promtool does not start: {error}");
-            println!("skipped: promtool is not installed; tests/foreign/promtool installs and runs it");
+            assert!(!is_required, "{program} does not start: {error}");
+            println!("skipped: {program} is not installed; tests/foreign/promtool installs and runs it");
             return;
         }
     };
     let mut stdin = child.stdin.take().expect("it was piped");
-    stdin.write_all(input.as_bytes()).expect("promtool reads");
+    // One that does not read its input has something to say.
+    let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let output = child.wait_with_output().expect("promtool ends");
+    let output = child.wait_with_output().expect("the program ends");
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said);
+    if !is_required && said.contains("No module named") {
+        println!("skipped: {program} lacks a module; tests/foreign/promtool installs it");
+        return;
+    }
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+fn promtool(arguments: &[&str], input: &str) {
+    foreign("promtool", arguments, input);
+}
+
+#[test]
+fn the_reference_parser_of_openmetrics_takes_the_scrape() {
+    const PARSE: &str = "import sys\n\
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+        families = list(parse(sys.stdin.read()))\n\
+        assert len(families) == int(sys.argv[1]), f'{len(families)} families'\n";
+    let families = METRICS.len().to_string();
+    foreign("python3", &["-c", PARSE, &families], &scrape("application/openmetrics-text"));
 }
 
 #[test]

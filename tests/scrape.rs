@@ -12,7 +12,7 @@ use pregon::shell::broker::{Broker, Stopped};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// More than any answer of these tests takes.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHARDS: usize = 2;
 
 /// Two shards and their door.

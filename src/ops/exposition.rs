@@ -114,7 +114,9 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
             Reading::ShardFraction(read) => set(vec![shard()], Value::Fraction(read(report))),
             Reading::PacketTypes(read) => {
                 let counts = read(report);
-                packet_types().for_each(|(name, place)| set_part("type", name, Value::Whole(counts[place])));
+                for (name, place) in packet_types() {
+                    set_part("type", name, Value::Whole(counts[place]));
+                }
             }
             Reading::DropReasons(read) => {
                 for why in DropReason::ALL {
@@ -122,7 +124,9 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
                 }
             }
             Reading::Components(parts) => {
-                parts.iter().for_each(|(name, read)| set_part("component", name, Value::Whole(read(report))));
+                for (name, read) in parts {
+                    set_part("component", name, Value::Whole(read(report)));
+                }
             }
             Reading::Cores => {
                 let core = report.core.map_or_else(|| "none".to_string(), |core| core.to_string());
@@ -146,7 +150,9 @@ fn lines_by_name(kept: &str) -> BTreeMap<&str, Vec<&str>> {
         let end = line.find(['{', ' ']).expect("a line of the recorder has a value behind its name");
         lines.entry(&line[..end]).or_default().push(line);
     }
-    lines.values_mut().for_each(|lines| lines.sort_unstable());
+    for lines in lines.values_mut() {
+        lines.sort_unstable();
+    }
     lines
 }
 

@@ -147,7 +147,7 @@ impl Door {
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(stream),
                 Err(error) if self.is_closed.load(Ordering::Acquire) => {
-                    tracing::debug!(%error, "the admin door closes")
+                    tracing::debug!(%error, "the admin door closes");
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin door cannot accept");

@@ -35,7 +35,7 @@ pub enum Reading {
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
     /// Numbers of the parts of a shard, each with its name.
-    Components(&'static [(&'static str, fn(&Report) -> u64)]),
+    Components(&'static [Component]),
     /// Durations of each shard.
     Durations(fn(&Report) -> &Histogram),
     /// On which core each shard runs.
@@ -47,6 +47,9 @@ pub enum Reading {
     /// What was built.
     Build(&'static [(&'static str, &'static str)]),
 }
+
+/// The name of a part of a shard, and its number.
+pub type Component = (&'static str, fn(&Report) -> u64);
 
 impl Reading {
     /// The names of the labels that its values carry, beside `le` of a bucket.
@@ -253,8 +256,7 @@ pub const METRICS: [Metric; 73] = [
 const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH)];
 
 /// The parts of a shard whose memory is counted.
-const MEMORY: &[(&str, fn(&Report) -> u64)] =
-    &[("buffers", |r| r.shell.buffer_bytes), ("backlog", |r| r.shell.backlog_bytes)];
+const MEMORY: &[Component] = &[("buffers", |r| r.shell.buffer_bytes), ("backlog", |r| r.shell.backlog_bytes)];
 
 /// Each type of packet with the place of its number.
 pub(super) fn packet_types() -> impl Iterator<Item = (&'static str, usize)> {

@@ -35,7 +35,7 @@ impl Notifier {
             [b'/', ..] => SocketAddr::from_pathname(name)?,
             _ => {
                 let complaint =
-                    format!("NOTIFY_SOCKET={name:?} is neither a path from the root nor an abstract socket");
+                    format!("NOTIFY_SOCKET={} is neither a path from the root nor an abstract socket", name.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, complaint));
             }
         };

@@ -65,13 +65,10 @@ impl Scrapes {
     fn with_fresh<T>(&self, read: impl FnOnce(&mut Answer) -> T) -> T {
         let mut last = self.last.lock().expect("a panic ends the process");
         let is_fresh = |answer: &Answer| (self.clock)().saturating_duration_since(answer.at) < FRESH;
-        let answer = match last.take().filter(is_fresh) {
-            Some(answer) => answer,
-            None => {
-                let reports = (self.ask)();
-                Answer { at: (self.clock)(), reports, prometheus: None, open_metrics: None }
-            }
-        };
+        let answer = last.take().filter(is_fresh).unwrap_or_else(|| {
+            let reports = (self.ask)();
+            Answer { at: (self.clock)(), reports, prometheus: None, open_metrics: None }
+        });
         read(last.insert(answer))
     }
 }
