@@ -10,7 +10,7 @@ use super::desk::latency_histogram;
 use super::failure::{Failure, io};
 use super::fleet::Fleet;
 use super::progress::Progress;
-use super::report::Report;
+use super::report::{Report, median};
 use super::watch::{Span, Watch, number, report_memory, seconds};
 
 /// How long the broker gets to notice that clients have left, or to become quiet.
@@ -105,14 +105,4 @@ fn finish(report: &mut Report, fleet: &Fleet) {
     report.count("wrong_packets", tally.wrong);
     report.count("clients_gone", tally.gone);
     report.is_sound = tally.wrong == 0 && tally.gone == 0;
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.get(middle) {
-        Some(upper) if values.len().is_multiple_of(2) => f64::midpoint(values[middle - 1], *upper),
-        Some(middle) => *middle,
-        None => f64::NAN,
-    }
 }

@@ -145,9 +145,10 @@ impl Desk {
     fn welcome(&mut self, client: &mut Client, frame: &Frame<'_>) {
         match client.welcome(self.version, self.qos, frame) {
             Welcome::Connected(receive_maximum) => {
-                if let (Role::Publisher(number), Some(maximum)) = (&client.role, receive_maximum) {
-                    let window = self.publishers[*number as usize].window.as_mut();
-                    window.into_iter().for_each(|window| window.shrink(maximum));
+                if let (Role::Publisher(number), Some(maximum)) = (&client.role, receive_maximum)
+                    && let Some(window) = &mut self.publishers[*number as usize].window
+                {
+                    window.shrink(maximum);
                 }
                 if let (None, Some(latency)) = (self.orders, &mut self.latency) {
                     latency.saturating_record(self.now_ns.saturating_sub(client.opened_ns));
@@ -189,7 +190,9 @@ impl Desk {
     pub fn take_due(&mut self, called: &mut Vec<u32>) {
         called.clear();
         called.append(&mut self.due);
-        called.iter().for_each(|&number| self.is_due[number as usize] = false);
+        for &number in called.iter() {
+            self.is_due[number as usize] = false;
+        }
     }
 
     /// Messages sent by all publishers.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Gaps that are remembered for one subscriber. Past them the older half is forgotten: its messages stay lost in the books,
 /// and one that comes late after all is taken for a duplicate.
-const GAPS_MAX: usize = 65_536;
+pub const GAPS_MAX: usize = 65_536;
 
 /// What is wrong with the deliveries of one publisher, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

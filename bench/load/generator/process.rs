@@ -18,9 +18,9 @@ pub struct Process {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
     /// Of the whole process, threads that have ended included; exact to a tick.
-    ticks_ns: u64,
+    pub ticks_ns: u64,
     /// Of each thread alive, exact to the nanosecond.
-    threads: BTreeMap<u32, u64>,
+    pub threads: BTreeMap<u32, u64>,
 }
 
 /// Memory at a moment, in bytes.
@@ -85,7 +85,7 @@ impl CpuTime {
 }
 
 /// User and kernel ticks: the 14th and 15th field, counted behind the name, which may hold blanks and brackets.
-fn ticks(stat: &str) -> Option<u64> {
+pub fn ticks(stat: &str) -> Option<u64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
     let mut fields = behind_name.split_ascii_whitespace().skip(11);
     let (user, kernel): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
@@ -93,7 +93,7 @@ fn ticks(stat: &str) -> Option<u64> {
 }
 
 /// The value of a line `name: 123 kB`, in bytes.
-fn kibibytes(text: &str, name: &str) -> Option<u64> {
+pub fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     let value: u64 = value.split_ascii_whitespace().next()?.parse().ok()?;
     Some(value * 1_024)

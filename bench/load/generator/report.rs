@@ -89,7 +89,7 @@ impl Report {
 }
 
 /// A count with a comma at each thousand.
-fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.char_indices() {
@@ -129,4 +129,15 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// The middle of some measurements; not a number if there are none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.get(middle) {
+        Some(upper) if values.len().is_multiple_of(2) => f64::midpoint(values[middle - 1], *upper),
+        Some(middle) => *middle,
+        None => f64::NAN,
+    }
 }
