@@ -1,6 +1,6 @@
 //! The books of the load generator: what is lost, what came twice, what came out of order.
 
-use crate::generator::ledger::{Audience, GAPS_MAX, Verdict};
+use crate::generator::ledger::{Audience, GAPS_MAX, Irregularity, Verdict};
 
 /// The verdict over one subscriber that heard these, when `sent` were sent.
 fn heard(sequences: &[u64], sent: u64) -> Verdict {
@@ -44,6 +44,15 @@ fn the_slowest_subscriber_says_what_has_arrived() {
     assert_eq!(audience.arrived(), 1);
     audience.note(1, 4); // what it missed before is not on its way any more
     assert_eq!((audience.arrived(), audience.verdict(5).lost), (5, 3));
+}
+
+#[test]
+fn the_first_irregular_delivery_is_kept_to_look_at() {
+    let mut audience = Audience::everyone(2);
+    audience.note(1, 0);
+    assert_eq!(audience.first_irregularity(), None);
+    [3, 3].map(|sequence| audience.note(1, sequence));
+    assert_eq!(audience.first_irregularity(), Some(Irregularity { subscriber: 1, due: 1, came: 3 }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pregon::mqtt::frame::Frame;
 use pregon::mqtt::{PacketType, QoS, Reason, Version};
 
 use super::client::{Client, Role, Stage, Welcome};
-use super::ledger::Verdict;
+use super::ledger::{Irregularity, Verdict};
 use super::packets::{Delivery, acknowledge};
 use super::publisher::{Orders, Publisher};
 use super::window::{Step, Window};
@@ -221,6 +221,12 @@ impl Desk {
         let Some(orders) = self.orders else { return true };
         let is_silent = |publisher: &Publisher| publisher.allowance(&orders, self.now_ns) == 0;
         self.all_arrived() && self.unacknowledged() == 0 && self.publishers.iter().all(is_silent)
+    }
+
+    /// The first irregular delivery of the first publisher that has one, with its number.
+    pub fn first_irregularity(&self) -> Option<(usize, Irregularity)> {
+        let mut all = self.publishers.iter().map(|publisher| publisher.audience.first_irregularity()).enumerate();
+        all.find_map(|(number, first)| Some((number, first?)))
     }
 
     /// What was wrong with the deliveries.

@@ -31,6 +31,17 @@ impl Verdict {
     }
 }
 
+/// The first delivery that was not the one that was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Irregularity {
+    /// The subscriber, by its place in the audience.
+    pub subscriber: usize,
+    /// The sequence that was due.
+    pub due: u64,
+    /// The sequence that came.
+    pub came: u64,
+}
+
 /// The subscribers of one publisher and what they have heard of it.
 #[derive(Clone, Debug)]
 pub enum Audience {
@@ -49,6 +60,7 @@ pub struct Everyone {
     gaps: Vec<Vec<Range<u64>>>,
     /// Lost messages whose gaps are not remembered any more.
     forgotten: u64,
+    first_irregularity: Option<Irregularity>,
     duplicates: u64,
     reordered: u64,
 }
@@ -68,8 +80,14 @@ pub struct AnyOne {
 impl Audience {
     /// So many subscribers, of which each one gets every message.
     pub fn everyone(subscribers: usize) -> Self {
-        let (next, gaps) = (vec![0; subscribers], vec![Vec::new(); subscribers]);
-        Audience::Everyone(Everyone { next, gaps, forgotten: 0, duplicates: 0, reordered: 0 })
+        Audience::Everyone(Everyone {
+            next: vec![0; subscribers],
+            gaps: vec![Vec::new(); subscribers],
+            forgotten: 0,
+            first_irregularity: None,
+            duplicates: 0,
+            reordered: 0,
+        })
     }
 
     /// So many members of a shared subscription.
@@ -104,6 +122,14 @@ impl Audience {
         }
     }
 
+    /// The first delivery that was not the one that was due; shared messages have none.
+    pub fn first_irregularity(&self) -> Option<Irregularity> {
+        match self {
+            Audience::Everyone(everyone) => everyone.first_irregularity,
+            Audience::AnyOne(_) => None,
+        }
+    }
+
     /// The end of the books, when so many messages were sent and no more will come.
     pub fn verdict(&self, sent: u64) -> Verdict {
         match self {
@@ -131,6 +157,7 @@ impl Everyone {
     #[cold]
     fn note_irregular(&mut self, subscriber: usize, sequence: u64) {
         let (next, gaps) = (&mut self.next[subscriber], &mut self.gaps[subscriber]);
+        self.first_irregularity.get_or_insert(Irregularity { subscriber, due: *next, came: sequence });
         if sequence > *next {
             if gaps.len() == GAPS_MAX {
                 self.forgotten += gaps.drain(..GAPS_MAX / 2).map(|gap| gap.end - gap.start).sum::<u64>();

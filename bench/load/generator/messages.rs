@@ -185,6 +185,11 @@ fn report_verdict(report: &mut Report, desk: &Desk, end: End) {
     ] {
         report.count(name, count);
     }
+    if let Some((publisher, first)) = desk.first_irregularity() {
+        let at =
+            format!("publisher {publisher}, subscriber {}: {} came for {}", first.subscriber, first.came, first.due);
+        report.text("first_irregularity", at);
+    }
     if let Some(reason) = desk.last_word {
         report.text("last_word", reason.name());
     }
