@@ -112,8 +112,10 @@ impl Ring {
         self.cancel(tag(Kind::Leaving, key.to_bits()));
     }
 
+    /// A removal of the poll would fail while an event of it is on its way; the watch would then keep the socket open for
+    /// ever, behind its closed descriptor. A cancellation takes the watch in any state.
     fn cancel(&mut self, watched: u64) {
-        let entry = opcode::PollRemove::new(watched).build().flags(Flags::SKIP_SUCCESS);
+        let entry = opcode::AsyncCancel::new(watched).build().flags(Flags::SKIP_SUCCESS);
         self.push(&entry.user_data(tag(Kind::Nothing, 0)));
     }
 
