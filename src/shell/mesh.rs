@@ -257,6 +257,9 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::ring::uring::Ring;
     use super::*;
 
     fn stop(until_ns: u64) -> Parcel {
@@ -301,5 +304,56 @@ mod tests {
         assert!(inboxes[1].unpark(&ways));
         inboxes[1].park(&ways);
         assert!(!inboxes[1].unpark(&ways));
+    }
+
+    /// Two shards that flood each other through channels of two parcels, sleeping whenever they can do nothing: each must be
+    /// woken again, and nothing may be lost or overtake.
+    #[test]
+    fn two_full_shards_do_not_stop_each_other() {
+        const PARCELS: u64 = 50_000;
+        let (ways, inboxes) = connect(2, 2).unwrap();
+        let flood = |inbox: Inbox, ways: Ways| {
+            let (me, peer) = (inbox.me, ShardId::new(1 - inbox.me.index()));
+            let mut ring = Ring::new(8).unwrap();
+            ring.watch_waker(inbox.waker(&ways));
+            let (mut held, mut sent, mut seen) = (Held::new(2), 0, 0);
+            while seen < PARCELS || sent < PARCELS || !held.is_empty() {
+                ring.poke();
+                ring.drain(|_| {});
+                held.retry(&ways, me);
+                while let Some(parcel) = inbox.take() {
+                    assert_eq!(number(&parcel), seen, "parcels of one sender stay in order");
+                    seen += 1;
+                }
+                inbox.take_waiting(&ways).iter().for_each(|bit| _ = ways.wake(ShardId::of_bit(bit)));
+                if sent < PARCELS && held.is_empty() {
+                    held.send(&ways, me, peer, stop(sent));
+                    ways.wake(peer);
+                    sent += 1;
+                    continue;
+                }
+                inbox.park(&ways);
+                let before = held.len();
+                held.retry(&ways, me);
+                let is_done = seen == PARCELS && sent == PARCELS && held.is_empty();
+                if held.len() == before && inbox.is_empty() && !is_done {
+                    ring.wait(Some(Duration::from_secs(20)));
+                    let is_moving = !inbox.is_empty() || inbox.unpark(&ways);
+                    assert!(is_moving || held.retry(&ways, me).len() > 0, "a sleeper was forgotten");
+                }
+                inbox.unpark(&ways);
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "shards are threads")]
+        let threads: Vec<_> = inboxes
+            .into_iter()
+            .map(|inbox| {
+                let ways = ways.clone();
+                std::thread::spawn(move || flood(inbox, ways))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 }
