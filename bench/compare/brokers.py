@@ -16,6 +16,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pregon
 
 START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 10
+# Lines of its log that are shown of a broker that does not start.
+SAID_LINES_MAX = 3
 
 
 class BrokerError(Exception):
@@ -98,8 +100,8 @@ def wait_for(process: subprocess.Popen, port: int, broker: Broker, log: Path):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    tail = log.read_text(errors="replace")[-2000:].strip()
-    raise BrokerError(f"{broker.name} does not listen on port {port}; it said:\n{tail}")
+    said = log.read_text(errors="replace").splitlines()[:SAID_LINES_MAX]
+    raise BrokerError(f"{broker.name} does not listen on port {port}; it said: {' / '.join(said) or 'nothing'}")
 
 
 def stop(process: subprocess.Popen):
