@@ -227,7 +227,8 @@ impl Gather {
             let entry = self.entries[at as usize];
             let piece = out.piece(entry.piece as usize);
             let length = piece.head.len() + piece.body.map_or(0, |body| body.len());
-            if skipped + length > taken {
+            // Once a piece is kept, all behind it are: a small one may still fit into what was taken of a large one.
+            if !whole.is_empty() || skipped + length > taken {
                 let before = whole.len();
                 self.keep(out, entry, &mut whole);
                 debug_assert_eq!(whole.len(), before + length, "a piece is kept whole");
