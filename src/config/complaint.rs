@@ -17,8 +17,8 @@ const EXCERPT_CHARS_MAX: usize = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the message of each variant is its documentation")]
 pub enum Mistake {
-    #[error("{bytes} bytes are more than a configuration may have: {maximum}")]
-    TextTooLong { bytes: usize, maximum: usize },
+    #[error("there are more than the {maximum} bytes that a configuration may have")]
+    TextTooLong { maximum: usize },
     #[error("this is not UTF-8")]
     NotUtf8,
     #[error("no TOML: {0}")]

@@ -11,7 +11,7 @@ use super::rules;
 use super::schema::{self, Variable};
 use super::source::{Origin, Place, Source};
 
-/// Bytes of one source.
+/// Bytes of one source; who reads files may stop behind them.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// A configuration that may be used, and where each of its values came from.
@@ -78,7 +78,7 @@ impl Loader {
     fn read(&mut self, source: &Source) {
         let Source { origin, text } = source;
         if text.len() > TEXT_BYTES_MAX {
-            let mistake = Mistake::TextTooLong { bytes: text.len(), maximum: TEXT_BYTES_MAX };
+            let mistake = Mistake::TextTooLong { maximum: TEXT_BYTES_MAX };
             return self.complain(Place::whole(origin), None, mistake, Remedy::None);
         }
         let text = match core::str::from_utf8(text) {
