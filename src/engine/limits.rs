@@ -24,6 +24,8 @@ pub const FILTERS_PER_PACKET_MAX: usize = 1_000;
 pub const WILDCARD_LEVELS_MAX: usize = 32;
 /// Copies that one input may cause before the rest waits for the next turn.
 pub const COPIES_PER_INPUT_MAX: usize = 100_000;
+/// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.
+pub const BACKLOG_OVERRUN_MAX: u64 = 16;
 /// Size of the memory that small payloads are cut from.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks that a shard remembers, to use them again when their payloads are gone.

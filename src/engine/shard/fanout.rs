@@ -34,6 +34,14 @@ pub(super) struct Fanout {
     next: usize,
 }
 
+/// Whether a QoS 0 copy finds its receiver.
+#[derive(Clone, Copy)]
+enum Way {
+    Open(Link),
+    Full,
+    Away,
+}
+
 /// What a put-off fan-out brings to its recipients.
 #[derive(Debug)]
 pub(super) enum Cargo {
@@ -286,11 +294,16 @@ impl Shard {
         }
         let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        if qos == QoS::AtMostOnce {
+            let way = match link {
+                None => Way::Away,
+                Some(link) if self.has_room_for_plain(&link, publisher, out) => Way::Open(link),
+                Some(_) => Way::Full,
+            };
+            return self.deliver_qos0(target.session, way, ids, retain, publication, batches, now, out);
+        }
         if let Some(link) = link.filter(|link| link.is_full) {
             self.slow_down(publisher, link.connection, out);
-        }
-        if qos == QoS::AtMostOnce {
-            return self.deliver_qos0(target.session, link, ids, retain, publication, batches, now, out);
         }
         let delivery = Delivery {
             message: publication.keep(&mut self.chunks).clone(),
@@ -319,7 +332,7 @@ impl Shard {
     fn deliver_qos0(
         &mut self,
         session: SessionKey,
-        link: Option<Link>,
+        way: Way,
         ids: &[u32],
         retain: bool,
         publication: &mut Publication<'_>,
@@ -327,16 +340,24 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
-        let may_wait = self.limits.queue_qos0 && link.is_none();
-        if may_wait || (link.is_some_and(|link| !link.is_full) && self.has_plain_waiting(session)) {
+        let waits = match way {
+            Way::Away => self.limits.queue_qos0,
+            Way::Open(_) => self.has_plain_waiting(session),
+            Way::Full => false,
+        };
+        if waits {
             let message = publication.keep(&mut self.chunks).clone();
             let ids = SubscriptionIds::of(ids);
             let delivery = Delivery { message, qos: QoS::AtMostOnce, retain, ids, source: Source::Own };
             return self.enqueue(session, delivery, out);
         }
-        let Some(link) = link.filter(|link| !link.is_full) else {
-            self.stats.ledger.drop_one(if link.is_some() { DropReason::Slow } else { DropReason::Offline });
-            return Outcome::stored();
+        let link = match way {
+            Way::Open(link) => link,
+            Way::Full | Way::Away => {
+                let why = if matches!(way, Way::Full) { DropReason::Slow } else { DropReason::Offline };
+                self.stats.ledger.drop_one(why);
+                return Outcome::stored();
+            }
         };
         if is_plain(&link, !ids.is_empty()) {
             self.stats.ledger.delivered += 1;

@@ -9,9 +9,11 @@ use crate::base::time::Time;
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
+use crate::engine::limits::BACKLOG_OVERRUN_MAX;
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
+use crate::engine::session::Link;
 use crate::engine::session::pipeline::Outcome;
 use crate::mqtt::Reason;
 
@@ -162,20 +164,40 @@ impl Shard {
         }
     }
 
-    /// A receiver is full: its publisher is read no more, wherever it is, until there is room.
-    pub(super) fn slow_down(&mut self, publisher: Publisher, receiver: ConnectionKey, out: &mut Outputs) {
-        let Some((shard, key)) = publisher else { return };
-        let Some(state) = self.pressure.receivers.get_mut(&receiver) else { return };
+    /// A receiver is full: its publisher is read no more, wherever it is, until there is room. Says whether it waits: then
+    /// what it has sent already can still be taken, for nothing follows.
+    pub(super) fn slow_down(&mut self, publisher: Publisher, receiver: ConnectionKey, out: &mut Outputs) -> bool {
+        let Some((shard, key)) = publisher else { return false };
+        let Some(state) = self.pressure.receivers.get_mut(&receiver) else { return false };
         let is_itself = shard == self.id && key == receiver;
-        if state.is_stalled || !state.is_full || is_itself || !state.waiting.insert((shard, key)) {
-            return;
+        if state.is_stalled || !state.is_full || is_itself {
+            return false;
+        }
+        if !state.waiting.insert((shard, key)) {
+            return true;
         }
         let receivers = self.pressure.publishers.entry((shard, key)).or_insert(0);
         *receivers += 1;
         if *receivers == 1 {
             self.stats.publishers_paused += 1;
-            self.tell(shard, Mesh::Pressure { publisher: key }, out);
+            if shard == self.id {
+                self.press(key, out); // at once: the rest of what was read from it waits already
+            } else {
+                self.tell(shard, Mesh::Pressure { publisher: key }, out);
+            }
         }
+        true
+    }
+
+    /// Whether a QoS 0 copy can be written to a connection: it has room, or it is full and the publisher waits for it from
+    /// now on.
+    pub(super) fn has_room_for_plain(&mut self, link: &Link, publisher: Publisher, out: &mut Outputs) -> bool {
+        if !link.is_full {
+            return true;
+        }
+        let backlog = self.connections.get(link.connection).map_or(0, |connection| connection.backlog);
+        let overrun = BACKLOG_OVERRUN_MAX * u64::from(self.limits.backlog_bytes_max);
+        self.slow_down(publisher, link.connection, out) && u64::from(backlog) <= overrun
     }
 
     fn relieve(&mut self, waiting: impl IntoIterator<Item = (ShardId, ConnectionKey)>, out: &mut Outputs) {

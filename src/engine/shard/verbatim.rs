@@ -250,10 +250,9 @@ impl Shard {
             self.stats.ledger.routed += copies;
             return self.stats.ledger.drop_copies(DropReason::Offline, copies);
         };
-        if link.is_full {
+        if !self.has_room_for_plain(&link, publisher, out) {
             self.stats.ledger.routed += copies;
-            self.stats.ledger.drop_copies(DropReason::Slow, copies);
-            return self.slow_down(publisher, link.connection, out);
+            return self.stats.ledger.drop_copies(DropReason::Slow, copies);
         }
         if !is_plain(&link, target.has_ids()) {
             return receivers.alone.push(index);
