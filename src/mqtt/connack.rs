@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn in_3x_a_reason_without_a_return_code_says_nothing() {
         let refusal = Packet::ConnAck(ConnAck::refusal(Reason::MalformedPacket));
-        assert_eq!(encode(Version::V311, &refusal), []);
+        assert_eq!(encode(Version::V311, &refusal), hex(""));
         assert_eq!(encode(Version::V5, &refusal), hex("20 03 00 81 00"));
     }
 

@@ -9,16 +9,18 @@
 //! | [`request`] | the little of HTTP that the operator's door understands, pure |
 //! | [`http`] | the door itself: metrics and health, on threads of its own |
 //! | [`notify`] | words to the service manager |
+//! | [`log`] | events for a person, as lines on standard error |
 //! | [`sample`] | a report that no shard made, for tests of this floor and of the dashboards |
 //!
 //! # Invariants
 //! The shards are asked for at most one report in a quarter of a second, whoever knocks. Nothing here is on the way of a
-//! message, and nothing here changes what the broker does.
+//! message, nothing here makes a shard wait, and nothing here changes what the broker does.
 
 pub mod exposition;
 pub mod http;
 #[cfg(test)]
 mod http_tests;
+pub mod log;
 pub mod names;
 pub mod notify;
 pub mod process;
