@@ -18,9 +18,12 @@
 //! perform those wishes stand behind the feature `shell`; `cargo pure` builds without it and so proves that nothing pure
 //! can name a runtime.
 //!
-//! The manual, `src/manual/`, is a part of this documentation: architecture, invariants, decisions.
+//! The manual, `src/manual/`, is a part of this documentation: architecture, invariants, decisions,
+//! configuration, operations.
 
 pub mod base;
+#[cfg(feature = "shell")]
+pub mod cli;
 pub mod config;
 pub mod engine;
 #[cfg(doc)]

@@ -14,3 +14,6 @@ pub mod decisions {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}

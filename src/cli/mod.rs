@@ -1,0 +1,140 @@
+//! Floor 7, the command line: the broker itself, `check`, `pub` and `sub`.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | here | from the arguments to the exit code |
+//! | [`arguments`] | flags and their help |
+//! | [`exit`] | the exit codes |
+//! | [`sources`] | the texts that make the configuration: files, environment, flags |
+//! | [`serve`] [`check`] | the broker from start to stop; the look at its configuration |
+//! | [`publish`] [`subscribe`] | `pub` and `sub` |
+//! | [`format`] | how `sub` prints a message |
+//! | [`client`] | the MQTT client that both stand on |
+//! | [`signals`] | SIGINT and SIGTERM |
+//!
+//! Standard output carries what was asked for: messages, values, help. Everything else goes to standard error.
+
+pub mod arguments;
+pub mod check;
+pub mod client;
+pub mod exit;
+pub mod format;
+pub mod publish;
+pub mod serve;
+pub mod signals;
+pub mod sources;
+pub mod subscribe;
+
+use core::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::arguments::peer::Peer;
+use self::arguments::publishing::Publishing;
+use self::arguments::settings::Settings;
+use self::arguments::subscribing::Subscribing;
+use self::arguments::{Arguments, Command};
+use self::client::error::ClientError;
+use self::exit::Exit;
+use self::signals::Interrupts;
+use crate::config::{Checked, load};
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    match Arguments::try_parse() {
+        Ok(Arguments { command: None, settings }) => serve(&settings).into(),
+        Ok(Arguments { command: Some(Command::Check(settings)), .. }) => check(&settings).into(),
+        Ok(Arguments { command: Some(Command::Pub(arguments)), .. }) => publish(&arguments).into(),
+        Ok(Arguments { command: Some(Command::Sub(arguments)), .. }) => subscribe(&arguments).into(),
+        Err(told) => {
+            // Help for a reader who has gone is no failure.
+            let _ = told.print();
+            if told.use_stderr() { Exit::Misused.into() } else { Exit::Done.into() }
+        }
+    }
+}
+
+fn serve(settings: &Settings) -> Exit {
+    match configuration(settings) {
+        Ok(checked) => serve::run(checked.config()),
+        Err(exit) => exit,
+    }
+}
+
+fn check(settings: &Settings) -> Exit {
+    match configuration(settings) {
+        Ok(checked) => check::run(&checked),
+        Err(exit) => exit,
+    }
+}
+
+fn publish(arguments: &Publishing) -> Exit {
+    let greeting = match arguments.peer.greeting("pregon-pub") {
+        Ok(greeting) => greeting,
+        Err(sentence) => return misused(&sentence),
+    };
+    let result = publish::run(arguments, &greeting).map(|()| Exit::Done);
+    result.unwrap_or_else(|error| failed(&error, &arguments.peer))
+}
+
+fn subscribe(arguments: &Subscribing) -> Exit {
+    let greeting = match arguments.peer.greeting("pregon-sub") {
+        Ok(greeting) => greeting,
+        Err(sentence) => return misused(&sentence),
+    };
+    let interrupts = Interrupts::register().and_then(Interrupts::into_channel);
+    let interrupts = match interrupts {
+        Ok(interrupts) => interrupts,
+        Err(error) => {
+            complain(format_args!("signals: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let result = subscribe::run(arguments, &greeting, &interrupts);
+    result.unwrap_or_else(|error| failed(&error, &arguments.peer))
+}
+
+/// The checked configuration, or the exit code after all complaints.
+fn configuration(settings: &Settings) -> Result<Checked, Exit> {
+    if let Some(directory) = &settings.data_dir {
+        return Err(misused(&format!(
+            "--data-dir {}: this build keeps sessions in memory only; leave the flag out, or say --memory",
+            directory.display()
+        )));
+    }
+    let sources = sources::gather(settings).map_err(|unread| {
+        complain_of(&unread);
+        Exit::Misused
+    })?;
+    load(sources).map_err(|complaints| {
+        complain_of(&complaints);
+        Exit::Misused
+    })
+}
+
+/// Each of them in a line of its own.
+fn complain_of<T: fmt::Display>(all: impl IntoIterator<Item = T>) {
+    for one in all {
+        complain(format_args!("{one}"));
+    }
+}
+
+fn misused(sentence: &str) -> Exit {
+    complain(format_args!("{sentence}"));
+    Exit::Misused
+}
+
+fn failed(error: &ClientError, peer: &Peer) -> Exit {
+    if !peer.quiet {
+        complain(format_args!("{error}"));
+    }
+    if let ClientError::Refused { code, .. } = error { Exit::Refused(*code) } else { Exit::Failed }
+}
+
+/// One line for the person who typed the command.
+fn complain(what: fmt::Arguments<'_>) {
+    // Where standard error is closed, the exit code has to do.
+    let _ = writeln!(io::stderr().lock(), "pregon: {what}");
+}

@@ -1,0 +1,137 @@
+//! The broker from its start to its stop, and who is told of both: the log, the operator's door, the service manager.
+
+use std::io;
+use std::sync::Arc;
+
+use super::complain;
+use super::exit::Exit;
+use super::signals::Interrupts;
+use crate::config::{Config, Driver};
+use crate::ops::http::{Admin, Readiness};
+use crate::ops::log::{Log, LogError};
+use crate::ops::notify::Notifier;
+use crate::shell::broker::{Broker, StartError, Stopped};
+
+/// Why nothing runs.
+#[derive(thiserror::Error, Debug)]
+enum ServeError {
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    #[error("the service manager: {0}")]
+    Notifier(io::Error),
+    #[error("{0}")]
+    Broker(#[from] StartError),
+    #[error("{0}")]
+    Door(io::Error),
+}
+
+impl ServeError {
+    /// Whose fault it is: the configuration's or the machine's.
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Log(LogError::Level(_)) => Exit::Misused,
+            Self::Log(LogError::Thread(_) | LogError::Taken(_))
+            | Self::Signals(_)
+            | Self::Notifier(_)
+            | Self::Broker(_)
+            | Self::Door(_) => Exit::NotStarted,
+        }
+    }
+}
+
+/// Everything that runs beside the shards. What is dropped last stands last.
+struct Running {
+    broker: Broker,
+    door: Option<Admin>,
+    readiness: Arc<Readiness>,
+    interrupts: Interrupts,
+    notifier: Option<Notifier>,
+    _log: Log,
+}
+
+/// Runs the broker until a signal stops it.
+pub fn run(config: &Config) -> Exit {
+    match Running::start(config) {
+        Ok(running) => {
+            running.announce(config);
+            running.stop_at_signal(config.runtime.drain_timeout_ms)
+        }
+        Err(error) => {
+            complain(format_args!("{error}"));
+            error.exit()
+        }
+    }
+}
+
+impl Running {
+    /// From the log, which hears of all else, to the door, which needs somebody to ask.
+    fn start(config: &Config) -> Result<Self, ServeError> {
+        let log = Log::start(&config.log)?;
+        // From here on a signal waits until the broker can be stopped.
+        let interrupts = Interrupts::register().map_err(ServeError::Signals)?;
+        let notifier = Notifier::of_environment().map_err(ServeError::Notifier)?;
+        let broker = Broker::start(config)?;
+        let readiness = Readiness::new(broker.shards());
+        let door = match open_door(config, &broker, &readiness) {
+            Ok(door) => door,
+            Err(error) => {
+                // Nobody was told that it runs, so nobody is told that it does not.
+                let (Stopped::Clean | Stopped::Broken) = broker.stop();
+                return Err(ServeError::Door(error));
+            }
+        };
+        Ok(Self { broker, door, readiness, interrupts, notifier, _log: log })
+    }
+
+    /// Says what runs and where it can be reached.
+    fn announce(&self, config: &Config) {
+        let driver = match config.runtime.driver {
+            Driver::Auto => "auto",
+            Driver::Ring => "ring",
+            Driver::Plain => "plain",
+        };
+        let (version, shards) = (env!("CARGO_PKG_VERSION"), self.broker.shards());
+        tracing::info!(version, shards, driver, sessions = "memory", "pregon runs");
+        for address in self.broker.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        if let Some(door) = &self.door {
+            tracing::info!(address = %door.address(), "metrics and health");
+        }
+        self.notify(|notifier| notifier.ready(&format!("{shards} shards")));
+    }
+
+    /// Waits for a signal, then stops in order: the door says that it stops, the shards drain, the door closes.
+    fn stop_at_signal(mut self, drain_timeout_ms: u64) -> Exit {
+        self.interrupts.wait();
+        tracing::info!(drain_timeout_ms, "stopping; a second signal ends it at once");
+        self.readiness.begin_stop();
+        self.notify(|notifier| notifier.stopping(drain_timeout_ms));
+        match self.broker.stop() {
+            Stopped::Clean => {
+                tracing::info!("stopped");
+                Exit::Done
+            }
+            Stopped::Broken => {
+                tracing::error!("stopped, and a shard did not end in an orderly way");
+                Exit::Failed
+            }
+        }
+    }
+
+    /// A service manager that cannot be reached is no reason not to serve.
+    fn notify(&self, say: impl FnOnce(&Notifier) -> io::Result<()>) {
+        if let Some(error) = self.notifier.as_ref().and_then(|notifier| say(notifier).err()) {
+            tracing::warn!(%error, "the service manager does not hear");
+        }
+    }
+}
+
+/// Opens the operator's door, if there is to be one.
+fn open_door(config: &Config, broker: &Broker, readiness: &Arc<Readiness>) -> io::Result<Option<Admin>> {
+    let reporter = broker.reporter();
+    let open = |address| Admin::start(address, move || reporter.reports(), Arc::clone(readiness));
+    config.admin.listen.map(open).transpose()
+}
