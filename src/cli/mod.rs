@@ -8,7 +8,7 @@
 //! | [`sources`] | the texts that make the configuration: files, environment, flags |
 //! | [`serve`] [`check`] | the broker from start to stop; the look at its configuration |
 //! | [`publish`] [`subscribe`] | `pub` and `sub` |
-//! | [`format`] | how `sub` prints a message |
+//! | [`mod@format`] | how `sub` prints a message |
 //! | [`client`] | the MQTT client that both stand on |
 //! | [`signals`] | SIGINT and SIGTERM |
 //!

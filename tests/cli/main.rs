@@ -136,14 +136,18 @@ fn a_refused_connection_ends_with_the_code_of_connack_and_its_name() {
 }
 
 #[test]
-fn an_answer_that_is_no_mqtt_is_called_so() {
-    let broker = Played::new();
-    let client = broker.spawn("sub -t a");
-    let mut client = broker.accept(client, Version::V311);
-    client.send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let output = client.output();
-    assert_eq!(code(&output), 1);
-    assert!(errors(&output).contains("no MQTT"), "{}", errors(&output));
+fn a_server_of_something_else_is_called_so() {
+    // The first is an impossible packet; the second reads as the beginning of a long one, whose end never comes.
+    for (bytes, wanted) in [(&b"\0\0"[..], "no MQTT"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "instead of accepting")] {
+        let broker = Played::new();
+        let client = broker.spawn("sub -t a");
+        let mut client = broker.accept(client, Version::V311);
+        client.expect(PacketType::Connect);
+        client.send_bytes(bytes);
+        let output = client.output();
+        assert_eq!(code(&output), 1);
+        assert!(errors(&output).contains(wanted), "{}", errors(&output));
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub enum ClientError {
     Silent { seconds: u64 },
     #[error("the connection is lost: {0}")]
     Lost(io::Error),
+    #[error("the broker closed the connection instead of accepting it; it may not speak this version of MQTT")]
+    Unanswered,
     #[error("the broker closed the connection")]
     Closed,
     #[error("the broker ended the connection: {}{}", words(*reason), said(*reason, explanation.as_ref()))]

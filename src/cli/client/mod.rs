@@ -96,12 +96,13 @@ impl Client {
             if clock::now().has_passed(until) {
                 return Err(ClientError::Silent { seconds: CONNACK_PATIENCE_MS / 1_000 });
             }
-            client.wait(&never::<()>(), until, &mut |heard, conversation| {
+            let woken = client.wait(&never::<()>(), until, &mut |heard, conversation| {
                 if let Heard::Accepted { keep_alive } = heard {
                     accepted = Some(keep_alive);
                 }
                 hear(heard, conversation)
-            })?;
+            });
+            woken.map_err(|error| if let ClientError::Closed = error { ClientError::Unanswered } else { error })?;
         }
         if let Some(Some(seconds)) = accepted {
             client.keep_alive = KeepAlive::new(seconds, clock::now()); // [MQTT-3.1.2-21]

@@ -5,8 +5,8 @@
 //! | here | the switch that turns it on, and what stands between an event and its line |
 //! | [`levels`] | how loud each area may be |
 //! | [`kinds`] | how often each kind of event may speak |
-//! | [`fields`] | what a line for people looks like |
-//! | [`lines`] | the thread that writes, so that no shard does |
+//! | `fields` | what a line for people looks like |
+//! | `lines` | the thread that writes, so that no shard does |
 //!
 //! # Invariants
 //! - A shard never waits for whoever reads the log: a line that finds no place is counted and dropped.
