@@ -39,18 +39,14 @@ fn dashboards() -> BTreeMap<String, Value> {
     boards.map(|path| (path.clone(), serde_json::from_str(&read(&path)).expect("a dashboard is JSON"))).collect()
 }
 
-/// Every text under one of these keys, at any depth.
-fn texts<'a>(value: &'a Value, keys: &[&str], found: &mut Vec<&'a str>) {
+/// Every query, at any depth.
+fn collect_queries<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::Object(fields) => {
-            for (key, field) in fields {
-                match field {
-                    Value::String(text) if keys.contains(&key.as_str()) => found.push(text),
-                    _ => texts(field, keys, found),
-                }
-            }
+            found.extend(fields.get("expr").and_then(Value::as_str));
+            fields.values().for_each(|field| collect_queries(field, found));
         }
-        Value::Array(items) => items.iter().for_each(|item| texts(item, keys, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_queries(item, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -58,7 +54,7 @@ fn texts<'a>(value: &'a Value, keys: &[&str], found: &mut Vec<&'a str>) {
 /// The queries of panels and annotations.
 fn queries(board: &Value) -> Vec<&str> {
     let mut found = Vec::new();
-    texts(board, &["expr"], &mut found);
+    collect_queries(board, &mut found);
     assert!(found.len() > 20, "only {} queries: were they moved?", found.len());
     found
 }
@@ -222,6 +218,23 @@ fn panels_lie_on_the_grid_and_none_covers_another() {
     }
 }
 
+#[test]
+fn settings_that_a_person_is_sent_to_exist() {
+    let example: toml::Table = read("src/manual/pregon.toml").parse().expect("the example is TOML");
+    let files = ["grafana/alerts.yml", "grafana/README.md", "tuning/README.md", "tuning/pregon.service"];
+    let mut named = 0;
+    for (path, text) in files.map(|path| (path, read(path))) {
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || ['_', '.'].contains(&letter);
+        for word in text.split(|letter: char| !is_part(letter)).map(|word| word.trim_end_matches('.')) {
+            let Some((section, key)) = word.split_once('.').filter(|(_, key)| *key != "conf") else { continue };
+            let Some(section) = example.get(section).and_then(toml::Value::as_table) else { continue };
+            named += 1;
+            assert!(section.contains_key(key), "{path}: there is no setting {word}");
+        }
+    }
+    assert!(named >= 10, "only {named} settings: are they written otherwise?");
+}
+
 /// A scrape of the operator's door, in this form.
 fn scrape(accept: &str) -> String {
     let reports = || {
@@ -255,6 +268,7 @@ fn a_scrape_holds_every_metric_of_the_table() {
 
 /// Runs a program of somebody else with this on its standard input. Where it is not installed the test says so and ends,
 /// unless `PREGON_FOREIGN=required`, as `tests/foreign/promtool` has it.
+#[expect(clippy::print_stdout, reason = "whoever reads the output of the tests learns what was left out")]
 fn foreign(program: &str, arguments: &[&str], input: &str) {
     let is_required = std::env::var_os("PREGON_FOREIGN").is_some_and(|word| word == "required");
     let command = Command::new(program)
