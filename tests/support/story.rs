@@ -93,7 +93,8 @@ pub enum Heard {
 /// A CONNECT to be sent.
 #[derive(Clone, Debug)]
 pub struct Hello {
-    version: Version,
+    /// The version it speaks.
+    pub version: Version,
     id: String,
     clean: bool,
     keep_alive: u16,
@@ -203,10 +204,12 @@ impl Hello {
 pub struct Post {
     topic: String,
     payload: Vec<u8>,
-    qos: u8,
+    /// The quality of service.
+    pub qos: u8,
     retain: bool,
     dup: bool,
-    id: u16,
+    /// The packet identifier of QoS 1 and 2.
+    pub id: u16,
     alias: Option<u16>,
     expiry: Option<u32>,
     properties: PropertyBuffer,
@@ -457,31 +460,14 @@ impl Story {
 
     /// Sends SUBSCRIBE; the answer is the test's to judge.
     pub fn ask_to_subscribe(&mut self, client: Client, id: u16, wishes: &[Wish<'_>], identifier: Option<u32>) {
-        let mut properties = PropertyBuffer::default();
-        if let Some(identifier) = identifier {
-            properties.push(Property::SubscriptionId(identifier));
-        }
-        let mut buffer = RequestBuffer::default();
-        for wish in wishes {
-            buffer.push(&Requested {
-                text: wish.filter,
-                subscription: Subscription::parse(wish.filter),
-                qos: qos_of(wish.qos),
-                no_local: wish.no_local,
-                retain_as_published: wish.keeps_retain,
-                retain_handling: wish.handling,
-            });
-        }
-        self.say(client, &Packet::Subscribe(Subscribe::new(packet_id(id), properties.as_properties(), &buffer)));
+        let bytes = subscribe(self.versions[client.0], id, wishes, identifier);
+        self.send(client, &bytes);
     }
 
     /// Unsubscribes and takes the UNSUBACK: the codes, none in 3.x.
     pub fn unsubscribe(&mut self, client: Client, id: u16, filters: &[&str]) -> Vec<u8> {
-        let mut buffer = FilterBuffer::default();
-        for filter in filters {
-            buffer.push(filter);
-        }
-        self.say(client, &Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)));
+        let bytes = unsubscribe(self.versions[client.0], id, filters);
+        self.send(client, &bytes);
         match self.hear(client) {
             Some(Heard::UnsubAck(acked, codes, _)) if acked == id => codes,
             other => panic!("no UNSUBACK: {other:?}"),
@@ -544,18 +530,7 @@ impl Story {
 
     /// Writes a SUBSCRIBE at QoS 1 into the network; the broker does not read it yet.
     pub fn ask_to_subscribe_without_driving(&mut self, client: Client, filter: &str) {
-        let mut buffer = RequestBuffer::default();
-        buffer.push(&Requested {
-            text: filter,
-            subscription: Subscription::parse(filter),
-            qos: QoS::AtLeastOnce,
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::SendAtSubscribe,
-        });
-        let packet = Packet::Subscribe(Subscribe::new(packet_id(1), Properties::NONE, &buffer));
-        let mut bytes = Vec::new();
-        packet.encode(self.versions[client.0], &mut bytes);
+        let bytes = subscribe(self.versions[client.0], 1, &[Wish::to(filter, 1)], None);
         self.world.send(client.0, &bytes);
     }
 
@@ -698,6 +673,38 @@ impl Story {
         self.listen(client);
         self.heard[client.0].retain(|heard| !is_unwanted(heard));
     }
+}
+
+/// A SUBSCRIBE of these filters, all with the same Subscription Identifier, if any.
+pub fn subscribe(version: Version, id: u16, wishes: &[Wish<'_>], identifier: Option<u32>) -> Vec<u8> {
+    let mut properties = PropertyBuffer::default();
+    if let Some(identifier) = identifier {
+        properties.push(Property::SubscriptionId(identifier));
+    }
+    let mut buffer = RequestBuffer::default();
+    for wish in wishes {
+        buffer.push(&Requested {
+            text: wish.filter,
+            subscription: Subscription::parse(wish.filter),
+            qos: qos_of(wish.qos),
+            no_local: wish.no_local,
+            retain_as_published: wish.keeps_retain,
+            retain_handling: wish.handling,
+        });
+    }
+    let packet = Packet::Subscribe(Subscribe::new(packet_id(id), properties.as_properties(), &buffer));
+    let mut bytes = Vec::new();
+    packet.encode(version, &mut bytes);
+    bytes
+}
+
+/// An UNSUBSCRIBE of these filters.
+pub fn unsubscribe(version: Version, id: u16, filters: &[&str]) -> Vec<u8> {
+    let mut buffer = FilterBuffer::default();
+    filters.iter().for_each(|filter| buffer.push(filter));
+    let mut bytes = Vec::new();
+    Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)).encode(version, &mut bytes);
+    bytes
 }
 
 /// What one packet of the broker says.

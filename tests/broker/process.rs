@@ -1,0 +1,191 @@
+//! Starting, watching and ending the broker as a process.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::patience::{wait_for, wait_until};
+
+/// The command of a foreign broker to test instead of ours, with `{port}` where its port belongs.
+const FOREIGN: &str = "PREGON_TEST_BROKER";
+/// What `/proc/PID/stat` counts processor time in: a hundredth of a second on every Linux.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A running broker; it is killed where a test forgets it.
+pub struct Broker {
+    child: Child,
+    log: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// How to start a broker.
+#[derive(Clone, Debug)]
+pub struct Options {
+    shards: usize,
+    settings: Vec<String>,
+    descriptors_max: Option<u32>,
+}
+
+impl Options {
+    /// So many shards and the defaults.
+    pub fn shards(shards: usize) -> Self {
+        Self { shards, settings: Vec::new(), descriptors_max: None }
+    }
+
+    /// One more `section.key=value`.
+    pub fn set(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// A limit of open descriptors for the process.
+    pub fn descriptors_max(mut self, count: u32) -> Self {
+        self.descriptors_max = Some(count);
+        self
+    }
+
+    /// Starts the broker and waits until it listens.
+    pub fn start(self) -> Broker {
+        let log = log_path();
+        let (mut command, port) = match std::env::var(FOREIGN) {
+            Ok(foreign) => {
+                let port = free_port();
+                let words = foreign.replace("{port}", &port.to_string());
+                (self.limited(words.split_whitespace().map(str::to_owned).collect()), Some(port))
+            }
+            Err(_) => (self.limited(self.words()), None),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log can be written"));
+        let mut child = command.spawn().expect("the broker can be started");
+        let address = match port {
+            Some(port) => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                wait_until("the foreign broker to listen", || TcpStream::connect(address).is_ok());
+                address
+            }
+            None => wait_for("the line that says where the broker listens", || {
+                if let Some(status) = child.try_wait().expect("a child can be asked") {
+                    panic!("the broker ended with {status}: {}", read(&log));
+                }
+                addresses(&read(&log)).first().copied()
+            }),
+        };
+        Broker { child, log, address }
+    }
+
+    /// Program and arguments of our broker.
+    fn words(&self) -> Vec<String> {
+        let fixed = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let mut words = vec![env!("CARGO_BIN_EXE_pregon").to_owned()];
+        words.extend(fixed.map(str::to_owned));
+        let shards = format!("runtime.shards={}", self.shards);
+        for setting in std::iter::once(&shards).chain(&self.settings) {
+            words.extend(["--set".to_owned(), setting.clone()]);
+        }
+        words
+    }
+
+    /// The command, behind a shell that lowers the limit where one is asked for.
+    fn limited(&self, words: Vec<String>) -> Command {
+        let Some(count) = self.descriptors_max else {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
+            return command;
+        };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).args(words);
+        command
+    }
+}
+
+impl Broker {
+    /// A broker with so many shards and the defaults.
+    pub fn start(shards: usize) -> Self {
+        Options::shards(shards).start()
+    }
+
+    /// Open descriptors.
+    pub fn descriptor_count(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the broker runs").count()
+    }
+
+    /// The most memory that was ever resident, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel knows the peak");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the peak is a number of kB");
+        kilobytes * 1024
+    }
+
+    /// The time that all its threads have spent on a processor.
+    pub fn processor_time(&self) -> Duration {
+        let stat = read(Path::new(&format!("/proc/{}/stat", self.child.id())));
+        let (_, behind_name) = stat.rsplit_once(')').expect("the name stands in brackets");
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        let ticks = [11, 12].map(|field| fields[field].parse::<u32>().expect("ticks are a number")); // utime, stime
+        TICK * ticks.iter().sum()
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(status.expect("kill can be started").success(), "the broker cannot be reached by a signal");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for("the end of the broker", || self.child.try_wait().expect("a child can be asked"))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended by itself, and the log may be gone: nothing is left to do in either case.
+        let _ = (self.child.kill(), self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("the broker's log:\n{}", read(&self.log));
+        }
+        // See above.
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+/// Runs our broker with these arguments to its end: exit code and standard error.
+pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
+    let log = log_path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pregon"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let child = command.stderr(File::create(&log).expect("a log can be written")).spawn();
+    let mut broker =
+        Broker { child: child.expect("the broker can be started"), log, address: SocketAddr::from(([0; 4], 0)) };
+    let status = broker.wait();
+    (status.code(), read(&broker.log))
+}
+
+/// The `address=` of each line that says `listening`.
+fn addresses(log: &str) -> Vec<SocketAddr> {
+    let lines = log.lines().filter(|line| line.contains("listening"));
+    let fields = lines.filter_map(|line| line.split_once("address=").map(|(_, behind)| behind));
+    let texts = fields.map(|behind| behind.split(|letter: char| letter.is_whitespace()).next().unwrap_or_default());
+    texts.filter_map(|text| text.trim_matches('"').parse().ok()).collect()
+}
+
+fn log_path() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broker-{}-{number}.log", std::process::id()))
+}
+
+/// A port that nobody listened on a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the kernel has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
