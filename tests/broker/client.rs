@@ -181,13 +181,6 @@ impl Client {
         }
     }
 
-    /// Unsubscribes from one filter.
-    #[track_caller]
-    pub fn unsubscribe(&mut self, filter: &str) {
-        self.send(&story::unsubscribe(self.version, 2, &[filter]));
-        self.expect("UNSUBACK", |heard| matches!(heard, Heard::UnsubAck(2, ..)));
-    }
-
     /// Says DISCONNECT and waits until the broker has closed: then it has drawn its conclusions.
     #[track_caller]
     pub fn leave(mut self) {

@@ -63,7 +63,7 @@ fn qos2_that_is_sent_again_on_a_new_connection_arrives_once() {
     let hello = Hello::v311("publisher").resume();
     let mut publisher = Client::connect(&broker, &hello);
     publisher.publish(&post);
-    assert!(matches!(publisher.hear(), Heard::PubRec(9, 0, _)));
+    publisher.expect("PUBREC", |heard| matches!(heard, Heard::PubRec(9, 0, _)));
     publisher.cut();
     let (mut publisher, is_present) = Client::connect_present(&broker, &hello);
     assert!(is_present);

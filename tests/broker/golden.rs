@@ -1,7 +1,5 @@
 //! The golden conversations, word for word, over real sockets.
 
-use pregon::engine::homes::SHARDS_MAX;
-
 use crate::process::Broker;
 use crate::support::golden::{Delivery, Failure, run_all, tcp::TcpWire};
 

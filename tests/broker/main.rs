@@ -19,10 +19,18 @@ mod client;
 mod patience;
 mod process;
 
+mod big;
+mod crowd;
+mod ending;
+mod fairness;
 mod flows;
 mod golden;
+mod hidden;
 mod keep_alive;
+mod retained;
 mod sessions;
+mod shared;
+mod shortage;
 mod takeover;
 mod wills;
 mod wire;

@@ -166,6 +166,18 @@ pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), read(&broker.log))
 }
 
+/// Lets this very process open so many descriptors, which its hard limit must allow.
+pub fn raise_own_limit(count: usize) {
+    let limits = read(Path::new("/proc/self/limits"));
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel knows the limit");
+    let soft = line.split_whitespace().next().expect("the soft limit comes first");
+    if soft.parse().is_ok_and(|soft: usize| soft < count) {
+        let arguments = ["--pid", &std::process::id().to_string(), &format!("--nofile={count}:")];
+        let status = Command::new("prlimit").args(arguments).status();
+        assert!(status.expect("prlimit can be started").success(), "the hard limit of descriptors is below {count}");
+    }
+}
+
 /// The `address=` of each line that says `listening`.
 fn addresses(log: &str) -> Vec<SocketAddr> {
     let lines = log.lines().filter(|line| line.contains("listening"));
