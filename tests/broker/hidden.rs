@@ -12,7 +12,8 @@ fn wildcard_at_the_first_level_does_not_see_dollar_topics() {
         let broker = Broker::start(shards);
         let mut curious = Client::join(&broker, Version::V5, "curious");
         curious.subscribe("#", 1);
-        curious.subscribe("+/plant", 1);
+        let mut choosy = Client::join(&broker, Version::V5, "choosy");
+        choosy.subscribe("+/plant", 1);
         let mut named = Client::join(&broker, Version::V5, "named");
         named.subscribe("$line/#", 1);
 
@@ -21,6 +22,7 @@ fn wildcard_at_the_first_level_does_not_see_dollar_topics() {
         publisher.post(&Post::to("line/plant").payload("open").qos(1));
         assert_eq!(named.take().payload, b"hidden");
         assert_eq!(curious.take().payload, b"open");
+        assert_eq!(choosy.take().payload, b"open");
 
         // The store hides them, too.
         curious.subscribe("#", 0);
