@@ -89,7 +89,7 @@ fn an_auth_fits_its_receiver_and_explains_nothing_beyond() {
     assert_eq!(bytes[..3], [0xf0, bytes[1], 0x18]);
     assert_eq!(challenge(size), bytes);
     assert!(!has_diagnostics(&bytes[4..], Place::Auth));
-    assert_eq!(challenge(size - 1), []);
+    assert_eq!(challenge(size - 1), [0_u8; 0]);
     let (mut story, client) = authenticated(&hello().with(Property::MaximumPacketSize(size)));
     assert_eq!(ask(&mut story, client, &[&[0xf0, 22, 0x19, 20][..], &renewal()].concat()), bytes);
 }

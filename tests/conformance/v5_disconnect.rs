@@ -42,7 +42,7 @@ fn expect_no_disconnect(story: &mut Story, client: Client, what: &str) {
         assert_eq!((first, usize::from(len)), (0x20, bytes.len() - 2), "{what}");
         assert!(code >= 0x80 && code != 0x8b, "{what}: {code:#04x}");
     } else {
-        assert_eq!(bytes, [], "{what}");
+        assert_eq!(bytes, [0_u8; 0], "{what}");
     }
 }
 
