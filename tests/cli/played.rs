@@ -1,6 +1,6 @@
 //! A broker that the test plays: it listens, starts the client as a process, hears packets and says what the test wants.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Guest {
                 return id;
             }
             let mut piece = [0; 4096];
-            let len = self.stream.read(&mut piece).unwrap();
+            let len = self.read(&mut piece).unwrap();
             assert!(len > 0, "the client has gone where {wanted:?} was expected");
             self.heard.extend_from_slice(&piece[..len]);
         }
@@ -107,8 +107,18 @@ impl Guest {
     pub fn expect_silence(&mut self) {
         assert!(self.heard.is_empty(), "{:?}", self.heard);
         self.stream.set_read_timeout(Some(SILENCE)).unwrap();
-        let error = self.stream.read(&mut [0]).expect_err("nothing may come now");
+        let error = self.read(&mut [0]).expect_err("nothing may come now");
         assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    }
+
+    /// Reads on where the end of another test's process interrupts it.
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(piece) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 
     /// Closes and waits for the client's end.
