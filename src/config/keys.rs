@@ -88,11 +88,6 @@ pub const KEYS: &[Key] = &[
         "Batches that may wait for one shard; above, the shards that send wait, and so do their publishers."
     ),
     key!(
-        runtime.memory_bytes_max,
-        Kind::size(64 * MIB, 16 * TIB).or("unlimited", 0),
-        "The memory that the broker means to use."
-    ),
-    key!(
         runtime.drain_timeout_ms as "drain_timeout",
         Kind::time(Millis, 0, HOUR_MS),
         "How long clients have to take what is on its way to them when the broker stops."

@@ -105,8 +105,6 @@ pub struct Runtime {
     pub spin_before_park_us: u64,
     /// Batches that may wait for one shard.
     pub mesh_batches_max: usize,
-    /// The part of the memory that the broker means to use; 0 for no bound of its own.
-    pub memory_bytes_max: u64,
     /// How long clients have to take what is still on its way when the broker stops.
     pub drain_timeout_ms: u64,
 }
@@ -180,7 +178,6 @@ impl Default for Runtime {
             preempt_timer_ms: 1,
             spin_before_park_us: 0,
             mesh_batches_max: 1024,
-            memory_bytes_max: 0,
             drain_timeout_ms: 10_000,
         }
     }

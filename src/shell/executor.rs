@@ -53,7 +53,7 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
             core.rest().await;
         }
         turns = turns.wrapping_add(1);
-        if turns % TURNS_PER_YIELD == 0 || core.net().needs_executor() {
+        if turns.is_multiple_of(TURNS_PER_YIELD) || core.net().needs_executor() {
             glommio::executor().yield_if_needed().await;
         }
     }

@@ -241,3 +241,96 @@ impl Gather {
         line.outbox = Some(Box::new(whole));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::base::random::Random;
+    use crate::mqtt::PacketId;
+    use crate::mqtt::outgoing::Head;
+
+    struct Peer {
+        key: ConnectionKey,
+        stream: UnixStream,
+        expected: Vec<u8>,
+        heard: Vec<u8>,
+    }
+
+    fn peer(index: u64, lines: &mut Lines) -> Peer {
+        let key = ConnectionKey::from_bits((1 << 32) + index).unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        SockRef::from(&ours).set_send_buffer_size(4_096).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        lines.insert(Line::new(key, OwnedFd::from(ours)));
+        Peer { key, stream: theirs, expected: Vec::new(), heard: Vec::new() }
+    }
+
+    /// Some pieces for some peers; each peer notes what it must hear.
+    fn wish(random: &mut Random, peers: &mut [Peer], out: &mut Outputs) {
+        for _ in 0..random.below(12) {
+            let length = [3, 40, 700, 1_500, 9_000][random.index(5)];
+            let bytes: Vec<u8> = (0..length).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+            let body = random.chance(1, 3).then(|| Payload::from(bytes.iter().rev().copied().collect::<Vec<u8>>()));
+            let has_id = random.chance(1, 2);
+            let draft = out.draft(body, |head| {
+                head.extend_from_slice(&bytes);
+                let len = u32::try_from(head.len()).unwrap();
+                Some(Head { packet_id_at: has_id.then_some(1), len })
+            });
+            let mut chosen = Vec::new();
+            for peer in &*peers {
+                if random.chance(2, 3) {
+                    let packet_id = PacketId::new(u16::try_from(1 + random.below(60_000)).unwrap());
+                    chosen.push(Recipient { connection: peer.key, packet_id });
+                }
+            }
+            out.send(draft, &chosen);
+        }
+        for piece in out.pieces() {
+            for recipient in piece.recipients {
+                let peer = peers.iter_mut().find(|peer| peer.key == recipient.connection).unwrap();
+                piece.write_for(*recipient, &mut peer.expected);
+            }
+        }
+    }
+
+    #[test]
+    fn everybody_hears_everything_in_order_however_little_the_kernel_takes() {
+        for seed in 0..200 {
+            let mut random = Random::from_seed(seed);
+            let (mut lines, mut gather, mut stats) = (Lines::default(), Gather::default(), ShellStats::default());
+            let mut peers: Vec<Peer> = (0..3).map(|index| peer(index, &mut lines)).collect();
+            let mut out = Outputs::new(1);
+            for _ in 0..30 {
+                out.clear();
+                wish(&mut random, &mut peers, &mut out);
+                gather.collect(&out, &mut lines, &mut stats);
+                gather.flush(&out, &mut lines, &mut stats, |_, sent| assert_ne!(sent, Sent::Broken));
+                for peer in &mut peers {
+                    if random.chance(1, 2) {
+                        let mut buffer = vec![0; random.index(20_000) + 1];
+                        if let Ok(count) = peer.stream.read(&mut buffer) {
+                            peer.heard.extend_from_slice(&buffer[..count]);
+                        }
+                        lines.get_mut(peer.key).unwrap().send_outbox().unwrap();
+                    }
+                }
+            }
+            for peer in &mut peers {
+                while peer.heard.len() < peer.expected.len() {
+                    let mut buffer = vec![0; 64 * 1024];
+                    if let Ok(count) = peer.stream.read(&mut buffer) {
+                        peer.heard.extend_from_slice(&buffer[..count]);
+                    }
+                    lines.get_mut(peer.key).unwrap().send_outbox().unwrap();
+                }
+                assert!(peer.heard == peer.expected, "seed {seed}: all bytes arrive in order");
+            }
+        }
+    }
+}

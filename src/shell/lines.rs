@@ -323,7 +323,7 @@ mod tests {
         let mut heard = Vec::new();
         while line.backlog() > 0 {
             line.send_outbox().unwrap();
-            let mut buffer = [0; 70_000];
+            let mut buffer = vec![0; 70_000];
             while let Ok(count) = peer.read(&mut buffer) {
                 heard.extend_from_slice(&buffer[..count]);
             }

@@ -269,7 +269,7 @@ mod tests {
     fn number(parcel: &Parcel) -> u64 {
         match parcel {
             Parcel::Stop { until_ns } => *until_ns,
-            other => panic!("only stops are sent here, not {other:?}"),
+            Parcel::Batch { .. } | Parcel::Moved { .. } | Parcel::Report(_) => panic!("only stops are sent here"),
         }
     }
 
@@ -339,7 +339,7 @@ mod tests {
                 if held.len() == before && inbox.is_empty() && !is_done {
                     ring.wait(Some(Duration::from_secs(20)));
                     let is_moving = !inbox.is_empty() || inbox.unpark(&ways);
-                    assert!(is_moving || held.retry(&ways, me).len() > 0, "a sleeper was forgotten");
+                    assert!(is_moving || !held.retry(&ways, me).is_empty(), "a sleeper was forgotten");
                 }
                 inbox.unpark(&ways);
             }

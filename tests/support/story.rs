@@ -701,7 +701,9 @@ pub fn subscribe(version: Version, id: u16, wishes: &[Wish<'_>], identifier: Opt
 /// An UNSUBSCRIBE of these filters.
 pub fn unsubscribe(version: Version, id: u16, filters: &[&str]) -> Vec<u8> {
     let mut buffer = FilterBuffer::default();
-    filters.iter().for_each(|filter| buffer.push(filter));
+    for filter in filters {
+        buffer.push(filter);
+    }
     let mut bytes = Vec::new();
     Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)).encode(version, &mut bytes);
     bytes

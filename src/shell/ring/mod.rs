@@ -102,17 +102,17 @@ mod tests {
 
     #[test]
     fn a_tag_keeps_kind_and_key() {
-        let key: ConnectionKey = Key::from_bits(7 << 32 | 12).unwrap();
+        let key: ConnectionKey = Key::from_bits((7 << 32) + 12).unwrap();
         let tag = tag(Kind::Write, key.to_bits());
         assert_eq!((kind_of(tag), key_of(tag)), (Kind::Write, Some(key)));
     }
 
     #[test]
     fn a_late_generation_is_cut_and_still_compared() {
-        let key: ConnectionKey = Key::from_bits((0xF000_0001 << 32) | 3).unwrap();
+        let key: ConnectionKey = Key::from_bits((0xF000_0001 << 32) + 3).unwrap();
         let tagged = key_of(tag(Kind::Read, key.to_bits())).unwrap();
         assert!(is_same(tagged, key));
-        let next = Key::from_bits((0xF000_0002 << 32) | 3).unwrap();
+        let next = Key::from_bits((0xF000_0002 << 32) + 3).unwrap();
         assert!(!is_same(tagged, next));
     }
 }

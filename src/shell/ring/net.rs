@@ -26,7 +26,7 @@ pub enum Net {
 impl Net {
     /// The driver that was asked for, or the best that the kernel has.
     pub fn new(driver: Driver, entries: u32) -> io::Result<Self> {
-        let plain = || Self::Plain(Box::new(Plain::new()));
+        let plain = || Self::Plain(Box::default());
         match driver {
             Driver::Plain => Ok(plain()),
             Driver::Ring => Ok(Self::Ring(Box::new(Ring::new(entries)?))),

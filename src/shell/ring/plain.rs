@@ -1,4 +1,4 @@
-//! The plain driver: the runtime's own streams and listeners, for systems whose io_uring lacks what the ring needs.
+//! The plain driver: the runtime's own streams and listeners, for systems whose kernel lacks what the ring needs.
 //!
 //! It is slower and costs a second descriptor a connection. It keeps the shell honest: every test of the broker can run on
 //! it, and what differs is not the ring's fault.
@@ -81,9 +81,9 @@ impl Bell {
     }
 }
 
-impl Plain {
+impl Default for Plain {
     /// A driver for the calling executor.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let news = News { accepted: RefCell::new(Vec::new()), bell: Arc::default() };
         Self {
             streams: BTreeMap::new(),
@@ -93,7 +93,9 @@ impl Plain {
             accepting: BTreeMap::new(),
         }
     }
+}
 
+impl Plain {
     /// Accepts clients from now on, until [`Ready::AcceptEnded`].
     pub fn accept(&mut self, number: u16, listener: BorrowedFd<'_>) {
         let own = match listener.try_clone_to_owned() {
