@@ -175,7 +175,7 @@ impl Default for Runtime {
             ring_entries: 4096,
             executor_ring_depth: 128,
             io_memory_bytes: 64 * 1024,
-            preempt_timer_ms: 1,
+            preempt_timer_ms: 100,
             spin_before_park_us: 0,
             mesh_batches_max: 1024,
             drain_timeout_ms: 10_000,

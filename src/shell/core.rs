@@ -221,13 +221,24 @@ impl Core {
         })
     }
 
-    /// The driver of its network.
-    pub fn net(&self) -> &Net {
-        &self.net
+    /// What drives its network.
+    pub fn driver(&self) -> &'static str {
+        self.net.name()
     }
 
-    /// Sleeps until there is something to do, if there is nothing now.
-    pub async fn rest(&mut self) {
+    /// Between two turns: lets the driver do what it has to, and sleeps if there is nothing to do.
+    ///
+    /// Nothing here yields to the executor without a timer behind it: an executor whose preempt timer goes off before it has
+    /// looked at its queues goes to sleep with a task that could run, and only a timer or a descriptor wakes it.
+    pub async fn breathe(&mut self, has_worked: bool) {
+        if !has_worked {
+            self.rest().await;
+        } else if self.net.needs_executor() {
+            self.net.wait(Some(Duration::ZERO), |_| ()).await;
+        }
+    }
+
+    async fn rest(&mut self) {
         if self.has_work() || self.net.has_news() || self.spin() {
             return;
         }

@@ -10,9 +10,6 @@ use super::core::{Core, Parts};
 use crate::config::Runtime;
 use crate::engine::homes::ShardId;
 
-/// Turns between two moments at which other tasks of the executor may run.
-const TURNS_PER_YIELD: u32 = 256;
-
 /// What a shard's thread says once: it is ready, or why not.
 pub type Handshake = (ShardId, Result<(), String>);
 
@@ -40,22 +37,15 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
             return;
         }
     };
-    tracing::debug!(shard = id.index(), driver = core.net().name(), "shard is ready");
+    tracing::debug!(shard = id.index(), driver = core.driver(), "shard is ready");
     let _the_starter_is_gone = handshake.send((id, Ok(())));
     drop(handshake);
-    let mut turns = 0_u32;
     loop {
         let has_worked = core.turn();
         if core.is_finished() {
             return;
         }
-        if !has_worked {
-            core.rest().await;
-        }
-        turns = turns.wrapping_add(1);
-        if turns.is_multiple_of(TURNS_PER_YIELD) || core.net().needs_executor() {
-            glommio::executor().yield_if_needed().await;
-        }
+        core.breathe(has_worked).await;
     }
 }
 

@@ -26,6 +26,10 @@ use crate::engine::connection::ConnectionKey;
 
 /// How often lines are tried again that the kernel takes no bytes of: the runtime tells of reading only.
 const RETRY: Duration = Duration::from_millis(5);
+/// How long it sleeps at the least: a timer that is over at once would call nobody.
+const SLEEP_MIN: Duration = Duration::from_micros(100);
+/// How long it sleeps at the most: the runtime may sleep although a task could run, and only a timer is sure to wake it.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
 
 /// One per shard, on its thread.
 pub struct Plain {
@@ -193,16 +197,19 @@ impl Plain {
     /// Lets the runtime work, and waits until something is ready, `waker` is called, or the time is over.
     pub async fn wait(&mut self, timeout: Option<Duration>, leave_waker: impl Fn(&Waker)) {
         let retries = !self.writers.is_empty() || !self.leavers.is_empty();
-        let timeout = if retries { Some(timeout.map_or(RETRY, |timeout| timeout.min(RETRY))) } else { timeout };
-        let mut timer = timeout.map(Timer::new);
+        let longest = if retries || self.has_news() { RETRY } else { SLEEP_MAX };
+        let mut timer = Timer::new(timeout.unwrap_or(longest).clamp(SLEEP_MIN, longest));
+        // The first look never ends it: the runtime gets its turn. The second one does, whoever called for it.
         let mut is_first = true;
         poll_fn(|context| {
             *self.news.bell.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
             leave_waker(context.waker());
-            let is_over = timer.as_mut().is_some_and(|timer| Pin::new(timer).poll_timer(context));
-            // Whoever called between the last look and now left no trace but a second poll.
-            if is_over || self.has_news() || !is_first {
+            let _it_calls_when_it_is_over = Future::poll(Pin::new(&mut timer), context);
+            if !is_first {
                 return Poll::Ready(());
+            }
+            if self.has_news() {
+                context.waker().wake_by_ref();
             }
             is_first = false;
             Poll::Pending
@@ -235,15 +242,4 @@ fn take_out(stream: &TcpStream) -> io::Result<OwnedFd> {
     let own = fd.try_clone_to_owned()?;
     SockRef::from(&own).set_nonblocking(true)?;
     Ok(own)
-}
-
-/// The runtime's timer as something to look at.
-trait PollTimer {
-    fn poll_timer(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool;
-}
-
-impl PollTimer for Timer {
-    fn poll_timer(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
-        Future::poll(self, context).is_ready()
-    }
 }
