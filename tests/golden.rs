@@ -55,16 +55,49 @@ fn every_conversation_expects_something() {
     }
 }
 
-/// Plays all against the broker named in `GOLDEN_BROKER` (`host:port`); without it there is nobody to judge.
+/// The broker named in `GOLDEN_BROKER` (`host:port`), if there is one to judge.
+fn named_broker() -> Option<TcpWire> {
+    let name = std::env::var("GOLDEN_BROKER").ok()?;
+    let mut addresses = name.to_socket_addrs().expect("GOLDEN_BROKER is host:port");
+    Some(TcpWire::new(addresses.next().expect("the host has an address")))
+}
+
 #[test]
 fn a_named_broker_over_tcp_agrees() {
-    let Ok(name) = std::env::var("GOLDEN_BROKER") else {
+    if std::env::var_os("GOLDEN_DISAGREEMENTS").is_some() {
         return;
-    };
-    let address = name.to_socket_addrs().expect("GOLDEN_BROKER is host:port").next().expect("the host has an address");
-    let mut failures = run_all(&mut TcpWire::new(address), Delivery::Whole);
-    failures.extend(run_all(&mut TcpWire::new(address), Delivery::ByteByByte));
+    }
+    let Some(mut wire) = named_broker() else { return };
+    let mut failures = run_all(&mut wire, Delivery::Whole);
+    failures.extend(run_all(&mut wire, Delivery::ByteByByte));
     assert!(failures.is_empty(), "{}", report(&failures));
+}
+
+/// `GOLDEN_DISAGREEMENTS` names a file of conversations, one a line, that the named broker is known to hold otherwise.
+#[test]
+fn a_named_broker_over_tcp_disagrees_where_it_is_known_to() {
+    let Ok(path) = std::env::var("GOLDEN_DISAGREEMENTS") else { return };
+    let text = std::fs::read_to_string(path).expect("GOLDEN_DISAGREEMENTS is a file that can be read");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let known: BTreeSet<String> = lines.map(str::to_owned).collect();
+    let mut wire = named_broker().expect("GOLDEN_BROKER names the broker that disagrees");
+    let failures = run_all(&mut wire, Delivery::Whole);
+    let news: Vec<Failure> = failures.iter().filter(|failure| !known.contains(&failure.name)).cloned().collect();
+    let failed: BTreeSet<&str> = failures.iter().map(|failure| failure.name.as_str()).collect();
+    let mended: Vec<&String> = known.iter().filter(|name| !failed.contains(name.as_str())).collect();
+    assert!(news.is_empty(), "{}", report(&news));
+    assert!(mended.is_empty(), "these went as written: {mended:?}");
+}
+
+/// A list of disagreements speaks of conversations that there are.
+#[test]
+fn listed_disagreements_exist() {
+    let conversations = load();
+    let names: BTreeSet<&str> = conversations.iter().map(|conversation| conversation.name.as_str()).collect();
+    let list = include_str!("golden/disagreements/mosquitto-2.0.11.txt");
+    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let unknown: Vec<&str> = lines.filter(|line| !names.contains(line)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 /// A server that answers CONNECT of 3.1.1 and PINGREQ, and everything else as its script says.

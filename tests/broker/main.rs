@@ -28,6 +28,7 @@ mod golden;
 mod hidden;
 mod keep_alive;
 mod retained;
+mod rumqttc;
 mod sessions;
 mod shared;
 mod shortage;
