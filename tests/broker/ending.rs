@@ -36,7 +36,9 @@ fn sigterm_says_goodbye_delivers_what_was_acknowledged_and_ends_with_zero() {
             assert_eq!(reader.take().payload, [number]);
         }
         reader.expect_closed_for(SHUTTING_DOWN);
-        clients.iter_mut().for_each(|client| client.expect_closed_for(SHUTTING_DOWN));
+        for client in &mut clients {
+            client.expect_closed_for(SHUTTING_DOWN);
+        }
         older.expect_closed();
         silent.expect_closed();
         assert_eq!(broker.wait().code(), Some(0));

@@ -107,7 +107,9 @@ fn reader_that_takes_nothing_harms_nobody_and_costs_a_bounded_amount() {
         // Clients that never read, on whatever shard they live.
         let mut idlers: Vec<Client> =
             (0..4).map(|number| Client::join(&broker, Version::V311, &format!("idler-{number}"))).collect();
-        idlers.iter_mut().for_each(|idler| idler.subscribe("news", 0));
+        for idler in &mut idlers {
+            idler.subscribe("news", 0);
+        }
         let mut reader = Client::join(&broker, Version::V311, "reader");
         reader.subscribe("news", 0);
         let mut publisher = Client::join(&broker, Version::V311, "publisher");

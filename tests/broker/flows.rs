@@ -10,7 +10,7 @@ use crate::support::story::{Heard, Hello, Post};
 const SHARDS: [usize; 2] = [1, 3];
 
 /// A publisher and subscribers of every version at every quality of service: each gets what it is due.
-fn each_quality_reaches_each_quality(published: u8) {
+fn each_quality_reaches_each_quality(sent: u8) {
     for shards in SHARDS {
         let broker = Broker::start(shards);
         for sender in Version::ALL {
@@ -19,12 +19,12 @@ fn each_quality_reaches_each_quality(published: u8) {
             {
                 let mut subscriber = Client::join(&broker, receiver, "subscriber");
                 subscriber.subscribe("flow/+", granted);
-                publisher.post(&Post::to("flow/a").payload("first").qos(published).id(7));
-                publisher.post(&Post::to("flow/b").payload("second").qos(published).id(7));
+                publisher.post(&Post::to("flow/a").payload("first").qos(sent).id(7));
+                publisher.post(&Post::to("flow/b").payload("second").qos(sent).id(7));
 
                 let first = subscriber.take();
                 let second = subscriber.take();
-                let qos = published.min(granted);
+                let qos = sent.min(granted);
                 assert_eq!(
                     (first.topic.as_str(), &first.payload[..], first.qos, first.dup),
                     ("flow/a", &b"first"[..], qos, false)

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must come: far longer than a busy machine takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks at something that tells nobody when it changes.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -11,6 +11,8 @@ use crate::patience::{wait_for, wait_until};
 
 /// The command of a foreign broker to test instead of ours, with `{port}` where its port belongs.
 const FOREIGN: &str = "PREGON_TEST_BROKER";
+/// Further settings for every broker of ours, split at blanks.
+const SETTINGS: &str = "PREGON_TEST_SETTINGS";
 /// What `/proc/PID/stat` counts processor time in: a hundredth of a second on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -83,8 +85,10 @@ impl Options {
         let mut words = vec![env!("CARGO_BIN_EXE_pregon").to_owned()];
         words.extend(fixed.map(str::to_owned));
         let shards = format!("runtime.shards={}", self.shards);
-        for setting in std::iter::once(&shards).chain(&self.settings) {
-            words.extend(["--set".to_owned(), setting.clone()]);
+        let further = std::env::var(SETTINGS).unwrap_or_default();
+        let chosen = std::iter::once(shards.as_str()).chain(self.settings.iter().map(String::as_str));
+        for setting in further.split_whitespace().chain(chosen) {
+            words.extend(["--set".to_owned(), setting.to_owned()]);
         }
         words
     }
@@ -143,6 +147,7 @@ impl Broker {
 }
 
 impl Drop for Broker {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the broker had to say")]
     fn drop(&mut self) {
         // It may have ended by itself, and the log may be gone: nothing is left to do in either case.
         let _ = (self.child.kill(), self.child.wait());

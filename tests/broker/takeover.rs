@@ -71,7 +71,9 @@ fn many_connections_with_one_identifier_leave_one() {
     let broker = Broker::start(3);
     let hello = Hello::v311("wanted by all");
     let mut crowd: Vec<Client> = (0..CLIENTS).map(|_| Client::open(broker.address, Version::V311)).collect();
-    crowd.iter_mut().for_each(|client| client.send(&hello.encode()));
+    for client in &mut crowd {
+        client.send(&hello.encode());
+    }
 
     let deadline = Deadline::after(PATIENCE);
     while crowd.len() > 1 {

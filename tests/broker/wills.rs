@@ -152,7 +152,8 @@ fn takeover_publishes_the_will_of_the_older_connection() {
         let older = Client::connect(&broker, &mortal(Version::V5, &id));
         let newer = Client::connect(&broker, &Hello::v5(&id));
         assert_eq!(witness.take().payload, id.as_bytes());
-        (newer.leave(), drop(older));
+        newer.leave();
+        drop(older);
     }
     Client::join(&broker, Version::V5, "publisher").post(&Post::to("will").payload("nothing more").qos(1));
     assert_eq!(witness.take().payload, b"nothing more");

@@ -115,7 +115,7 @@ request_and_response() {
     local topic=$run/request/$version answer
     # The responder: what comes is sent back in capitals to the topic that the asker listens to.
     listen responder -t "$topic" -q 1 -C 1 || return
-    (wait_for_line responder && publish -t "$topic/answer" -q 1 -m "$(heard responder | tr a-z A-Z)") &
+    (wait_for_line responder && publish -t "$topic/answer" -q 1 -m "$(heard responder | tr '[:lower:]' '[:upper:]')") &
     answer=$(mosquitto_rr -W "$patience" -h "$host" -p "$port" -V "$version" -t "$topic" -e "$topic/answer" -q 1 -m question) || return
     expect "the response" "$answer" QUESTION
 }
