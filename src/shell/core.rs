@@ -1,7 +1,7 @@
 //! One core's part of the shell: a shard, its lines, its ring, and the turn that moves between them.
 //!
 //! A turn takes what is ready, lets the shard handle it, and performs what the shard wishes: one vectored send a connection,
-//! one batch a target shard. It never waits; a core that has nothing to do sleeps in [`Core::rest`].
+//! one batch a target shard. It never waits; a core that has nothing to do sleeps in [`Core::breathe`].
 
 use std::collections::VecDeque;
 use std::io;
