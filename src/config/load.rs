@@ -72,6 +72,9 @@ impl Loader {
                 self.complaints.push(contradiction.complaint);
             }
         }
+        // A contradiction stands where its key does, among what else is wrong there.
+        let place = |complaint: &Complaint| (complaint.place.origin.clone(), complaint.place.at);
+        self.complaints.sort_by_key(place);
         if self.complaints.is_empty() { Ok(self.checked) } else { Err(Complaints(self.complaints)) }
     }
 
