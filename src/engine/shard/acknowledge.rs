@@ -19,7 +19,7 @@ use crate::mqtt::properties::{Properties, PropertyBuffer};
 use crate::mqtt::property::Property;
 use crate::mqtt::suback::SubAck;
 use crate::mqtt::unsuback::UnsubAck;
-use crate::mqtt::{PacketId, Reason, Version};
+use crate::mqtt::{PacketId, PacketType, QoS, Reason, Version};
 
 impl Shard {
     fn session_of(&self, key: ConnectionKey) -> Option<SessionKey> {
@@ -124,6 +124,20 @@ impl Shard {
         }
     }
 
+    /// The acknowledgement of a message that was taken, for a client that is owed nothing else.
+    pub(super) fn acknowledge(
+        &mut self,
+        key: ConnectionKey,
+        qos: QoS,
+        id: PacketId,
+        outcome: Outcome,
+        out: &mut Outputs,
+    ) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let kind = if qos == QoS::ExactlyOnce { AckKind::Received } else { AckKind::Taken };
+        self.write_ack(key, id, outcome_for(connection.version, outcome), kind, out);
+    }
+
     /// A client that is owed too many answers is read no more until other shards have spoken.
     fn bound_answers(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
@@ -137,6 +151,10 @@ impl Shard {
 
     fn write_ack(&self, key: ConnectionKey, id: PacketId, reason: Reason, kind: AckKind, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
+        if reason == Reason::Success && connection.maximum_packet >= SHORT_ACK_BYTES {
+            let [high, low] = id.get().to_be_bytes();
+            return out.packet(key, |bytes| bytes.extend_from_slice(&[kind.packet_type().bits() << 4, 2, high, low]));
+        }
         let mut buffer = PropertyBuffer::default();
         if reason.is_error() && connection.version == Version::V5 {
             buffer.push(Property::ReasonString(reason.name()));
@@ -190,7 +208,18 @@ enum AckKind {
     Complete,
 }
 
+/// An acknowledgement that says that all is well, in every version.
+const SHORT_ACK_BYTES: u32 = 4;
+
 impl AckKind {
+    fn packet_type(self) -> PacketType {
+        match self {
+            Self::Taken => PacketType::PubAck,
+            Self::Received => PacketType::PubRec,
+            Self::Complete => PacketType::PubComp,
+        }
+    }
+
     fn packet(self, ack: Ack<'_>) -> Packet<'_> {
         match self {
             Self::Taken => Packet::PubAck(ack),

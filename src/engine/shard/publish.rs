@@ -232,6 +232,30 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
+        if !self.is_alone() {
+            return self.route_and_wait(publication, key, session, id, now, out);
+        }
+        let qos = publication.qos;
+        let outcome = self.route(publication, Some(key), None, now, out);
+        self.note_received(session, qos, id, outcome);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.pipeline.is_empty() && !outcome.reason().is_error() {
+            return self.acknowledge(key, qos, id, outcome, out);
+        }
+        connection.pipeline.push(due(qos, id, None), 0, outcome);
+        self.flush_pipeline(key, now, out);
+    }
+
+    /// The same where other shards may have a say.
+    fn route_and_wait(
+        &mut self,
+        publication: &mut Publication<'_>,
+        key: ConnectionKey,
+        session: SessionKey,
+        id: PacketId,
+        now: Time,
+        out: &mut Outputs,
+    ) {
         let qos = publication.qos;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let due = due(qos, id, None);
@@ -313,23 +337,27 @@ impl Shard {
             return;
         }
         let routing = self.routings.remove(key).expect("it was found above");
-        let is_refused = routing.outcome.reason().is_error();
-        if routing.qos == QoS::ExactlyOnce
-            && let Some(session) = self.sessions.get_mut(routing.session)
-        {
-            // [MQTT-4.3.3-9] a refused identifier is free again.
-            if is_refused {
-                session.received.refused(routing.id);
-            } else {
-                session.received.stored(routing.id);
-            }
-        }
+        self.note_received(routing.session, routing.qos, routing.id, routing.outcome);
         self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
         if self.repeats.is_empty() {
             return;
         }
         for (connection, ticket) in self.repeats.remove(&(routing.session, routing.id)).unwrap_or_default() {
             self.resolve(connection, ticket, routing.outcome, now, out);
+        }
+    }
+
+    /// A QoS 2 publication is in the hands of everybody, or refused.
+    fn note_received(&mut self, session: SessionKey, qos: QoS, id: PacketId, outcome: Outcome) {
+        if qos != QoS::ExactlyOnce {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        // [MQTT-4.3.3-9] a refused identifier is free again.
+        if outcome.reason().is_error() {
+            session.received.refused(id);
+        } else {
+            session.received.stored(id);
         }
     }
 
