@@ -9,6 +9,7 @@ use std::time::Duration;
 use pregon::mqtt::Version;
 
 use crate::client::Client;
+use crate::patience::{Deadline, PATIENCE};
 use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
 
@@ -19,7 +20,7 @@ struct Flood {
     is_over: Arc<AtomicBool>,
     /// Bytes that the broker's side of the network has taken.
     bytes: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Flood {
@@ -39,22 +40,26 @@ impl Flood {
                 }
             }
         });
-        Self { is_over, bytes, thread }
+        Self { is_over, bytes, thread: Some(thread) }
     }
 
     fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+}
 
-    fn stop(self) {
+impl Drop for Flood {
+    fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the flood ends when it is told to");
+        let ended = self.thread.take().expect("it is joined once").join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the flood broke off");
     }
 }
 
 #[test]
 fn flooding_publisher_does_not_starve_another_one() {
-    const ROUNDS: u64 = 200;
+    const ROUNDS_MIN: u64 = 200;
+    const FLOOD_BYTES_MIN: u64 = 4 * MEBIBYTE;
     /// Far above what fits into the buffers of the network and a turn: a starved client waits for the whole flood.
     const FLOOD_BYTES_A_ROUND_MAX: u64 = 32 * MEBIBYTE;
     for shards in [1, 2] {
@@ -77,19 +82,17 @@ fn flooding_publisher_does_not_starve_another_one() {
         subscriber.subscribe("calm", 1);
         let mut publisher = Client::join(&broker, Version::V5, "publisher");
         let before = flooded();
-        for round in 0..ROUNDS {
+        let (mut round, deadline) = (0, Deadline::after(PATIENCE));
+        while round < ROUNDS_MIN || flooded() - before < FLOOD_BYTES_MIN {
+            assert!(deadline.left().is_some(), "{} bytes of flood in {round} rounds", flooded() - before);
+            round += 1;
             publisher.post(&Post::to("calm").payload(round.to_string()).qos(1));
             assert_eq!(subscriber.take().payload, round.to_string().as_bytes());
         }
         let meanwhile = flooded() - before;
-        assert!(meanwhile > 0, "there was no flood");
-        assert!(
-            meanwhile < ROUNDS * FLOOD_BYTES_A_ROUND_MAX,
-            "{} MiB went before {ROUNDS} rounds",
-            meanwhile / MEBIBYTE
-        );
+        assert!(meanwhile < round * FLOOD_BYTES_A_ROUND_MAX, "{} MiB went in {round} rounds", meanwhile / MEBIBYTE);
 
-        floods.into_iter().for_each(Flood::stop);
+        drop(floods);
         sink_is_over.store(true, Ordering::Relaxed);
         drain.join().expect("the sink ends when it is told to");
     }
@@ -161,5 +164,5 @@ fn reader_that_takes_nothing_for_too_long_is_closed() {
     idler.subscribe("news", 0);
     let flood = Flood::start(&broker, "news", 4096);
     assert_eq!(witness.take().payload, b"stalled");
-    flood.stop();
+    drop(flood);
 }
