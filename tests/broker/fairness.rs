@@ -70,8 +70,9 @@ fn flooding_publisher_does_not_starve_another_one() {
         let drain = spawn({
             let is_over = Arc::clone(&sink_is_over);
             move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    sink.hear_within(Duration::from_millis(100));
+                let mut is_open = true;
+                while is_open && !is_over.load(Ordering::Relaxed) {
+                    is_open = sink.hear_within(Duration::from_millis(100)) != Some(Heard::Closed);
                 }
             }
         });
