@@ -5,8 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::clock::{Clock, at_ns};
 use super::gather::Gather;
@@ -416,6 +419,9 @@ impl Core {
         self.stop_at_ns = Some(until_ns);
         for (number, listener) in (0..).zip(self.listeners.drain(..)) {
             self.net.stop_accepting(number);
+            // The ring may hold the socket until after the end of the process; whoever starts next wants its address now.
+            // A listener that cannot be shut is closed all the same.
+            let _ = SockRef::from(&listener.fd).shutdown(Shutdown::Both);
             self.closed.push(listener.fd);
         }
         self.accepted.clear();

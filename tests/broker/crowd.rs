@@ -44,6 +44,7 @@ fn descriptors_of_those_who_left_are_closed() {
         // What is made on first use is made now.
         Client::join(&broker, Version::V5, "first").leave();
         let mut witness = Client::join(&broker, Version::V5, "witness");
+        witness.expect_silence();
         let before = broker.descriptor_count();
         for round in 0..100 {
             for version in Version::ALL {

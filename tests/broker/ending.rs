@@ -63,6 +63,19 @@ fn stopping_broker_accepts_nobody() {
 }
 
 #[test]
+fn next_start_on_the_same_address_need_not_wait() {
+    for shards in [1, 3] {
+        let mut broker = Broker::start(shards);
+        for _ in 0..20 {
+            Client::join(&broker, Version::V5, "client").expect_silence();
+            broker.terminate();
+            assert_eq!(broker.wait().code(), Some(0));
+            broker = Options::shards(shards).listen(broker.address).start();
+        }
+    }
+}
+
+#[test]
 fn client_that_does_not_read_cannot_hold_up_the_end() {
     let mut broker = Options::shards(1).set("runtime.drain_timeout=1s").start();
     let mut idler = Client::join(&broker, Version::V311, "idler");

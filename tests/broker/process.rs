@@ -28,6 +28,7 @@ pub struct Broker {
 #[derive(Clone, Debug)]
 pub struct Options {
     shards: usize,
+    address: SocketAddr,
     settings: Vec<String>,
     descriptors_max: Option<u32>,
 }
@@ -35,7 +36,14 @@ pub struct Options {
 impl Options {
     /// So many shards and the defaults.
     pub fn shards(shards: usize) -> Self {
-        Self { shards, settings: Vec::new(), descriptors_max: None }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { shards, address, settings: Vec::new(), descriptors_max: None }
+    }
+
+    /// This address instead of a port of the kernel's choice.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
     }
 
     /// One more `section.key=value`.
@@ -81,9 +89,9 @@ impl Options {
 
     /// Program and arguments of our broker.
     fn words(&self) -> Vec<String> {
-        let fixed = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let mut words = vec![env!("CARGO_BIN_EXE_pregon").to_owned()];
-        words.extend(fixed.map(str::to_owned));
+        let address = self.address.to_string();
+        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address, "--admin", "127.0.0.1:0"];
+        let mut words: Vec<String> = fixed.map(str::to_owned).to_vec();
         let shards = format!("runtime.shards={}", self.shards);
         let further = std::env::var(SETTINGS).unwrap_or_default();
         let chosen = std::iter::once(shards.as_str()).chain(self.settings.iter().map(String::as_str));
