@@ -166,6 +166,12 @@ pub struct Limits {
     pub response_prefix: Option<Box<str>>,
 }
 
+/// Unacknowledged messages that a client may have on their way to us, unless the operator says otherwise. Some clients of
+/// 5.0 take no notice of it: they are read no more at [`ANSWERS_OWED_MAX`], long before they break it with QoS 1.
+const RECEIVE_MAXIMUM: u16 = 2_048;
+const _: () =
+    assert!(RECEIVE_MAXIMUM as usize > ANSWERS_OWED_MAX, "who is owed too much is held before it breaks a rule");
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -177,7 +183,7 @@ impl Default for Limits {
             session_expiry_max_s: u32::MAX,
             session_expiry_v3_s: u32::MAX,
             strict_v31_client_id: false,
-            receive_maximum: 100,
+            receive_maximum: RECEIVE_MAXIMUM,
             inflight_max: 1_000,
             topic_alias_maximum: 32,
             topic_alias_out_max: 32,

@@ -170,7 +170,7 @@ impl Core {
         self.net.poke();
         self.sort_ready();
         let before = self.work_count();
-        self.retry_held(now);
+        let has_sent_held = self.retry_held();
         self.accept_clients(now);
         self.open_parcels(start_ns, now);
         self.tell_changes(now);
@@ -180,7 +180,7 @@ impl Core {
         self.watch_lines();
         self.bury();
         self.stats.turns += 1;
-        let has_worked = self.work_count() != before;
+        let has_worked = has_sent_held || self.work_count() != before;
         if has_worked {
             let took_ns = self.clock.now_ns() - start_ns;
             self.stats.busy_ns += took_ns;
@@ -246,7 +246,7 @@ impl Core {
             return;
         }
         self.inbox.park(&self.ways);
-        let has_sent = !self.held.is_empty() && self.retry_parked();
+        let has_sent = self.retry_held();
         if !has_sent && self.inbox.is_empty() {
             self.stats.parks += 1;
             let timeout = self.next_due().map(|due| Duration::from_millis(self.clock.now().until_ms(due) + 1));

@@ -6,6 +6,7 @@ use super::lines::Line;
 use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
+use crate::engine::auth::exchange::Step;
 use crate::engine::auth::{Decision, Verdict};
 use crate::engine::event::{Cause, Event};
 use crate::engine::homes::ShardId;
@@ -27,7 +28,7 @@ impl Core {
         self.wants_tick |= self.out.wake_at.is_some();
         let questions = std::mem::take(&mut self.out.questions);
         self.out.clear();
-        for question in &questions {
+        for question in questions {
             self.answer(question, now);
         }
     }
@@ -155,16 +156,11 @@ impl Core {
         }
     }
 
-    /// Parcels that found no room are tried again.
-    pub(super) fn retry_held(&mut self, _now: Time) {
-        if !self.held.is_empty() {
-            let freed = self.held.retry(&self.ways, self.id);
-            self.rooms.extend(freed.iter().map(|bit| (ShardId::of_bit(bit), true)));
+    /// Parcels that found no room are tried again; whether some found it now.
+    pub(super) fn retry_held(&mut self) -> bool {
+        if self.held.is_empty() {
+            return false;
         }
-    }
-
-    /// The same on the way to sleep; whether something was sent, so that the engine is to be told.
-    pub(super) fn retry_parked(&mut self) -> bool {
         let before = self.held.len();
         let freed = self.held.retry(&self.ways, self.id);
         self.rooms.extend(freed.iter().map(|bit| (ShardId::of_bit(bit), true)));
@@ -172,10 +168,11 @@ impl Core {
     }
 
     /// Nobody in this build needs time to answer: who asks for it is refused.
-    fn answer(&mut self, question: &Question, now: Time) {
+    fn answer(&mut self, question: Question, now: Time) {
+        let denied = Reason::ServerUnavailable;
         let answer = match question.about {
-            About::Credentials { .. } => Answer::Credentials(Verdict::Deny(Reason::ServerUnavailable)),
-            About::Exchange { .. } => return,
+            About::Credentials { .. } => Answer::Credentials(Verdict::Deny(denied)),
+            About::Exchange { exchange } => Answer::Exchange(exchange, Step::Deny(denied)),
             About::Action { .. } => Answer::Action(Decision::Deny),
         };
         let input = Input::Answer { connection: question.connection, number: question.number, answer };

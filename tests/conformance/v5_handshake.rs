@@ -232,7 +232,7 @@ fn connack_announces_what_is_enforced() {
 fn what_is_not_announced_is_not_enforced() {
     let mut story = Story::new(2);
     let (client, said) = story.welcome(Hello::v5("client"));
-    assert_eq!(properties(&said), [Property::ReceiveMaximum(100), Property::TopicAliasMaximum(32)]);
+    assert_eq!(properties(&said), [Property::ReceiveMaximum(2_048), Property::TopicAliasMaximum(32)]);
     assert_eq!(story.subscribe_to(client, 1, &[Wish::to("a/+", 2)], Some(1)), [2]);
     assert_eq!(story.subscribe(client, "$share/g/b", 2), 2);
     assert_eq!(story.publish_fully(client, Post::to("c").qos(2).retain().payload(vec![0; 100_000])), 0x10);
