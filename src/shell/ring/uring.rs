@@ -137,12 +137,7 @@ impl Ring {
         if self.ring.submission().is_empty() {
             return;
         }
-        self.stats.enters += 1;
-        match self.ring.submit() {
-            Ok(_) => {}
-            Err(error) if is_passing(&error) => {}
-            Err(error) => panic!("io_uring_enter failed: {error}"),
-        }
+        self.enter();
     }
 
     /// Submits, and lets the kernel deliver what has happened, without waiting. No system call if there is neither.
@@ -152,12 +147,16 @@ impl Ring {
             (!queue.is_empty(), queue.taskrun() || queue.cq_overflow())
         };
         if has_entries || has_work {
-            self.stats.enters += 1;
-            match self.ring.submit() {
-                Ok(_) => {}
-                Err(error) if is_passing(&error) => {}
-                Err(error) => panic!("io_uring_enter failed: {error}"),
-            }
+            self.enter();
+        }
+    }
+
+    fn enter(&mut self) {
+        self.stats.enters += 1;
+        match self.ring.submit() {
+            Ok(_) => {}
+            Err(error) if is_passing(&error) => {}
+            Err(error) => panic!("io_uring_enter failed: {error}"),
         }
     }
 
