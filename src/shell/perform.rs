@@ -130,6 +130,9 @@ impl Core {
     }
 
     fn send_batches(&mut self) {
+        if self.out.mesh.iter().all(Vec::is_empty) {
+            return; // most turns have nothing for others, and need not ask for the time
+        }
         let mut told = Bits64::EMPTY;
         let sent_ns = self.clock.now_ns();
         for number in 0..self.out.mesh.len() {
