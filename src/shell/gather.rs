@@ -10,7 +10,7 @@ use crate::base::payload::Payload;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::output::{Outputs, Recipient};
 
-/// Heads up to this size are copied behind each other; a copy costs less than a slice of its own.
+/// Heads up to this size are copied behind each other, so that they make one slice together.
 const COPIED_HEAD_BYTES_MAX: usize = 1024;
 /// Heads above this size become shared bytes when more than one receiver cannot take them at once.
 const SHARED_HEAD_BYTES_MIN: usize = 512;
