@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use super::arguments::settings::{LogFormat, Settings};
 use crate::config::Source;
 use crate::config::load::TEXT_BYTES_MAX;
+use crate::config::schema::ENVIRONMENT_PREFIX;
 
 /// The folder beside the configuration file whose files are read after it.
 const DROP_INS: &str = "conf.d";
-
-/// What the variables of the environment begin with.
-const ENVIRONMENT_PREFIX: &str = "PREGON_";
 
 /// A file or folder that was named and cannot be read.
 #[derive(thiserror::Error, Debug)]
