@@ -1,13 +1,14 @@
 //! The running broker as the floor above sees it: started, asked, stopped.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
+use socket2::SockRef;
 
 use super::clock::Clock;
 use super::core::Parts;
@@ -97,6 +98,8 @@ pub enum Stopped {
 #[must_use = "a broker that is dropped goes on without anybody who could stop it"]
 pub struct Broker {
     addresses: Vec<SocketAddr>,
+    /// Second handles of all listening sockets, so that all of them end before the first client hears of the stop.
+    listeners: Vec<OwnedFd>,
     reporter: Reporter,
     threads: Vec<ExecutorJoinHandle<()>>,
     drain_timeout_ms: u64,
@@ -118,6 +121,9 @@ impl Broker {
         tracing::debug!(open_files, "limits");
         let listeners = listen(config, places.len())?;
         let addresses = listeners.iter().map(|bound| bound.address).collect();
+        let handles: io::Result<Vec<OwnedFd>> =
+            listeners.iter().flat_map(|bound| &bound.sockets).map(OwnedFd::try_clone).collect();
+        let handles = handles.map_err(|error| StartError::System { what: "a listener's second handle", error })?;
         let (ways, inboxes) = connect(places.len(), config.runtime.mesh_batches_max)
             .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
@@ -149,7 +155,7 @@ impl Broker {
         drop(sender);
         await_shards(&receiver, &mut threads)?;
         let reporter = Reporter { ways, clock };
-        Ok(Self { addresses, reporter, threads, drain_timeout_ms: config.runtime.drain_timeout_ms })
+        Ok(Self { addresses, listeners: handles, reporter, threads, drain_timeout_ms: config.runtime.drain_timeout_ms })
     }
 
     /// Where it listens.
@@ -169,6 +175,10 @@ impl Broker {
 
     /// Stops: nobody comes in any more, clients are told, what is on its way is sent.
     pub fn stop(self) -> Stopped {
+        for listener in self.listeners {
+            // One that cannot be shut is closed by its shard all the same.
+            let _ended_either_way = SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
         let Reporter { ways, clock } = self.reporter;
         let until_ns = clock.now_ns() + self.drain_timeout_ms * 1_000_000;
         for number in 0..ways.shards() {
