@@ -20,8 +20,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "publish-qos0-run-of-50", unit: "message", count: 5_000, build: || plain(1, V311, V311, 50, 1) },
     Scenario { name: "publish-qos0-v5-to-v311", unit: "message", count: 1_000, build: || plain(1, V5, V311, 1, 1) },
     Scenario { name: "publish-qos0-user-property", unit: "message", count: 1_000, build: user_property },
-    Scenario { name: "publish-qos1", unit: "message", count: 1_000, build: || at_least_once(1, V311, 1) },
-    Scenario { name: "publish-qos1-v5", unit: "message", count: 1_000, build: || at_least_once(1, V5, 1) },
+    Scenario { name: "publish-qos1", unit: "message", count: 1_000, build: || at_least_once(1, V311, 1, 1) },
+    Scenario { name: "publish-qos1-run-of-20", unit: "message", count: 4_000, build: || at_least_once(1, V311, 20, 1) },
+    Scenario { name: "publish-qos1-v5", unit: "message", count: 1_000, build: || at_least_once(1, V5, 1, 1) },
     Scenario { name: "publish-qos2", unit: "message", count: 1_000, build: exactly_once },
     Scenario { name: "fanout-1000-qos0", unit: "message", count: 20, build: || plain(1, V311, V311, 1, 1_000) },
     Scenario {
@@ -30,7 +31,7 @@ pub const SCENARIOS: &[Scenario] = &[
         count: 1_000,
         build: || plain(1, V311, V311, 50, 1_000),
     },
-    Scenario { name: "fanout-1000-qos1", unit: "message", count: 20, build: || at_least_once(1, V311, 1_000) },
+    Scenario { name: "fanout-1000-qos1", unit: "message", count: 20, build: || at_least_once(1, V311, 1, 1_000) },
     Scenario { name: "cross-shard-qos0", unit: "message", count: 1_000, build: || plain(2, V311, V311, 1, 1) },
     Scenario {
         name: "cross-shard-qos0-run-of-50",
@@ -38,7 +39,7 @@ pub const SCENARIOS: &[Scenario] = &[
         count: 5_000,
         build: || plain(2, V311, V311, 50, 1),
     },
-    Scenario { name: "cross-shard-qos1", unit: "message", count: 1_000, build: || at_least_once(2, V311, 1) },
+    Scenario { name: "cross-shard-qos1", unit: "message", count: 1_000, build: || at_least_once(2, V311, 1, 1) },
     Scenario { name: "connect-disconnect", unit: "connection", count: 500, build: connect_disconnect },
 ];
 
@@ -83,14 +84,14 @@ fn user_property() -> Work {
 }
 
 /// PUBLISH, forward and word back, PUBACK, and on the other side PUBLISH and PUBACK for each subscriber.
-fn at_least_once(shards: usize, version: Version, subscribers: u32) -> Work {
+fn at_least_once(shards: usize, version: Version, run: u32, subscribers: u32) -> Work {
     let (mut bare, publisher) = scene(shards, version, version, subscribers, QoS::AtLeastOnce);
-    let packet = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE);
+    let packets = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE).repeat(run as usize);
     Box::new(move |count| {
-        for _ in 0..count {
-            bare.send(publisher, &packet);
+        for _ in 0..count.div_ceil(run) {
+            bare.send(publisher, &packets);
             bare.move_mesh();
-            assert_eq!(bare.recipient_count(), subscribers as usize + 1, "one PUBACK, and everybody gets a piece");
+            assert_eq!(bare.recipient_count(), subscribers as usize + 1, "PUBACKs, and everybody gets a piece");
             bare.answer_all(shards - 1, 0x40);
             bare.clear();
         }

@@ -31,6 +31,15 @@ impl Payload {
         Self(Bytes::copy_from_slice(bytes))
     }
 
+    /// All `parts` one after another, in an allocation that is exactly as large.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        Self(bytes.into())
+    }
+
     /// The same bytes in an allocation of their own, for those who keep them long.
     #[must_use]
     pub fn compact(&self) -> Self {
@@ -113,7 +122,7 @@ impl Chunks {
             return Payload::EMPTY;
         }
         if size > self.chunk_bytes / 4 {
-            return Payload::from(parts.concat());
+            return Payload::of_parts(parts);
         }
         let chunk = self.chunk_with_room(size);
         for part in parts {

@@ -32,6 +32,8 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 pub const CHUNKS_MAX: usize = 64;
 /// Bytes of a run of equal-topic messages that is handed on as one piece.
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
+/// Acknowledgements that are handled at once before what waits behind them is sent.
+pub const ACKS_PER_RUN_MAX: usize = 1024;
 /// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 /// Answers that a client may be owed before it is read no more; it is read again at half of them.

@@ -45,6 +45,24 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message in memory of its own that is not retained and never expires.
+    pub fn copied(topic: &str, forwarded: &[u8], payload: &[u8], qos: QoS, origin: SessionId) -> Self {
+        Self::new(Payload::of_parts(&[topic.as_bytes(), forwarded, payload]), topic.len(), forwarded.len(), qos, origin)
+    }
+
+    /// A message that is not retained and never expires, whose parts lie behind each other in `body`.
+    fn new(body: Payload, topic_len: usize, forwarded_len: usize, qos: QoS, origin: SessionId) -> Self {
+        Self {
+            body,
+            topic_len: u16::try_from(topic_len).expect("a parsed topic has at most 65,535 bytes"),
+            forwarded_len: u32::try_from(forwarded_len).expect("a packet has at most 256 MiB"),
+            qos,
+            retain: false,
+            expires: Time::NEVER,
+            origin,
+        }
+    }
+
     /// The topic's name.
     pub fn topic(&self) -> &str {
         std::str::from_utf8(&self.body[..usize::from(self.topic_len)]).expect("it was text when it was copied in")
@@ -132,15 +150,11 @@ impl<'a> Publication<'a> {
     /// A QoS 0 message lives for a moment and shares a chunk with its neighbours. One that is acknowledged may stay
     /// in queues and windows for long, and gets memory of its own, so that it does not keep a whole chunk alive.
     pub fn keep(&mut self, chunks: &mut Chunks) -> &Message {
-        let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
-        self.stored.get_or_insert_with(|| Message {
-            body: if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::from(parts.concat()) },
-            topic_len: u16::try_from(self.topic.len()).expect("a parsed topic has at most 65,535 bytes"),
-            forwarded_len: u32::try_from(self.forwarded.len()).expect("a packet has at most 256 MiB"),
-            qos: self.qos,
-            retain: self.retain,
-            expires: self.expires,
-            origin: self.origin,
+        self.stored.get_or_insert_with(|| {
+            let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
+            let body = if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::of_parts(&parts) };
+            let message = Message::new(body, self.topic.len(), self.forwarded.len(), self.qos, self.origin);
+            Message { retain: self.retain, expires: self.expires, ..message }
         })
     }
 

@@ -279,12 +279,17 @@ impl Outputs {
 
     /// Writes one packet to one connection.
     pub fn packet(&mut self, connection: ConnectionKey, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.packets(connection, 1, encode);
+    }
+
+    /// Writes so many packets of one type to one connection.
+    pub fn packets(&mut self, connection: ConnectionKey, packets: u32, encode: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         encode(&mut self.bytes);
         debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
         let head = start..self.bytes.len();
         self.push(
-            Write { head, body: None, packet_id_at: None, packets: 1, recipients: 0..0 },
+            Write { head, body: None, packet_id_at: None, packets, recipients: 0..0 },
             &[Recipient { connection, packet_id: None }],
         );
     }

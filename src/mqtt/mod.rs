@@ -3,8 +3,8 @@
 //! # Map
 //! From the small to the large: [`varint`] and [`text`] are the elementary fields, [`topic`] what is published to and
 //! subscribed, [`property`] one property of 5.0 with the table of all of them, [`properties`] the sets. [`frame`] cuts a stream of bytes into packets, whatever
-//! the pieces it arrives in. Each packet has a file of its own; [`publish`] reads and [`outgoing`] writes the hot one, and [`run`] finds
-//! neighbouring PUBLISH packets that need no decoding at all. [`version`], [`reason`] and [`error`] are the words
+//! the pieces it arrives in. Each packet has a file of its own; [`publish`] reads and [`outgoing`] writes the hot one, [`run`] finds
+//! neighbouring PUBLISH packets that need no decoding at all and [`numbered`] those that need little. [`version`], [`reason`] and [`error`] are the words
 //! that all of them use.
 //!
 //! # Invariants
@@ -23,6 +23,7 @@
 
 pub mod error;
 pub mod frame;
+pub mod numbered;
 pub mod outgoing;
 pub mod properties;
 pub mod property;

@@ -184,9 +184,9 @@ fn pubrec_is_answered_by_pubrel_unless_it_refuses() {
     story.expect_silence(reader);
     // The identifier is free: it is unknown now.
     story.pubrec(reader, refused);
-    assert_eq!(story.hear_all(reader), [Heard::PubRel(refused, 0x92, vec![])]);
+    assert!(matches!(story.hear_all(reader)[..], [Heard::PubRel(of, 0x92, _)] if of == refused));
     story.pubrec(reader, 77);
-    assert_eq!(story.hear_all(reader), [Heard::PubRel(77, 0x92, vec![])]);
+    assert!(matches!(story.hear_all(reader)[..], [Heard::PubRel(77, 0x92, _)]));
     story.pubcomp(reader, taken);
     story.expect_open(reader);
 }

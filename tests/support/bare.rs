@@ -18,6 +18,7 @@ use pregon::engine::mesh::Mesh;
 use pregon::engine::output::Outputs;
 use pregon::engine::shard::{Shard, Shared};
 use pregon::engine::subscriptions::interest::Interest;
+use pregon::mqtt::numbered::NumberedRun;
 use pregon::mqtt::properties::Properties;
 use pregon::mqtt::publish::Publish;
 use pregon::mqtt::{PacketId, QoS, Topic, Version};
@@ -38,6 +39,8 @@ pub struct Bare {
     batch: Vec<Mesh>,
     /// Packets with an identifier that clients have got, empty between two rounds.
     received: Vec<(ConnectionKey, PacketId)>,
+    /// Their answers, one client's at a time.
+    answers: Vec<u8>,
 }
 
 /// A connected client.
@@ -68,6 +71,7 @@ impl Bare {
             homes,
             batch: Vec::new(),
             received: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -123,16 +127,26 @@ impl Bare {
     /// `first` and the 2 behind it are the fixed header of the answer.
     pub fn answer_all(&mut self, shard: usize, first: u8) {
         let mut received = mem::take(&mut self.received);
-        for piece in self.outs[shard].pieces().filter(|piece| piece.packet_id_at.is_some()) {
-            let with_id = piece.recipients.iter().filter_map(|to| Some((to.connection, to.packet_id?)));
-            received.extend(with_id);
+        for piece in self.outs[shard].pieces() {
+            if piece.packet_id_at.is_some() {
+                let with_id = piece.recipients.iter().filter_map(|to| Some((to.connection, to.packet_id?)));
+                received.extend(with_id);
+            } else if let Some(run) = NumberedRun::find(Version::V311, piece.head, u32::MAX) {
+                received.extend(run.map(|packet| (piece.recipients[0].connection, packet.id)));
+            }
         }
         self.outs[shard].clear();
-        for (key, id) in received.drain(..) {
-            let [high, low] = id.get().to_be_bytes();
-            self.send(Client { shard, key }, &[first, 2, high, low]);
+        let mut answers = mem::take(&mut self.answers);
+        for of_one in received.chunk_by(|one, other| one.0 == other.0) {
+            answers.clear();
+            for (_, id) in of_one {
+                let [high, low] = id.get().to_be_bytes();
+                answers.extend_from_slice(&[first, 2, high, low]);
+            }
+            self.send(Client { shard, key: of_one[0].0 }, &answers);
         }
-        self.received = received;
+        received.clear();
+        (self.received, self.answers) = (received, answers);
     }
 
     /// How many receivers the pieces of all shards have together.

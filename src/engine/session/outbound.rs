@@ -111,10 +111,12 @@ impl Outbound {
     /// Hands the delivery back when it has to be queued, or there is no connection.
     pub fn direct(&mut self, delivery: Delivery) -> Result<PacketId, Delivery> {
         debug_assert!(delivery.qos > QoS::AtMostOnce, "a QoS 0 message is just sent");
-        if !self.queue.is_empty() || self.window.has_unsent() || self.quota() == 0 {
-            return Err(delivery);
-        }
-        Ok(self.window.send(delivery))
+        if self.can_direct() { Ok(self.window.send(delivery)) } else { Err(delivery) }
+    }
+
+    /// Whether nothing stands in front of a QoS 1 or 2 message, so that [`Self::direct`] takes it.
+    pub fn can_direct(&self) -> bool {
+        self.queue.is_empty() && !self.window.has_unsent() && self.quota() > 0
     }
 
     /// What is to be sent next: first whatever an earlier connection left open, in its order, then the queue.

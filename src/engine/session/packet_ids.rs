@@ -146,10 +146,10 @@ impl<T> PacketIds<T> {
 
     /// The first free slot from `start` on, round the circle.
     fn free_slot(&self, start: usize) -> usize {
-        let words = self.taken.len();
+        let words = self.taken.len(); // a power of two, as the slots are
         // The first word is looked at twice: above the start, and at the end below it.
         for step in 0..=words {
-            let word = (start / 64 + step) % words;
+            let word = (start / 64 + step) & (words - 1);
             let above = if step == 0 { u64::MAX << (start % 64) } else { u64::MAX };
             let free = !self.taken[word] & above;
             if free != 0 {

@@ -1,7 +1,6 @@
 //! Acknowledgements in both directions: the client's for our messages, ours for the client's requests.
 
 use super::Shard;
-use super::deliver::write_pubrel;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -28,70 +27,91 @@ impl Shard {
 
     /// [MQTT-4.3.2-3] the message is done; an unknown identifier changes nothing.
     pub(super) fn puback(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
-        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
-        let Some(outbound) = self.sessions.get_mut(session_key).and_then(|session| session.outbound.as_mut()) else {
-            return Flow::Next;
-        };
-        match outbound.puback(ack.id, ack.reason) {
-            Acked::Delivered(delivery) => self.delivered(&delivery, out),
-            Acked::Refused(delivery) => self.discard(session_key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
-            Acked::Unknown => return Flow::Next,
+        let Some(session) = self.session_of(key) else { return Flow::Gone };
+        if self.settle_puback(session, ack.id, ack.reason, out) {
+            self.room_in_window(session, now, out);
         }
-        self.room_in_window(session_key, now, out);
         Flow::Next
+    }
+
+    /// Whether the message was open, so that there is room for another one.
+    pub(super) fn settle_puback(&mut self, key: SessionKey, id: PacketId, reason: Reason, out: &mut Outputs) -> bool {
+        let Some(outbound) = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut()) else {
+            return false;
+        };
+        match outbound.puback(id, reason) {
+            Acked::Delivered(delivery) => self.delivered(&delivery, out),
+            Acked::Refused(delivery) => self.discard(key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
+            Acked::Unknown => return false,
+        }
+        true
     }
 
     /// [MQTT-4.3.3-4] PUBREC is answered by PUBREL, unless it refuses.
     pub(super) fn pubrec(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
-        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
-        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
-        let Some(link) = session.link else { return Flow::Gone };
-        let recorded = match &mut session.outbound {
-            Some(outbound) => outbound.pubrec(ack.id, ack.reason),
-            None => Recorded::Unknown,
-        };
-        match recorded {
-            Recorded::Release(delivery) => {
-                write_pubrel(&link, ack.id, Reason::Success, out);
-                self.delivered(&delivery, out);
-            }
-            Recorded::Again => write_pubrel(&link, ack.id, Reason::Success, out),
-            Recorded::Refused(delivery) => {
-                self.discard(session_key, &delivery, DropReason::Refused, out);
-                self.room_in_window(session_key, now, out);
-            }
-            Recorded::Closed => self.room_in_window(session_key, now, out),
-            // [MQTT-3.6.2-1] there is nothing to release.
-            Recorded::Unknown => write_pubrel(&link, ack.id, Reason::PacketIdentifierNotFound, out),
+        let Some(session) = self.session_of(key) else { return Flow::Gone };
+        match self.settle_pubrec(session, ack.id, ack.reason, out) {
+            Some(reason) => self.write_ack(key, ack.id, reason, AckKind::Release, out),
+            None => self.room_in_window(session, now, out),
         }
         Flow::Next
+    }
+
+    /// What PUBREL has to say; nothing where the flow is over.
+    pub(super) fn settle_pubrec(
+        &mut self,
+        key: SessionKey,
+        id: PacketId,
+        reason: Reason,
+        out: &mut Outputs,
+    ) -> Option<Reason> {
+        let outbound = self.sessions.get_mut(key)?.outbound.as_mut();
+        match outbound.map_or(Recorded::Unknown, |outbound| outbound.pubrec(id, reason)) {
+            Recorded::Release(delivery) => self.delivered(&delivery, out),
+            Recorded::Again => {}
+            Recorded::Refused(delivery) => {
+                self.discard(key, &delivery, DropReason::Refused, out);
+                return None;
+            }
+            Recorded::Closed => return None,
+            // [MQTT-3.6.2-1] there is nothing to release.
+            Recorded::Unknown => return Some(Reason::PacketIdentifierNotFound),
+        }
+        Some(Reason::Success)
     }
 
     /// The last step of a QoS 2 message of ours: its identifier is free, and so is its place in the window.
     pub(super) fn pubcomp(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
-        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
-        let Some(outbound) = self.sessions.get_mut(session_key).and_then(|session| session.outbound.as_mut()) else {
-            return Flow::Next;
-        };
-        if outbound.pubcomp(ack.id) {
-            self.room_in_window(session_key, now, out);
+        let Some(session) = self.session_of(key) else { return Flow::Gone };
+        if self.settle_pubcomp(session, ack.id) {
+            self.room_in_window(session, now, out);
         }
         Flow::Next
     }
 
-    fn room_in_window(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+    /// Whether it was awaited.
+    pub(super) fn settle_pubcomp(&mut self, key: SessionKey, id: PacketId) -> bool {
+        let outbound = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut());
+        outbound.is_some_and(|outbound| outbound.pubcomp(id))
+    }
+
+    pub(super) fn room_in_window(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         self.pump(key, now, out);
         self.go_on_scanning(key, now, out);
     }
 
     /// [MQTT-4.3.3-11] PUBREL is answered by PUBCOMP, also for an identifier that we do not know.
     pub(super) fn pubrel(&mut self, key: ConnectionKey, ack: Ack<'_>, out: &mut Outputs) -> Flow {
-        let Some(session_key) = self.session_of(key) else { return Flow::Gone };
-        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
-        let is_known = session.received.release(ack.id);
-        let reason = if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound };
+        let Some(session) = self.session_of(key) else { return Flow::Gone };
+        let reason = self.settle_pubrel(session, ack.id);
         self.write_ack(key, ack.id, reason, AckKind::Complete, out);
         Flow::Next
+    }
+
+    /// What PUBCOMP has to say.
+    pub(super) fn settle_pubrel(&mut self, key: SessionKey, id: PacketId) -> Reason {
+        let is_known = self.sessions.get_mut(key).is_some_and(|session| session.received.release(id));
+        if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound }
     }
 
     /// Writes the answers that are ready, in the order of their requests.
@@ -149,11 +169,10 @@ impl Shard {
         }
     }
 
-    fn write_ack(&self, key: ConnectionKey, id: PacketId, reason: Reason, kind: AckKind, out: &mut Outputs) {
+    pub(super) fn write_ack(&self, key: ConnectionKey, id: PacketId, reason: Reason, kind: AckKind, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
         if reason == Reason::Success && connection.maximum_packet >= SHORT_ACK_BYTES {
-            let [high, low] = id.get().to_be_bytes();
-            return out.packet(key, |bytes| bytes.extend_from_slice(&[kind.packet_type().bits() << 4, 2, high, low]));
+            return out.packet(key, |bytes| kind.write_short(id, bytes));
         }
         let mut buffer = PropertyBuffer::default();
         if reason.is_error() && connection.version == Version::V5 {
@@ -200,22 +219,42 @@ fn outcome_for(version: Version, outcome: Outcome) -> Reason {
     }
 }
 
-/// Which of our acknowledgements it is.
+/// An acknowledgement that says that all is well, in every version.
+pub(super) const SHORT_ACK_BYTES: u32 = 4;
+
+/// Which acknowledgement it is, ours or the client's.
 #[derive(Clone, Copy)]
-enum AckKind {
+pub(super) enum AckKind {
     Taken,
     Received,
+    Release,
     Complete,
 }
 
-/// An acknowledgement that says that all is well, in every version.
-const SHORT_ACK_BYTES: u32 = 4;
-
 impl AckKind {
-    fn packet_type(self) -> PacketType {
+    /// The kind of a packet that begins with this byte.
+    pub fn of_first_byte(first: u8) -> Option<Self> {
+        [Self::Taken, Self::Received, Self::Release, Self::Complete].into_iter().find(|kind| kind.first_byte() == first)
+    }
+
+    /// The first byte of its packet.
+    pub fn first_byte(self) -> u8 {
+        let flags = if matches!(self, Self::Release) { 2 } else { 0 }; // [MQTT-3.6.1-1]
+        self.packet_type().bits() << 4 | flags
+    }
+
+    /// Appends the packet that says that all is well.
+    pub fn write_short(self, id: PacketId, bytes: &mut Vec<u8>) {
+        let [high, low] = id.get().to_be_bytes();
+        bytes.extend_from_slice(&[self.first_byte(), 2, high, low]);
+    }
+
+    /// What it is on the wire.
+    pub fn packet_type(self) -> PacketType {
         match self {
             Self::Taken => PacketType::PubAck,
             Self::Received => PacketType::PubRec,
+            Self::Release => PacketType::PubRel,
             Self::Complete => PacketType::PubComp,
         }
     }
@@ -224,6 +263,7 @@ impl AckKind {
         match self {
             Self::Taken => Packet::PubAck(ack),
             Self::Received => Packet::PubRec(ack),
+            Self::Release => Packet::PubRel(ack),
             Self::Complete => Packet::PubComp(ack),
         }
     }

@@ -5,7 +5,8 @@
 //! | `receive` | bytes to packets, and what holds a connection back |
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
-//! | `publish` `verbatim` | a client's messages, one by one or a run as it came |
+//! | `publish` | a client's messages, one by one |
+//! | `verbatim` `runs` | neighbouring messages of one topic as they came, or with identifiers; neighbouring acknowledgements |
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
 //! | `acknowledge` | acknowledgements in both directions |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
@@ -28,6 +29,7 @@ pub mod publish;
 mod receive;
 pub mod retain;
 mod routes;
+mod runs;
 mod subscribe;
 mod timers;
 mod verbatim;
@@ -156,6 +158,8 @@ pub struct Shard {
     random: Random,
     batches: Batches,
     run_receivers: Receivers,
+    /// Empty between runs: the acknowledgements of one.
+    acks: Vec<u8>,
     stats: Stats,
 }
 
@@ -203,6 +207,7 @@ impl Shard {
             random,
             batches: Batches::default(),
             run_receivers: Receivers::default(),
+            acks: Vec::new(),
             stats: Stats::default(),
             limits,
             homes,

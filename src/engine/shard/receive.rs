@@ -11,6 +11,7 @@ use crate::engine::limits::CONNECT_BYTES_MAX;
 use crate::engine::output::Outputs;
 use crate::mqtt::frame::{Frame, Next, next_frame};
 use crate::mqtt::packet::{Packet, Sender};
+use crate::mqtt::publish::PLAIN_FIRST_BYTE;
 use crate::mqtt::{DecodeError, PacketType, Reason};
 
 /// What a packet did to its connection.
@@ -111,7 +112,7 @@ impl Shard {
             Phase::Connected => self.limits.packet_bytes_max,
         };
         if connection.is_connected() {
-            match self.try_run(key, bytes, now, out) {
+            match self.try_runs(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
                 RunTaken::None => {}
             }
@@ -126,6 +127,18 @@ impl Shard {
             Flow::Wait => Taken::Held,
             Flow::Gone => Taken::Gone,
             Flow::Moved => Taken::Moved(count),
+        }
+    }
+
+    /// The short way of packets that come in rows, by the first byte of the first one.
+    fn try_runs(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> RunTaken {
+        let Some(first) = bytes.first() else { return RunTaken::None };
+        if *first >> 4 != PacketType::Publish.bits() {
+            self.try_ack_run(key, bytes, now, out)
+        } else if *first == PLAIN_FIRST_BYTE {
+            self.try_run(key, bytes, now, out)
+        } else {
+            self.try_message_run(key, bytes, now, out)
         }
     }
 

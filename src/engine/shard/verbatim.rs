@@ -21,10 +21,7 @@ use crate::mqtt::frame::{Next, next_frame};
 use crate::mqtt::outgoing::{Outgoing, encode_head};
 use crate::mqtt::publish::Publish;
 use crate::mqtt::run::find_run;
-use crate::mqtt::{QoS, Topic, Version};
-
-/// First byte of a PUBLISH with QoS 0 that is neither a repeat nor retained.
-const PLAIN_PUBLISH: u8 = 0x30;
+use crate::mqtt::{PacketType, QoS, Topic, Version};
 
 /// A run as it lies in the receive buffer or in a letter.
 #[derive(Clone, Copy)]
@@ -86,9 +83,6 @@ pub(super) enum RunTaken {
 impl Shard {
     /// Takes a run at the start of `bytes`, if there is one and nothing about it needs a closer look.
     pub(super) fn try_run(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> RunTaken {
-        if bytes.first() != Some(&PLAIN_PUBLISH) {
-            return RunTaken::None;
-        }
         let Some(connection) = self.connections.get(key) else { return RunTaken::None };
         let version = connection.version;
         let Some(origin) = connection.session.and_then(|session| self.sessions.get(session)).map(|s| s.id) else {
@@ -97,15 +91,16 @@ impl Shard {
         let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
             return RunTaken::None;
         };
-        let is_plain = !run.topic.is_deeper_than(self.limits.topic_levels_max) && self.may_publish_run(key, run.topic);
+        let is_plain = !run.topic.is_deeper_than(self.limits.topic_levels_max)
+            && self.may_publish_run(key, run.topic, QoS::AtMostOnce);
         if !is_plain {
             return RunTaken::None;
         }
         let Some(connection) = self.connections.get_mut(key) else { return RunTaken::None };
         connection.last_received = now;
         self.stats.packets_received += u64::from(run.count);
-        self.stats.packets_received_by_type[usize::from(PLAIN_PUBLISH >> 4)] += u64::from(run.count);
-        self.stats.packet_bytes_received_by_type[usize::from(PLAIN_PUBLISH >> 4)] += run.bytes.len() as u64;
+        self.stats.packets_received_by_type[usize::from(PacketType::Publish.bits())] += u64::from(run.count);
+        self.stats.packet_bytes_received_by_type[usize::from(PacketType::Publish.bits())] += run.bytes.len() as u64;
         self.stats.publishes_received += u64::from(run.count);
         self.stats.publishes_verbatim += u64::from(run.count);
         let is_v5 = version == Version::V5;
@@ -116,11 +111,11 @@ impl Shard {
     }
 
     /// A slow answer and a refusal are matters of the ordinary way.
-    fn may_publish_run(&mut self, key: ConnectionKey, topic: Topic<'_>) -> bool {
+    pub(super) fn may_publish_run(&self, key: ConnectionKey, topic: Topic<'_>, qos: QoS) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
         let Some(identity) = &connection.identity else { return false };
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
-        let action = Action::Publish { topic: topic.as_str(), qos: QoS::AtMostOnce, retain: false };
+        let action = Action::Publish { topic: topic.as_str(), qos, retain: false };
         self.policy.decide(identity, &session.client_id, action) == Decision::Allow
     }
 
