@@ -106,6 +106,9 @@ impl Shard {
         let [target] = route.targets.as_slice() else { return None };
         let qos = run.qos().min(target.qos);
         let receiver = self.sessions.get(target.session)?;
+        if receiver.outbound.as_ref().is_some_and(|outbound| !outbound.can_direct()) {
+            return None;
+        }
         let link = receiver.link.filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
         let is_own = target.has_no_local && receiver.id == origin;
         if qos == QoS::AtMostOnce || target.is_denied || is_own || !route.groups.is_empty() {
