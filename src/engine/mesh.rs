@@ -11,7 +11,7 @@ use crate::engine::message::{Message, SessionId};
 use crate::engine::retained::Cursor;
 use crate::engine::session::SessionKey;
 use crate::engine::session::delivery::SubscriptionIds;
-use crate::engine::session::pipeline::{Outcome, Ticket};
+use crate::engine::session::pipeline::{Outcome, Outcomes, Ticket};
 use crate::engine::shard::publish::Routing;
 use crate::engine::shard::retain::Scan;
 use crate::engine::subscriptions::group::Departure;
@@ -24,7 +24,7 @@ pub type RoutingKey = Key<Routing>;
 /// Leads back to a retained scan on the shard that asked.
 pub type ScanKey = Key<Scan>;
 
-/// A run of QoS 0 packets of one topic, as they came in.
+/// A run of packets of one topic and one quality of service, 0 or 1, as they came in.
 #[derive(Clone, Debug)]
 pub struct RunPiece {
     /// The packets, whole ones only.
@@ -89,6 +89,24 @@ pub enum Mesh {
         run: RunPiece,
         /// The publisher's connection, to slow it down.
         publisher: Option<ConnectionKey>,
+    },
+    /// A run of QoS 1 publications.
+    Numbered {
+        /// The packets.
+        run: RunPiece,
+        /// The publisher's connection, which waits for [`Mesh::NumberedStored`].
+        publisher: ConnectionKey,
+        /// The place of the first one's answer there.
+        ticket: Ticket,
+    },
+    /// Such a run is in the hands of everybody here who wants it.
+    NumberedStored {
+        /// The publisher's connection.
+        publisher: ConnectionKey,
+        /// The place of the first one's answer.
+        ticket: Ticket,
+        /// How it went with each.
+        outcomes: Outcomes,
     },
     /// A forwarded publication is in the hands of everybody here who wants it.
     Stored {

@@ -61,6 +61,42 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u32);
 
+impl Ticket {
+    /// The ticket that was given so many answers later.
+    #[must_use]
+    pub fn after(self, answers: u32) -> Self {
+        Self(self.0.wrapping_add(answers))
+    }
+}
+
+/// What became of the messages of a run, in their order. Where they all fared alike it holds no heap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// That of the first ones.
+    first: Outcome,
+    /// How many they are.
+    count: u32,
+    /// That of each one behind them.
+    others: Vec<Outcome>,
+}
+
+impl Outcomes {
+    /// So many more messages fared like this.
+    pub fn push(&mut self, outcome: Outcome, count: u32) {
+        if self.others.is_empty() && (self.count == 0 || self.first == outcome) {
+            self.first = outcome;
+            self.count += count;
+        } else {
+            self.others.extend((0..count).map(|_| outcome));
+        }
+    }
+
+    /// Each one.
+    pub fn iter(&self) -> impl Iterator<Item = Outcome> {
+        (0..self.count).map(|_| self.first).chain(self.others.iter().copied())
+    }
+}
+
 /// The answers that one connection is owed. One per connection; unused it holds no heap.
 ///
 /// Its length is bounded by the caller, who reads no further requests when too many are open: the acknowledgements among
@@ -243,6 +279,28 @@ mod tests {
         pipeline.pop_ready();
         pipeline.shrink_if_empty();
         assert_eq!(pipeline.open.capacity(), 0);
+    }
+
+    #[test]
+    fn outcomes_of_a_run_keep_their_order() {
+        let mut outcomes = Outcomes::default();
+        outcomes.push(STORED, 3);
+        outcomes.push(STORED, 2);
+        assert_eq!(outcomes.others.capacity(), 0, "alike they need no heap");
+        outcomes.push(REFUSED, 1);
+        outcomes.push(STORED, 1);
+        let all: Vec<_> = outcomes.iter().collect();
+        assert_eq!(all, [STORED, STORED, STORED, STORED, STORED, REFUSED, STORED]);
+        assert_eq!(Outcomes::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn tickets_of_a_run_follow_each_other() {
+        let mut pipeline = Pipeline { first: u32::MAX - 1, ..Pipeline::default() };
+        let first = pipeline.push(puback(1), 1, NOTHING);
+        for number in 2..=4 {
+            assert_eq!(pipeline.push(puback(number), 1, NOTHING), first.after(u32::from(number) - 1));
+        }
     }
 
     #[test]

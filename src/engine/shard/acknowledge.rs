@@ -116,30 +116,44 @@ impl Shard {
 
     /// Writes the answers that are ready, in the order of their requests.
     pub(super) fn flush_pipeline(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        let refused = self.write_ready(key, out);
+        self.flush_acks(key, out);
+        match refused {
+            Some(reason) => self.end(key, Cause::Refused(reason), now, out),
+            None => self.bound_answers(key, now, out),
+        }
+    }
+
+    /// The same, up to an answer that the connection's version has no word for; its reason comes back.
+    fn write_ready(&mut self, key: ConnectionKey, out: &mut Outputs) -> Option<Reason> {
         loop {
-            let Some(connection) = self.connections.get_mut(key) else { return };
+            let connection = self.connections.get_mut(key)?;
             let version = connection.version;
-            let Some((due, outcome)) = connection.pipeline.pop_ready() else {
-                return self.bound_answers(key, now, out);
-            };
+            let (due, outcome) = connection.pipeline.pop_ready()?;
             match due {
                 // [MQTT-4.8.0-2] of 3.1.1: its PUBACK can only say that all is well, so a lack of room ends the
                 // connection; the client keeps the message and comes again.
                 Due::PubAck { refusal: None, .. } | Due::PubRec { refusal: None, .. }
                     if version != Version::V5 && outcome.reason().is_error() =>
                 {
-                    return self.end(key, Cause::Refused(outcome.reason()), now, out);
+                    return Some(outcome.reason());
                 }
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::Taken, out);
+                    self.gather_ack(key, id, reason, AckKind::Taken, out);
                 }
                 Due::PubRec { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.write_ack(key, id, reason, AckKind::Received, out);
+                    self.gather_ack(key, id, reason, AckKind::Received, out);
                 }
-                Due::SubAck { id, codes } => self.write_suback(key, id, &codes, out),
-                Due::UnsubAck { id, codes } => self.write_unsuback(key, id, &codes, out),
+                Due::SubAck { id, codes } => {
+                    self.flush_acks(key, out);
+                    self.write_suback(key, id, &codes, out);
+                }
+                Due::UnsubAck { id, codes } => {
+                    self.flush_acks(key, out);
+                    self.write_unsuback(key, id, &codes, out);
+                }
             }
         }
     }
@@ -159,7 +173,7 @@ impl Shard {
     }
 
     /// A client that is owed too many answers is read no more until other shards have spoken.
-    fn bound_answers(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+    pub(super) fn bound_answers(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get(key) else { return };
         let owed = connection.pipeline.len();
         if owed >= ANSWERS_OWED_MAX {

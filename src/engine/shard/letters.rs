@@ -74,6 +74,13 @@ impl Shard {
                 }
             }
             Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
+            Mesh::Numbered { run, publisher, ticket } => {
+                let outcomes = self.forwarded_messages(&run, (from, publisher), now, out);
+                self.tell(from, Mesh::NumberedStored { publisher, ticket, outcomes }, out);
+            }
+            Mesh::NumberedStored { publisher, ticket, outcomes } => {
+                self.messages_stored(publisher, ticket, &outcomes, now, out);
+            }
             Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
             Mesh::Retain { message, told, stamp, reply } => {
                 let outcome = self.retain_here(&message, now);
@@ -128,6 +135,8 @@ impl Shard {
             Mesh::SharedDone { group, delivery, fate } => self.group_done(group, delivery, fate, now, out),
             Mesh::Forward { .. }
             | Mesh::Run { .. }
+            | Mesh::Numbered { .. }
+            | Mesh::NumberedStored { .. }
             | Mesh::Stored { .. }
             | Mesh::Retain { .. }
             | Mesh::RetainedLate { .. }

@@ -6,9 +6,9 @@
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
 //! | `publish` | a client's messages, one by one |
-//! | `verbatim` `runs` | neighbouring messages of one topic as they came, or with identifiers; neighbouring acknowledgements |
+//! | `verbatim` `runs` | neighbouring messages of one topic: as they came, or with identifiers |
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
-//! | `acknowledge` | acknowledgements in both directions |
+//! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
 //! | `letters` | what other shards say; back-pressure |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
@@ -16,6 +16,7 @@
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
 //! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
 
+mod ack_runs;
 mod acknowledge;
 mod connect;
 mod deliver;

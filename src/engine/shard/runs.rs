@@ -1,8 +1,8 @@
-//! Runs of what is acknowledged: neighbouring messages of one topic to one receiver, and neighbouring acknowledgements.
+//! Runs of messages that are acknowledged: neighbouring PUBLISH packets of one topic with identifiers of their own.
 //!
 //! What the ordinary way asks for each packet is asked once a run: who the client is, whether it may publish, who wants the
-//! topic, whether there is something more to send. Only what needs no closer look goes this way: a run ends in front of
-//! the first packet that does, and that one goes the ordinary way.
+//! topic. Only what needs no closer look goes this way: a run ends in front of the first packet that does, and that one goes
+//! the ordinary way. Two ways are short: to a single receiver on this shard, and with QoS 1 to other shards only.
 
 use std::mem;
 
@@ -11,39 +11,36 @@ use super::acknowledge::{AckKind, SHORT_ACK_BYTES};
 use super::fanout::is_plain;
 use super::verbatim::RunTaken;
 use crate::base::bitset::Bits64;
-use crate::base::rare::Rare;
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
-use crate::engine::limits::{ACKS_PER_RUN_MAX, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
-use crate::engine::message::{Message, SessionId};
+use crate::engine::homes::ShardId;
+use crate::engine::limits::{ANSWERS_OWED_MAX, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
+use crate::engine::mesh::{Mesh, RunPiece};
+use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::outbound::Outbound;
-use crate::engine::session::received::Received;
+use crate::engine::session::pipeline::{Due, Outcome, Outcomes, Ticket};
 use crate::engine::session::{Link, SessionKey};
-use crate::mqtt::numbered::NumberedRun;
-use crate::mqtt::{PacketId, PacketType, QoS, Reason, Version};
+use crate::mqtt::numbered::{Numbered, NumberedRun};
+use crate::mqtt::{PacketType, QoS, Version};
 
-/// A run of messages and the only one who wants them.
-struct Way<'a> {
-    run: NumberedRun<'a>,
+/// The only one on this shard who wants a topic.
+struct Receiver {
     session: SessionKey,
-    origin: SessionId,
-    /// How many QoS 2 messages the publisher may have open.
-    open_max: u16,
-    target: SessionKey,
     link: Link,
+    /// The quality of service of his copies.
     qos: QoS,
 }
 
-const FOUND: &str = "the way leads between two sessions";
-
 /// What was taken of a run.
 #[derive(Default)]
-struct Count {
-    packets: u32,
-    bytes: usize,
+pub(super) struct Count {
+    pub packets: u32,
+    pub bytes: usize,
 }
+
+const FOUND: &str = "the session was found when the run was looked at";
 
 impl Shard {
     /// Takes the run of messages at the start of `bytes`, if there is one and nothing about it needs a closer look.
@@ -54,189 +51,212 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> RunTaken {
-        let Some(way) = self.find_way(key, bytes) else { return RunTaken::None };
-        let (connection, session) = (way.link.connection, way.session);
-        // Whoever publishes may be the one who receives: what the run changes in the publisher's session is lent out.
-        let mut received = mem::take(&mut self.sessions.get_mut(session).expect(FOUND).received);
-        let outbound = self.sessions.get_mut(way.target).expect(FOUND).outbound();
-        let acks = &mut self.acks;
-        let mut count = Count::default();
-        let draft = out.draft(None, |packets| {
-            count = way.take(outbound, &mut received, self.copies_left, packets, acks);
-            None
-        });
-        self.sessions.get_mut(session).expect(FOUND).received = received;
-        if count.packets == 0 {
-            return RunTaken::None;
-        }
-        out.send(draft.of_packets(count.packets), &[Recipient { connection, packet_id: None }]);
-        self.flush_acks(key, out);
-        self.copies_left -= count.packets as usize;
+        let Some(run) = self.find_message_run(key, bytes) else { return RunTaken::None };
+        let wanted = self.wanting_shards(run.topic().as_str());
+        let others = wanted.difference(Bits64::of(self.id.bit()));
+        let taken = if others.is_empty() {
+            self.take_here(key, run, out)
+        } else {
+            self.take_elsewhere(key, run, bytes, others, out)
+        };
+        let Some(count) = taken.filter(|count| count.packets > 0) else { return RunTaken::None };
         self.stats.publishes_received += u64::from(count.packets);
-        self.stats.ledger.routed += u64::from(count.packets);
         self.forget_answers(key);
         self.note_run(key, PacketType::Publish, &count, now);
+        self.bound_answers(key, now, out);
         self.charge_quota(key, count.packets, count.bytes, now, out);
         RunTaken::Bytes(count.bytes)
     }
 
-    /// The way of the run at the start of `bytes`: to one receiver of this shard whose packets need nothing special.
-    fn find_way<'a>(&mut self, key: ConnectionKey, bytes: &'a [u8]) -> Option<Way<'a>> {
+    /// The run at the start of `bytes`, if the client may publish it.
+    fn find_message_run<'a>(&self, key: ConnectionKey, bytes: &'a [u8]) -> Option<NumberedRun<'a>> {
+        let version = self.connections.get(key)?.version;
+        let bytes = &bytes[..bytes.len().min(RUN_BYTES_MAX)];
+        let run = NumberedRun::find(version, bytes, self.limits.packet_bytes_max)?;
+        let is_within_limits =
+            run.qos() <= self.limits.maximum_qos && !run.topic().is_deeper_than(self.limits.topic_levels_max);
+        (is_within_limits && self.may_publish_run(key, run.topic(), run.qos())).then_some(run)
+    }
+
+    /// To a single receiver of this shard; the acknowledgements leave at once.
+    fn take_here(&mut self, key: ConnectionKey, run: NumberedRun<'_>, out: &mut Outputs) -> Option<Count> {
         let connection = self.connections.get(key)?;
-        let version = connection.version;
-        // Answers leave in the order of their requests: these would leave at once.
+        // Answers leave in the order of their requests: these would overtake the ones that wait.
         if !connection.pipeline.is_empty() || connection.maximum_packet < SHORT_ACK_BYTES {
             return None;
         }
-        let bytes = &bytes[..bytes.len().min(RUN_BYTES_MAX)];
-        let run = NumberedRun::find(version, bytes, self.limits.packet_bytes_max)?;
-        let session = connection.session?;
-        let origin = self.sessions.get(session)?.id;
-        let is_plain_run =
-            run.qos() <= self.limits.maximum_qos && !run.topic().is_deeper_than(self.limits.topic_levels_max);
-        if !is_plain_run || !self.may_publish_run(key, run.topic(), run.qos()) {
+        let (publisher, version) = (connection.session?, connection.version);
+        let session = self.sessions.get(publisher)?;
+        let origin = session.id;
+        let receiver = self.only_receiver(run.topic().as_str(), run.qos(), origin)?;
+        // A 3.x client knows no Receive Maximum: its packet identifiers bound it. [MQTT-3.3.4-7]
+        let open_max = if version == Version::V5 { self.limits.receive_maximum } else { u16::MAX };
+        let is_exactly_once = run.qos() == QoS::ExactlyOnce;
+        let kind = if is_exactly_once { AckKind::Received } else { AckKind::Taken };
+        // Who publishes may be the one who receives: what changes of the publisher is taken out for the time of the run.
+        let mut open = mem::take(&mut self.sessions.get_mut(publisher).expect(FOUND).received);
+        let acks = &mut self.acks;
+        let accept = |message: &Numbered<'_>| {
+            if open.open_here() >= open_max || open.contains(message.id) {
+                return false;
+            }
+            if is_exactly_once {
+                open.publish(message.id);
+                open.stored(message.id);
+            }
+            kind.write_short(message.id, acks);
+            true
+        };
+        let outbound = self.sessions.get_mut(receiver.session).expect(FOUND).outbound();
+        let count = write_run(run, &receiver, outbound, origin, self.copies_left, accept, out);
+        self.sessions.get_mut(publisher).expect(FOUND).received = open;
+        self.note_copies(&count);
+        self.flush_acks(key, out);
+        Some(count)
+    }
+
+    /// To other shards, as it came; the acknowledgements leave when they have spoken.
+    fn take_elsewhere(
+        &mut self,
+        key: ConnectionKey,
+        run: NumberedRun<'_>,
+        bytes: &[u8],
+        others: Bits64,
+        out: &mut Outputs,
+    ) -> Option<Count> {
+        if run.qos() != QoS::AtLeastOnce || !self.route_of(run.topic().as_str()).is_empty() {
             return None;
         }
-        let topic = run.topic().as_str();
-        let others = self.wanting_shards(topic).difference(Bits64::of(self.id.bit()));
-        if !others.is_empty() || self.is_behind_fanout(origin, topic) {
+        let connection = self.connections.get_mut(key)?;
+        let session = self.sessions.get(connection.session?)?;
+        let is_v5 = connection.version == Version::V5;
+        let mut room = ANSWERS_OWED_MAX.saturating_sub(connection.pipeline.len());
+        if is_v5 {
+            let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
+            room = room.min(u32::from(self.limits.receive_maximum).saturating_sub(open) as usize);
+        }
+        let waits = u16::try_from(others.iter().count()).expect("there are 64 shards at most");
+        let (mut count, mut first) = (Count::default(), None);
+        for message in run.take(room) {
+            let due = Due::PubAck { id: message.id, refusal: None };
+            let ticket = connection.pipeline.push(due, waits, Outcome::default());
+            first.get_or_insert(ticket);
+            count.packets += 1;
+            count.bytes += message.len;
+        }
+        let ticket = first?;
+        let bytes = self.chunks.copy(&[&bytes[..count.bytes]]);
+        let run = RunPiece { bytes, count: count.packets, is_v5, origin: session.id };
+        for to in others.iter().map(ShardId::of_bit) {
+            self.stats.forwards_sent += 1;
+            self.tell(to, Mesh::Numbered { run: run.clone(), publisher: key, ticket }, out);
+            self.slow_down_for_shard(to, Some(key), out);
+        }
+        Some(count)
+    }
+
+    /// A run that another shard took in: what becomes of each message here.
+    pub(super) fn forwarded_messages(
+        &mut self,
+        run: &RunPiece,
+        publisher: (ShardId, ConnectionKey),
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcomes {
+        self.stats.forwards_received += 1;
+        let version = if run.is_v5 { Version::V5 } else { Version::V311 };
+        let mut outcomes = Outcomes::default();
+        let messages = NumberedRun::find(version, &run.bytes, u32::MAX).expect("a run holds whole packets");
+        let topic = messages.topic().as_str();
+        let mut rest = &run.bytes[..];
+        if let Some(receiver) = self.only_receiver(topic, messages.qos(), run.origin) {
+            let outbound = self.sessions.get_mut(receiver.session).expect(FOUND).outbound();
+            let count = write_run(messages, &receiver, outbound, run.origin, usize::MAX, |_| true, out);
+            self.note_copies(&count);
+            outcomes.push(Outcome::stored(), count.packets);
+            rest = &rest[count.bytes..];
+        }
+        for message in NumberedRun::find(version, rest, u32::MAX).into_iter().flatten() {
+            let mut publication = Publication::new(topic, b"", message.payload, QoS::AtLeastOnce, run.origin);
+            outcomes.push(self.deliver(&mut publication, Some(publisher), now, out), 1);
+        }
+        if !outcomes.iter().any(|outcome| outcome.matched) {
+            self.stats.forwards_useless += 1;
+        }
+        outcomes
+    }
+
+    /// Another shard has a run in the hands of everybody there.
+    pub(super) fn messages_stored(
+        &mut self,
+        publisher: ConnectionKey,
+        ticket: Ticket,
+        outcomes: &Outcomes,
+        now: Time,
+        out: &mut Outputs,
+    ) {
+        let Some(connection) = self.connections.get_mut(publisher) else { return };
+        for (number, outcome) in (0..).zip(outcomes.iter()) {
+            connection.pipeline.resolve(ticket.after(number), outcome);
+        }
+        self.flush_pipeline(publisher, now, out);
+    }
+
+    /// The only one here who wants a topic, if he gets what everybody would get, and gets it at once.
+    fn only_receiver(&mut self, topic: &str, qos: QoS, origin: SessionId) -> Option<Receiver> {
+        if self.is_behind_fanout(origin, topic) {
             return None;
         }
         let route = self.route_of(topic);
         let [target] = route.targets.as_slice() else { return None };
-        let qos = run.qos().min(target.qos);
-        let receiver = self.sessions.get(target.session)?;
-        if receiver.outbound.as_ref().is_some_and(|outbound| !outbound.can_direct()) {
-            return None;
-        }
-        let link = receiver.link.filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
-        let is_own = target.has_no_local && receiver.id == origin;
-        if qos == QoS::AtMostOnce || target.is_denied || is_own || !route.groups.is_empty() {
-            return None;
-        }
-        // A 3.x client knows no Receive Maximum: its packet identifiers bound it.
-        let open_max = if version == Version::V5 { self.limits.receive_maximum } else { u16::MAX };
-        Some(Way { run, session, origin, open_max, target: target.session, link, qos })
+        let session = self.sessions.get(target.session)?;
+        let link = session.link.filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
+        let has_way = session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
+        let is_excluded = target.is_denied || (target.has_no_local && session.id == origin);
+        let qos = qos.min(target.qos); // [MQTT-3.8.4-8]
+        let is_only = has_way && !is_excluded && qos > QoS::AtMostOnce && route.groups.is_empty();
+        is_only.then_some(Receiver { session: target.session, link, qos })
     }
 
-    /// Takes the acknowledgements of one kind at the start of `bytes` that say nothing but that all is well.
-    pub(super) fn try_ack_run(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> RunTaken {
-        let Some(kind) = bytes.first().and_then(|first| AckKind::of_first_byte(*first)) else { return RunTaken::None };
-        let Some(connection) = self.connections.get(key) else { return RunTaken::None };
-        let Some(session) = connection.session.filter(|_| connection.maximum_packet >= SHORT_ACK_BYTES) else {
-            return RunTaken::None;
-        };
-        let (mut count, mut has_room) = (Count::default(), false);
-        for id in short_acks(bytes, kind).take(ACKS_PER_RUN_MAX) {
-            has_room |= self.settle_short(key, session, kind, id, out);
-            count.packets += 1;
-            count.bytes += SHORT_ACK_BYTES as usize;
-        }
-        if count.packets == 0 {
-            return RunTaken::None;
-        }
-        self.flush_acks(key, out);
-        self.note_run(key, kind.packet_type(), &count, now);
-        if has_room {
-            self.room_in_window(session, now, out);
-        }
-        RunTaken::Bytes(count.bytes)
-    }
-
-    /// One acknowledgement of a run; whether it may have made room in the window. Its answer is gathered.
-    fn settle_short(
-        &mut self,
-        key: ConnectionKey,
-        session: SessionKey,
-        kind: AckKind,
-        id: PacketId,
-        out: &mut Outputs,
-    ) -> bool {
-        let (answer, reason) = match kind {
-            AckKind::Taken => return self.settle_puback(session, id, Reason::Success, out),
-            AckKind::Complete => return self.settle_pubcomp(session, id),
-            AckKind::Received => match self.settle_pubrec(session, id, Reason::Success, out) {
-                Some(reason) => (AckKind::Release, reason),
-                None => return true,
-            },
-            AckKind::Release => (AckKind::Complete, self.settle_pubrel(session, id)),
-        };
-        if reason == Reason::Success {
-            answer.write_short(id, &mut self.acks);
-        } else {
-            self.flush_acks(key, out);
-            self.write_ack(key, id, reason, answer, out);
-        }
-        false
-    }
-
-    /// Writes the answers that were gathered.
-    fn flush_acks(&mut self, key: ConnectionKey, out: &mut Outputs) {
-        let packets = self.acks.len() / SHORT_ACK_BYTES as usize;
-        if packets > 0 {
-            let packets = u32::try_from(packets).expect("a run is bounded");
-            out.packets(key, packets, |bytes| bytes.append(&mut self.acks));
-        }
-    }
-
-    /// Counts the packets of a run; they were a sign of life.
-    fn note_run(&mut self, key: ConnectionKey, packet_type: PacketType, count: &Count, now: Time) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.last_received = now; // [MQTT-3.1.2-22]
-        }
-        let number = usize::from(packet_type.bits());
-        self.stats.packets_received += u64::from(count.packets);
-        self.stats.packets_received_by_type[number] += u64::from(count.packets);
-        self.stats.packet_bytes_received_by_type[number] += count.bytes as u64;
+    fn note_copies(&mut self, count: &Count) {
+        self.stats.ledger.routed += u64::from(count.packets);
+        self.copies_left = self.copies_left.saturating_sub(count.packets as usize);
     }
 }
 
-impl Way<'_> {
-    /// Takes messages as long as they can be in the receiver's window at once: each becomes a packet for the receiver and
-    /// an acknowledgement for the publisher.
-    fn take(
-        mut self,
-        outbound: &mut Outbound,
-        received: &mut Rare<Received>,
-        copies_max: usize,
-        packets: &mut Vec<u8>,
-        acks: &mut Vec<u8>,
-    ) -> Count {
-        let is_exactly_once = self.run.qos() == QoS::ExactlyOnce;
-        let kind = if is_exactly_once { AckKind::Received } else { AckKind::Taken };
-        let mut count = Count::default();
-        while (count.packets as usize) < copies_max && outbound.can_direct() {
-            let Some(message) = self.run.next() else { break };
-            let is_small = message.payload.len() <= INLINE_PAYLOAD_BYTES_MAX;
-            if !is_small || received.open_here() >= self.open_max || received.contains(message.id) {
+/// Puts messages into the receiver's window as long as they `accept` and there is room, and writes them.
+fn write_run(
+    mut run: NumberedRun<'_>,
+    receiver: &Receiver,
+    outbound: &mut Outbound,
+    origin: SessionId,
+    count_max: usize,
+    mut accept: impl FnMut(&Numbered<'_>) -> bool,
+    out: &mut Outputs,
+) -> Count {
+    let mut count = Count::default();
+    let draft = out.draft(None, |packets| {
+        while (count.packets as usize) < count_max && outbound.can_direct() {
+            let Some(message) = run.next() else { break };
+            if message.payload.len() > INLINE_PAYLOAD_BYTES_MAX || !accept(&message) {
                 break;
             }
-            let Ok(id) = outbound.direct(self.delivery(message.payload)) else { break };
-            self.run.encode(self.link.version, self.qos, id, message.payload, packets);
-            if is_exactly_once {
-                received.publish(message.id);
-                received.stored(message.id);
-            }
-            kind.write_short(message.id, acks);
+            let id = outbound.direct(delivery(&run, message.payload, receiver.qos, origin));
+            let id = id.expect("there is room for one more");
+            run.encode(receiver.link.version, receiver.qos, id, message.payload, packets);
             count.packets += 1;
             count.bytes += message.len;
         }
-        count
+        None
+    });
+    if count.packets > 0 {
+        let recipient = Recipient { connection: receiver.link.connection, packet_id: None };
+        out.send(draft.of_packets(count.packets), &[recipient]);
     }
-
-    fn delivery(&self, payload: &[u8]) -> Delivery {
-        let topic = self.run.topic().as_str();
-        let message = Message::copied(topic, b"", payload, self.run.qos(), self.origin);
-        Delivery { message, qos: self.qos, retain: false, ids: SubscriptionIds::None, source: Source::Own }
-    }
+    count
 }
 
-/// The identifiers of the acknowledgements of one kind at the start of `bytes`, as far as they have no reason code.
-fn short_acks(bytes: &[u8], kind: AckKind) -> impl Iterator<Item = PacketId> {
-    let start = [kind.first_byte(), 2];
-    let (packets, _cut) = bytes.as_chunks::<{ SHORT_ACK_BYTES as usize }>();
-    packets.iter().map_while(move |packet| {
-        let (head, id) = packet.split_first_chunk::<2>()?;
-        PacketId::new(u16::from_be_bytes([id[0], id[1]])).filter(|_| *head == start)
-    })
+fn delivery(run: &NumberedRun<'_>, payload: &[u8], qos: QoS, origin: SessionId) -> Delivery {
+    let message = Message::copied(run.topic().as_str(), b"", payload, run.qos(), origin);
+    Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own }
 }
