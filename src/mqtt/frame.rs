@@ -14,8 +14,13 @@ pub const PACKET_BYTES_MAX: u32 = VARINT_MAX + 5;
 /// From this size on a part of an assembled packet is worth sharing instead of copying.
 pub const SHARED_BYTES_MIN: usize = 64 * 1024;
 
-/// The least memory that a partial packet of at least this size gets at once.
+/// The memory of a partial packet is made no smaller than this.
 const PARTIAL_BYTES_MIN: usize = 64;
+
+/// Above this size memory costs only what is written to it, and the steps may be wider than a half: each step leaves its
+/// memory behind, and the allocator may keep that for a while.
+const UNTOUCHED_BYTES_MIN: usize = 4 * 1024 * 1024;
+const WIDE_STEP: usize = 8;
 
 /// One whole packet, its fixed header taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +81,29 @@ pub fn next_frame(bytes: &[u8], maximum: u32) -> Result<Next<'_>, DecodeError> {
     }
 }
 
+/// How much memory the first `needed` bytes of a packet get when they find no room: the size of the packet, `whole`,
+/// halved as long as they fit, or divided by eight while it is very large.
+///
+/// So memory follows what has arrived, whatever was announced, and ends at exactly the size of the packet. And while a
+/// part is copied into the next step, both together hold no more bytes than the packet has.
+pub fn partial_capacity(needed: usize, whole: usize) -> usize {
+    debug_assert!(needed <= whole, "a part is no larger than the packet");
+    let mut capacity = whole;
+    while capacity > PARTIAL_BYTES_MIN && smaller(capacity) >= needed {
+        capacity = smaller(capacity);
+    }
+    capacity
+}
+
+/// The step below this one.
+fn smaller(capacity: usize) -> usize {
+    capacity.div_ceil(if capacity > UNTOUCHED_BYTES_MIN { WIDE_STEP } else { 2 })
+}
+
 /// The beginning of a packet whose end has not arrived. One per connection; it owns no memory while it is empty.
 ///
-/// Invariants: what is held is never a whole packet;
-/// capacity ≤ 2 × (bytes held) + 64, and capacity ≤ the announced size of the packet.
+/// Invariants: what is held is never a whole packet; capacity ≤ the announced size of the packet, and
+/// capacity ≤ 2 × (bytes held) + 64, or, above 4 MiB, 8 × (bytes held), of which only what is held is touched.
 #[derive(Debug, Default)]
 pub struct Assembler {
     partial: Vec<u8>,
@@ -165,21 +189,24 @@ impl Assembler {
         }
     }
 
-    /// Appends a piece. Memory doubles with what has arrived, whatever was announced, and ends at exactly the size
-    /// of the packet, which lacks `missing` more bytes behind this piece.
+    /// Appends a piece, behind which the packet lacks `missing` more bytes.
     fn append(&mut self, piece: &[u8], missing: usize) {
         let len = self.partial.len() + piece.len();
         if len > self.partial.capacity() {
-            let wanted = len.max(2 * self.partial.len()).max(PARTIAL_BYTES_MIN).min(len + missing);
-            self.partial.reserve_exact(wanted - self.partial.len());
+            self.partial.reserve_exact(partial_capacity(len, len + missing) - self.partial.len());
         }
         self.partial.extend_from_slice(piece);
     }
 
     fn check(&self) {
-        debug_assert!(self.partial.capacity() <= 2 * self.partial.len() + PARTIAL_BYTES_MIN);
+        debug_assert!(is_earned(self.partial.capacity(), self.partial.len()));
         debug_assert!(!matches!(next_frame(&self.partial, u32::MAX), Ok(Next::Frame(_))));
     }
+}
+
+/// Whether so much memory may stand behind so many bytes.
+fn is_earned(capacity: usize, held: usize) -> bool {
+    capacity <= PARTIAL_BYTES_MIN || smaller(capacity) <= held
 }
 
 #[cfg(test)]
@@ -349,6 +376,21 @@ mod tests {
         }
         assert_eq!(assembler.memory_bytes(), bytes.len());
         assert!(growths <= 14, "memory doubles: {growths} steps");
+    }
+
+    #[test]
+    fn copying_a_part_into_its_next_memory_never_takes_more_than_the_packet() {
+        for whole in [1, 63, 64, 65, 1_000, 65_537, PACKET_BYTES_MAX as usize] {
+            let mut capacity = partial_capacity(1, whole);
+            while capacity < whole {
+                let next = partial_capacity(capacity + 1, whole);
+                let step = if next > UNTOUCHED_BYTES_MIN { WIDE_STEP } else { 2 };
+                assert!(next > capacity && next <= step * capacity, "{capacity} to {next} of {whole}");
+                assert!(2 * capacity <= whole + 1, "{capacity} twice in {whole}");
+                capacity = next;
+            }
+            assert_eq!(capacity, whole);
+        }
     }
 
     #[test]

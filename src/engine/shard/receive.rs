@@ -9,7 +9,7 @@ use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::CONNECT_BYTES_MAX;
 use crate::engine::output::Outputs;
-use crate::mqtt::frame::{Frame, Next, next_frame};
+use crate::mqtt::frame::{Frame, Next, next_frame, partial_capacity};
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::publish::PLAIN_FIRST_BYTE;
 use crate::mqtt::{DecodeError, PacketType, Reason};
@@ -55,7 +55,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            connection.held.get_or_insert_default().extend_from_slice(bytes);
+            append(connection.held.get_or_insert_default(), bytes);
             return;
         }
         let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
@@ -65,11 +65,11 @@ impl Shard {
                 Taken::Needs(_) if bytes.is_empty() => return self.put_aside(key, held),
                 Taken::Needs(count) => {
                     let (more, rest) = bytes.split_at(count.min(bytes.len()));
-                    held.extend_from_slice(more);
+                    append(&mut held, more);
                     bytes = rest;
                 }
                 Taken::Held => {
-                    held.extend_from_slice(bytes);
+                    append(&mut held, bytes);
                     return self.put_aside(key, held);
                 }
                 Taken::Gone => return,
@@ -264,6 +264,20 @@ impl Shard {
         self.end(key, Cause::Protocol(reason), now, out);
         Flow::Gone
     }
+}
+
+/// Puts a piece behind what is held. Memory for a packet that is cut is found as [`partial_capacity`] says.
+fn append(held: &mut BytesMut, piece: &[u8]) {
+    let len = held.len() + piece.len();
+    if len > held.capacity()
+        && let Ok(Next::Need(missing)) = next_frame(held, u32::MAX)
+        && len <= held.len() + missing
+    {
+        let mut grown = BytesMut::with_capacity(partial_capacity(len, held.len() + missing));
+        grown.extend_from_slice(held);
+        *held = grown;
+    }
+    held.extend_from_slice(piece);
 }
 
 /// Gives bytes that were read already to the connection that has just been handed over.
