@@ -3,7 +3,9 @@
 use crate::base::payload::{Chunks, Payload};
 use crate::base::time::Time;
 use crate::engine::homes::ShardId;
+use crate::engine::limits::CHUNK_BYTES;
 use crate::mqtt::QoS;
+use crate::mqtt::frame::SHARED_BYTES_MIN;
 
 /// Who published: the session's number, unique over all shards and for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,15 +27,44 @@ impl SessionId {
     }
 }
 
+/// Where behind the topic the forwarded properties lie: the length of a gap in the upper four bits, their own below.
+///
+/// In a packet stand its identifier and the length of the properties in the gap, six bytes at most.
+#[derive(Clone, Copy, Debug)]
+struct Forwarded(u32);
+
+// What is not copied when it is to stay has not been cut from a chunk.
+const _: () = assert!(CHUNK_BYTES / 4 <= SHARED_BYTES_MIN);
+
+const FORWARDED_LEN_BITS: u32 = 28;
+const GAP_BYTES_MAX: usize = 15;
+
+impl Forwarded {
+    fn new(gap: usize, len: usize) -> Self {
+        assert!(gap <= GAP_BYTES_MAX, "an identifier and a length of properties have at most six bytes");
+        let (gap, len) = (u32::try_from(gap).expect("it was checked above"), u32::try_from(len).unwrap_or(u32::MAX));
+        assert!(len < 1 << FORWARDED_LEN_BITS, "a packet has less than 256 MiB of properties");
+        Self(gap << FORWARDED_LEN_BITS | len)
+    }
+
+    fn gap(self) -> usize {
+        (self.0 >> FORWARDED_LEN_BITS) as usize
+    }
+
+    fn len(self) -> usize {
+        (self.0 & ((1 << FORWARDED_LEN_BITS) - 1)) as usize
+    }
+}
+
 /// A message that outlives the receive buffer it came in.
 ///
 /// The topic, the properties that are forwarded unchanged and the payload lie behind each other in one
-/// [`Payload`], so a clone is one reference count and a message crosses cores as it is.
+/// [`Payload`], so a clone is one reference count and a message crosses cores as it is. A large one lies there as it came.
 #[derive(Clone, Debug)]
 pub struct Message {
     body: Payload,
     topic_len: u16,
-    forwarded_len: u32,
+    forwarded: Forwarded,
     /// The publisher's quality of service.
     pub qos: QoS,
     /// Whether the publisher set RETAIN.
@@ -47,15 +78,16 @@ pub struct Message {
 impl Message {
     /// A message in memory of its own that is not retained and never expires.
     pub fn copied(topic: &str, forwarded: &[u8], payload: &[u8], qos: QoS, origin: SessionId) -> Self {
-        Self::new(Payload::of_parts(&[topic.as_bytes(), forwarded, payload]), topic.len(), forwarded.len(), qos, origin)
+        let body = Payload::of_parts(&[topic.as_bytes(), forwarded, payload]);
+        Self::new(body, topic.len(), Forwarded::new(0, forwarded.len()), qos, origin)
     }
 
     /// A message that is not retained and never expires, whose parts lie behind each other in `body`.
-    fn new(body: Payload, topic_len: usize, forwarded_len: usize, qos: QoS, origin: SessionId) -> Self {
+    fn new(body: Payload, topic_len: usize, forwarded: Forwarded, qos: QoS, origin: SessionId) -> Self {
         Self {
             body,
             topic_len: u16::try_from(topic_len).expect("a parsed topic has at most 65,535 bytes"),
-            forwarded_len: u32::try_from(forwarded_len).expect("a packet has at most 256 MiB"),
+            forwarded,
             qos,
             retain: false,
             expires: Time::NEVER,
@@ -70,8 +102,8 @@ impl Message {
 
     /// The properties that every subscriber gets as they are, encoded.
     pub fn forwarded(&self) -> &[u8] {
-        let start = usize::from(self.topic_len);
-        &self.body[start..start + self.forwarded_len as usize]
+        let end = self.payload_start();
+        &self.body[end - self.forwarded.len()..end]
     }
 
     /// The payload.
@@ -94,14 +126,17 @@ impl Message {
         self.expires <= now
     }
 
-    /// The same message in memory of its own, for places where it may stay long.
+    /// The same message in memory of its own, for places where it may stay long. A large one has its own already.
     #[must_use]
     pub fn compact(&self) -> Self {
+        if self.body.len() >= SHARED_BYTES_MIN {
+            return self.clone();
+        }
         Self { body: self.body.compact(), ..self.clone() }
     }
 
     fn payload_start(&self) -> usize {
-        usize::from(self.topic_len) + self.forwarded_len as usize
+        usize::from(self.topic_len) + self.forwarded.gap() + self.forwarded.len()
     }
 }
 
@@ -150,12 +185,21 @@ impl<'a> Publication<'a> {
     /// A QoS 0 message lives for a moment and shares a chunk with its neighbours. One that is acknowledged may stay
     /// in queues and windows for long, and gets memory of its own, so that it does not keep a whole chunk alive.
     pub fn keep(&mut self, chunks: &mut Chunks) -> &Message {
-        self.stored.get_or_insert_with(|| {
+        if self.stored.is_none() {
             let parts = [self.topic.as_bytes(), self.forwarded, self.payload];
-            let body = if self.qos == QoS::AtMostOnce { chunks.copy(&parts) } else { Payload::of_parts(&parts) };
-            let message = Message::new(body, self.topic.len(), self.forwarded.len(), self.qos, self.origin);
-            Message { retain: self.retain, expires: self.expires, ..message }
-        })
+            let is_brief = self.qos == QoS::AtMostOnce;
+            self.keep_in(if is_brief { chunks.copy(&parts) } else { Payload::of_parts(&parts) });
+        }
+        self.stored.as_ref().expect("it was kept above")
+    }
+
+    /// These are the bytes to keep: topic, forwarded properties and payload, behind the topic perhaps a gap.
+    pub fn keep_in(&mut self, body: Payload) {
+        let gap = body.len() - self.topic.len() - self.forwarded.len() - self.payload.len();
+        let forwarded = Forwarded::new(gap, self.forwarded.len());
+        let message = Message::new(body, self.topic.len(), forwarded, self.qos, self.origin);
+        debug_assert_eq!((message.topic(), message.forwarded()), (self.topic, self.forwarded), "they lie there");
+        self.stored = Some(Message { retain: self.retain, expires: self.expires, ..message });
     }
 
     /// The kept message, if anybody has kept it.
@@ -192,6 +236,17 @@ mod tests {
         assert!(message.retain && !message.has_expired(Time::from_millis(1 << 40)));
         let again = Publication::of(&message);
         assert_eq!((again.topic, again.qos), ("a/b", QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn a_message_that_lies_in_its_packet_is_what_was_published() {
+        let body = Payload::from(b"a/b\x00\x07\x02\x01\x01hello".to_vec());
+        let mut publication = Publication::new("a/b", b"\x01\x01", b"hello", QoS::AtLeastOnce, SessionId::BROKER);
+        publication.keep_in(body.clone());
+        let message = publication.keep(&mut Chunks::new(4096, 4)).clone();
+        assert_eq!((message.topic(), message.forwarded(), message.payload()), ("a/b", &b"\x01\x01"[..], &b"hello"[..]));
+        assert_eq!(message.shared_payload().as_ptr(), body[8..].as_ptr(), "nothing was copied");
+        assert_eq!(message.compact().payload(), b"hello");
     }
 
     #[test]
