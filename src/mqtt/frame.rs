@@ -34,7 +34,13 @@ pub struct Frame<'a> {
     memory: Option<&'a Bytes>,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The same packet, of which it is known that it lies in memory that may be shared.
+    #[must_use]
+    pub fn within(self, memory: &'a Bytes) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
     /// Whether the Remaining Length was written in its shortest form. [MQTT-1.5.5-1]
     ///
     /// A longer form is accepted: the header is read before the version is known, and 3.x allows it.

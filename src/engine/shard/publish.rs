@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Shard;
 use super::receive::Flow;
 use crate::base::bitset::Bits64;
@@ -18,8 +20,12 @@ use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::{Due, Outcome, Ticket};
 use crate::engine::session::received::Arrival;
+use crate::mqtt::frame::Frame;
 use crate::mqtt::publish::{Publish, copy_forwarded};
 use crate::mqtt::{PacketId, QoS, Reason, Topic, Version};
+
+/// Where in the body of a PUBLISH the topic stands: behind its length.
+const TOPIC_AT: usize = 2;
 
 /// A publication that waits for the word "stored" of other shards. One entry on the shard it came in.
 #[derive(Debug)]
@@ -50,9 +56,9 @@ enum Admission {
 
 impl Shard {
     /// A PUBLISH that did not go the verbatim way.
-    pub(super) fn publish(&mut self, key: ConnectionKey, first: u8, body: &[u8], now: Time, out: &mut Outputs) -> Flow {
+    pub(super) fn publish(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
-        let publish = match Publish::decode(connection.version, first, body) {
+        let publish = match Publish::decode(connection.version, frame.first, frame.body) {
             Ok(publish) => publish,
             Err(error) => return self.protocol_error(key, &error, now, out),
         };
@@ -67,11 +73,11 @@ impl Shard {
         };
         match self.admission(key, &publish, topic, out) {
             Admission::Granted => {
-                self.charge_quota(key, 1, body.len(), now, out);
-                self.accept_publish(key, &publish, topic, now, out)
+                self.charge_quota(key, 1, frame.body.len(), now, out);
+                self.accept_publish(key, frame, &publish, topic, now, out)
             }
             Admission::Refused(reason) => {
-                self.charge_quota(key, 1, body.len(), now, out);
+                self.charge_quota(key, 1, frame.body.len(), now, out);
                 self.refuse_publish(key, &publish, reason, now, out)
             }
             Admission::Violation(reason) => self.violation(key, reason, now, out),
@@ -187,6 +193,7 @@ impl Shard {
     fn accept_publish(
         &mut self,
         key: ConnectionKey,
+        frame: Frame<'_>,
         publish: &Publish<'_>,
         topic: Topic<'_>,
         now: Time,
@@ -212,6 +219,9 @@ impl Shard {
         publication.retain = publish.retain;
         if let Some(seconds) = publish.message_expiry {
             publication.expires = now.after_seconds(seconds);
+        }
+        if let Some(memory) = memory_of(frame, publish) {
+            publication.keep_in(memory.into());
         }
         match publish.packet_id {
             None => {
@@ -431,6 +441,12 @@ fn forwarded<'a>(publish: &Publish<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     }
     copy_forwarded(publish.properties, scratch);
     scratch
+}
+
+/// The memory that a large packet came in, from its topic on, where all that is forwarded lies there.
+fn memory_of(frame: Frame<'_>, publish: &Publish<'_>) -> Option<Bytes> {
+    let is_all_there = publish.topic.is_some() && publish.forwarded_unchanged().is_some();
+    frame.body.get(TOPIC_AT..).filter(|_| is_all_there).and_then(|part| frame.share(part))
 }
 
 /// The acknowledgement that a publication is owed.

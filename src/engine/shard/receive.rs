@@ -1,6 +1,8 @@
 //! From bytes to packets: each whole packet is handled where it lies, only a partial one is copied aside.
 
-use bytes::{Buf, BytesMut};
+use std::mem;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::Shard;
 use super::verbatim::RunTaken;
@@ -9,7 +11,7 @@ use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::CONNECT_BYTES_MAX;
 use crate::engine::output::Outputs;
-use crate::mqtt::frame::{Frame, Next, next_frame, partial_capacity};
+use crate::mqtt::frame::{Frame, Next, SHARED_BYTES_MIN, next_frame, partial_capacity};
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::publish::PLAIN_FIRST_BYTE;
 use crate::mqtt::{DecodeError, PacketType, Reason};
@@ -60,8 +62,8 @@ impl Shard {
         }
         let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
         while !held.is_empty() {
-            match self.take_one(key, &held, now, out) {
-                Taken::Bytes(count) => held.advance(count),
+            match self.take_held(key, &mut held, now, out) {
+                Taken::Bytes(_) => {}
                 Taken::Needs(_) if bytes.is_empty() => return self.put_aside(key, held),
                 Taken::Needs(count) => {
                     let (more, rest) = bytes.split_at(count.min(bytes.len()));
@@ -73,14 +75,11 @@ impl Shard {
                     return self.put_aside(key, held);
                 }
                 Taken::Gone => return,
-                Taken::Moved(count) => {
-                    held.advance(count);
-                    return hand_on(&[&held, bytes], out);
-                }
+                Taken::Moved(_) => return hand_on(&[&held, bytes], out),
             }
         }
         while !bytes.is_empty() {
-            match self.take_one(key, bytes, now, out) {
+            match self.take_one(key, bytes, None, now, out) {
                 Taken::Bytes(count) => bytes = &bytes[count..],
                 Taken::Needs(_) | Taken::Held => return self.put_aside(key, bytes.into()),
                 Taken::Gone => return,
@@ -89,8 +88,34 @@ impl Shard {
         }
     }
 
-    /// Handles the first packet, or the first run of packets, of a buffer.
-    fn take_one(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> Taken {
+    /// Handles the first packet, or the first run of packets, of what was held, and takes it off.
+    ///
+    /// A large packet hands its memory on: whoever keeps its message keeps these bytes and not a copy of them.
+    fn take_held(&mut self, key: ConnectionKey, held: &mut BytesMut, now: Time, out: &mut Outputs) -> Taken {
+        if !is_one_large_packet(held) {
+            let taken = self.take_one(key, held, None, now, out);
+            if let Taken::Bytes(count) | Taken::Moved(count) = taken {
+                held.advance(count);
+            }
+            return taken;
+        }
+        let packet = mem::take(held).freeze();
+        let taken = self.take_one(key, &packet, Some(&packet), now, out);
+        if matches!(taken, Taken::Held) {
+            *held = BytesMut::from(packet); // nobody has kept it: the same memory
+        }
+        taken
+    }
+
+    /// Handles the first packet, or the first run of packets, of a buffer, which may lie in shared memory.
+    fn take_one(
+        &mut self,
+        key: ConnectionKey,
+        bytes: &[u8],
+        memory: Option<&Bytes>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Taken {
         let Some(connection) = self.connections.get_mut(key) else { return Taken::Gone };
         if connection.is_held() {
             return Taken::Held;
@@ -119,7 +144,10 @@ impl Shard {
         }
         let (flow, count) = match next_frame(bytes, maximum) {
             Ok(Next::Need(count)) => return Taken::Needs(count),
-            Ok(Next::Frame(frame)) => (self.frame(key, frame, now, out), frame.len),
+            Ok(Next::Frame(frame)) => {
+                let frame = memory.map_or(frame, |memory| frame.within(memory));
+                (self.frame(key, frame, now, out), frame.len)
+            }
             Err(error) => (self.bad_frame(key, bytes, &error, now, out), 0),
         };
         match flow {
@@ -158,9 +186,7 @@ impl Shard {
         match &connection.phase {
             Phase::AwaitConnect => self.first_packet(key, frame, now, out),
             Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),
-            Phase::Connected if frame.first >> 4 == PacketType::Publish.bits() => {
-                self.publish(key, frame.first, frame.body, now, out)
-            }
+            Phase::Connected if frame.first >> 4 == PacketType::Publish.bits() => self.publish(key, frame, now, out),
             Phase::Connected => self.packet(key, frame, now, out),
         }
     }
@@ -264,6 +290,12 @@ impl Shard {
         self.end(key, Cause::Protocol(reason), now, out);
         Flow::Gone
     }
+}
+
+/// Whether these bytes are one packet, and large enough to be worth sharing.
+fn is_one_large_packet(bytes: &[u8]) -> bool {
+    bytes.len() >= SHARED_BYTES_MIN
+        && matches!(next_frame(bytes, u32::MAX), Ok(Next::Frame(frame)) if frame.len == bytes.len())
 }
 
 /// Puts a piece behind what is held. Memory for a packet that is cut is found as [`partial_capacity`] says.
