@@ -188,14 +188,14 @@ pub const KEYS: &[Key] = &[
         Kind::Word(Strategy::WORDS),
         "Which member of a shared group gets the next message; a hash keeps a topic or a publisher with one member."
     ),
-    key!(limits.retained_messages_max, Kind::count(0, 1_000_000_000), "Retained messages of one shard."),
-    key!(limits.retained_bytes_max, Kind::size(KIB, 16 * TIB), "Bytes of retained messages of one shard."),
-    key!(limits.sessions_max, Kind::count(1, 1_000_000_000), "Sessions of one shard, connected or not."),
-    key!(limits.connections_max, Kind::count(1, 1_000_000_000), "Connections of one shard."),
+    key!(limits.retained_messages_max, Kind::count(0, 1_000_000_000), "Retained messages of the whole broker."),
+    key!(limits.retained_bytes_max, Kind::size(KIB, 16 * TIB), "Bytes of retained messages of the whole broker."),
+    key!(limits.sessions_max, Kind::count(1, 1_000_000_000), "Sessions of the whole broker, connected or not."),
+    key!(limits.connections_max, Kind::count(1, 1_000_000_000), "Connections of the whole broker."),
     key!(
         limits.connect_rate,
         Kind::count(1, 100_000_000).or("unlimited", 0),
-        "Connections a second that one shard accepts; above, clients are told to come again later."
+        "Connections a second that the whole broker accepts; above, clients are told to come again later."
     ),
     key!(
         limits.message_rate,

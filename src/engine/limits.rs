@@ -80,7 +80,7 @@ pub enum Strategy {
     HashPublisher,
 }
 
-/// The bounds and features that an operator chooses. One for the whole broker, read by every shard.
+/// The bounds and features that an operator chooses, for the whole broker; every shard reads its [`Limits::share`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own that an operator switches")]
 pub struct Limits {
@@ -128,15 +128,15 @@ pub struct Limits {
     pub group_members_max: usize,
     /// Which member is next.
     pub shared_strategy: Strategy,
-    /// Retained messages of one shard: 0x97 above.
+    /// Retained messages of the broker, of one shard in its [`Limits::share`]: 0x97 above.
     pub retained_messages_max: usize,
-    /// Bytes of retained messages of one shard: 0x97 above.
+    /// Bytes of retained messages, likewise: 0x97 above.
     pub retained_bytes_max: u64,
-    /// Sessions of one shard, connected or not: 0x97 above.
+    /// Sessions, connected or not, likewise: 0x97 above.
     pub sessions_max: usize,
-    /// Connections of one shard: closed at once above.
+    /// Connections, likewise: closed at once above.
     pub connections_max: usize,
-    /// Connections a second that one shard accepts, 0 for any: 0x9F above.
+    /// Connections a second that are accepted, likewise, 0 for any: 0x9F above.
     pub connect_rate: u32,
     /// Messages a second that one client may publish, 0 for any: it is read more slowly above.
     pub message_rate: u32,
@@ -173,6 +173,25 @@ pub struct Limits {
 const RECEIVE_MAXIMUM: u16 = 2_048;
 const _: () =
     assert!(RECEIVE_MAXIMUM as usize > ANSWERS_OWED_MAX, "who is owed too much is held before it breaks a rule");
+
+impl Limits {
+    /// What one of so many shards is given of what is counted for the whole broker: an equal part, rounded up.
+    ///
+    /// No shard knows what the others hold, so one that gets more than the others meets its bound before the broker does.
+    #[must_use]
+    pub fn share(&self, shards: usize) -> Self {
+        debug_assert!(shards > 0, "a broker has a shard");
+        let rate_shards = u32::try_from(shards).expect("at most 64");
+        Self {
+            retained_messages_max: self.retained_messages_max.div_ceil(shards),
+            retained_bytes_max: self.retained_bytes_max.div_ceil(shards as u64),
+            sessions_max: self.sessions_max.div_ceil(shards),
+            connections_max: self.connections_max.div_ceil(shards),
+            connect_rate: self.connect_rate.div_ceil(rate_shards),
+            ..self.clone()
+        }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -219,5 +238,29 @@ impl Default for Limits {
             payload_format_check: false,
             response_prefix: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_equal_and_add_up_to_the_whole() {
+        let whole = Limits { connections_max: 10, connect_rate: 7, retained_messages_max: 0, ..Limits::default() };
+        let share = whole.share(4);
+        assert_eq!((share.connections_max, share.connect_rate, share.retained_messages_max), (3, 2, 0));
+        assert_eq!(
+            (share.sessions_max, share.retained_bytes_max),
+            (whole.sessions_max / 4, whole.retained_bytes_max / 4)
+        );
+        assert_eq!(share.queue_messages_max, whole.queue_messages_max, "what counts for one client is not divided");
+        assert_eq!(whole.share(1), whole);
+    }
+
+    #[test]
+    fn a_rate_without_limit_stays_without() {
+        assert_eq!(Limits { connect_rate: 0, ..Limits::default() }.share(64).connect_rate, 0);
+        assert_eq!(Limits { connect_rate: 1, ..Limits::default() }.share(64).connect_rate, 1);
     }
 }

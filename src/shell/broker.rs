@@ -289,7 +289,7 @@ fn shared(config: &Config, shards: usize, seed: u64) -> Shared {
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
     Shared {
-        limits: Arc::new(config.limits.clone()),
+        limits: Arc::new(config.limits.share(shards)),
         homes: Arc::new(Homes::new(Seed::new(seed), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::new(Policy::open()),

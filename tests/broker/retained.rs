@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pregon::mqtt::Version;
 
 use crate::client::Client;
-use crate::process::Broker;
-use crate::support::story::{Post, Wish};
+use crate::process::{Broker, Options};
+use crate::support::story::{Heard, Post, Wish};
 
 /// So many topics that every shard is home to some.
 const TOPICS: usize = 200;
@@ -64,6 +64,26 @@ fn empty_payload_erases() {
     }
     let mut subscriber = Client::join(&broker, Version::V5, "subscriber");
     assert_eq!(retained(&mut subscriber, "room/+", TOPICS / 10).len(), TOPICS / 10);
+    subscriber.expect_silence();
+}
+
+#[test]
+fn bound_of_retained_messages_is_one_of_the_whole_broker() {
+    let broker = Options::shards(2).set("limits.retained_messages_max=20").start();
+    let mut publisher = Client::join(&broker, Version::V5, "publisher");
+    let mut kept = 0;
+    for id in 1..=u16::try_from(TOPICS).expect("there are some") {
+        publisher.publish(&Post::to(&format!("room/{id}")).payload("x").qos(1).id(id).retain());
+        match publisher.hear() {
+            Heard::PubAck(acked, 0 | 0x10, _) if acked == id => kept += 1,
+            Heard::PubAck(acked, 0x97, _) if acked == id => {}
+            other => panic!("neither kept nor refused: {other:?}"),
+        }
+    }
+    // Each shard keeps its half, and among so many topics each finds more than that.
+    assert_eq!(kept, 20);
+    let mut subscriber = Client::join(&broker, Version::V5, "subscriber");
+    assert_eq!(retained(&mut subscriber, "room/+", kept).len(), kept);
     subscriber.expect_silence();
 }
 
