@@ -5,14 +5,9 @@ use std::io::{self, Write as _};
 use super::complain;
 use super::exit::Exit;
 use crate::config::Checked;
-use crate::ops::log::levels::Levels;
 
 /// Prints a configuration that can be used.
 pub fn run(checked: &Checked) -> Exit {
-    if let Err(error) = Levels::parse(&checked.config().log.level) {
-        complain(format_args!("log.level: {error}"));
-        return Exit::Misused;
-    }
     match write!(io::stdout().lock(), "{checked}") {
         Ok(()) => Exit::Done,
         Err(error) => {

@@ -27,20 +27,6 @@ enum ServeError {
     Door(io::Error),
 }
 
-impl ServeError {
-    /// Whose fault it is: the configuration's or the machine's.
-    const fn exit(&self) -> Exit {
-        match self {
-            Self::Log(LogError::Level(_)) => Exit::Misused,
-            Self::Log(LogError::Thread(_) | LogError::Taken(_))
-            | Self::Signals(_)
-            | Self::Notifier(_)
-            | Self::Broker(_)
-            | Self::Door(_) => Exit::NotStarted,
-        }
-    }
-}
-
 /// Everything that runs beside the shards. What is dropped last stands last.
 struct Running {
     broker: Broker,
@@ -60,7 +46,7 @@ pub fn run(config: &Config) -> Exit {
         }
         Err(error) => {
             complain(format_args!("{error}"));
-            error.exit()
+            Exit::NotStarted
         }
     }
 }

@@ -65,8 +65,10 @@ pub enum Mistake {
     CoreTwice { core: usize },
     #[error("{first}-{last} goes backwards")]
     RangeBackwards { first: usize, last: usize },
-    #[error("no level of the log: \"{0}\"")]
-    LevelInvalid(Box<str>),
+    #[error("the log has no level \"{level}\"{}", suggestion(instead.as_deref()))]
+    LevelUnknown { level: Box<str>, instead: Option<Box<str>> },
+    #[error("the log has no area \"{area}\"{}", suggestion(instead.as_deref()))]
+    AreaUnknown { area: Box<str>, instead: Option<Box<str>> },
     #[error("the log has two levels for {0}")]
     LevelTwice(Box<str>),
     #[error("no topic begins like that: {0}")]

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::kind::Value;
+use super::levels::{Level, Levels};
 use super::{Cores, Driver, LogFormat};
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
@@ -54,6 +55,7 @@ macro_rules! spelled {
 
 spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
+    Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }
     QueuePolicy { RefuseNew = "refuse-new", DropOldest = "drop-oldest" }
     Overlap { Merged = "merged", Separate = "separate" }
@@ -130,16 +132,6 @@ impl Field for bool {
     }
 }
 
-impl Field for Box<str> {
-    fn to_value(&self) -> Value {
-        Value::Text(self.clone())
-    }
-
-    fn set_value(&mut self, value: Value) {
-        *self = text(value);
-    }
-}
-
 /// Nothing is the empty text.
 impl Field for Option<Box<str>> {
     fn to_value(&self) -> Value {
@@ -159,6 +151,17 @@ impl Field for Cores {
     fn set_value(&mut self, value: Value) {
         let Value::Cores(cores) = value else { unreachable!("the table says that the key takes cores") };
         *self = cores;
+    }
+}
+
+impl Field for Levels {
+    fn to_value(&self) -> Value {
+        Value::Levels(self.clone())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        let Value::Levels(levels) = value else { unreachable!("the table says that the key takes levels") };
+        *self = levels;
     }
 }
 

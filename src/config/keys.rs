@@ -251,7 +251,7 @@ pub const KEYS: &[Key] = &[
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(
         log.level,
-        Kind::Level,
+        Kind::Levels,
         "The least important event that is written, and others for areas: \"info,shell=debug\"."
     ),
     key!(
@@ -318,7 +318,7 @@ mod tests {
                 Kind::Cores => vec!["auto".into(), "64".into(), "0,1023".into()],
                 Kind::Addresses => vec!["127.0.0.1:0".into(), "[::]:1,1.2.3.4:65535".into()],
                 Kind::Address => vec!["off".into(), "127.0.0.1:0".into()],
-                Kind::Level => vec!["trace".into(), "info,shell::ring=debug".into()],
+                Kind::Levels => vec!["trace".into(), "info,shell::events=debug".into()],
                 Kind::TopicPrefix => vec![String::new(), "réponses/".into()],
             };
             let mut seen: Vec<Value> = Vec::new();

@@ -8,15 +8,14 @@ use toml::de::{DeArray, DeInteger, DeValue};
 
 use super::Cores;
 use super::complaint::{Mistake, excerpt};
+use super::field::Spelled;
+use super::levels::{self, Level, LevelFault, Levels};
 use super::text::{self, LIST_ENTRIES_MAX, Unit};
 use crate::engine::homes::SHARDS_MAX;
 use crate::mqtt::topic::Topic;
 
 /// The longest start of a response topic, so that there is room for a client identifier behind it.
 const PREFIX_BYTES_MAX: usize = 1024;
-
-/// The levels of the log, from the quiet to the loud.
-const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// A value on its way between a text and the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +30,8 @@ pub enum Value {
     Text(Box<str>),
     /// Cores.
     Cores(Cores),
+    /// How loud the log is.
+    Levels(Levels),
     /// Where to listen.
     Addresses(Vec<SocketAddr>),
     /// Where to listen, or not at all.
@@ -53,7 +54,7 @@ pub enum Kind {
     /// One address, or `"off"`.
     Address,
     /// A level of the log, and others for some areas.
-    Level,
+    Levels,
     /// The start of a topic, or nothing.
     TopicPrefix,
 }
@@ -121,7 +122,7 @@ impl Kind {
             }
             Kind::Address if text == "off" => Ok(Value::Address(None)),
             Kind::Address => text::parse_address(text).map(|address| Value::Address(Some(address))),
-            Kind::Level => read_level(text),
+            Kind::Levels => Levels::parse(text).map(Value::Levels).map_err(|fault| fault.mistake),
             Kind::TopicPrefix => read_prefix(text),
         }
     }
@@ -137,8 +138,9 @@ impl Kind {
             }
             (Kind::Cores, DeValue::Array(list)) => return read_core_list(list, &value.span()),
             (Kind::Addresses, DeValue::Array(list)) => return read_address_list(list, &value.span()),
+            (Kind::Levels, DeValue::String(text)) => return read_levels(text, &value.span()),
             (
-                Kind::Word(_) | Kind::Cores | Kind::Addresses | Kind::Address | Kind::Level | Kind::TopicPrefix,
+                Kind::Word(_) | Kind::Cores | Kind::Addresses | Kind::Address | Kind::TopicPrefix,
                 DeValue::String(text),
             ) => self.read_text(text),
             (_, other) => Err(Mistake::WrongType { found: name_of(other) }),
@@ -153,6 +155,7 @@ impl Kind {
             Value::Number(number) => self.write_number(*number),
             Value::Word(word) => format!("\"{word}\""),
             Value::Text(text) => quoted(text),
+            Value::Levels(levels) => format!("\"{levels}\""),
             Value::Cores(Cores::Auto) => "\"auto\"".to_owned(),
             Value::Cores(Cores::Count(count)) => count.to_string(),
             Value::Cores(Cores::List(cores)) => listed(cores.iter().map(usize::to_string)),
@@ -180,7 +183,11 @@ impl Kind {
             Kind::Cores => format!("\"auto\", 1 to {SHARDS_MAX} for the first so many, or a list such as [2, 3, 6, 7]"),
             Kind::Addresses => "a list of addresses with their ports such as [\"0.0.0.0:1883\", \"[::1]:1883\"]".into(),
             Kind::Address => "an address with its port such as \"127.0.0.1:9883\", or \"off\"".to_owned(),
-            Kind::Level => format!("{}; and after commas area=level", either(LEVELS.map(str::to_owned).into_iter())),
+            Kind::Levels => {
+                let [levels, rooms] = [Level::WORDS.to_vec(), levels::rooms().collect()]
+                    .map(|words| either(words.into_iter().map(str::to_owned)));
+                format!("{levels}; and behind commas area=level, where an area is {rooms} or what lies in it")
+            }
             Kind::TopicPrefix => format!("the start of a topic, up to {PREFIX_BYTES_MAX} bytes, or \"\" for none"),
         }
     }
@@ -246,26 +253,14 @@ fn read_word(words: &[&'static str], text: &str) -> Result<Value, Mistake> {
     known.map(|word| Value::Word(word)).ok_or_else(|| Mistake::WordUnknown(excerpt(text)))
 }
 
-/// `info,shell=debug`: one level for all, and one for each area that has its own.
-fn read_level(text: &str) -> Result<Value, Mistake> {
-    let mut areas: Vec<&str> = Vec::new();
-    for part in text.split(',') {
-        let (area, level) = part.split_once('=').unwrap_or(("", part));
-        let names_an_area = !area.is_empty() && area.bytes().all(is_area_byte);
-        if !LEVELS.contains(&level) || (part.contains('=') && !names_an_area) || areas.len() == LIST_ENTRIES_MAX {
-            return Err(Mistake::LevelInvalid(excerpt(part)));
-        }
-        if areas.contains(&area) {
-            return Err(Mistake::LevelTwice(if area.is_empty() { "everything".into() } else { area.into() }));
-        }
-        areas.push(area);
-    }
-    Ok(Value::Text(text.into()))
-}
-
-/// Areas are paths of modules.
-fn is_area_byte(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':')
+/// Levels of a file. Where the text stands there letter by letter, the part that is wrong can be pointed at.
+fn read_levels(text: &str, span: &Range<usize>) -> Result<Value, Vec<Fault>> {
+    Levels::parse(text).map(Value::Levels).map_err(|LevelFault { mistake, part }| {
+        let start = span.start + 1; // behind the quote
+        let is_plain = span.len() == text.len() + 2;
+        let span = if is_plain { start + part.start..start + part.end } else { span.clone() };
+        vec![Fault { mistake, span }]
+    })
 }
 
 fn read_prefix(text: &str) -> Result<Value, Mistake> {

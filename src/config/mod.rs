@@ -8,6 +8,7 @@
 //! | [`keys`] | the table of keys: name, bounds, meaning |
 //! | [`schema`] | what a key is; the nearest one to a name |
 //! | [`kind`], [`text`] | the kinds of values; how they are written |
+//! | [`levels`] | how loud each area of the log is |
 //! | [`field`] | the bridge from a kind to the type of a field |
 //! | [`rules`] | contradictions between values |
 //! | [`complaint`] | what may be wrong, and how it is told |
@@ -28,6 +29,7 @@ pub mod complaint;
 pub mod field;
 pub mod keys;
 pub mod kind;
+pub mod levels;
 pub mod load;
 pub mod print;
 pub mod rules;
@@ -38,6 +40,7 @@ mod tests;
 pub mod text;
 
 pub use complaint::Complaints;
+pub use levels::{Level, Levels};
 pub use load::{Checked, load};
 pub use source::{Origin, Source};
 
@@ -160,8 +163,8 @@ pub enum LogFormat {
 pub struct Log {
     /// How lines look.
     pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`; `area=level` after a comma says it for one area.
-    pub level: Box<str>,
+    /// How important an event has to be, everywhere and in some areas.
+    pub level: Levels,
     /// Lines a second that one kind of event may write; the others are counted and summed up.
     pub lines_per_second_max: u32,
 }
@@ -210,6 +213,6 @@ impl Default for Admin {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into(), lines_per_second_max: 20 }
+        Self { format: LogFormat::Text, level: Levels::all(Level::Info), lines_per_second_max: 20 }
     }
 }

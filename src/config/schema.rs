@@ -86,7 +86,13 @@ pub fn nearest_key(path: &str) -> Option<String> {
 
 /// The section that is likely meant.
 pub fn nearest_section(name: &str) -> Option<String> {
-    nearest(SECTIONS.iter().filter_map(|known| Some((distance(name, known.name)?, known.name.to_owned()))), name.len())
+    nearest_name(name, SECTIONS.iter().map(|known| known.name)).map(String::from)
+}
+
+/// Which of these names is likely meant.
+pub fn nearest_name<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Box<str>> {
+    let near = nearest(known.filter_map(|known| Some((distance(name, known)?, known.to_owned()))), name.len());
+    near.map(String::into_boxed_str)
 }
 
 /// The variable that is likely meant by one that names no key; in its own spelling, for the environment has only this one.

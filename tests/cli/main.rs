@@ -75,7 +75,7 @@ fn wrong_arguments_end_with_2_and_say_why() {
         ("--data-dir /tmp/x", "memory only"),
         ("--set turn.input_max=5", "turn.inputs_max"),
         ("check --listen nowhere", "--listen"),
-        ("check --log shel=debug", "shel"),
+        ("check --log shel=debug", "\"shell\" is one"),
         ("check --config /does/not/exist.toml", "/does/not/exist.toml"),
     ] {
         let output = run(line);

@@ -2,6 +2,7 @@
 //!
 //! Every rule lives in a module of this crate beside the tests that plant a violation and see it found.
 
+mod events;
 mod floors;
 mod ledger;
 mod shape;
@@ -47,6 +48,12 @@ fn a_dropped_value_says_why() {
 #[test]
 fn nothing_is_left_unfinished() {
     demand_none(&repository().iter().flat_map(words::unfinished).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_module_that_writes_events_is_an_area_of_the_log() {
+    let files = repository();
+    demand_none(&events::findings(files.iter().filter(|file| !shape::is_test_only(file, &files))));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! | file | what lives there |
 //! |---|---|
 //! | here | the switch that turns it on, and what stands between an event and its line |
-//! | [`levels`] | how loud each area may be |
 //! | [`kinds`] | how often each kind of event may speak |
 //! | `fields` | what a line for people looks like |
 //! | `lines` | the thread that writes, so that no shard does |
@@ -18,7 +17,6 @@
 
 mod fields;
 pub mod kinds;
-pub mod levels;
 mod lines;
 
 use std::sync::Arc;
@@ -31,16 +29,15 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use self::kinds::Kinds;
-use self::levels::{LevelError, Levels};
 use self::lines::Writer;
-use crate::config::{self, LogFormat};
+use crate::config::{self, Level, Levels, LogFormat};
+
+/// The prefix of the targets of our own events.
+const OURS: &str = concat!(env!("CARGO_CRATE_NAME"), "::");
 
 /// Why there is no log.
 #[derive(thiserror::Error, Debug)]
 pub enum LogError {
-    /// The levels cannot be understood.
-    #[error("log.level: {0}")]
-    Level(#[from] LevelError),
     /// The thread that writes does not start.
     #[error("the thread that writes the log does not start: {0}")]
     Thread(#[from] std::io::Error),
@@ -59,7 +56,7 @@ pub struct Log {
 impl Log {
     /// Sends the events of the whole process to standard error from here on.
     pub fn start(config: &config::Log) -> Result<Self, LogError> {
-        let gate = Gate::new(Levels::parse(&config.level)?, config.lines_per_second_max);
+        let gate = Gate::new(config.level.clone(), config.lines_per_second_max);
         let (writer, lines) = Writer::start(Arc::clone(&gate.kinds))?;
         tracing::subscriber::set_global_default(Registry::default().with(layer(config.format, gate, lines)))?;
         Ok(Self { _writer: writer })
@@ -98,7 +95,22 @@ impl Gate {
     }
 
     fn is_loud_enough(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.levels.of(metadata.target())
+        *metadata.level() <= level_of(&self.levels, metadata.target())
+    }
+}
+
+/// How loud the events of this target may be. What comes from another crate lies in no area.
+fn level_of(levels: &Levels, target: &str) -> LevelFilter {
+    filter(target.strip_prefix(OURS).map_or(levels.everything(), |module| levels.of(module)))
+}
+
+const fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
     }
 }
 
@@ -118,7 +130,7 @@ impl<S: Subscriber> Layer<S> for Gate {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.levels.loudest())
+        Some(filter(self.levels.loudest()))
     }
 }
 

@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::Registry;
 
-use super::{Gate, Levels, layer};
+use super::{Gate, Levels, layer, level_of};
 use crate::config::LogFormat;
 
 /// Keeps what is written.
@@ -63,10 +64,10 @@ fn a_line_says_when_how_bad_where_what() {
 
 #[test]
 fn each_area_is_as_loud_as_it_may_be() {
-    let lines = text("warn,shell=debug,shell::ring=error", |_| {
+    let lines = text("warn,shell=debug,shell::events=error", |_| {
         tracing::debug!(target: "pregon::shell::turn", "heard");
         tracing::trace!(target: "pregon::shell::turn", "too quiet");
-        tracing::warn!(target: "pregon::shell::ring", "too quiet");
+        tracing::warn!(target: "pregon::shell::events", "too quiet");
         tracing::info!(target: "pregon::ops::http", "too quiet");
         tracing::warn!(target: "foreign", "heard");
     });
@@ -137,6 +138,14 @@ fn a_kind_speaks_again_after_the_sum() {
         }
     });
     assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+#[test]
+fn a_target_of_another_crate_lies_in_no_area() {
+    let levels = Levels::parse("warn,shell=debug").unwrap();
+    assert_eq!(level_of(&levels, "pregon::shell::events"), LevelFilter::DEBUG);
+    assert_eq!(level_of(&levels, "pregon::cli::serve"), LevelFilter::WARN);
+    assert_eq!(level_of(&levels, "shell::events"), LevelFilter::WARN);
 }
 
 #[test]
