@@ -8,6 +8,8 @@
 # remove the files that it names and start the machine again. Exit code: 0 done, 1 something could not be set, 2 wrong use.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null
+. "$here/settings.sh"
 # The tests set another root than that of the machine; then nothing of the running kernel is touched.
 root=${PREGON_ROOT:-}
 root=${root%/}
@@ -45,33 +47,15 @@ install_file() {
     mv "$target.new" "$target"
 }
 
-# Whether ACTUAL is as WORD and WANTED say: `is_good WORD WANTED ACTUAL`.
-is_good() {
-    case $1 in
-        'at least') [ "$3" -ge "$2" ] ;;
-        'at most') [ "$3" -le "$2" ] ;;
-        exactly) [ "$3" = "$2" ] ;;
-        *) echo "$here/sysctl.conf: no such word: $1" >&2; exit 2 ;;
-    esac
-}
-
 # The settings that this kernel has, none worse than it is now.
 wanted_sysctls() {
-    local word='' name wanted path
+    local name word wanted file
     echo '# Written by tuning/apply.sh of Pregon.'
-    while IFS= read -r text; do
-        case $text in
-            '# exactly' | '# at least' | '# at most') word=${text#\# } ;;
-            [a-z]*' = '*)
-                name=${text%% = *}
-                wanted=${text#* = }
-                path=/proc/sys/${name//.//}
-                if [ ! -e "$path" ]; then continue; fi
-                if is_good "$word" "$wanted" "$(<"$path")"; then wanted=$(<"$path"); fi
-                echo "$name = $wanted"
-                ;;
-        esac
-    done <"$here/sysctl.conf"
+    while IFS=$'\t' read -r name word wanted file; do
+        if [ ! -e "$file" ]; then continue; fi
+        if is_good "$word" "$wanted" "$(<"$file")"; then wanted=$(<"$file"); fi
+        echo "$name = $wanted"
+    done < <(settings)
 }
 
 set_kernel() {

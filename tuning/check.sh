@@ -6,6 +6,8 @@
 # have or what cannot be seen from here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null
+. "$here/settings.sh"
 [ $# -eq 0 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 off=0
@@ -17,28 +19,15 @@ line() {
 # A number against a bound: `compare NAME WORD WANTED ACTUAL`.
 compare() {
     local verdict=off
-    case $2 in
-        'at least') [ "$4" = unlimited ] || [ "$4" -ge "$3" ] && verdict=ok ;;
-        'at most') [ "$4" != unlimited ] && [ "$4" -le "$3" ] && verdict=ok ;;
-        exactly) [ "$4" = "$3" ] && verdict=ok ;;
-        *) echo "$here/sysctl.conf: no such word: $2" >&2; exit 2 ;;
-    esac
+    if is_good "$2" "$3" "$4"; then verdict=ok; fi
     line "$verdict" "$1" "$2 $3" "$4"
 }
 
 check_sysctls() {
-    local word='' name wanted path
-    while IFS= read -r text; do
-        case $text in
-            '# exactly' | '# at least' | '# at most') word=${text#\# } ;;
-            [a-z]*' = '*)
-                name=${text%% = *}
-                wanted=${text#* = }
-                path=/proc/sys/${name//.//}
-                if [ -r "$path" ]; then compare "$name" "$word" "$wanted" "$(<"$path")"; else line - "$name" "$word $wanted" 'not there'; fi
-                ;;
-        esac
-    done <"$here/sysctl.conf"
+    local name word wanted file
+    while IFS=$'\t' read -r name word wanted file; do
+        if [ -r "$file" ]; then compare "$name" "$word" "$wanted" "$(<"$file")"; else line - "$name" "$word $wanted" 'not there'; fi
+    done < <(settings)
 }
 
 # The limits of a broker that runs, else those of this shell.
