@@ -11,6 +11,7 @@ use pregon::base::ring::Ring;
 use pregon::base::slab::Slab;
 use pregon::base::time::Time;
 use pregon::base::wheel::{Look, Wheel};
+use pregon::engine::shard::memory::Memory;
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Version};
@@ -325,6 +326,59 @@ fn resident_bytes() -> usize {
 
 fn connect_clean(bare: &mut Bare, number: u32) -> Client {
     bare.connect_as(0, &connect(Version::V311, &format!("client-{number:07}"), true))
+}
+
+/// What the shard itself says that it holds.
+fn accounted_bytes(bare: &Bare) -> u64 {
+    let Memory { connections, partial_packets, sessions, subscriptions, retained, interest, routes, payloads } =
+        bare.shards[0].memory();
+    connections + partial_packets + sessions + subscriptions + retained + interest + routes + payloads
+}
+
+/// Bytes that `fill` makes a shard hold, and how many of them stand in its account.
+fn held_and_accounted(fill: impl FnOnce(&mut Bare)) -> (usize, usize) {
+    let mut bare = Bare::new(1);
+    let before = accounted_bytes(&bare);
+    let ((), held) = live_bytes_of(|| fill(&mut bare));
+    (held, usize::try_from(accounted_bytes(&bare) - before).expect("an account fits into memory"))
+}
+
+#[test]
+fn a_shard_knows_what_most_of_its_memory_is_for() {
+    let idle: fn(&mut Bare) = |bare| {
+        for number in 0..10_000 {
+            let client = connect_clean(bare, number);
+            bare.subscribe(client, Version::V311, &format!("commands/device-{number:07}"), 0);
+        }
+    };
+    let crowd: fn(&mut Bare) = |bare| {
+        for number in 0..10_000 {
+            let client = connect_clean(bare, number);
+            bare.subscribe(client, Version::V311, "news/all", 0);
+        }
+    };
+    let retained: fn(&mut Bare) = |bare| {
+        let client = connect_clean(bare, 0);
+        for number in 0..10_000 {
+            let mut packet = publish(Version::V311, &format!("state/{number:07}"), QoS::AtMostOnce, Properties::NONE);
+            packet[0] |= 1;
+            bare.send(client, &packet);
+            bare.clear();
+        }
+    };
+    let partial: fn(&mut Bare) = |bare| {
+        for number in 0..100 {
+            let client = connect_clean(bare, number);
+            bare.send(client, &[&[0x30, 0xff, 0xff, 0x7f][..], &vec![b'x'; 100_000]].concat());
+        }
+    };
+    for (what, fill, percent_min) in
+        [("idle", idle, 60), ("crowd", crowd, 60), ("retained", retained, 80), ("partial", partial, 90)]
+    {
+        let (held, accounted) = held_and_accounted(fill);
+        let percent = accounted * 100 / held;
+        assert!((percent_min..=120).contains(&percent), "{what}: {accounted} of {held} bytes, {percent} %");
+    }
 }
 
 #[test]

@@ -220,6 +220,7 @@ mod tests {
         second.stats.publishes_received = 1 << 60;
         second.stats.packets_received_by_type[3] = 7;
         second.shell.busy_ns = 1_500_000_000;
+        second.sizes.memory.retained = 4_711;
         second.stats.ledger.routed = 5;
         second.stats.ledger.drop_copies(DropReason::Slow, 2);
         let text = text(&[report(0), second], Form::Prometheus);
@@ -230,6 +231,7 @@ mod tests {
             ("pregon_messages_dropped_total{shard=\"1\",reason=\"slow\"}", "2"),
             ("pregon_messages_dropped_total{shard=\"1\",reason=\"expired\"}", "0"),
             ("pregon_messages_queued{shard=\"1\"}", "3"),
+            ("pregon_memory_bytes{shard=\"1\",component=\"retained\"}", "4711"),
             ("pregon_shard_info{shard=\"1\",core=\"none\"}", "1"),
             ("pregon_shards_answering", "2"),
             ("process_cpu_seconds_total", "1.25"),

@@ -256,7 +256,18 @@ pub const METRICS: [Metric; 73] = [
 const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH)];
 
 /// The parts of a shard whose memory is counted.
-const MEMORY: &[Component] = &[("buffers", |r| r.shell.buffer_bytes), ("backlog", |r| r.shell.backlog_bytes)];
+const MEMORY: &[Component] = &[
+    ("buffers", |r| r.shell.buffer_bytes),
+    ("backlog", |r| r.shell.backlog_bytes),
+    ("connections", |r| r.sizes.memory.connections),
+    ("partial_packets", |r| r.sizes.memory.partial_packets),
+    ("sessions", |r| r.sizes.memory.sessions),
+    ("subscriptions", |r| r.sizes.memory.subscriptions),
+    ("retained", |r| r.sizes.memory.retained),
+    ("interest", |r| r.sizes.memory.interest),
+    ("routes", |r| r.sizes.memory.routes),
+    ("payloads", |r| r.sizes.memory.payloads),
+];
 
 /// Each type of packet with the place of its number.
 pub(super) fn packet_types() -> impl Iterator<Item = (&'static str, usize)> {

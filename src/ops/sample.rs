@@ -6,6 +6,6 @@ use crate::shell::report::{Report, ShellStats};
 
 /// A shard that has just started, with this number.
 pub fn report(shard: usize) -> Report {
-    let sizes = Sizes { connections: 0, sessions: 0, subscriptions: 0, retained: 0 };
-    Report { shard, core: None, stats: Stats::default(), sizes, shell: ShellStats::default(), uptime_s: 0.0 }
+    let (stats, sizes, shell) = (Stats::default(), Sizes::default(), ShellStats::default());
+    Report { shard, core: None, stats, sizes, shell, uptime_s: 0.0 }
 }

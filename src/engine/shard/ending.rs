@@ -1,6 +1,7 @@
 //! The end of connections and of sessions: the last word, the will, what is kept and what goes.
 
 use super::Shard;
+use super::memory::held_bytes;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::connection::{ConnectionKey, Phase};
@@ -62,6 +63,7 @@ impl Shard {
     /// Ends a connection, whatever its state. Its session goes on, waits, or ends with it.
     pub(super) fn end(&mut self, key: ConnectionKey, cause: Cause, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.remove(key) else { return };
+        self.held_bytes -= held_bytes(&connection);
         self.stats.connections_closed += 1;
         out.closes.push(key);
         self.relieve_waiters_of(key, out);

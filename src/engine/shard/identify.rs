@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Shard;
+use super::memory::held_bytes;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
@@ -111,12 +112,14 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        self.held_bytes -= held_bytes(connection);
         let held = connection.held.take();
         if go_on(self, out) == Flow::Moved {
             let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
             hand_over.arrival.unread = held.map_or_else(BytesMut::new, |held| *held);
         } else if let Some(connection) = self.connections.get_mut(key) {
             connection.held = held;
+            self.held_bytes += held_bytes(connection);
         }
     }
 

@@ -11,6 +11,7 @@
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
 //! | `letters` | what other shards say; back-pressure |
+//! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
@@ -25,6 +26,7 @@ mod fanout;
 mod groups;
 mod identify;
 mod letters;
+pub mod memory;
 mod open;
 pub mod publish;
 mod receive;
@@ -69,6 +71,7 @@ use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use fanout::{Batches, Fanout};
 use letters::Pressure;
+use memory::{Memory, held_bytes};
 use publish::{RepeatedPublishes, Routing};
 use retain::{Scan, Young};
 use routes::Routes;
@@ -106,6 +109,8 @@ pub struct Shard {
     policy: Arc<Policy>,
 
     connections: Slab<Connection>,
+    /// `held_bytes` = sum of what all connections hold of packets that cannot be handled yet
+    held_bytes: usize,
     sessions: Slab<Session>,
     /// Client id to session.
     directory: HashTable<SessionKey>,
@@ -173,6 +178,7 @@ impl Shard {
         Self {
             id,
             connections: Slab::new(),
+            held_bytes: 0,
             sessions: Slab::new(),
             directory: HashTable::new(),
             anonymous: Arc::new(Identity::anonymous()),
@@ -243,13 +249,14 @@ impl Shard {
         &self.stats
     }
 
-    /// How many connections, sessions, subscriptions and retained messages there are.
+    /// How many connections, sessions, subscriptions and retained messages there are, and what they occupy.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
             subscriptions: self.index.subscription_count(),
             retained: self.retained.len(),
+            memory: self.memory(),
         }
     }
 
@@ -270,6 +277,8 @@ impl Shard {
                 assert_eq!(link.map(|link| link.connection), Some(key), "a connected connection is its session's link");
             }
         }
+        let held: usize = self.connections.iter().map(|(_, connection)| held_bytes(connection)).sum();
+        assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
         self.index.check();
         self.groups.check();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
@@ -367,7 +376,7 @@ impl Shard {
 const SETTLE_STEPS_MAX: usize = 1024;
 
 /// How much of everything a shard holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Connections, also those that have not said CONNECT.
     pub connections: usize,
@@ -377,4 +386,6 @@ pub struct Sizes {
     pub subscriptions: usize,
     /// Retained messages whose home this is.
     pub retained: usize,
+    /// The bytes of all that.
+    pub memory: Memory,
 }

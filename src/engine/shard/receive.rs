@@ -5,6 +5,7 @@ use std::mem;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Shard;
+use super::memory::held_bytes;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
@@ -57,9 +58,12 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
+            self.held_bytes -= held_bytes(connection);
             append(connection.held.get_or_insert_default(), bytes);
+            self.held_bytes += held_bytes(connection);
             return;
         }
+        self.held_bytes -= held_bytes(connection);
         let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
         while !held.is_empty() {
             match self.take_held(key, &mut held, now, out) {
@@ -173,6 +177,7 @@ impl Shard {
     fn put_aside(&mut self, key: ConnectionKey, held: BytesMut) {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.held = Some(Box::new(held)).filter(|held| !held.is_empty());
+            self.held_bytes += held_bytes(connection);
         }
     }
 

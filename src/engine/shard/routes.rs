@@ -154,6 +154,12 @@ impl Routes {
         Self { routes: map(seed), parts: 0, shards: map(seed) }
     }
 
+    /// Bytes on the heap, without those of the topics: an estimate by what a target takes, the largest part of a route.
+    pub fn memory_bytes(&self) -> usize {
+        let tables = self.routes.allocation_size() + self.shards.allocation_size();
+        tables + self.routes.len() * size_of::<Route>() + self.parts * size_of::<Target>()
+    }
+
     /// The route of a topic, if it is still true.
     pub fn find(&self, topic: &str, generation: (u64, u64)) -> Option<Rc<Route>> {
         self.routes.get(topic).filter(|route| route.generation == generation).map(Rc::clone)

@@ -51,6 +51,8 @@ pub struct Index {
     prefixes: Prefixes,
     audiences: Pages<Audience>,
     audiences_free: Vec<u32>,
+    /// `audience_bytes` = sum of the memory of all audiences
+    audience_bytes: usize,
     walk: Walk,
     record_free: u32,
     filter_count: u32,
@@ -82,6 +84,7 @@ impl Index {
             prefixes: Prefixes::new(),
             audiences: Pages::new(),
             audiences_free: Vec::new(),
+            audience_bytes: 0,
             walk: Walk::default(),
             record_free: NONE,
             filter_count: 0,
@@ -112,7 +115,7 @@ impl Index {
             Held::One(entry) if entry.subscriber == subscriber => (entry.options, true),
             Held::One(_) | Held::Free(_) => return None,
             Held::Many(number) => {
-                let options = self.audiences.get_mut(number).remove(subscriber)?;
+                let options = self.change_audience(number, |audience| audience.remove(subscriber))?;
                 self.settle(id, number);
                 (options, false)
             }
@@ -193,15 +196,14 @@ impl Index {
         self.prefixes.len()
     }
 
-    /// Bytes on the heap, without what the allocator adds. Costs a pass over the audiences: not for
-    /// each turn.
+    /// Bytes on the heap, without what the allocator adds.
     pub fn memory_bytes(&self) -> usize {
         self.records.memory_bytes()
             + self.table.memory_bytes()
             + self.texts.memory_bytes()
             + self.prefixes.memory_bytes()
             + self.audiences.memory_bytes()
-            + self.audiences.iter().map(Audience::memory_bytes).sum::<usize>()
+            + self.audience_bytes
             + self.audiences_free.capacity() * size_of::<u32>()
             + self.walk.memory_bytes()
     }
@@ -236,6 +238,7 @@ impl Index {
         assert_eq!((filters, subscriptions), (self.filter_count(), self.subscription_count));
         assert_eq!(self.table.len(), filters);
         assert_eq!(self.audiences.len() as usize, audiences + self.audiences_free.len());
+        assert_eq!(self.audience_bytes, self.audiences.iter().map(Audience::memory_bytes).sum::<usize>());
         assert_eq!(self.texts.live_bytes(), text_bytes);
         self.prefixes.check_against(&fresh);
     }
@@ -293,7 +296,7 @@ impl Index {
     /// Adds an entry to a filter that stands in the index; returns the options that it replaced.
     fn insert_entry(&mut self, id: FilterId, entry: Entry) -> Option<Options> {
         let first = match self.held(id) {
-            Held::Many(number) => return self.audiences.get_mut(number).insert(entry),
+            Held::Many(number) => return self.change_audience(number, |audience| audience.insert(entry)),
             Held::One(first) => *first,
             Held::Free(_) => unreachable!("a filter in the table has a subscriber"),
         };
@@ -302,11 +305,21 @@ impl Index {
             return Some(first.options);
         }
         let number = self.audiences_free.pop().unwrap_or_else(|| self.audiences.push(Audience::default()));
-        let audience = self.audiences.get_mut(number);
-        audience.insert(first);
-        audience.insert(entry);
+        self.change_audience(number, |audience| {
+            audience.insert(first);
+            audience.insert(entry);
+        });
         self.records.get_mut(id.0).holder = Holder::many(number);
         None
+    }
+
+    /// Changes an audience and keeps account of its memory.
+    fn change_audience<R>(&mut self, number: u32, change: impl FnOnce(&mut Audience) -> R) -> R {
+        let audience = self.audiences.get_mut(number);
+        let before = audience.memory_bytes();
+        let result = change(audience);
+        self.audience_bytes = self.audience_bytes + audience.memory_bytes() - before;
+        result
     }
 
     /// After a removal: a subscriber that is left alone moves into the record, and its audience is
@@ -315,7 +328,7 @@ impl Index {
         let audience = self.audiences.get_mut(number);
         if let [only] = audience.entries() {
             self.records.get_mut(id.0).holder = Holder::one(*only);
-            *audience = Audience::default();
+            self.change_audience(number, |audience| *audience = Audience::default());
             self.audiences_free.push(number);
         }
     }

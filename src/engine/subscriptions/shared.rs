@@ -81,6 +81,11 @@ impl Groups {
         self.groups.len()
     }
 
+    /// Bytes of the table of groups and of their names, without what a group itself holds.
+    pub fn table_bytes(&self) -> usize {
+        self.groups.heap_bytes() + self.by_name.allocation_size()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()

@@ -1,0 +1,60 @@
+//! What a shard holds memory for: sums that are kept anyway or cost a look at tables, made when somebody asks.
+
+use super::Shard;
+use crate::engine::connection::Connection;
+use crate::engine::message::Message;
+
+/// Bytes on the heap by what they are for, without what the allocator adds.
+///
+/// Not told apart: what a session holds itself (its name, its queue and window), for that would take a look at each one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The table of connections, and when to look at them.
+    pub connections: u64,
+    /// Packets that have not arrived whole, and what may not be handled yet.
+    pub partial_packets: u64,
+    /// The table of sessions, their directory, and when they end.
+    pub sessions: u64,
+    /// Filters, their texts and subscribers, and the shared groups.
+    pub subscriptions: u64,
+    /// Retained messages and their topics.
+    pub retained: u64,
+    /// What this shard has declared to the others, and its part of the filter that all read: address space, of which only what
+    /// filters touch is resident.
+    pub interest: u64,
+    /// Who wants the topics that were published lately; an estimate.
+    pub routes: u64,
+    /// Chunks that small messages of QoS 0 are cut from.
+    pub payloads: u64,
+}
+
+impl Shard {
+    /// What this shard holds memory for.
+    pub fn memory(&self) -> Memory {
+        let connections =
+            self.connections.heap_bytes() + self.connection_wheel.heap_bytes() + self.quota_wheel.heap_bytes();
+        let sessions = self.sessions.heap_bytes() + self.directory.allocation_size() + self.session_wheel.heap_bytes();
+        let shared_interest = self.interest.memory_bytes() / self.homes.shards();
+        Memory {
+            connections: connections as u64,
+            partial_packets: self.held_bytes as u64,
+            sessions: sessions as u64,
+            subscriptions: (self.index.memory_bytes() + self.groups.table_bytes()) as u64,
+            retained: self.retained_memory(),
+            interest: (self.declared.memory_bytes() + shared_interest) as u64,
+            routes: self.routes.memory_bytes() as u64,
+            payloads: self.chunks.heap_bytes() as u64,
+        }
+    }
+
+    /// Topics and table, and the messages, whose fixed part is charged with each and stands in the table.
+    fn retained_memory(&self) -> u64 {
+        let fixed = self.retained.len() * size_of::<Message>();
+        (self.retained.memory_bytes() as u64 + self.retained_bytes).saturating_sub(fixed as u64)
+    }
+}
+
+/// What a connection holds of packets that cannot be handled yet.
+pub(super) fn held_bytes(connection: &Connection) -> usize {
+    connection.held.as_ref().map_or(0, |held| held.capacity())
+}
