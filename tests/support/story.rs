@@ -8,337 +8,40 @@
 //! assert_eq!(story.delivery(alice).payload, b"x");
 //! story.expect_silence(alice);
 //! ```
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | here | the broker and the clients that talk to it |
+//! | `hello`, `post`, `wish` | what they say: CONNECT, PUBLISH, SUBSCRIBE |
+//! | `heard` | what they hear |
+
+mod heard;
+mod hello;
+mod post;
+mod wish;
 
 use std::collections::VecDeque;
-use std::num::NonZeroU16;
 
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::limits::Limits;
 use pregon::mqtt::auth::Auth;
-use pregon::mqtt::connect::{Connect, Will};
 use pregon::mqtt::disconnect::Disconnect;
 use pregon::mqtt::frame::{Next, next_frame};
-use pregon::mqtt::packet::{Packet, Sender};
+use pregon::mqtt::packet::Packet;
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
-use pregon::mqtt::publish::Publish;
-use pregon::mqtt::subscribe::{RequestBuffer, Requested, RetainHandling, Subscribe};
-use pregon::mqtt::unsubscribe::{FilterBuffer, Unsubscribe};
-use pregon::mqtt::{PacketId, QoS, Reason, Subscription, Topic, Version};
+use pregon::mqtt::{PacketId, QoS, Reason, Version};
+
+pub use heard::{Delivery, Heard, understand};
+pub use hello::Hello;
+pub use post::Post;
+pub use wish::{Wish, subscribe, unsubscribe};
 
 use super::world::World;
 
 /// A client of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client(pub usize);
-
-/// A PUBLISH from the broker, in memory of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
-    /// The topic's name, empty behind a known alias.
-    pub topic: String,
-    /// The payload.
-    pub payload: Vec<u8>,
-    /// 0, 1 or 2.
-    pub qos: u8,
-    /// The RETAIN flag.
-    pub retain: bool,
-    /// The DUP flag.
-    pub dup: bool,
-    /// The packet identifier.
-    pub id: Option<u16>,
-    /// Message Expiry Interval.
-    pub expiry: Option<u32>,
-    /// Subscription Identifiers, in the order of the packet.
-    pub subscription_ids: Vec<u32>,
-    /// Topic Alias.
-    pub alias: Option<u16>,
-    /// User Properties, in the order of the packet.
-    pub user: Vec<(String, String)>,
-    /// All properties, encoded.
-    pub properties: Vec<u8>,
-    /// The size of the whole packet.
-    pub bytes: usize,
-}
-
-/// Anything else from the broker. Reasons are numbers, so that a test reads like the standard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// CONNACK: session present, reason, properties.
-    ConnAck(bool, u8, Vec<u8>),
-    /// PUBLISH.
-    Publish(Delivery),
-    /// PUBACK: identifier, reason, properties.
-    PubAck(u16, u8, Vec<u8>),
-    /// PUBREC.
-    PubRec(u16, u8, Vec<u8>),
-    /// PUBREL.
-    PubRel(u16, u8, Vec<u8>),
-    /// PUBCOMP.
-    PubComp(u16, u8, Vec<u8>),
-    /// SUBACK: identifier, codes, properties.
-    SubAck(u16, Vec<u8>, Vec<u8>),
-    /// UNSUBACK: identifier, codes, properties.
-    UnsubAck(u16, Vec<u8>, Vec<u8>),
-    /// PINGRESP.
-    PingResp,
-    /// DISCONNECT: reason, properties.
-    Disconnect(u8, Vec<u8>),
-    /// AUTH: reason, properties.
-    Auth(u8, Vec<u8>),
-    /// The broker closed the connection; said once.
-    Closed,
-}
-
-/// A CONNECT to be sent.
-#[derive(Clone, Debug)]
-pub struct Hello {
-    /// The version it speaks.
-    pub version: Version,
-    id: String,
-    clean: bool,
-    keep_alive: u16,
-    user: Option<String>,
-    password: Option<Vec<u8>>,
-    properties: PropertyBuffer,
-    will: Option<(String, Vec<u8>, u8, bool, PropertyBuffer)>,
-}
-
-impl Hello {
-    /// A CONNECT of this version: clean start, no keep-alive.
-    pub fn new(version: Version, id: &str) -> Self {
-        let properties = PropertyBuffer::default();
-        Self { version, id: id.into(), clean: true, keep_alive: 0, user: None, password: None, properties, will: None }
-    }
-
-    /// A CONNECT of 5.0.
-    pub fn v5(id: &str) -> Self {
-        Self::new(Version::V5, id)
-    }
-
-    /// A CONNECT of 3.1.1.
-    pub fn v311(id: &str) -> Self {
-        Self::new(Version::V311, id)
-    }
-
-    /// A CONNECT of 3.1.
-    pub fn v31(id: &str) -> Self {
-        Self::new(Version::V31, id)
-    }
-
-    /// Clean start or clean session 0.
-    pub fn resume(mut self) -> Self {
-        self.clean = false;
-        self
-    }
-
-    /// Keep Alive in seconds.
-    pub fn keep_alive(mut self, seconds: u16) -> Self {
-        self.keep_alive = seconds;
-        self
-    }
-
-    /// User name and password.
-    pub fn login(mut self, user: &str, password: &str) -> Self {
-        self.user = Some(user.into());
-        self.password = Some(password.into());
-        self
-    }
-
-    /// One more property.
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
-
-    /// Session Expiry Interval in seconds.
-    pub fn expiry(self, seconds: u32) -> Self {
-        self.with(Property::SessionExpiry(seconds))
-    }
-
-    /// Receive Maximum.
-    pub fn receive_maximum(self, count: u16) -> Self {
-        self.with(Property::ReceiveMaximum(count))
-    }
-
-    /// A will.
-    pub fn will(mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Self {
-        self.will = Some((topic.into(), payload.into(), qos, retain, PropertyBuffer::default()));
-        self
-    }
-
-    /// A property of the will.
-    pub fn will_with(mut self, property: Property<'_>) -> Self {
-        self.will.as_mut().expect("a will comes before its properties").4.push(property);
-        self
-    }
-
-    /// The packet.
-    pub fn encode(&self) -> Vec<u8> {
-        let will = self.will.as_ref().map(|(topic, payload, qos, retain, properties)| Will {
-            topic: Topic::parse(topic).expect("a topic"),
-            payload,
-            qos: qos_of(*qos),
-            retain: *retain,
-            properties: properties.as_properties(),
-        });
-        let connect = Connect {
-            version: self.version,
-            bridge: false,
-            clean_start: self.clean,
-            keep_alive: self.keep_alive,
-            client_id: &self.id,
-            will,
-            user_name: self.user.as_deref(),
-            password: self.password.as_deref(),
-            properties: self.properties.as_properties(),
-        };
-        let mut bytes = Vec::new();
-        Packet::Connect(connect).encode(self.version, &mut bytes);
-        bytes
-    }
-}
-
-/// A PUBLISH to be sent.
-#[derive(Clone, Debug)]
-pub struct Post {
-    topic: String,
-    payload: Vec<u8>,
-    /// The quality of service.
-    pub qos: u8,
-    retain: bool,
-    dup: bool,
-    /// The packet identifier of QoS 1 and 2.
-    pub id: u16,
-    alias: Option<u16>,
-    expiry: Option<u32>,
-    properties: PropertyBuffer,
-}
-
-impl Post {
-    /// An empty QoS 0 message; an empty topic is left to the alias.
-    pub fn to(topic: &str) -> Self {
-        let properties = PropertyBuffer::default();
-        let topic = topic.into();
-        Self {
-            topic,
-            payload: Vec::new(),
-            qos: 0,
-            retain: false,
-            dup: false,
-            id: 1,
-            alias: None,
-            expiry: None,
-            properties,
-        }
-    }
-
-    /// The payload.
-    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
-        self.payload = payload.into();
-        self
-    }
-
-    /// The quality of service.
-    pub fn qos(mut self, qos: u8) -> Self {
-        self.qos = qos;
-        self
-    }
-
-    /// The packet identifier, 1 unless said otherwise.
-    pub fn id(mut self, id: u16) -> Self {
-        self.id = id;
-        self
-    }
-
-    /// RETAIN.
-    pub fn retain(mut self) -> Self {
-        self.retain = true;
-        self
-    }
-
-    /// DUP.
-    pub fn dup(mut self) -> Self {
-        self.dup = true;
-        self
-    }
-
-    /// Message Expiry Interval.
-    pub fn expiry(mut self, seconds: u32) -> Self {
-        self.expiry = Some(seconds);
-        self.with(Property::MessageExpiry(seconds))
-    }
-
-    /// Topic Alias.
-    pub fn alias(mut self, alias: u16) -> Self {
-        self.alias = Some(alias);
-        self.with(Property::TopicAlias(NonZeroU16::new(alias).expect("not zero")))
-    }
-
-    /// One more property.
-    pub fn with(mut self, property: Property<'_>) -> Self {
-        self.properties.push(property);
-        self
-    }
-
-    /// The packet.
-    pub fn encode(&self, version: Version) -> Vec<u8> {
-        let publish = Publish {
-            dup: self.dup,
-            qos: qos_of(self.qos),
-            retain: self.retain,
-            topic: (!self.topic.is_empty()).then(|| Topic::parse(&self.topic).expect("a topic")),
-            topic_alias: self.alias.and_then(NonZeroU16::new),
-            packet_id: (self.qos > 0).then(|| packet_id(self.id)),
-            message_expiry: self.expiry,
-            properties: self.properties.as_properties(),
-            payload: &self.payload,
-        };
-        let mut bytes = Vec::new();
-        publish.encode(version, &mut bytes);
-        bytes
-    }
-}
-
-/// A filter to subscribe to.
-#[derive(Clone, Debug)]
-pub struct Wish<'a> {
-    filter: &'a str,
-    qos: u8,
-    no_local: bool,
-    keeps_retain: bool,
-    handling: RetainHandling,
-}
-
-impl<'a> Wish<'a> {
-    /// A subscription with the default options.
-    pub fn to(filter: &'a str, qos: u8) -> Self {
-        Self { filter, qos, no_local: false, keeps_retain: false, handling: RetainHandling::SendAtSubscribe }
-    }
-
-    /// No Local.
-    pub fn no_local(mut self) -> Self {
-        self.no_local = true;
-        self
-    }
-
-    /// Retain As Published.
-    pub fn keep_retain(mut self) -> Self {
-        self.keeps_retain = true;
-        self
-    }
-
-    /// Retain Handling 0, 1 or 2.
-    pub fn handling(mut self, handling: u8) -> Self {
-        self.handling = match handling {
-            0 => RetainHandling::SendAtSubscribe,
-            1 => RetainHandling::SendIfNew,
-            2 => RetainHandling::DoNotSend,
-            other => panic!("no retain handling {other}"),
-        };
-        self
-    }
-}
 
 /// A broker and the clients that talk to it.
 pub struct Story {
@@ -672,87 +375,6 @@ impl Story {
     pub fn forget(&mut self, client: Client, is_unwanted: impl Fn(&Heard) -> bool) {
         self.listen(client);
         self.heard[client.0].retain(|heard| !is_unwanted(heard));
-    }
-}
-
-/// A SUBSCRIBE of these filters, all with the same Subscription Identifier, if any.
-pub fn subscribe(version: Version, id: u16, wishes: &[Wish<'_>], identifier: Option<u32>) -> Vec<u8> {
-    let mut properties = PropertyBuffer::default();
-    if let Some(identifier) = identifier {
-        properties.push(Property::SubscriptionId(identifier));
-    }
-    let mut buffer = RequestBuffer::default();
-    for wish in wishes {
-        buffer.push(&Requested {
-            text: wish.filter,
-            subscription: Subscription::parse(wish.filter),
-            qos: qos_of(wish.qos),
-            no_local: wish.no_local,
-            retain_as_published: wish.keeps_retain,
-            retain_handling: wish.handling,
-        });
-    }
-    let packet = Packet::Subscribe(Subscribe::new(packet_id(id), properties.as_properties(), &buffer));
-    let mut bytes = Vec::new();
-    packet.encode(version, &mut bytes);
-    bytes
-}
-
-/// An UNSUBSCRIBE of these filters.
-pub fn unsubscribe(version: Version, id: u16, filters: &[&str]) -> Vec<u8> {
-    let mut buffer = FilterBuffer::default();
-    for filter in filters {
-        buffer.push(filter);
-    }
-    let mut bytes = Vec::new();
-    Packet::Unsubscribe(Unsubscribe::new(packet_id(id), Properties::NONE, &buffer)).encode(version, &mut bytes);
-    bytes
-}
-
-/// What one packet of the broker says.
-pub fn understand(version: Version, first: u8, body: &[u8], bytes: usize) -> Heard {
-    if version != Version::V5 && first == 0x20 {
-        return Heard::ConnAck(body[0] == 1, body[1], Vec::new());
-    }
-    let packet = Packet::decode(version, Sender::Server, first, body);
-    let packet = packet.unwrap_or_else(|error| panic!("the broker sent {first:02x} {body:02x?}: {error}"));
-    let raw = packet.properties().raw().to_vec();
-    match packet {
-        Packet::ConnAck(connack) => Heard::ConnAck(connack.session_present, connack.reason.code(), raw),
-        Packet::Publish(publish) => Heard::Publish(delivery(&publish, raw, bytes)),
-        Packet::PubAck(ack) => Heard::PubAck(ack.id.get(), ack.reason.code(), raw),
-        Packet::PubRec(ack) => Heard::PubRec(ack.id.get(), ack.reason.code(), raw),
-        Packet::PubRel(ack) => Heard::PubRel(ack.id.get(), ack.reason.code(), raw),
-        Packet::PubComp(ack) => Heard::PubComp(ack.id.get(), ack.reason.code(), raw),
-        Packet::SubAck(ack) => Heard::SubAck(ack.id.get(), ack.reasons.iter().map(Reason::code).collect(), raw),
-        Packet::UnsubAck(ack) => Heard::UnsubAck(ack.id.get(), ack.reasons.iter().map(Reason::code).collect(), raw),
-        Packet::PingResp => Heard::PingResp,
-        Packet::Disconnect(disconnect) => Heard::Disconnect(disconnect.reason.code(), raw),
-        Packet::Auth(auth) => Heard::Auth(auth.reason.code(), raw),
-        Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
-            panic!("a broker does not send {first:02x}")
-        }
-    }
-}
-
-fn delivery(publish: &Publish<'_>, properties: Vec<u8>, bytes: usize) -> Delivery {
-    let subscription_ids = publish.properties.iter().filter_map(|property| match property {
-        Property::SubscriptionId(id) => Some(id),
-        _ => None,
-    });
-    Delivery {
-        topic: publish.topic.map(|topic| topic.as_str().to_owned()).unwrap_or_default(),
-        payload: publish.payload.to_vec(),
-        qos: publish.qos.bits(),
-        retain: publish.retain,
-        dup: publish.dup,
-        id: publish.packet_id.map(PacketId::get),
-        expiry: publish.message_expiry,
-        subscription_ids: subscription_ids.collect(),
-        alias: publish.topic_alias.map(NonZeroU16::get),
-        user: publish.properties.user().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        properties,
-        bytes,
     }
 }
 
