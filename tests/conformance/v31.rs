@@ -5,7 +5,8 @@ use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 
 use crate::support::policies::{Rules, Users, Verb};
-use crate::support::raw_v3::{connect, hex, packet, text};
+use crate::support::raw::v3::connect;
+use crate::support::raw::{hex, packet, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 
 /// Sends the first bytes of a new connection of 3.1.

@@ -4,7 +4,8 @@ use pregon::engine::auth::policy::Policy;
 use pregon::mqtt::{QoS, Version};
 
 use crate::support::policies::{Rules, Users, Verb};
-use crate::support::raw_v3::{connect, packet, text};
+use crate::support::raw::v3::connect;
+use crate::support::raw::{packet, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 
 /// A broker of two shards where only Alice has a password.

@@ -3,7 +3,7 @@
 use pregon::base::random::Random;
 use pregon::mqtt::Version;
 
-use crate::support::raw_v3::packet;
+use crate::support::raw::packet;
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 
 /// A client that comes back, with a subscription to `t/#` at QoS 2, and a publisher.

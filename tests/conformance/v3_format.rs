@@ -3,7 +3,8 @@
 use pregon::engine::limits::QueuePolicy;
 use pregon::mqtt::Version;
 
-use crate::support::raw_v3::{connect, first_bytes, hex, packet, text};
+use crate::support::raw::v3::connect;
+use crate::support::raw::{first_bytes, hex, packet, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 
 /// A broker of three shards, a client that hears everything at QoS 0, and one more client.

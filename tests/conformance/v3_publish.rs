@@ -4,7 +4,7 @@ use pregon::engine::limits::Overlap;
 use pregon::mqtt::Version;
 
 use crate::support::policies::{Rules, Verb};
-use crate::support::raw_v3::{packet, text};
+use crate::support::raw::{packet, text};
 use crate::support::story::{Heard, Hello, Post, Story, Wish};
 
 /// v311: MQTT-3.3.1-1, MQTT-4.3.2-1

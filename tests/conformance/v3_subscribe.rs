@@ -3,7 +3,7 @@
 use pregon::mqtt::{QoS, Version};
 
 use crate::support::policies::{Rules, Verb};
-use crate::support::raw_v3::{packet, text};
+use crate::support::raw::{packet, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 
 /// A broker with a subscriber and a publisher.

@@ -4,7 +4,7 @@ use pregon::base::random::Random;
 use pregon::engine::limits::Limits;
 
 use crate::support::policies::Rules;
-use crate::support::raw_v3::{packet, text};
+use crate::support::raw::{packet, text};
 use crate::support::story::{Hello, Post, Story, Wish};
 use crate::support::world::World;
 

@@ -1,6 +1,6 @@
 //! MQTT 3.1.1, chapters 3.1.2.5 to 3.1.2.7 and 3.14: wills, and the DISCONNECT that revokes them.
 
-use crate::support::raw_v3::packet;
+use crate::support::raw::packet;
 use crate::support::story::{Client, Hello, Post, Story};
 
 /// A broker with a client that hears everything.

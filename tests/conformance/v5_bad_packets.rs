@@ -1,6 +1,6 @@
 //! Errors of the peer, section 4.13 of MQTT 5.0: malformed packets, broken rules, packets cut anywhere.
 
-use crate::support::handmade;
+use crate::support::raw::v5;
 use crate::support::story::{Heard, Hello, Post, Story};
 use pregon::mqtt::Version;
 
@@ -55,7 +55,7 @@ fn an_error_in_connack_or_disconnect_is_the_end() {
     let mut story = Story::new(2);
     // Ours: nothing behind it is read, and nothing more is said.
     let client = story.open(Version::V5);
-    let mut bytes = handmade::connect("client", CLEAN, &[33, 0, 0], &[]);
+    let mut bytes = v5::connect_as("client", CLEAN, &[33, 0, 0], &[]);
     bytes.extend([0xC0, 0]);
     story.send(client, &bytes);
     story.expect_refused(client, 0x82);
@@ -90,18 +90,18 @@ fn a_property_that_may_stand_once_stands_once() {
             _ => [*property, *property].concat(),
         };
         let client = story.open(Version::V5);
-        story.send(client, &handmade::connect("client", CLEAN, &twice, &[]));
+        story.send(client, &v5::connect_as("client", CLEAN, &twice, &[]));
         story.expect_refused(client, 0x82);
     }
     let publish: &[&[u8]] =
         &[&[1, 0], &[2, 0, 0, 0, 9], &[3, 0, 1, b't'], &[8, 0, 1, b'r'], &[9, 0, 1, 7], &[35, 0, 1]];
     for property in publish {
         let client = story.connect(Hello::v5("client"));
-        story.send(client, &handmade::publish(b"a", &[*property, *property].concat(), b""));
+        story.send(client, &v5::publish(b"a", &[*property, *property].concat(), b""));
         story.expect_closed_for(client, &[0x82]);
     }
     let client = story.connect(Hello::v5("client"));
-    story.send(client, &handmade::subscribe(&[11, 1, 11, 2], b"a", 0));
+    story.send(client, &v5::subscribe(&[11, 1, 11, 2], b"a", 0));
     story.expect_closed_for(client, &[0x82]);
 }
 
@@ -111,12 +111,12 @@ fn a_property_in_the_wrong_place_or_of_no_name_is_malformed() {
     let mut story = Story::new(2);
     for property in [&[11, 1][..], &[0x7F, 1], &[18, 0, 1, b'x'], &[36, 1], &[24, 0, 0, 0, 1], &[0, 0]] {
         let client = story.open(Version::V5);
-        story.send(client, &handmade::connect("client", CLEAN, property, &[]));
+        story.send(client, &v5::connect_as("client", CLEAN, property, &[]));
         story.expect_refused(client, 0x81);
     }
     for property in [&[17, 0, 0, 0, 9][..], &[0x7F, 1], &[33, 0, 1], &[31, 0, 1, b'x']] {
         let client = story.connect(Hello::v5("client"));
-        story.send(client, &handmade::publish(b"a", property, b""));
+        story.send(client, &v5::publish(b"a", property, b""));
         story.expect_closed_for(client, &[0x81]);
     }
 }
@@ -127,12 +127,12 @@ fn a_connect_property_with_a_value_that_cannot_be_is_a_protocol_error() {
     let mut story = Story::new(2);
     for property in [&[33, 0, 0][..], &[39, 0, 0, 0, 0], &[25, 2], &[23, 2], &[25, 255], &[22, 0, 1, 7]] {
         let client = story.open(Version::V5);
-        story.send(client, &handmade::connect("client", CLEAN, property, &[]));
+        story.send(client, &v5::connect_as("client", CLEAN, property, &[]));
         story.expect_refused(client, 0x82);
     }
     for property in [&[33, 0, 1][..], &[39, 0, 0, 1, 0], &[25, 0], &[25, 1], &[23, 0], &[23, 1]] {
         let client = story.open(Version::V5);
-        story.send(client, &handmade::connect("client", CLEAN, property, &[]));
+        story.send(client, &v5::connect_as("client", CLEAN, property, &[]));
         assert!(matches!(story.hear(client), Some(Heard::ConnAck(false, 0, _))), "{property:?}");
     }
 }
@@ -144,12 +144,12 @@ fn subscription_options_that_cannot_be_are_errors() {
     let table: [(&[u8], u8, u8); 4] = [(&[], 0x03, 0x82), (&[], 0x30, 0x82), (&[], 0x40, 0x81), (&[11, 0], 0x00, 0x82)];
     for (properties, options, reason) in table {
         let client = story.connect(Hello::v5("client"));
-        story.send(client, &handmade::subscribe(properties, b"a", options));
+        story.send(client, &v5::subscribe(properties, b"a", options));
         story.expect_closed_for(client, &[reason]);
     }
     let client = story.connect(Hello::v5("client"));
     let largest = [11, 0xFF, 0xFF, 0xFF, 0x7F];
-    story.send(client, &handmade::subscribe(&largest, b"a", 0));
+    story.send(client, &v5::subscribe(&largest, b"a", 0));
     assert!(matches!(story.hear(client), Some(Heard::SubAck(1, codes, _)) if codes == [0]));
     story.publish(client, Post::to("a"));
     assert_eq!(story.delivery(client).subscription_ids, [268_435_455]);
@@ -174,7 +174,7 @@ fn a_short_disconnect_is_a_normal_one_and_one_byte_is_its_reason() {
 fn packets_may_be_cut_and_joined_anywhere() {
     for shards in [1, 3] {
         let mut talk = Hello::v5("client").encode();
-        talk.extend(handmade::subscribe(&[], b"a", 2));
+        talk.extend(v5::subscribe(&[], b"a", 2));
         talk.extend(Post::to("a").qos(1).id(2).payload("one").encode(Version::V5));
         talk.extend(Post::to("a").qos(0).payload(vec![7; 300]).encode(Version::V5));
         talk.extend(Post::to("a").qos(2).id(3).payload("two").encode(Version::V5));

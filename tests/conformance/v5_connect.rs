@@ -6,7 +6,8 @@ use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 
 use crate::support::policies::{Rules, Users};
-use crate::support::raw::{connect, connect_with, field, packet};
+use crate::support::raw::v5::{connect, connect_with};
+use crate::support::raw::{packet, text};
 use crate::support::story::{Hello, Post, Story};
 use crate::support::world::World;
 
@@ -28,7 +29,7 @@ fn sessions(story: &Story) -> usize {
 #[test]
 fn what_comes_before_connect_ends_the_connection_unheard() {
     let publish = Post::to("a").payload("x").encode(Version::V5);
-    let subscribe = packet(0x82, &[&[0, 1, 0], &field("#"), &[0]]);
+    let subscribe = packet(0x82, &[&[0, 1, 0], &text("#"), &[0]]);
     let first_packets = [vec![0xc0, 0], publish, subscribe, vec![0xf0, 0], vec![0xe0, 0], vec![0x40, 2, 0, 1]];
     for first in first_packets {
         let mut story = Story::new(3);
@@ -63,7 +64,7 @@ fn another_protocol_name_is_not_answered() {
     for name in ["MQTX", "mqtt", "", "MQT", "MQTTT", "MQTT\0"] {
         let mut story = Story::new(2);
         let client = story.open(Version::V5);
-        story.send(client, &packet(0x10, &[&field(name), &[5, 2, 0, 0, 0], &field("c")]));
+        story.send(client, &packet(0x10, &[&text(name), &[5, 2, 0, 0, 0], &text("c")]));
         story.expect_closed(client);
         assert_eq!(sessions(&story), 0);
     }
@@ -75,7 +76,7 @@ fn an_unknown_protocol_level_is_refused_in_a_form_that_its_client_may_know() {
     for level in [0, 1, 2, 3, 6, 7, 127, 128, 0x85, 255] {
         let mut story = Story::new(2);
         let client = story.open(Version::V5);
-        story.send(client, &packet(0x10, &[b"\x00\x04MQTT", &[level, 2, 0, 0, 0], &field("c")]));
+        story.send(client, &packet(0x10, &[b"\x00\x04MQTT", &[level, 2, 0, 0, 0], &text("c")]));
         let answer = story.world.receive(client.0);
         if level < 5 {
             assert_eq!(answer, [0x20, 2, 0, 1]);
@@ -90,16 +91,16 @@ fn an_unknown_protocol_level_is_refused_in_a_form_that_its_client_may_know() {
 /// v5: MQTT-3.1.2-3
 #[test]
 fn the_reserved_connect_flag_is_malformed() {
-    refused(&connect(0x01, &[&field("c")]), 0x81);
-    refused(&connect(0x03, &[&field("c")]), 0x81);
-    refused(&connect(0xc3, &[&field("c"), &field("user"), &field("password")]), 0x81);
+    refused(&connect(0x01, &[&text("c")]), 0x81);
+    refused(&connect(0x03, &[&text("c")]), 0x81);
+    refused(&connect(0xc3, &[&text("c"), &text("user"), &text("password")]), 0x81);
 }
 
 /// v5: MQTT-3.1.2-9
 #[test]
 fn a_will_has_properties_topic_and_payload() {
-    let id = field("c");
-    let will = [&[5, 0x18, 0, 0, 0, 1][..], &field("w"), &field("gone")].concat();
+    let id = text("c");
+    let will = [&[5, 0x18, 0, 0, 0, 1][..], &text("w"), &text("gone")].concat();
     for len in 0..will.len() {
         refused(&connect(0x06, &[&id, &will[..len]]), 0x81);
     }
@@ -113,8 +114,8 @@ fn a_will_has_properties_topic_and_payload() {
 #[test]
 fn without_a_will_nothing_is_said_of_it() {
     for flags in [0x0a, 0x12, 0x22, 0x2a, 0x32, 0x08, 0x10, 0x20] {
-        refused(&connect(flags, &[&field("c")]), 0x81);
-        refused(&connect(flags, &[&field("c"), &[0], &field("w"), &field("gone")]), 0x81);
+        refused(&connect(flags, &[&text("c")]), 0x81);
+        refused(&connect(flags, &[&text("c"), &[0], &text("w"), &text("gone")]), 0x81);
     }
 }
 
@@ -122,7 +123,7 @@ fn without_a_will_nothing_is_said_of_it() {
 #[test]
 fn a_will_has_qos_0_1_or_2() {
     for flags in [0x1c, 0x1e, 0x3e, 0xde] {
-        refused(&connect(flags, &[&field("c"), &[0], &field("w"), &field("gone"), &field("u"), &field("p")]), 0x81);
+        refused(&connect(flags, &[&text("c"), &[0], &text("w"), &text("gone"), &text("u"), &text("p")]), 0x81);
     }
     for qos in 0..=2 {
         let mut story = Story::new(3);
@@ -138,20 +139,20 @@ fn a_will_has_qos_0_1_or_2() {
 /// v5: MQTT-3.1.2-16, MQTT-3.1.2-18
 #[test]
 fn a_field_without_its_flag_is_malformed() {
-    refused(&connect(0x02, &[&field("c"), &field("user")]), 0x81);
-    refused(&connect(0x42, &[&field("c"), &field("user"), &field("password")]), 0x81);
-    refused(&connect(0x82, &[&field("c"), &field("user"), &field("password")]), 0x81);
-    refused(&connect(0x02, &[&field("c"), &field("user"), &field("password")]), 0x81);
+    refused(&connect(0x02, &[&text("c"), &text("user")]), 0x81);
+    refused(&connect(0x42, &[&text("c"), &text("user"), &text("password")]), 0x81);
+    refused(&connect(0x82, &[&text("c"), &text("user"), &text("password")]), 0x81);
+    refused(&connect(0x02, &[&text("c"), &text("user"), &text("password")]), 0x81);
 }
 
 /// v5: MQTT-3.1.2-17, MQTT-3.1.2-19
 #[test]
 fn a_flag_without_its_field_is_malformed() {
-    refused(&connect(0x82, &[&field("c")]), 0x81);
-    refused(&connect(0x42, &[&field("c")]), 0x81);
-    refused(&connect(0xc2, &[&field("c")]), 0x81);
-    refused(&connect(0xc2, &[&field("c"), &field("user")]), 0x81);
-    refused(&connect(0xc2, &[&field("c"), &field("user"), b"\x00\x09short"]), 0x81);
+    refused(&connect(0x82, &[&text("c")]), 0x81);
+    refused(&connect(0x42, &[&text("c")]), 0x81);
+    refused(&connect(0xc2, &[&text("c")]), 0x81);
+    refused(&connect(0xc2, &[&text("c"), &text("user")]), 0x81);
+    refused(&connect(0xc2, &[&text("c"), &text("user"), b"\x00\x09short"]), 0x81);
 }
 
 /// v5: MQTT-3.1.3-1
@@ -163,10 +164,10 @@ fn the_payload_is_identifier_will_user_name_and_password() {
         let mut story = Story::over(World::with(shards, Limits::default(), policy, 7));
         let watcher = story.connect(Hello::v5("watcher").login("alice", "secret"));
         story.subscribe(watcher, "#", 2);
-        let will: [&[u8]; 3] = [&[7, 3, 0, 4, b't', b'e', b'x', b't'], &field("w"), &field("gone")];
-        let login: [&[u8]; 2] = [&field("alice"), &field("secret")];
+        let will: [&[u8]; 3] = [&[7, 3, 0, 4, b't', b'e', b'x', b't'], &text("w"), &text("gone")];
+        let login: [&[u8]; 2] = [&text("alice"), &text("secret")];
         let client = story.open(Version::V5);
-        story.send(client, &connect(0xce, &[&field("c"), &will.concat(), &login.concat()]));
+        story.send(client, &connect(0xce, &[&text("c"), &will.concat(), &login.concat()]));
         assert_eq!(story.world.receive(client.0)[3], 0);
         story.cut(client);
         let delivery = story.delivery(watcher);
@@ -174,10 +175,10 @@ fn the_payload_is_identifier_will_user_name_and_password() {
         assert_eq!(delivery.properties, [3, 0, 4, b't', b'e', b'x', b't']);
         // The same fields in another order say something else.
         let client = story.open(Version::V5);
-        story.send(client, &connect(0xce, &[&field("c"), &login.concat(), &will.concat()]));
+        story.send(client, &connect(0xce, &[&text("c"), &login.concat(), &will.concat()]));
         story.expect_refused(client, 0x81);
         let client = story.open(Version::V5);
-        story.send(client, &connect(0xc2, &[&field("c"), &field("secret"), &field("alice")]));
+        story.send(client, &connect(0xc2, &[&text("c"), &text("secret"), &text("alice")]));
         story.expect_refused(client, 0x86);
     }
 }
@@ -195,7 +196,7 @@ fn a_connect_has_a_client_identifier() {
 #[test]
 fn a_client_identifier_is_text() {
     for id in [&b"\xc3\x28"[..], b"\xed\xbf\xbf", b"c\xff", b"c\0"] {
-        refused(&connect(0x02, &[&field(id)]), 0x81);
+        refused(&connect(0x02, &[&text(id)]), 0x81);
     }
 }
 
@@ -227,9 +228,9 @@ fn an_identifier_that_is_too_long_is_refused() {
 /// v5: MQTT-3.1.3-11, MQTT-3.1.3-12
 #[test]
 fn will_topic_and_user_name_are_text() {
-    for text in [&b"\xff\xfe"[..], b"\xc3\x28", b"\xed\xa0\x80", b"a\0"] {
-        refused(&connect(0x06, &[&field("c"), &[0], &field(text), &field("gone")]), 0x81);
-        refused(&connect(0x82, &[&field("c"), &field(text)]), 0x81);
+    for bad in [&b"\xff\xfe"[..], b"\xc3\x28", b"\xed\xa0\x80", b"a\0"] {
+        refused(&connect(0x06, &[&text("c"), &[0], &text(bad), &text("gone")]), 0x81);
+        refused(&connect(0x82, &[&text("c"), &text(bad)]), 0x81);
     }
 }
 
@@ -252,7 +253,7 @@ fn a_connect_of_another_length_than_it_says_is_refused() {
         }
         assert_eq!(sessions(&story), 0);
     }
-    for more in [&[0][..], &[0; 20], &field("more")] {
+    for more in [&[0][..], &[0; 20], &text("more")] {
         refused(&packet(0x10, &[body, more]), 0x81);
     }
 }
@@ -260,7 +261,7 @@ fn a_connect_of_another_length_than_it_says_is_refused() {
 /// v5: MQTT-3.1.4-1
 #[test]
 fn a_connect_with_wrong_properties_is_refused() {
-    let id = field("c");
+    let id = text("c");
     for unknown in [0x00, 0x04, 0x10, 0x2b, 0x7f] {
         refused(&connect_with(0x02, &[unknown, 0], &[&id]), 0x81);
     }

@@ -11,7 +11,7 @@ use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Reason, Version};
 
 use crate::support::policies::{CHALLENGE, Challenge, PROOF, Rules, Users, Verb};
-use crate::support::raw::{field, packet, packets};
+use crate::support::raw::{packet, packets, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 use crate::support::world::World;
 
@@ -56,9 +56,9 @@ fn begin_exchange(story: &mut Story, id: &str) -> Client {
 /// v5: MQTT-3.1.2-30
 #[test]
 fn during_an_exchange_only_auth_and_disconnect_are_welcome() {
-    let subscribe = packet(0x82, &[&[0, 1, 0], &field("#"), &[0]]);
+    let subscribe = packet(0x82, &[&[0, 1, 0], &text("#"), &[0]]);
     let publish = Post::to("t").payload("x").encode(Version::V5);
-    let unsubscribe = packet(0xa2, &[&[0, 1, 0], &field("#")]);
+    let unsubscribe = packet(0xa2, &[&[0, 1, 0], &text("#")]);
     for wrong in [subscribe, publish, unsubscribe, vec![0xc0, 0], vec![0x40, 2, 0, 1], challenged("c").encode()] {
         for is_pipelined in [false, true] {
             let mut story = Story::over(World::with(3, Limits::default(), Challenge::policy(), 7));
@@ -117,7 +117,7 @@ fn nothing_behind_a_refused_connect_is_heeded() {
         let mut story = guarded(shards);
         let reader = story.connect(alice("reader"));
         story.subscribe(reader, "t", 0);
-        let malformed = packet(0x10, &[b"\x00\x04MQTT\x05\x03\x00\x00\x00", &field("c")]);
+        let malformed = packet(0x10, &[b"\x00\x04MQTT\x05\x03\x00\x00\x00", &text("c")]);
         let refused = [Hello::v5("c").login("alice", "wrong").encode(), alice("denied").encode(), malformed];
         let publish = Post::to("t").retain().payload("x").encode(Version::V5);
         let tails = [publish.clone(), [alice("c").encode(), publish].concat()];
@@ -206,7 +206,7 @@ fn there_is_one_connack_a_connection() {
         let mut story = Story::over(World::with(shards, Limits::default(), Challenge::policy(), 7));
         let client = story.hello(&challenged("c"));
         story.auth(client, 0x18, Some(CHALLENGE), Some(PROOF));
-        story.send(client, &packet(0x82, &[&[0, 1, 0], &field("t"), &[0]]));
+        story.send(client, &packet(0x82, &[&[0, 1, 0], &text("t"), &[0]]));
         story.auth(client, 0x19, Some(CHALLENGE), Some(b"alice"));
         story.auth(client, 0x18, Some(CHALLENGE), Some(PROOF));
         story.publish(client, Post::to("t").payload("x"));

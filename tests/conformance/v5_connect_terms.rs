@@ -8,7 +8,7 @@ use pregon::mqtt::properties::{Place, Properties};
 use pregon::mqtt::property::Property;
 
 use crate::support::policies::{Rules, Verb};
-use crate::support::raw::{field, packet, packets};
+use crate::support::raw::{packet, packets, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 use crate::support::world::World;
 
@@ -292,7 +292,7 @@ fn who_wants_no_explanations_gets_none_on_acknowledgements() {
         story.publish(client, Post::to("no/t").qos(1));
         story.publish(client, Post::to("no/t").qos(2));
         story.pubrel(client, 9);
-        story.send(client, &packet(0xa2, &[&[0, 2, 0], &field("unknown")]));
+        story.send(client, &packet(0xa2, &[&[0, 2, 0], &text("unknown")]));
         story.pubrec(client, 77);
         let sent = packets(&story.world.receive(client.0));
         let firsts: Vec<u8> = sent.iter().map(|(first, _)| *first).collect();

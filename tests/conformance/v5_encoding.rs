@@ -6,7 +6,8 @@ use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 
 use crate::support::policies::{CHALLENGE, Challenge, PROOF};
-use crate::support::raw::{connect, field, packet, packets, shortest_varint};
+use crate::support::raw::v5::connect;
+use crate::support::raw::{packet, packets, shortest_varint, text};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 
 /// A surrogate, an overlong form, a broken sequence, a byte that UTF-8 never has.
@@ -24,13 +25,13 @@ fn reader_and_writer(shards: usize) -> (Story, Client, Client) {
 /// v5: MQTT-1.5.4-1
 #[test]
 fn text_that_is_no_utf8_ends_the_connection() {
-    for text in ILL_FORMED {
+    for bytes in ILL_FORMED {
         let (mut story, reader, writer) = reader_and_writer(2);
-        story.send(writer, &packet(0x30, &[&field(text), &[0], b"x"]));
+        story.send(writer, &packet(0x30, &[&text(bytes), &[0], b"x"]));
         story.expect_closed_for(writer, &[0x81]);
         story.expect_silence(reader);
         let stranger = story.open(Version::V5);
-        story.send(stranger, &connect(0x02, &[&field(text)]));
+        story.send(stranger, &connect(0x02, &[&text(bytes)]));
         story.expect_refused(stranger, 0x81);
     }
 }
@@ -38,14 +39,14 @@ fn text_that_is_no_utf8_ends_the_connection() {
 /// v5: MQTT-1.5.4-2
 #[test]
 fn text_with_nul_ends_the_connection() {
-    let topic = field("a\0b");
+    let topic = text("a\0b");
     for bytes in [packet(0x30, &[&topic, &[0], b"x"]), packet(0x82, &[&[0, 1, 0], &topic, &[0]])] {
         let (mut story, reader, writer) = reader_and_writer(2);
         story.send(writer, &bytes);
         story.expect_closed_for(writer, &[0x81]);
         story.expect_silence(reader);
     }
-    for bytes in [connect(0x82, &[&field("c"), &field("x\0")]), connect(0x02, &[&field("x\0")])] {
+    for bytes in [connect(0x82, &[&text("c"), &text("x\0")]), connect(0x02, &[&text("x\0")])] {
         let mut story = Story::new(2);
         let client = story.open(Version::V5);
         story.send(client, &bytes);
@@ -107,12 +108,12 @@ fn a_padded_length_is_malformed_inside_and_not_passed_on_outside() {
 #[test]
 fn both_halves_of_a_user_property_are_text() {
     let ill_formed = ILL_FORMED.into_iter().chain([&b"\0"[..], b"a\0"]);
-    for text in ill_formed {
-        for (name, value) in [(text, &b"v"[..]), (&b"n"[..], text)] {
+    for bytes in ill_formed {
+        for (name, value) in [(bytes, &b"v"[..]), (&b"n"[..], bytes)] {
             let (mut story, reader, writer) = reader_and_writer(2);
-            let pair = [&[0x26][..], &field(name), &field(value)].concat();
+            let pair = [&[0x26][..], &text(name), &text(value)].concat();
             let len = u8::try_from(pair.len()).expect("a short pair");
-            story.send(writer, &packet(0x30, &[&field("t"), &[len], &pair, b"x"]));
+            story.send(writer, &packet(0x30, &[&text("t"), &[len], &pair, b"x"]));
             story.expect_closed_for(writer, &[0x81]);
             story.expect_silence(reader);
         }
@@ -122,8 +123,8 @@ fn both_halves_of_a_user_property_are_text() {
 /// v5: MQTT-2.1.3-1
 #[test]
 fn reserved_header_flags_are_malformed() {
-    let subscribe = packet(0x80, &[&[0, 1, 0], &field("t"), &[0]]);
-    let unsubscribe = packet(0xa0, &[&[0, 1, 0], &field("t")]);
+    let subscribe = packet(0x80, &[&[0, 1, 0], &text("t"), &[0]]);
+    let unsubscribe = packet(0xa0, &[&[0, 1, 0], &text("t")]);
     let mut wrong = vec![subscribe, unsubscribe];
     for bit in [1, 2, 4, 8] {
         let acks = [0x40, 0x50, 0x60, 0x62, 0x70].map(|first| vec![first ^ bit, 2, 0, 1]);
@@ -154,7 +155,7 @@ fn each_packet_of_the_broker_has_its_prescribed_flags() {
     story.puback(alice, 1);
     story.pubrec(alice, 2);
     story.pubcomp(alice, 2);
-    story.send(alice, &packet(0xa2, &[&[0, 9, 0], &field("a")]));
+    story.send(alice, &packet(0xa2, &[&[0, 9, 0], &text("a")]));
     story.send(alice, &[0xc0, 0]);
     story.send(alice, &[0xc1, 0]);
     let sent = packets(&story.world.receive(alice.0));
@@ -182,9 +183,9 @@ fn qos_0_has_no_packet_identifier() {
 /// v5: MQTT-2.2.1-3
 #[test]
 fn packet_identifier_0_ends_the_connection() {
-    let subscribe = packet(0x82, &[&[0, 0, 0], &field("t"), &[0]]);
-    let unsubscribe = packet(0xa2, &[&[0, 0, 0], &field("t")]);
-    let publish = |first| packet(first, &[&field("t"), &[0, 0, 0], b"x"]);
+    let subscribe = packet(0x82, &[&[0, 0, 0], &text("t"), &[0]]);
+    let unsubscribe = packet(0xa2, &[&[0, 0, 0], &text("t")]);
+    let publish = |first| packet(first, &[&text("t"), &[0, 0, 0], b"x"]);
     for bytes in [subscribe, unsubscribe, publish(0x32), publish(0x34)] {
         let (mut story, reader, writer) = reader_and_writer(2);
         story.send(writer, &bytes);
@@ -274,7 +275,7 @@ fn suback_and_unsuback_repeat_the_identifier() {
     let mut story = Story::new(3);
     let client = story.connect(Hello::v5("c"));
     for (subscribe, unsubscribe) in [(0xffff_u16, 1_u16), (1, 0xffff), (0x1234, 0x8000)] {
-        let filters = [&field("t")[..], &field("$share/g/t")[..]];
+        let filters = [&text("t")[..], &text("$share/g/t")[..]];
         for filter in filters {
             story.send(client, &packet(0x82, &[&subscribe.to_be_bytes(), &[0], filter, &[1]]));
             assert_eq!(story.hear_all(client), [Heard::SubAck(subscribe, vec![1], vec![])]);
@@ -289,11 +290,11 @@ fn suback_and_unsuback_repeat_the_identifier() {
 fn an_empty_property_set_has_length_0() {
     let mut story = Story::new(2);
     let client = story.connect(Hello::v5("c"));
-    story.send(client, &packet(0x82, &[&[0, 1, 0], &field("t"), &[1]]));
+    story.send(client, &packet(0x82, &[&[0, 1, 0], &text("t"), &[1]]));
     assert_eq!(story.world.receive(client.0), b"\x90\x04\x00\x01\x00\x01");
     story.publish(client, Post::to("t").payload("x"));
     assert_eq!(story.world.receive(client.0), b"\x30\x05\x00\x01t\x00x");
-    story.send(client, &packet(0xa2, &[&[0, 2, 0], &field("t")]));
+    story.send(client, &packet(0xa2, &[&[0, 2, 0], &text("t")]));
     assert_eq!(story.world.receive(client.0), b"\xb0\x04\x00\x02\x00\x00");
     // What is refused has nothing to announce, and a maximum of five bytes leaves no room for explanations.
     let id = "i".repeat(2000);

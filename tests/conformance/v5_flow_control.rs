@@ -1,6 +1,6 @@
 //! Flow control and sizes, section 4.9 of MQTT 5.0: Receive Maximum and Maximum Packet Size, in both directions.
 
-use crate::support::handmade;
+use crate::support::raw::v5;
 use crate::support::story::{Client, Heard, Hello, Post, Story};
 use pregon::mqtt::property::Property;
 
@@ -140,11 +140,11 @@ fn a_packet_above_our_maximum_is_refused_by_its_size() {
     // Two bytes of fixed header, three of topic, one of properties.
     let (writer, said) = story.welcome(Hello::v5("writer"));
     assert!(said.windows(5).any(|property| property == [39, 0, 0, 0, 100]), "{said:?}");
-    let fits = handmade::publish(b"a", &[], &[7; 94]);
+    let fits = v5::publish(b"a", &[], &[7; 94]);
     assert_eq!(fits.len(), 100);
     story.send(writer, &fits);
     assert_eq!(story.delivery(reader).payload, [7; 94]);
-    story.send(writer, &handmade::publish(b"a", &[], &[7; 95]));
+    story.send(writer, &v5::publish(b"a", &[], &[7; 95]));
     story.expect_closed_for(writer, &[0x95]);
     story.expect_silence(reader);
     // The header alone tells: nobody waits for the rest.

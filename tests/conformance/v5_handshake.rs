@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::support::handmade;
 use crate::support::policies::{Rules, Slow, Users, Verb};
+use crate::support::raw::{self, v5};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 use crate::support::world::World;
 use pregon::engine::auth::Verdict;
@@ -51,7 +51,7 @@ fn who_does_not_say_connect_in_time_is_closed() {
 fn what_is_sent_right_behind_connect_is_handled_once_the_client_is_let_in() {
     let behind = |hello: Hello| {
         let mut bytes = hello.encode();
-        bytes.extend(handmade::subscribe(&[], b"a", 1));
+        bytes.extend(v5::subscribe(&[], b"a", 1));
         bytes.extend(Post::to("a").qos(1).id(2).payload("own").encode(Version::V5));
         bytes
     };
@@ -93,7 +93,7 @@ fn what_is_sent_right_behind_connect_is_handled_once_the_client_is_let_in() {
 /// v5: X5-CONN-PWDONLY
 #[test]
 fn a_password_without_a_user_name_is_the_authenticators_affair() {
-    let hello = handmade::connect("client", 0x42, &[], &[&handmade::text("wonder")]);
+    let hello = v5::connect_as("client", 0x42, &[], &[&raw::text("wonder")]);
     let mut story = Story::new(2);
     let client = story.open(Version::V5);
     story.send(client, &hello);

@@ -1,6 +1,6 @@
 //! Retry, receipt and order, sections 4.4 to 4.6 of MQTT 5.0.
 
-use crate::support::handmade;
+use crate::support::raw;
 use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story};
 
 fn reader(story: &mut Story) -> Client {
@@ -265,10 +265,10 @@ fn requests_are_answered_in_their_order_although_some_wait_for_a_group() {
         let filters = ["a", "$share/g/a", "b", "$share/g/b", "c"];
         let mut bytes = Vec::new();
         for (id, filter) in (1..).zip(filters) {
-            bytes.extend(handmade::packet(0x82, &[&[0, id, 0], &handmade::text(filter), &[1]]));
+            bytes.extend(raw::packet(0x82, &[&[0, id, 0], &raw::text(filter), &[1]]));
         }
         for (id, filter) in (11..).zip(filters) {
-            bytes.extend(handmade::packet(0xA2, &[&[0, id, 0], &handmade::text(filter)]));
+            bytes.extend(raw::packet(0xA2, &[&[0, id, 0], &raw::text(filter)]));
         }
         story.send(client, &bytes);
         let granted = (1..=5).map(|id| Heard::SubAck(id, vec![1], vec![]));

@@ -1,7 +1,7 @@
 //! Subscriptions of MQTT 5.0: options, identifiers, overlaps, and what is retained.
 
-use crate::support::handmade;
 use crate::support::policies::{Rules, Verb};
+use crate::support::raw;
 use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story, Wish};
 use pregon::engine::limits::{Limits, Overlap};
 use pregon::mqtt::Version;
@@ -219,8 +219,8 @@ fn suback_is_never_lost_among_messages_and_nothing_is_missed_behind_it() {
             let topic = format!("t/{n}");
             // Both are on their way at once; the group may live elsewhere, so that SUBACK waits for another shard.
             let group = format!("$share/g{n}/none");
-            let filters = [handmade::text(&topic), vec![0], handmade::text(&group), vec![0]].concat();
-            let subscribe = handmade::packet(0x82, &[&(n + 1).to_be_bytes(), &[0], &filters]);
+            let filters = [raw::text(&topic), vec![0], raw::text(&group), vec![0]].concat();
+            let subscribe = raw::packet(0x82, &[&(n + 1).to_be_bytes(), &[0], &filters]);
             story.world.send(reader.0, &subscribe);
             for _ in 0..3 {
                 story.world.send(writer.0, &Post::to(&topic).encode(Version::V5));

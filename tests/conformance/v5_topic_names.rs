@@ -1,7 +1,7 @@
 //! Topic names and filters, section 4.7 of MQTT 5.0.
 
-use crate::support::handmade;
 use crate::support::policies::Rules;
+use crate::support::raw::v5;
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 
 /// The topics of what came.
@@ -18,7 +18,7 @@ fn wildcards_are_for_filters_and_not_for_names() {
     assert_eq!(story.subscribe(reader, "+/x", 0), 0);
     for topic in ["sport/#", "#", "+", "sport/+/x", "a#", "a+b"] {
         let writer = story.connect(Hello::v5("writer"));
-        story.send(writer, &handmade::publish(topic.as_bytes(), &[], b"x"));
+        story.send(writer, &v5::publish(topic.as_bytes(), &[], b"x"));
         story.expect_closed_for(writer, &[0x90]);
     }
     story.expect_silence(reader);
@@ -93,7 +93,7 @@ fn a_name_or_a_filter_has_a_character() {
     let writer = story.connect(Hello::v5("writer"));
     story.publish(writer, Post::to("/").payload("x"));
     assert_eq!(topics(&mut story, reader), ["/"]);
-    story.send(writer, &handmade::publish(b"", &[], b"x"));
+    story.send(writer, &v5::publish(b"", &[], b"x"));
     story.expect_closed_for(writer, &[0x82]);
 }
 
@@ -103,11 +103,7 @@ fn neither_name_nor_filter_has_a_nul() {
     let mut story = Story::new(2);
     let reader = story.connect(Hello::v5("reader"));
     story.subscribe(reader, "#", 0);
-    for bad in [
-        handmade::publish(b"a\0b", &[], b"x"),
-        handmade::subscribe(&[], b"a\0b", 0),
-        handmade::subscribe(&[], b"\0", 0),
-    ] {
+    for bad in [v5::publish(b"a\0b", &[], b"x"), v5::subscribe(&[], b"a\0b", 0), v5::subscribe(&[], b"\0", 0)] {
         let client = story.connect(Hello::v5("client"));
         story.send(client, &bad);
         story.expect_closed_for(client, &[0x81]);

@@ -1,6 +1,6 @@
 //! MQTT 5.0 beside 3.1.1 and 3.1: messages, sessions and identifiers across the versions.
 
-use crate::support::handmade;
+use crate::support::raw;
 use crate::support::story::{Delivery, Hello, Post, Story, Wish};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
@@ -105,7 +105,7 @@ fn a_session_moves_between_the_versions() {
 /// v5: X5-INTEROP-31
 #[test]
 fn clients_of_3_1_are_served_and_their_identifiers_checked_in_strict_mode() {
-    let connect = |id: &str| handmade::packet(0x10, &[b"\x00\x06MQIsdp\x03\x02\x00\x00", &handmade::text(id)]);
+    let connect = |id: &str| raw::packet(0x10, &[b"\x00\x06MQIsdp\x03\x02\x00\x00", &raw::text(id)]);
     for is_strict in [false, true] {
         let mut story = Story::limited(|limits| limits.strict_v31_client_id = is_strict);
         for (id, code) in [("a", 0), ("12345678901234567890123", 0), ("123456789012345678901234", 2), ("", 2)] {

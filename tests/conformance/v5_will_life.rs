@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU16;
 
-use crate::support::handmade;
 use crate::support::policies::{Rules, Verb};
+use crate::support::raw::v5;
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
 use pregon::mqtt::properties::Properties;
 use pregon::mqtt::property::{Place, Property};
@@ -249,6 +249,6 @@ fn the_aliases_of_both_directions_are_two_tables() {
     assert_eq!((known.topic.as_str(), known.alias), ("", NonZeroU16::new(1).map(NonZeroU16::get)));
     let heard = story.deliveries(other);
     assert_eq!(heard.iter().map(|delivery| delivery.topic.as_str()).collect::<Vec<_>>(), ["theirs", "mine", "theirs"]);
-    story.send(client, &handmade::publish(b"", &[35, 0, 2], b""));
+    story.send(client, &v5::publish(b"", &[35, 0, 2], b""));
     story.expect_closed_for(client, &[0x82]);
 }

@@ -5,10 +5,8 @@
 
 pub mod bare;
 pub mod golden;
-pub mod handmade;
 pub mod policies;
 pub mod raw;
-pub mod raw_v3;
 pub mod story;
 pub mod wired;
 pub mod world;

@@ -1,4 +1,7 @@
-//! Packets by hand: what no encoder of ours would write, and a second look at what ours wrote.
+//! Packets byte by byte, for tests that say what no encoder of ours would write, and look again at what ours wrote.
+
+pub mod v3;
+pub mod v5;
 
 /// A packet: its first byte, its length in the shortest form, its parts.
 pub fn packet(first: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -15,21 +18,10 @@ pub fn packet(first: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Text or binary data behind its two bytes of length.
-pub fn field(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub fn text(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
-    let len = u16::try_from(bytes.len()).expect("a field of at most 65,535 bytes");
+    let len = u16::try_from(bytes.len()).expect("at most 65,535 bytes");
     [&len.to_be_bytes(), bytes].concat()
-}
-
-/// A CONNECT of 5.0 with these flags and this payload, without a keep-alive, without properties.
-pub fn connect(flags: u8, payload: &[&[u8]]) -> Vec<u8> {
-    connect_with(flags, &[], payload)
-}
-
-/// A CONNECT of 5.0 with these flags, these properties and this payload, without a keep-alive.
-pub fn connect_with(flags: u8, properties: &[u8], payload: &[&[u8]]) -> Vec<u8> {
-    let len = u8::try_from(properties.len()).ok().filter(|len| *len < 0x80).expect("fewer than 128 bytes");
-    packet(0x10, &[b"\x00\x04MQTT\x05", &[flags, 0, 0, len], properties, &payload.concat()])
 }
 
 /// The packets in some bytes, each with its first byte and its body.
@@ -44,6 +36,12 @@ pub fn packets(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     found
 }
 
+/// The first byte of each packet in some bytes.
+#[track_caller]
+pub fn first_bytes(bytes: &[u8]) -> Vec<u8> {
+    packets(bytes).into_iter().map(|(first, _)| first).collect()
+}
+
 /// The Variable Byte Integer at the front, which must be as short as can be, and the bytes behind it.
 #[track_caller]
 pub fn shortest_varint(bytes: &[u8]) -> (usize, &[u8]) {
@@ -53,4 +51,14 @@ pub fn shortest_varint(bytes: &[u8]) -> (usize, &[u8]) {
     let shortest = [0x80, 0x4000, 0x20_0000].iter().filter(|bound| value >= **bound).count();
     assert_eq!(end, shortest, "{value} in {} bytes", end + 1);
     (value, &bytes[end + 1..])
+}
+
+/// The bytes of hexadecimal digits; blanks count for nothing.
+pub fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits.bytes().filter(|digit| !digit.is_ascii_whitespace()).collect();
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("digits are ASCII");
+        u8::from_str_radix(pair, 16).expect("two hexadecimal digits")
+    };
+    digits.chunks(2).map(byte).collect()
 }
