@@ -7,12 +7,10 @@
 //! The send quota is the client's Receive Maximum less the open QoS 1 and 2 messages. [MQTT-4.9.0-1] [MQTT-4.9.0-2]
 //! PUBACK, PUBCOMP and a failing PUBREC give a place back, a successful PUBREC does not.
 
-use super::delivery::Source;
 use super::queue::Queue;
 use super::state::{SendAction, SendEvent, Sending};
 use super::window::Window;
 use crate::base::time::Time;
-use crate::engine::homes::ShardId;
 use crate::mqtt::{PacketId, QoS, Reason};
 
 pub use super::delivery::{Delivery, Returned, SubscriptionIds};
@@ -193,15 +191,11 @@ impl Outbound {
     /// QoS 1. A QoS 2 message that was sent stays, unless the session ends. [MQTT-4.8.2-4]
     pub fn take_returns(&mut self, session_ends: bool) -> Vec<Returned> {
         let event = if session_ends { SendEvent::SessionEnd } else { SendEvent::Leave };
-        self.take_returns_by(event, |delivery| delivery.source.is_shared())
-    }
-
-    /// The same for one group that the session leaves.
-    pub fn take_group_returns(&mut self, home: ShardId, group: u64) -> Vec<Returned> {
-        self.take_returns_by(SendEvent::Leave, |delivery| match delivery.source {
-            Source::Own => false,
-            Source::Shared { home: its_home, group: its_group, .. } => (its_home, its_group) == (home, group),
-        })
+        debug_assert_eq!(Sending::Queued.step(event).1, SendAction::Return, "what was never sent goes back");
+        let is_shared = |delivery: &Delivery| delivery.source.is_shared();
+        let mut returned = self.window.take_returns(event, is_shared);
+        returned.extend(self.queue.take_where(is_shared).into_iter().map(Returned::GiveBack));
+        returned
     }
 
     /// The session ends: everything that the client does not have, oldest first.
@@ -283,13 +277,6 @@ impl Outbound {
             "sent on this connection ≤ window: {awaited} ≤ {}",
             self.window_max
         );
-    }
-
-    fn take_returns_by(&mut self, event: SendEvent, is_leaving: impl Fn(&Delivery) -> bool) -> Vec<Returned> {
-        let mut returned = self.window.take_returns(event, &is_leaving);
-        debug_assert_eq!(Sending::Queued.step(event).1, SendAction::Return, "what was never sent goes back");
-        returned.extend(self.queue.take_where(is_leaving).into_iter().map(Returned::GiveBack));
-        returned
     }
 
     fn next_resent(&mut self) -> Next<'_> {

@@ -169,8 +169,8 @@ impl Model {
     }
 
     /// What goes back, and what may go to nobody else.
-    fn returns(&mut self, group: Option<u64>, session_ends: bool) -> (Vec<u64>, Vec<u64>) {
-        let leaves = |item: &Item| item.group.is_some() && (group.is_none() || item.group == group);
+    fn returns(&mut self, session_ends: bool) -> (Vec<u64>, Vec<u64>) {
+        let leaves = |item: &Item| item.group.is_some();
         let goes = |flow: &&Flow| {
             leaves(&flow.item) && !flow.is_released && (session_ends || flow.item.qos == QoS::AtLeastOnce)
         };
@@ -219,8 +219,7 @@ impl Pair {
             940..960 => self.now_ms += self.random.below(50),
             960..980 => self.connect(),
             980..990 => self.disconnect(),
-            990..995 => self.take_returns(),
-            995..998 => self.take_group_returns(),
+            990..998 => self.take_returns(),
             _ => self.drain(),
         }
         assert_eq!(usize::from(self.outbound.quota()), self.model.quota());
@@ -353,14 +352,7 @@ impl Pair {
     fn take_returns(&mut self) {
         let session_ends = self.random.chance(1, 2);
         let returned = self.outbound.take_returns(session_ends);
-        assert_eq!(returned_numbers(&returned), self.model.returns(None, session_ends));
-    }
-
-    fn take_group_returns(&mut self) {
-        let group = self.random.below(3);
-        assert!(self.outbound.take_group_returns(ShardId::new(1), group).is_empty(), "another shard's group");
-        let returned = self.outbound.take_group_returns(ShardId::new(2), group);
-        assert_eq!(returned_numbers(&returned), self.model.returns(Some(group), false));
+        assert_eq!(returned_numbers(&returned), self.model.returns(session_ends));
     }
 
     fn drain(&mut self) {

@@ -85,11 +85,6 @@ impl Received {
         self.open.shrink_to_fit();
     }
 
-    /// The session ends: all is forgotten.
-    pub fn session_end(&mut self) {
-        *self = Self::default();
-    }
-
     /// The identifiers that count against our Receive Maximum: those published on the present connection.
     pub fn open_here(&self) -> u16 {
         self.here
@@ -228,14 +223,6 @@ mod tests {
         received.release(id(2));
         assert_eq!(received.open_here(), 0);
         received.check();
-    }
-
-    #[test]
-    fn the_end_of_the_session_forgets_all() {
-        let mut received = Received::default();
-        received.publish(id(1));
-        received.session_end();
-        assert!(!received.stored(id(1)) && received.is_empty() && received.open_here() == 0);
     }
 
     /// The model knows the statements of the standard only: what is routed, what is held, what was seen here.
