@@ -3,6 +3,7 @@
 mod support;
 
 use pregon::base::random::Random;
+use pregon::engine::shard::Shard;
 use pregon::mqtt::frame::{Next, PACKET_BYTES_MAX, next_frame};
 use pregon::mqtt::{QoS, Topic, Version};
 use support::bare::{Bare, Client};
@@ -49,6 +50,10 @@ impl Peer {
     }
 }
 
+fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
+    *random.pick(choices).expect("there is a choice")
+}
+
 /// Two publishers and three subscribers on one shard or on two; everything but the cuts follows from the seed.
 struct Scene {
     bare: Bare,
@@ -64,13 +69,13 @@ impl Scene {
         let mut bare = Bare::new(shards);
         let mut peers = Vec::new();
         for number in 0..5 {
-            let version = *random.pick(&Version::ALL).unwrap();
+            let version = pick(&mut random, &Version::ALL);
             let client = bare.connect(random.index(shards), version, &format!("c{number}"));
             peers.push(Peer { client, version, answers: Vec::new(), heard: Vec::new(), read: 0 });
             bare.clear();
             if number >= 2 {
-                let filter = *random.pick(&["a", "b", "a/b", "#"]).unwrap();
-                bare.subscribe(client, version, filter, u8::try_from(random.below(3)).unwrap());
+                let filter = pick(&mut random, &["a", "b", "a/b", "#"]);
+                bare.subscribe(client, version, filter, u8::try_from(random.below(3)).expect("it is below 3"));
             }
         }
         Self { bare, peers, next_id: [0; 2], way }
@@ -80,8 +85,8 @@ impl Scene {
     fn messages(&mut self, publisher: usize, random: &mut Random) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..random.range(1, 4) {
-            let topic = *random.pick(&TOPICS).unwrap();
-            let qos = *random.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]).unwrap();
+            let topic = pick(random, &TOPICS);
+            let qos = pick(random, &[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
             for _ in 0..random.range(1, 30) {
                 self.publish(publisher, topic, qos, random, &mut bytes);
             }
@@ -96,12 +101,12 @@ impl Scene {
     fn publish(&mut self, publisher: usize, topic: &str, qos: QoS, random: &mut Random, bytes: &mut Vec<u8>) {
         let id = &mut self.next_id[publisher];
         *id += 1;
-        let payload = vec![b'x'; *random.pick(&[0, 5, 5, 5, 5, 130, 600]).unwrap()];
+        let payload = vec![b'x'; pick(random, &[0, 5, 5, 5, 5, 130, 600])];
         let packet = pregon::mqtt::publish::Publish {
             dup: self.way == Way::Ordinary && qos > QoS::AtMostOnce,
             qos,
             retain: random.chance(1, 50),
-            topic: Some(Topic::parse(topic).unwrap()),
+            topic: Some(Topic::parse(topic).expect("it is a topic")),
             topic_alias: None,
             packet_id: pregon::mqtt::PacketId::new(*id).filter(|_| qos > QoS::AtMostOnce),
             message_expiry: None,
@@ -147,7 +152,7 @@ impl Scene {
                     self.say(number, &answers, &mut cut);
                 }
             }
-            self.bare.shards.iter().for_each(|shard| shard.check());
+            self.bare.shards.iter().for_each(Shard::check);
         }
         self.peers.into_iter().map(|peer| peer.heard).collect()
     }
