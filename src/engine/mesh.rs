@@ -37,6 +37,25 @@ pub struct RunPiece {
     pub origin: SessionId,
 }
 
+/// A shared group's message for one of its members.
+#[derive(Clone, Debug)]
+pub struct SharedCopy {
+    /// The member.
+    pub member: MemberId,
+    /// What.
+    pub message: Message,
+    /// At which quality of service.
+    pub qos: QoS,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// With which identifier.
+    pub ids: SubscriptionIds,
+    /// The group, on its home.
+    pub group: GroupKey,
+    /// The group's number for this delivery; 0 where nobody answers.
+    pub delivery: u64,
+}
+
 /// Which SUBSCRIBE or UNSUBSCRIBE waits for an answer, and for which of its filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinTicket {
@@ -213,22 +232,7 @@ pub enum Mesh {
         window: Option<u16>,
     },
     /// A group's message for one of its members.
-    SharedDeliver {
-        /// The member.
-        member: MemberId,
-        /// What.
-        message: Message,
-        /// At which quality of service.
-        qos: QoS,
-        /// With which RETAIN flag.
-        retain: bool,
-        /// With which identifier.
-        ids: SubscriptionIds,
-        /// The group, on its home.
-        group: GroupKey,
-        /// The group's number for this delivery; 0 where nobody answers.
-        delivery: u64,
-    },
+    SharedDeliver(SharedCopy),
     /// How that went.
     SharedDone {
         /// The group.

@@ -3,8 +3,8 @@
 use super::Shard;
 use crate::base::time::Time;
 use crate::engine::homes::ShardId;
-use crate::engine::mesh::{Fate, JoinTicket, Mesh};
-use crate::engine::message::{Message, Publication};
+use crate::engine::mesh::{Fate, JoinTicket, Mesh, SharedCopy};
+use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
@@ -73,11 +73,8 @@ impl Shard {
             if delivery == 0 {
                 self.stats.ledger.moved += 1; // nobody answers for QoS 0: the member's shard accounts for it
             }
-            self.tell(
-                member.shard,
-                Mesh::SharedDeliver { member, message, qos, retain, ids, group: key, delivery },
-                out,
-            );
+            let copy = SharedCopy { member, message, qos, retain, ids, group: key, delivery };
+            self.tell(member.shard, Mesh::SharedDeliver(copy), out);
         }
     }
 
@@ -207,20 +204,8 @@ impl Shard {
     }
 
     /// A group's message for a session of this shard. One that cannot be sent now goes back at once.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one letter")]
-    pub(super) fn shared_deliver(
-        &mut self,
-        from: ShardId,
-        member: MemberId,
-        message: Message,
-        qos: QoS,
-        retain: bool,
-        ids: SubscriptionIds,
-        group: GroupKey,
-        delivery: u64,
-        now: Time,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn shared_deliver(&mut self, from: ShardId, copy: SharedCopy, now: Time, out: &mut Outputs) {
+        let SharedCopy { member, message, qos, retain, ids, group, delivery } = copy;
         let source = match delivery {
             0 => Source::Own,
             delivery => Source::Shared { home: from, group: group.to_bits(), delivery },

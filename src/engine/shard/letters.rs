@@ -106,7 +106,7 @@ impl Shard {
             | Mesh::Leave { .. }
             | Mesh::Left { .. }
             | Mesh::Presence { .. }
-            | Mesh::SharedDeliver { .. }
+            | Mesh::SharedDeliver(_)
             | Mesh::SharedDone { .. } => self.group_letter(from, letter, now, out),
         }
     }
@@ -129,9 +129,7 @@ impl Shard {
             Mesh::Presence { share, filter, member, window } => {
                 self.group_presence(&share, &filter, member, window, now, out);
             }
-            Mesh::SharedDeliver { member, message, qos, retain, ids, group, delivery } => {
-                self.shared_deliver(from, member, message, qos, retain, ids, group, delivery, now, out);
-            }
+            Mesh::SharedDeliver(copy) => self.shared_deliver(from, copy, now, out),
             Mesh::SharedDone { group, delivery, fate } => self.group_done(group, delivery, fate, now, out),
             Mesh::Forward { .. }
             | Mesh::Run { .. }
