@@ -5,6 +5,7 @@
 //! | [`broker`] | the running broker: started, asked, stopped |
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
+//! | `accepting` `reading` `parcels` `resting` | its parts: who comes, what clients and other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the network's own ring; all unsafe code |
 //! | [`mesh`] | the ways between shards |
@@ -14,6 +15,7 @@
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
 //! report and sends wishes.
 
+mod accepting;
 pub mod broker;
 pub mod clock;
 pub mod core;
@@ -24,6 +26,9 @@ pub mod leaving;
 pub mod lines;
 pub mod listener;
 pub mod mesh;
+mod parcels;
 mod perform;
+mod reading;
 pub mod report;
+mod resting;
 pub mod ring;

@@ -1,9 +1,10 @@
 //! What a shard wishes is done: bytes are sent, connections closed, paused or handed over, batches put on their way.
 
-use super::core::{Core, enqueue, note_change};
+use super::core::Core;
 use super::gather::Sent;
 use super::lines::Line;
 use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
+use super::reading::{enqueue, note_change};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::auth::exchange::Step;

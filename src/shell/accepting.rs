@@ -1,0 +1,62 @@
+//! Clients that come in: the listeners of a shard, and the places that their connections take.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::core::Core;
+use super::lines::Line;
+use super::listener::peer_of;
+use super::reading::enqueue;
+use crate::base::time::Time;
+use crate::engine::connection::Peer;
+
+/// Clients that are accepted in one turn.
+const ACCEPTS_PER_TURN_MAX: usize = 256;
+/// How long accepting pauses when descriptors have run out.
+const ACCEPT_PAUSE_MS: u64 = 200;
+
+/// A listener of this shard.
+#[derive(Debug)]
+pub(super) struct Listener {
+    /// Its socket.
+    pub(super) fd: OwnedFd,
+    /// Accepting is paused until then.
+    pub(super) paused_until: Option<Time>,
+}
+
+impl Core {
+    pub(super) fn accept_ended(&mut self, number: u16, error: Option<&io::Error>) {
+        let Some(listener) = self.listeners.get_mut(usize::from(number)) else { return };
+        let code = error.and_then(io::Error::raw_os_error);
+        if matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+            self.stats.accept_pauses += 1;
+            listener.paused_until = Some(self.clock.now().after_ms(ACCEPT_PAUSE_MS));
+            let error = error.map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(shard = self.id.index(), error, "accepting is paused: no descriptors are left");
+        } else if self.stop_at_ns.is_none() {
+            self.net.accept(number, listener.fd.as_fd());
+        }
+    }
+
+    pub(super) fn accept_clients(&mut self, now: Time) {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            let Some((number, fd)) = self.accepted.pop_front() else { return };
+            self.stats.accepted += 1;
+            // A client that is gone already has no address.
+            let Some(address) = peer_of(&fd) else { continue };
+            self.make_place(now);
+            let Some(key) = self.shard.accept(Peer { address, listener: number }, now) else { continue };
+            let mut line = Line::new(key, fd);
+            enqueue(&mut line, &mut self.due); // CONNECT is often there already
+            self.unwatched.push(key);
+            self.lines.insert(line);
+        }
+    }
+
+    /// Places that the engine has freed this turn still have their lines: they go before the engine uses one again.
+    pub(super) fn make_place(&mut self, now: Time) {
+        if !self.out.closes.is_empty() || !self.out.hand_overs.is_empty() {
+            self.perform(now);
+        }
+    }
+}

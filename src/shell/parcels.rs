@@ -1,0 +1,72 @@
+//! What other shards and the operator's floor sent: each parcel is opened, and done as it says.
+
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+
+use socket2::SockRef;
+
+use super::core::Core;
+use super::lines::{Line, Outbox};
+use super::mesh::Parcel;
+use super::reading::note_change;
+use crate::base::time::Time;
+use crate::engine::homes::ShardId;
+use crate::engine::input::Input;
+use crate::engine::output::Arrival;
+
+/// Parcels that are opened in one turn.
+const PARCELS_PER_TURN_MAX: usize = 64;
+
+impl Core {
+    pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
+        for _ in 0..PARCELS_PER_TURN_MAX {
+            let Some(parcel) = self.inbox.take() else { break };
+            match parcel {
+                Parcel::Batch { from, sent_ns, mut letters } => {
+                    self.stats.mesh_batches_received += 1;
+                    self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
+                    self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
+                }
+                Parcel::Moved { fd, arrival, outbox } => self.adopt(fd, arrival, outbox, now),
+                Parcel::Report(asker) => {
+                    // Whoever asked may have lost patience.
+                    let _nobody_waits = asker.send((self.id, Box::new(self.report())));
+                }
+                Parcel::Stop { until_ns } => self.stop(until_ns, now),
+            }
+        }
+        for bit in self.inbox.take_waiting(&self.ways).iter() {
+            self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
+        }
+    }
+
+    fn adopt(&mut self, fd: OwnedFd, arrival: Box<Arrival>, outbox: Option<Box<Outbox>>, now: Time) {
+        self.stats.adopted += 1;
+        self.make_place(now);
+        let key = self.shard.adopt(arrival, now, &mut self.out);
+        let mut line = Line::new(key, fd);
+        line.state.is_fresh = false;
+        if outbox.is_some() {
+            line.outbox = outbox;
+            line.state.awaits_room = true;
+            self.net.watch_writable(key, line.fd());
+            note_change(&mut line, &mut self.changed);
+        }
+        self.unwatched.push(key);
+        self.lines.insert(line);
+    }
+
+    fn stop(&mut self, until_ns: u64, now: Time) {
+        self.stop_at_ns = Some(until_ns);
+        for (number, listener) in (0..).zip(self.listeners.drain(..)) {
+            self.net.stop_accepting(number);
+            // The ring may hold the socket until after the end of the process; whoever starts next wants its address now.
+            // A listener that cannot be shut is closed all the same.
+            let _ = SockRef::from(&listener.fd).shutdown(Shutdown::Both);
+            self.closed.push(listener.fd);
+        }
+        self.accepted.clear();
+        self.make_place(now);
+        self.shard.handle(Input::Shutdown, now, &mut self.out);
+    }
+}

@@ -1,0 +1,174 @@
+//! Connections that became ready: what they sent is read, what waits for them is sent.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::core::Core;
+use super::lines::Line;
+use super::ring::Ready;
+use crate::base::time::Time;
+use crate::engine::connection::ConnectionKey;
+use crate::engine::input::Input;
+
+/// Reads between two looks at the clock.
+const READS_PER_LOOK: usize = 16;
+
+impl Core {
+    pub(super) fn sort_ready(&mut self) {
+        let (lines, due, accepted, unwatched) =
+            (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
+        let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
+        let mut writable = Vec::new();
+        self.net.drain(|ready| match ready {
+            Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
+            Ready::AcceptEnded(number, error) => ended.push((number, error)),
+            Ready::Readable { key, is_ending, is_over } => {
+                let Some(line) = lines.tagged(key) else { return };
+                line.state.is_ending |= is_ending;
+                if is_over {
+                    line.state.is_watched = false;
+                    unwatched.push(line.key);
+                }
+                enqueue(line, due);
+            }
+            Ready::Writable(key) => writable.push(key),
+            Ready::Leaving(key) => leaving.push(key),
+            Ready::Woken { is_over } => is_waker_over |= is_over,
+        });
+        for key in writable {
+            self.send_waiting(key);
+        }
+        for key in leaving {
+            let left = self.leavers.ready(key, &mut self.net);
+            self.closed.extend(left.map(|line| line.into_parts().0));
+        }
+        for (number, error) in ended {
+            self.accept_ended(number, error.as_ref());
+        }
+        if is_waker_over {
+            self.net.watch_waker(self.inbox.waker(&self.ways));
+        }
+    }
+
+    /// The kernel takes bytes of a connection again.
+    fn send_waiting(&mut self, tagged: ConnectionKey) {
+        let Some(line) = self.lines.tagged(tagged) else { return };
+        line.state.awaits_room = false;
+        let before = line.backlog();
+        let sent = line.send_outbox();
+        let after = line.backlog();
+        self.stats.sends += 1;
+        self.stats.sent_bytes += (before - after) as u64;
+        let key = line.key;
+        if sent.is_err() {
+            self.broken.push(key);
+        } else {
+            if after > 0 {
+                line.state.awaits_room = true;
+                self.net.watch_writable(key, line.fd());
+            }
+            note_change(line, &mut self.changed);
+        }
+    }
+
+    /// Tells the engine what the last turn brought about.
+    pub(super) fn tell_changes(&mut self, now: Time) {
+        for (to, has_room) in std::mem::take(&mut self.rooms) {
+            self.shard.handle(Input::MeshRoom { to, has_room }, now, &mut self.out);
+        }
+        for key in std::mem::take(&mut self.broken) {
+            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+        }
+        let mut changed = std::mem::take(&mut self.changed);
+        for key in changed.drain(..) {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.state.is_changed = false;
+            let Some(outbox) = &mut line.outbox else { continue };
+            let bytes = u32::try_from(outbox.len()).unwrap_or(u32::MAX);
+            let taken = u32::try_from(std::mem::take(&mut outbox.taken)).unwrap_or(u32::MAX);
+            if bytes == 0 {
+                line.outbox = None;
+            }
+            self.shard.handle(Input::Backlog { connection: key, bytes, taken }, now, &mut self.out);
+        }
+        self.changed.append(&mut changed); // its memory is kept
+    }
+
+    pub(super) fn read_lines(&mut self, start_ns: u64, now: Time) {
+        let budget_ns = self.turn.time_us_max * 1_000;
+        let (mut inputs, mut bytes) = (0, 0);
+        while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
+            let Some(key) = self.due.pop_front() else { return };
+            bytes += self.read_line(key, now);
+            inputs += 1;
+            if inputs % READS_PER_LOOK == 0 && self.clock.now_ns() - start_ns > budget_ns {
+                return;
+            }
+        }
+    }
+
+    /// Reads once from a connection and lets the engine handle it; how many bytes came.
+    fn read_line(&mut self, key: ConnectionKey, now: Time) -> usize {
+        let Some(line) = self.lines.get_mut(key) else { return 0 };
+        line.state.is_due = false;
+        if line.state.is_paused {
+            line.state.has_unread = true;
+            return 0;
+        }
+        let input = match self.net.read(key, &line.socket(), &mut self.buffer) {
+            Ok(0) => Input::Lost { connection: key },
+            Ok(count) => {
+                self.stats.reads += 1;
+                self.stats.read_bytes += count as u64;
+                if count == self.buffer.len() || line.state.is_ending {
+                    enqueue(line, &mut self.due); // there is more, or the end comes next
+                }
+                self.shard.handle(
+                    Input::Received { connection: key, bytes: &self.buffer[..count] },
+                    now,
+                    &mut self.out,
+                );
+                return count;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                enqueue(line, &mut self.due);
+                return 0;
+            }
+            Err(_) => Input::Lost { connection: key }, // a reset is a lost connection like any other
+        };
+        line.state.is_ending = true;
+        self.shard.handle(input, now, &mut self.out);
+        0
+    }
+
+    /// Connections that the ring does not watch and that are still here.
+    pub(super) fn watch_lines(&mut self) {
+        for key in self.unwatched.drain(..) {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            if !line.state.is_watched {
+                line.state.is_watched = true;
+                // One that may still move is watched for one event at a time, so that it moves without a trace.
+                self.net.watch(key, line.fd(), !line.state.is_fresh);
+            }
+        }
+    }
+}
+
+/// Puts a line into the list of those to be read.
+pub(super) fn enqueue(line: &mut Line, due: &mut VecDeque<ConnectionKey>) {
+    if line.state.is_paused {
+        line.state.has_unread = true;
+    } else if !line.state.is_due {
+        line.state.is_due = true;
+        due.push_back(line.key);
+    }
+}
+
+/// Puts a line into the list of those whose unsent bytes changed.
+pub(super) fn note_change(line: &mut Line, changed: &mut Vec<ConnectionKey>) {
+    if !line.state.is_changed {
+        line.state.is_changed = true;
+        changed.push(line.key);
+    }
+}
