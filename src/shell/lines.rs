@@ -169,7 +169,11 @@ impl Outbox {
 }
 
 /// One system call; interrupted ones are repeated.
+///
+/// The first slice may be empty, for a run of packets has no head of its own. Then one is left, and the call that takes no list
+/// costs less.
 pub fn send_all(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let slices = if let [first, rest @ ..] = slices && first.is_empty() { rest } else { slices };
     loop {
         let sent = match slices {
             [only] => socket.send_with_flags(only, libc::MSG_NOSIGNAL),
