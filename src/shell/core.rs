@@ -13,6 +13,8 @@ use super::gather::Gather;
 use super::leaving::Leavers;
 use super::lines::Lines;
 use super::mesh::{Held, Inbox, Ways};
+use super::reading::Due;
+use super::receiving::Hot;
 use super::report::{Report, ShellStats};
 use super::ring::net::Net;
 use crate::base::time::Time;
@@ -44,7 +46,9 @@ pub struct Core {
     /// Clients that were accepted and wait for their first read.
     pub(super) accepted: VecDeque<(u16, OwnedFd)>,
     /// Connections with something to read.
-    pub(super) due: VecDeque<ConnectionKey>,
+    pub(super) due: VecDeque<Due>,
+    /// Connections that the kernel receives for.
+    pub(super) hot: Hot,
     /// Connections whose unsent bytes changed: the engine is told in the next turn.
     pub(super) changed: Vec<ConnectionKey>,
     /// Connections that broke while we wrote.
@@ -120,6 +124,7 @@ impl Core {
             listeners: parts.listeners.into_iter().map(|fd| Listener { fd, paused_until: None }).collect(),
             accepted: VecDeque::new(),
             due: VecDeque::new(),
+            hot: Hot::default(),
             changed: Vec::new(),
             broken: Vec::new(),
             unwatched: Vec::new(),
@@ -197,12 +202,13 @@ impl Core {
         let mut shell = self.stats.clone();
         shell.mesh_depth = self.inbox.depth() as u64;
         shell.mesh_held = self.held.len() as u64;
-        shell.buffer_bytes = (self.buffer.len() + self.lines.heap_bytes()) as u64;
+        shell.buffer_bytes = (self.buffer.len() + self.net.buffer_bytes() + self.lines.heap_bytes()) as u64;
         let ring = self.net.stats();
         shell.ring_submissions = ring.submissions;
         shell.ring_completions = ring.completions;
         shell.ring_enters = ring.enters;
         shell.ring_overflows = ring.overflows;
+        shell.ring_in_flight = ring.begun - ring.ended;
         #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
         let uptime_s = (self.clock.now_ns() - self.started_ns) as f64 / 1e9;
         Report {

@@ -23,6 +23,8 @@ pub struct Line {
     pub state: LineState,
     /// Bytes that the kernel did not take.
     pub outbox: Option<Box<Outbox>>,
+    /// Bytes that the kernel had received before it heard that they are not wanted now.
+    pub unwanted: Option<Box<Vec<u8>>>,
     /// The first and the last entry of this turn's gathering; [`NONE`] between turns.
     pub first: u32,
     /// See above.
@@ -32,12 +34,24 @@ pub struct Line {
 /// No entry.
 pub const NONE: u32 = u32::MAX;
 
+/// How the ring tells of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// Not at all.
+    #[default]
+    Off,
+    /// It tells that there are some.
+    Poll,
+    /// The kernel receives them on its own.
+    Receive,
+}
+
 /// What is watched and what is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each set and cleared by its own event")]
 pub struct LineState {
-    /// The ring tells when bytes come.
-    pub is_watched: bool,
+    /// How we learn of bytes.
+    pub watch: Watch,
     /// It stands in the list of those to be read.
     pub is_due: bool,
     /// The engine does not want its bytes now.
@@ -54,6 +68,12 @@ pub struct LineState {
     pub is_changed: bool,
     /// Our side was closed.
     pub is_shut: bool,
+    /// It stands in the list of those that the kernel receives for.
+    pub is_listed: bool,
+    /// Small reads behind each other, up to what makes it hot.
+    pub heat: u8,
+    /// When it was last heard: quarters of a second, cut.
+    pub heard_at: u8,
 }
 
 /// Bytes that wait for the kernel to take them.
@@ -173,7 +193,13 @@ impl Outbox {
 /// The first slice may be empty, for a run of packets has no head of its own. Then one is left, and the call that takes no list
 /// costs less.
 pub fn send_all(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let slices = if let [first, rest @ ..] = slices && first.is_empty() { rest } else { slices };
+    let slices = if let [first, rest @ ..] = slices
+        && first.is_empty()
+    {
+        rest
+    } else {
+        slices
+    };
     loop {
         let sent = match slices {
             [only] => socket.send_with_flags(only, libc::MSG_NOSIGNAL),
@@ -190,7 +216,7 @@ impl Line {
     /// A line that has just come.
     pub fn new(key: ConnectionKey, fd: OwnedFd) -> Self {
         let state = LineState { is_fresh: true, ..LineState::default() };
-        Self { key, fd, state, outbox: None, first: NONE, last: NONE }
+        Self { key, fd, state, outbox: None, unwanted: None, first: NONE, last: NONE }
     }
 
     /// Its descriptor.

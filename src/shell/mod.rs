@@ -5,7 +5,8 @@
 //! | [`broker`] | the running broker: started, asked, stopped |
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
-//! | `accepting` `reading` `parcels` `resting` | its parts: who comes, what clients and other shards sent, the sleep between two turns |
+//! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
+//! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the network's own ring; all unsafe code |
 //! | [`mesh`] | the ways between shards |
@@ -29,6 +30,9 @@ pub mod mesh;
 mod parcels;
 mod perform;
 mod reading;
+mod receiving;
+#[cfg(test)]
+mod receiving_tests;
 pub mod report;
 mod resting;
 pub mod ring;

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::gather::Sent;
-use super::lines::Line;
+use super::lines::{Line, Watch};
 use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
 use super::reading::{enqueue, note_change};
 use crate::base::bitset::Bits64;
@@ -40,7 +40,7 @@ impl Core {
                 Event::Connected { connection, .. } => {
                     if let Some(line) = self.lines.get_mut(*connection) {
                         line.state.is_fresh = false;
-                        if !line.state.is_watched {
+                        if line.state.watch == Watch::Off {
                             self.unwatched.push(*connection);
                         }
                     }
@@ -99,8 +99,10 @@ impl Core {
 
     /// The ring watches a line no more.
     fn forget(&mut self, line: &Line) {
-        if line.state.is_watched {
-            self.net.forget(line.key);
+        match line.state.watch {
+            Watch::Off => {}
+            Watch::Poll => self.net.forget(line.key),
+            Watch::Receive => self.net.stop_receiving(line.key),
         }
         if line.state.awaits_room {
             self.net.forget_writable(line.key);
@@ -110,6 +112,7 @@ impl Core {
     fn hand_over(&mut self) {
         for HandOver { connection, to, arrival } in std::mem::take(&mut self.out.hand_overs) {
             let Some(line) = self.lines.remove(connection) else { continue };
+            assert!(line.state.watch != Watch::Receive, "the kernel receives for nobody who may still move");
             self.forget(&line);
             // Entries that name the descriptor are with the kernel before another shard may close it.
             self.net.submit();
@@ -124,6 +127,9 @@ impl Core {
         for (key, is_read) in self.out.reads.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
             line.state.is_paused = !is_read;
+            if !is_read && line.state.watch == Watch::Receive {
+                self.net.stop_receiving(key);
+            }
             if is_read && std::mem::take(&mut line.state.has_unread) {
                 enqueue(line, &mut self.due);
             }

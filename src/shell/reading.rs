@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::core::Core;
-use super::lines::Line;
+use super::lines::{Line, Watch};
+use super::receiving::note_end;
 use super::ring::Ready;
+use super::ring::buffers::Piece;
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
@@ -13,28 +15,52 @@ use crate::engine::input::Input;
 /// Reads between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
 
+/// Something that a connection has to say, in the order in which it came.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// There is something to read.
+    Read(ConnectionKey),
+    /// The kernel has received it.
+    Piece(ConnectionKey, Piece),
+}
+
 impl Core {
     pub(super) fn sort_ready(&mut self) {
         let (lines, due, accepted, unwatched) =
             (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
-        let mut writable = Vec::new();
+        let (mut writable, mut orphans, stats) = (Vec::new(), Vec::new(), &mut self.stats);
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
             Ready::Readable { key, is_ending, is_over } => {
-                let Some(line) = lines.tagged(key) else { return };
+                // What is on its way of a poll that has given way to a receive is told by that one too.
+                let Some(line) = lines.tagged(key).filter(|line| line.state.watch != Watch::Receive) else { return };
                 line.state.is_ending |= is_ending;
                 if is_over {
-                    line.state.is_watched = false;
+                    line.state.watch = Watch::Off;
                     unwatched.push(line.key);
                 }
                 enqueue(line, due);
+            }
+            Ready::Received { key, piece } => match lines.tagged(key) {
+                Some(line) => due.push_back(Due::Piece(line.key, piece)),
+                None => orphans.push(piece),
+            },
+            Ready::ReceiveEnded { key, why } => {
+                let Some(line) = lines.tagged(key) else { return };
+                unwatched.push(line.key);
+                if note_end(line, why, stats) {
+                    enqueue(line, due);
+                }
             }
             Ready::Writable(key) => writable.push(key),
             Ready::Leaving(key) => leaving.push(key),
             Ready::Woken { is_over } => is_waker_over |= is_over,
         });
+        for piece in orphans {
+            self.net.give_back(piece);
+        }
         for key in writable {
             self.send_waiting(key);
         }
@@ -98,8 +124,11 @@ impl Core {
         let budget_ns = self.turn.time_us_max * 1_000;
         let (mut inputs, mut bytes) = (0, 0);
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
-            let Some(key) = self.due.pop_front() else { return };
-            bytes += self.read_line(key, now);
+            let Some(due) = self.due.pop_front() else { return };
+            bytes += match due {
+                Due::Read(key) => self.read_line(key, now),
+                Due::Piece(key, piece) => self.take_piece(key, piece, now),
+            };
             inputs += 1;
             if inputs % READS_PER_LOOK == 0 && self.clock.now_ns() - start_ns > budget_ns {
                 return;
@@ -115,11 +144,22 @@ impl Core {
             line.state.has_unread = true;
             return 0;
         }
+        if let Some(unwanted) = line.unwanted.take() {
+            enqueue(line, &mut self.due); // what came later is still with the kernel
+            self.shard.handle(Input::Received { connection: key, bytes: &unwanted }, now, &mut self.out);
+            return unwanted.len();
+        }
+        if line.state.watch == Watch::Receive {
+            return 0; // a plain read would overtake what the kernel has received
+        }
         let input = match self.net.read(key, &line.socket(), &mut self.buffer) {
             Ok(0) => Input::Lost { connection: key },
             Ok(count) => {
                 self.stats.reads += 1;
                 self.stats.read_bytes += count as u64;
+                if line.warms_up(count, now) {
+                    self.unwatched.push(key);
+                }
                 if count == self.buffer.len() || line.state.is_ending {
                     enqueue(line, &mut self.due); // there is more, or the end comes next
                 }
@@ -144,24 +184,28 @@ impl Core {
 
     /// Connections that the ring does not watch and that are still here.
     pub(super) fn watch_lines(&mut self) {
-        for key in self.unwatched.drain(..) {
+        let mut unwatched = std::mem::take(&mut self.unwatched);
+        for key in unwatched.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
-            if !line.state.is_watched {
-                line.state.is_watched = true;
+            if self.hot.wants(line) {
+                self.promote(key);
+            } else if line.state.watch == Watch::Off {
+                line.state.watch = Watch::Poll;
                 // One that may still move is watched for one event at a time, so that it moves without a trace.
                 self.net.watch(key, line.fd(), !line.state.is_fresh);
             }
         }
+        self.unwatched = unwatched; // its memory is kept
     }
 }
 
 /// Puts a line into the list of those to be read.
-pub(super) fn enqueue(line: &mut Line, due: &mut VecDeque<ConnectionKey>) {
+pub(super) fn enqueue(line: &mut Line, due: &mut VecDeque<Due>) {
     if line.state.is_paused {
         line.state.has_unread = true;
     } else if !line.state.is_due {
         line.state.is_due = true;
-        due.push_back(line.key);
+        due.push_back(Due::Read(line.key));
     }
 }
 

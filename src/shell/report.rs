@@ -62,6 +62,12 @@ pub struct ShellStats {
     pub reads: u64,
     /// Bytes read.
     pub read_bytes: u64,
+    /// Times the kernel began to receive for a connection on its own.
+    pub receive_promotions: u64,
+    /// Times it stopped, for a connection that goes on.
+    pub receive_demotions: u64,
+    /// Times it stopped because no buffer was left for what had come.
+    pub receive_shortages: u64,
     /// Vectored sends.
     pub sends: u64,
     /// Bytes that the kernel took.
@@ -86,8 +92,10 @@ pub struct ShellStats {
     pub backlog_bytes: u64,
     /// At this moment: bytes of the shard's own buffers.
     pub buffer_bytes: u64,
-    /// Completions that the ring had no place for and the kernel kept for later.
+    /// Times the ring had no place for all completions, and the kernel kept some for later.
     pub ring_overflows: u64,
+    /// At this moment: operations that the ring holds, such as watches of connections.
+    pub ring_in_flight: u64,
     /// Entries submitted to the ring.
     pub ring_submissions: u64,
     /// Completions of the ring.

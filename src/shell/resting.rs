@@ -85,15 +85,17 @@ impl Core {
         let again = (!is_old).then(|| self.looked_at.after_ms(DEADLINES_ASKED_MS));
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until).min();
         let stop = self.stop_at_ns.map(at_ns);
-        [self.due_at, again, self.leavers.next_due(), paused, stop].into_iter().flatten().min()
+        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop].into_iter().flatten().min()
     }
 
     pub(super) fn look_at_time(&mut self, now: Time) {
         let is_old = now.since_ms(self.looked_at) >= DEADLINES_ASKED_MS;
+        let is_hot = self.hot.next_due().is_some_and(|due| now.has_passed(due));
         let mut is_due = self.due_at.is_some_and(|due| now.has_passed(due));
-        if is_old || is_due {
+        if is_old || is_due || is_hot {
             (self.looked_at, self.due_at) = (now, self.shard.next_due(now));
             is_due |= self.due_at.is_some_and(|due| now.has_passed(due));
+            self.cool(now);
             let closed = &mut self.closed;
             self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().0));
             for (number, listener) in (0..).zip(&mut self.listeners) {

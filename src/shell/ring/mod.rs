@@ -6,11 +6,14 @@
 //! | [`net`] | one face for both drivers |
 //! | [`uring`] | the ring itself: one per shard, driven by its thread alone |
 //! | [`plain`] | the same by the runtime's own streams, for systems that lack what the ring needs |
+//! | [`buffers`] | what the kernel fills on its own, for connections that are read all the time |
 //! | [`sys`] | the few system calls that the standard library does not offer |
 //!
-//! All unsafe code of the shell lies in this room. No operation of the ring owns or borrows memory of ours: it tells when a
-//! descriptor is ready, and bytes are read and written by plain calls. So nothing here can be freed too early.
+//! All unsafe code of the shell lies in this room. No operation of the ring owns or borrows memory of a connection: it tells
+//! when a descriptor is ready, and bytes are read and written by plain calls, or the kernel puts them into buffers that belong to
+//! the ring and live as long as it does. So nothing here can be freed too early.
 
+pub mod buffers;
 pub mod net;
 pub mod plain;
 pub mod sys;
@@ -18,6 +21,8 @@ pub mod uring;
 
 use std::io;
 use std::os::fd::OwnedFd;
+
+use buffers::Piece;
 
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
@@ -38,6 +43,20 @@ pub enum Ready {
         /// Whether the descriptor has to be watched again.
         is_over: bool,
     },
+    /// Bytes that the kernel has received on its own.
+    Received {
+        /// On which connection.
+        key: ConnectionKey,
+        /// Where they are; it is given back, whoever the connection belongs to by now.
+        piece: Piece,
+    },
+    /// The kernel receives no more on its own: nothing comes before somebody asks for it.
+    ReceiveEnded {
+        /// On which connection.
+        key: ConnectionKey,
+        /// Why.
+        why: Ended,
+    },
     /// The connection takes bytes again.
     Writable(ConnectionKey),
     /// Something happened to a line that is being closed.
@@ -47,6 +66,19 @@ pub enum Ready {
         /// Whether the waker has to be watched again.
         is_over: bool,
     },
+}
+
+/// Why the kernel has stopped to receive on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// For reasons of its own: it may be asked to go on.
+    Paused,
+    /// No buffer was left for what has come.
+    NoBuffer,
+    /// The peer has closed, or the connection is broken: a plain read tells which.
+    Over,
 }
 
 /// A line that is being closed, whatever its owner keeps of it. Nobody has one of these: it names the target of keys.
@@ -64,6 +96,7 @@ enum Kind {
     Accept = 3,
     Wake = 4,
     Leaving = 5,
+    Receive = 6,
 }
 
 /// Bits of a tag behind its kind: the generation's lower 28 and the index' 32.
@@ -82,6 +115,7 @@ fn kind_of(tag: u64) -> Kind {
         3 => Kind::Accept,
         4 => Kind::Wake,
         5 => Kind::Leaving,
+        6 => Kind::Receive,
         _ => Kind::Nothing,
     }
 }

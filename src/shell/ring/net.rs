@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::buffers::Piece;
 use super::plain::Plain;
 use super::sys::EventFd;
 use super::uring::{Ring, RingStats};
@@ -75,6 +76,38 @@ impl Net {
         match self {
             Self::Ring(ring) => ring.watch(key, fd, is_lasting),
             Self::Plain(plain) => plain.watch(key, fd),
+        }
+    }
+
+    /// Has the kernel receive on its own from now on, until [`Ready::ReceiveEnded`]. False where it cannot: then nothing changes.
+    pub fn receive(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>) -> bool {
+        match self {
+            Self::Ring(ring) => ring.receive(key, fd),
+            Self::Plain(_) => false,
+        }
+    }
+
+    /// Has the kernel receive no more. What it has received still comes, then [`Ready::ReceiveEnded`].
+    pub fn stop_receiving(&mut self, key: ConnectionKey) {
+        match self {
+            Self::Ring(ring) => ring.stop_receiving(key),
+            Self::Plain(_) => {}
+        }
+    }
+
+    /// The bytes that the kernel has received.
+    pub fn bytes(&self, piece: &Piece) -> &[u8] {
+        match self {
+            Self::Ring(ring) => ring.bytes(piece),
+            Self::Plain(_) => unreachable!("pieces come from a ring"),
+        }
+    }
+
+    /// They were handled, or nobody wants them: the kernel may use their place again.
+    pub fn give_back(&mut self, piece: Piece) {
+        match self {
+            Self::Ring(ring) => ring.give_back(piece),
+            Self::Plain(_) => unreachable!("pieces come from a ring"),
         }
     }
 
@@ -164,6 +197,14 @@ impl Net {
         match self {
             Self::Ring(ring) => ring.drain(sink),
             Self::Plain(plain) => plain.drain(sink),
+        }
+    }
+
+    /// Memory of the buffers that are lent to the kernel.
+    pub fn buffer_bytes(&self) -> usize {
+        match self {
+            Self::Ring(ring) => ring.buffer_bytes(),
+            Self::Plain(_) => 0,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The ring: descriptors are watched by multishot poll, clients accepted by multishot accept.
+//! The ring: descriptors are watched by multishot poll, hot ones read by multishot receive, clients accepted by multishot accept.
 #![expect(unsafe_code, reason = "entries of the ring name descriptors; tidy lists this file")]
 
 use std::io;
@@ -9,8 +9,9 @@ use io_uring::squeue::Flags;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
+use super::buffers::{Buffers, GROUP, Piece};
 use super::sys::EventFd;
-use super::{Kind, Leaving, Ready, key_of, kind_of, tag};
+use super::{Ended, Kind, Leaving, Ready, key_of, kind_of, tag};
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
 
@@ -26,8 +27,21 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 /// One per shard; made, driven and dropped by its thread.
 pub struct Ring {
     ring: IoUring,
+    lending: Lending,
+    /// The kernel said that it had something to tell, and had nothing: see [`Self::poke`].
+    is_flag_old: bool,
     /// What the ring has done, for the report.
     pub stats: RingStats,
+}
+
+/// The buffers that the kernel fills on its own.
+enum Lending {
+    /// Nobody has needed them yet.
+    NotAsked,
+    /// The kernel does not take them.
+    Refused,
+    /// It has them.
+    Lent(Buffers),
 }
 
 /// Plain counters.
@@ -39,8 +53,12 @@ pub struct RingStats {
     pub completions: u64,
     /// System calls.
     pub enters: u64,
-    /// Completions that found no place at first.
+    /// Times completions found no place and were kept by the kernel.
     pub overflows: u64,
+    /// Operations that have begun; each goes on until it has ended.
+    pub begun: u64,
+    /// Operations that have ended.
+    pub ended: u64,
 }
 
 impl Ring {
@@ -57,37 +75,89 @@ impl Ring {
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel's io_uring is older than 5.11"));
         }
-        Ok(Self { ring, stats: RingStats::default() })
+        Ok(Self { ring, lending: Lending::NotAsked, is_flag_old: false, stats: RingStats::default() })
     }
 
     /// Watches an eventfd: [`Ready::Woken`] each time it is raised.
     pub fn watch_waker(&mut self, waker: &EventFd) {
         let entry = opcode::PollAdd::new(Fd(waker.as_raw_fd()), libc::POLLIN as u32).multi(true);
-        self.push(&entry.build().user_data(tag(Kind::Wake, 0)));
+        self.begin(&entry.build().user_data(tag(Kind::Wake, 0)));
     }
 
     /// Accepts clients from now on, until [`Ready::AcceptEnded`].
     pub fn accept(&mut self, number: u16, listener: BorrowedFd<'_>) {
         let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK);
-        self.push(&entry.build().user_data(tag(Kind::Accept, u64::from(number))));
+        self.begin(&entry.build().user_data(tag(Kind::Accept, u64::from(number))));
     }
 
     /// Accepts nobody any more. The operation holds the listener open until the kernel has seen this.
     pub fn stop_accepting(&mut self, number: u16) {
-        let entry = opcode::AsyncCancel::new(tag(Kind::Accept, u64::from(number))).build().flags(Flags::SKIP_SUCCESS);
-        self.push(&entry.user_data(tag(Kind::Nothing, 0)));
+        self.cancel(tag(Kind::Accept, u64::from(number)));
     }
 
     /// Watches a connection for bytes: once, or until [`Ready::Readable`] says that it is over.
     pub fn watch(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>, is_lasting: bool) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), READABLE).multi(is_lasting);
-        self.push(&entry.build().user_data(tag(Kind::Read, key.to_bits())));
+        self.begin(&entry.build().user_data(tag(Kind::Read, key.to_bits())));
+    }
+
+    /// Has the kernel receive on its own from now on, until [`Ready::ReceiveEnded`]. False where it cannot.
+    pub fn receive(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>) -> bool {
+        if !self.lends_buffers() {
+            return false;
+        }
+        let entry = opcode::RecvMulti::new(Fd(fd.as_raw_fd()), GROUP);
+        self.begin(&entry.build().user_data(tag(Kind::Receive, key.to_bits())));
+        true
+    }
+
+    /// Has the kernel receive no more.
+    pub fn stop_receiving(&mut self, key: ConnectionKey) {
+        self.cancel(tag(Kind::Receive, key.to_bits()));
+    }
+
+    /// Buffers are lent when the first connection needs them; a kernel that refuses them once is not asked again.
+    fn lends_buffers(&mut self) -> bool {
+        if let Lending::NotAsked = self.lending {
+            self.lending = match Buffers::lend_to(&self.ring) {
+                Ok(buffers) => Lending::Lent(buffers),
+                Err(error) => {
+                    tracing::info!(%error, "the kernel takes no buffers: all connections are read by plain calls");
+                    Lending::Refused
+                }
+            };
+        }
+        matches!(self.lending, Lending::Lent(_))
+    }
+
+    /// The bytes that the kernel has received.
+    pub fn bytes(&self, piece: &Piece) -> &[u8] {
+        match &self.lending {
+            Lending::Lent(buffers) => buffers.bytes(piece),
+            Lending::NotAsked | Lending::Refused => unreachable!("a piece lies in a buffer"),
+        }
+    }
+
+    /// They were handled.
+    pub fn give_back(&mut self, piece: Piece) {
+        match &mut self.lending {
+            Lending::Lent(buffers) => buffers.give_back(piece),
+            Lending::NotAsked | Lending::Refused => unreachable!("a piece lies in a buffer"),
+        }
+    }
+
+    /// Memory of the buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        match &self.lending {
+            Lending::Lent(buffers) => buffers.heap_bytes(),
+            Lending::NotAsked | Lending::Refused => 0,
+        }
     }
 
     /// Tells once when a connection takes bytes again.
     pub fn watch_writable(&mut self, key: ConnectionKey, fd: BorrowedFd<'_>) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), WRITABLE);
-        self.push(&entry.build().user_data(tag(Kind::Write, key.to_bits())));
+        self.begin(&entry.build().user_data(tag(Kind::Write, key.to_bits())));
     }
 
     /// Watches no longer for bytes of this connection. What is on its way may still come.
@@ -104,7 +174,7 @@ impl Ring {
     pub fn watch_leaving(&mut self, key: Key<Leaving>, fd: BorrowedFd<'_>, has_bytes: bool) {
         let wanted = if has_bytes { WRITABLE } else { READABLE };
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), wanted);
-        self.push(&entry.build().user_data(tag(Kind::Leaving, key.to_bits())));
+        self.begin(&entry.build().user_data(tag(Kind::Leaving, key.to_bits())));
     }
 
     /// Watches a line no longer that was being closed.
@@ -117,6 +187,11 @@ impl Ring {
     fn cancel(&mut self, watched: u64) {
         let entry = opcode::AsyncCancel::new(watched).build().flags(Flags::SKIP_SUCCESS);
         self.push(&entry.user_data(tag(Kind::Nothing, 0)));
+    }
+
+    fn begin(&mut self, entry: &squeue::Entry) {
+        self.stats.begun += 1;
+        self.push(entry);
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -146,8 +221,11 @@ impl Ring {
             let queue = self.ring.submission();
             (!queue.is_empty(), queue.taskrun() || queue.cq_overflow())
         };
+        self.is_flag_old = false;
         if has_entries || has_work {
             self.enter();
+            // The flag may stay behind when work comes while the kernel does other work: it is a hint, and only a sleep tells.
+            self.is_flag_old = self.ring.completion().is_empty();
         }
     }
 
@@ -175,20 +253,35 @@ impl Ring {
         }
     }
 
-    /// Whether the kernel has something to tell that a [`Self::poke`] would bring.
+    /// Whether the kernel has something to tell that a [`Self::poke`] would bring. Who is told that there is nothing may sleep: the
+    /// kernel looks again before it lets anybody sleep.
     pub fn has_news(&mut self) -> bool {
-        !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+        !self.ring.completion().is_empty() || !self.is_flag_old && self.ring.submission().taskrun()
     }
 
     /// Everything that became ready, in order.
     pub fn drain(&mut self, mut sink: impl FnMut(Ready)) {
-        let mut queue = self.ring.completion();
-        self.stats.overflows += u64::from(queue.overflow()).saturating_sub(self.stats.overflows);
-        for entry in &mut queue {
+        self.stats.overflows += u64::from(self.ring.submission().cq_overflow());
+        for entry in self.ring.completion() {
             self.stats.completions += 1;
-            decode(&entry, &mut sink);
+            self.stats.ended += u64::from(is_last(&entry));
+            decode(&entry, &mut self.lending, &mut sink);
         }
     }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if let Lending::Lent(_) = self.lending {
+            // From here on the kernel finds no buffer to write to, whatever is still in flight.
+            let _the_ring_is_closed_next = self.ring.submitter().unregister_buf_ring(GROUP);
+        }
+    }
+}
+
+/// Whether an operation that somebody waits for has ended by this completion.
+fn is_last(entry: &cqueue::Entry) -> bool {
+    !cqueue::more(entry.flags()) && kind_of(entry.user_data()) != Kind::Nothing
 }
 
 /// Errors that mean "again": a signal, or completions that have to be taken first.
@@ -196,7 +289,7 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
 
-fn decode(entry: &cqueue::Entry, sink: &mut impl FnMut(Ready)) {
+fn decode(entry: &cqueue::Entry, lending: &mut Lending, sink: &mut impl FnMut(Ready)) {
     let (tag, result, is_over) = (entry.user_data(), entry.result(), !cqueue::more(entry.flags()));
     match kind_of(tag) {
         Kind::Nothing => {}
@@ -212,14 +305,33 @@ fn decode(entry: &cqueue::Entry, sink: &mut impl FnMut(Ready)) {
                 sink(Ready::AcceptEnded(number, error));
             }
         }
-        // A watch that was cancelled or failed is told as well: the read that follows finds out why.
+        Kind::Read | Kind::Leaving if result == -libc::ECANCELED => {}
+        // A watch that failed is told as well: the read that follows finds out why.
         Kind::Read => {
             let is_ending = result < 0 || result & ENDING != 0;
             let readable = key_of(tag).map(|key| Ready::Readable { key, is_ending, is_over });
             readable.into_iter().for_each(sink);
         }
+        Kind::Receive => key_of(tag).into_iter().for_each(|key| decode_receive(key, entry, lending, sink)),
         Kind::Write => key_of(tag).map(Ready::Writable).into_iter().for_each(sink),
-        Kind::Leaving if result == -libc::ECANCELED => {}
         Kind::Leaving => key_of(tag).map(Ready::Leaving).into_iter().for_each(sink),
+    }
+}
+
+/// A receive has brought bytes, has ended, or both.
+fn decode_receive(key: ConnectionKey, entry: &cqueue::Entry, lending: &mut Lending, sink: &mut impl FnMut(Ready)) {
+    let Lending::Lent(buffers) = lending else { unreachable!("nobody receives without buffers") };
+    let result = entry.result();
+    if let Some(piece) = buffers.take(entry.flags(), u32::try_from(result).unwrap_or(0)) {
+        sink(Ready::Received { key, piece });
+    }
+    if !cqueue::more(entry.flags()) {
+        let why = match -result {
+            libc::ECANCELED => Ended::Asked,
+            libc::ENOBUFS => Ended::NoBuffer,
+            error if error < 0 => Ended::Paused, // it has brought bytes
+            _ => Ended::Over,
+        };
+        sink(Ready::ReceiveEnded { key, why });
     }
 }
