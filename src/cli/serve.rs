@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::complain;
 use super::exit::Exit;
 use super::signals::Interrupts;
-use crate::config::{Config, Driver};
+use crate::config::Config;
 use crate::ops::http::{Admin, Readiness};
 use crate::ops::log::{Log, LogError};
 use crate::ops::notify::Notifier;
@@ -41,7 +41,7 @@ struct Running {
 pub fn run(config: &Config) -> Exit {
     match Running::start(config) {
         Ok(running) => {
-            running.announce(config);
+            running.announce();
             running.stop_at_signal(config.runtime.drain_timeout_ms)
         }
         Err(error) => {
@@ -72,13 +72,8 @@ impl Running {
     }
 
     /// Says what runs and where it can be reached.
-    fn announce(&self, config: &Config) {
-        let driver = match config.runtime.driver {
-            Driver::Auto => "auto",
-            Driver::Ring => "ring",
-            Driver::Plain => "plain",
-        };
-        let (version, shards) = (env!("CARGO_PKG_VERSION"), self.broker.shards());
+    fn announce(&self) {
+        let (version, shards, driver) = (env!("CARGO_PKG_VERSION"), self.broker.shards(), self.broker.driver());
         tracing::info!(version, shards, driver, sessions = "memory", "pregon runs");
         for address in self.broker.addresses() {
             tracing::info!(%address, "listening");

@@ -102,6 +102,7 @@ pub struct Broker {
     listeners: Vec<OwnedFd>,
     reporter: Reporter,
     threads: Vec<ExecutorJoinHandle<()>>,
+    driver: &'static str,
     drain_timeout_ms: u64,
 }
 
@@ -153,9 +154,10 @@ impl Broker {
             threads.push(thread);
         }
         drop(sender);
-        await_shards(&receiver, &mut threads)?;
+        let driver = await_shards(&receiver, &mut threads)?;
         let reporter = Reporter { ways, clock };
-        Ok(Self { addresses, listeners: handles, reporter, threads, drain_timeout_ms: config.runtime.drain_timeout_ms })
+        let drain_timeout_ms = config.runtime.drain_timeout_ms;
+        Ok(Self { addresses, listeners: handles, reporter, threads, driver, drain_timeout_ms })
     }
 
     /// Where it listens.
@@ -166,6 +168,11 @@ impl Broker {
     /// How many shards there are.
     pub fn shards(&self) -> usize {
         self.threads.len()
+    }
+
+    /// What drives the network: what was asked for, or what the kernel could do.
+    pub fn driver(&self) -> &'static str {
+        self.driver
     }
 
     /// Somebody to ask how it is doing.
@@ -304,10 +311,15 @@ fn random_seed() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-fn await_shards(receiver: &Receiver<Handshake>, threads: &mut Vec<ExecutorJoinHandle<()>>) -> Result<(), StartError> {
+/// Waits until all are ready; by what they are driven, which one kernel answers alike for all of them.
+fn await_shards(
+    receiver: &Receiver<Handshake>,
+    threads: &mut Vec<ExecutorJoinHandle<()>>,
+) -> Result<&'static str, StartError> {
+    let mut driven_by = "";
     for number in 0..threads.len() {
         match receiver.recv_timeout(START_PATIENCE) {
-            Ok((_, Ok(()))) => {}
+            Ok((_, Ok(driver))) => driven_by = driver,
             Ok((shard, Err(reason))) => return Err(StartError::Shard { shard: shard.index(), reason }),
             // Its executor has ended before it could say anything: why is known to whoever joins it.
             Err(RecvTimeoutError::Disconnected) => return Err(why_it_ended(threads)),
@@ -317,7 +329,7 @@ fn await_shards(receiver: &Receiver<Handshake>, threads: &mut Vec<ExecutorJoinHa
             }
         }
     }
-    Ok(())
+    Ok(driven_by)
 }
 
 fn why_it_ended(threads: &mut Vec<ExecutorJoinHandle<()>>) -> StartError {

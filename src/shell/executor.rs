@@ -10,8 +10,8 @@ use super::core::{Core, Parts};
 use crate::config::Runtime;
 use crate::engine::homes::ShardId;
 
-/// What a shard's thread says once: it is ready, or why not.
-pub type Handshake = (ShardId, Result<(), String>);
+/// What a shard's thread says once: it is ready and by what its network is driven, or why not.
+pub type Handshake = (ShardId, Result<&'static str, String>);
 
 /// Starts a shard's thread and its executor. It reports through `handshake` when it is ready.
 pub fn start(
@@ -38,7 +38,7 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
         }
     };
     tracing::debug!(shard = id.index(), driver = core.driver(), "shard is ready");
-    let _the_starter_is_gone = handshake.send((id, Ok(())));
+    let _the_starter_is_gone = handshake.send((id, Ok(core.driver())));
     drop(handshake);
     loop {
         let has_worked = core.turn();
