@@ -124,7 +124,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 73] = [
+pub const METRICS: [Metric; 77] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -172,7 +172,8 @@ pub const METRICS: [Metric; 73] = [
         "Bytes of packets to clients, by their type."),
     counter("pregon_received_bytes_total", Shard(|r| r.shell.read_bytes), "Bytes read from clients."),
     counter("pregon_sent_bytes_total", Shard(|r| r.shell.sent_bytes), "Bytes to clients that the kernel took."),
-    counter("pregon_reads_total", Shard(|r| r.shell.reads), "Reads from sockets that brought bytes."),
+    counter("pregon_reads_total", Shard(|r| r.shell.reads),
+        "Reads from sockets that brought bytes, by us or by the kernel on its own."),
     counter("pregon_sends_total", Shard(|r| r.shell.sends), "Vectored sends to sockets."),
     counter("pregon_short_sends_total", Shard(|r| r.shell.short_sends),
         "Sends that the kernel took only in part or not at all."),
@@ -239,7 +240,15 @@ pub const METRICS: [Metric; 73] = [
     counter("pregon_ring_completions_total", Shard(|r| r.shell.ring_completions), "Completions of the ring."),
     counter("pregon_ring_enters_total", Shard(|r| r.shell.ring_enters), "System calls that entered the ring."),
     counter("pregon_ring_overflows_total", Shard(|r| r.shell.ring_overflows),
-        "Completions that the ring had no place for and the kernel kept for later."),
+        "Times the ring had no place for all completions and the kernel kept some for later."),
+    gauge("pregon_ring_in_flight", Shard(|r| r.shell.ring_in_flight),
+        "Operations that the ring holds at this moment, such as watches of connections."),
+    counter("pregon_receive_promotions_total", Shard(|r| r.shell.receive_promotions),
+        "Times the kernel began to receive on its own for a connection that had become hot."),
+    counter("pregon_receive_demotions_total", Shard(|r| r.shell.receive_demotions),
+        "Times it stopped for a connection that goes on."),
+    counter("pregon_receive_shortages_total", Shard(|r| r.shell.receive_shortages),
+        "Times it stopped because no buffer was left for what had come."),
     // Memory.
     gauge("pregon_memory_bytes", Components(MEMORY), "Memory by what it is used for, as far as a shard counts it."),
     // The process, by the names that every Prometheus client uses.
