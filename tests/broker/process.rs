@@ -179,6 +179,11 @@ pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), read(&broker.log))
 }
 
+/// Whether our broker is driven by plain streams here, which take two descriptors a connection.
+pub fn is_plain() -> bool {
+    std::env::var(SETTINGS).is_ok_and(|settings| settings.split_whitespace().any(|word| word == "runtime.driver=plain"))
+}
+
 /// Lets this very process open so many descriptors, which its hard limit must allow.
 pub fn raise_own_limit(count: usize) {
     let limits = read(Path::new("/proc/self/limits"));

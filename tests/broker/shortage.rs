@@ -6,7 +6,7 @@ use pregon::mqtt::Version;
 
 use crate::client::Client;
 use crate::patience::Stopwatch;
-use crate::process::Options;
+use crate::process::{Options, is_plain};
 use crate::support::story::{Heard, Hello, Post};
 
 /// Descriptors of the process: enough for itself and some clients.
@@ -24,13 +24,15 @@ fn broker_without_descriptors_waits_calmly_and_goes_on() {
         served.subscribe("topic", 1);
 
         let mut crowd = Vec::new();
-        let mut waiting = loop {
+        // The ring lets who comes next wait. Plain streams may find out only after they have accepted it, and close it.
+        let waiting = loop {
             assert!(crowd.len() < DESCRIPTORS as usize, "the broker has more descriptors than it was given");
             let id = format!("client-{}", crowd.len());
             let mut client = Client::hello(&broker, &Hello::v311(&id));
             match client.hear_within(REFUSED) {
                 Some(Heard::ConnAck(false, 0, _)) => crowd.push(client),
-                None => break client,
+                None => break Some(client),
+                Some(Heard::Closed) if is_plain() => break None,
                 other => panic!("neither accepted nor left waiting: {other:?}"),
             }
         };
@@ -49,7 +51,9 @@ fn broker_without_descriptors_waits_calmly_and_goes_on() {
         assert!(spent < WATCHED / 4, "{spent:?} of processor time in {WATCHED:?} of waiting");
 
         crowd.drain(..5).for_each(Client::leave);
-        assert!(matches!(waiting.hear(), Heard::ConnAck(false, 0, _)));
+        if let Some(mut waiting) = waiting {
+            assert!(matches!(waiting.hear(), Heard::ConnAck(false, 0, _)));
+        }
         Client::join(&broker, Version::V5, "late").expect_silence();
     }
 }

@@ -24,7 +24,8 @@ use super::{Leaving, Ready};
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
 
-/// How often lines are tried again that the kernel takes no bytes of: the runtime tells of reading only.
+/// How often lines are tried again of which nobody tells: those that the kernel takes no bytes of, for the runtime tells of
+/// reading only, and those that got no second descriptor.
 const RETRY: Duration = Duration::from_millis(5);
 /// How long it sleeps at the least: a timer that is over at once would call nobody.
 const SLEEP_MIN: Duration = Duration::from_micros(100);
@@ -35,6 +36,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 pub struct Plain {
     streams: BTreeMap<ConnectionKey, Tapped>,
     news: Rc<News>,
+    /// Connections for which there was no second descriptor: they are tried again and again.
+    untapped: BTreeSet<ConnectionKey>,
     writers: BTreeSet<ConnectionKey>,
     leavers: BTreeSet<Key<Leaving>>,
     accepting: BTreeMap<u16, glommio::Task<()>>,
@@ -92,6 +95,7 @@ impl Default for Plain {
         Self {
             streams: BTreeMap::new(),
             news: Rc::new(news),
+            untapped: BTreeSet::new(),
             writers: BTreeSet::new(),
             leavers: BTreeSet::new(),
             accepting: BTreeMap::new(),
@@ -141,8 +145,10 @@ impl Plain {
             let stream = unsafe { TcpStream::from_raw_fd(own.into_raw_fd()) };
             let waker = Waker::from(Arc::new(Tap { key, bell: Arc::clone(&self.news.bell) }));
             self.streams.insert(key, Tapped { stream, waker });
+            self.mark(key);
+        } else {
+            self.untapped.insert(key);
         }
-        self.mark(key);
     }
 
     fn mark(&self, key: ConnectionKey) {
@@ -172,6 +178,7 @@ impl Plain {
     /// Watches no longer.
     pub fn forget(&mut self, key: ConnectionKey) {
         self.streams.remove(&key);
+        self.untapped.remove(&key);
     }
 
     /// Does not try to send any more.
@@ -196,7 +203,7 @@ impl Plain {
 
     /// Lets the runtime work, and waits until something is ready, `waker` is called, or the time is over.
     pub async fn wait(&mut self, timeout: Option<Duration>, leave_waker: impl Fn(&Waker)) {
-        let retries = !self.writers.is_empty() || !self.leavers.is_empty();
+        let retries = !self.untapped.is_empty() || !self.writers.is_empty() || !self.leavers.is_empty();
         let longest = if retries || self.has_news() { RETRY } else { SLEEP_MAX };
         let mut timer = Timer::new(timeout.unwrap_or(longest).clamp(SLEEP_MIN, longest));
         // The first look never ends it: the runtime gets its turn. The second one does, whoever called for it.
@@ -223,7 +230,7 @@ impl Plain {
             sink(ready);
         }
         let readable = std::mem::take(&mut *self.news.bell.readable.lock().unwrap_or_else(PoisonError::into_inner));
-        for key in readable {
+        for key in readable.into_iter().chain(self.untapped.iter().copied()) {
             sink(Ready::Readable { key, is_ending: false, is_over: false });
         }
         for key in std::mem::take(&mut self.writers) {
