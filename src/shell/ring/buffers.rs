@@ -1,9 +1,8 @@
 //! Buffers that are lent to the kernel, which fills them on its own and hands them back piece by piece.
 #![expect(unsafe_code, reason = "memory that the kernel writes to; tidy lists this file")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
@@ -11,8 +10,6 @@ use io_uring::{IoUring, cqueue};
 
 /// The group by which operations name these buffers: a ring has one.
 pub const GROUP: u16 = 0;
-/// The ring of their addresses begins at a page.
-const PAGE_BYTES: usize = 4096;
 
 /// How many buffers there are, how large they are, and how the kernel uses them.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +48,8 @@ struct State {
 /// The buffers of one ring. The ring is closed, or has been told to forget them, before they are dropped.
 #[derive(Debug)]
 pub struct Buffers {
-    entries: NonNull<BufRingEntry>,
-    bytes: NonNull<u8>,
+    /// Their addresses, as the kernel reads them, then the buffers themselves.
+    base: NonNull<BufRingEntry>,
     states: Vec<State>,
     shape: Shape,
     tail: u16,
@@ -65,11 +62,10 @@ impl Buffers {
     }
 
     fn shaped(ring: &IoUring, shape: Shape) -> io::Result<Self> {
-        let entries = allocate(shape.entries_layout()).cast();
-        let bytes = allocate(shape.bytes_layout());
+        let base = map(shape.mapped_bytes())?;
         let states = vec![State::default(); usize::from(shape.count)];
-        let mut buffers = Self { entries, bytes, states, shape, tail: 0 };
-        let address = entries.as_ptr() as u64;
+        let mut buffers = Self { base, states, shape, tail: 0 };
+        let address = base.as_ptr() as u64;
         // SAFETY: the entries lie at the beginning of a page and live until `Drop`, before which the owner ends their use.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, shape.count, GROUP, shape.flags) }?;
         for buffer in 0..shape.count {
@@ -95,7 +91,7 @@ impl Buffers {
     pub fn bytes(&self, piece: &Piece) -> &[u8] {
         let start = self.shape.offset(piece.buffer) + piece.start as usize;
         // SAFETY: `take` has checked that the piece lies within its buffer.
-        let start = unsafe { self.bytes.as_ptr().add(start) };
+        let start = unsafe { self.base.as_ptr().cast::<u8>().add(start) };
         // SAFETY: the kernel has written these bytes and writes only behind them until the buffer is lent again, which needs
         // the piece by value, while whoever reads them borrows it.
         unsafe { std::slice::from_raw_parts(start, piece.len as usize) }
@@ -116,17 +112,17 @@ impl Buffers {
     fn lend(&mut self, buffer: u16) {
         let place = usize::from(self.tail & (self.shape.count - 1));
         // SAFETY: the place is one of `count`, for which memory was allocated.
-        let entry = unsafe { self.entries.as_ptr().add(place) };
+        let entry = unsafe { self.base.as_ptr().add(place) };
         // SAFETY: zeroed memory is a valid entry, and the kernel reads none between its tail and ours.
         let entry = unsafe { &mut *entry };
         // SAFETY: each buffer lies within the memory of all.
-        let start = unsafe { self.bytes.as_ptr().add(self.shape.offset(buffer)) };
+        let start = unsafe { self.base.as_ptr().cast::<u8>().add(self.shape.offset(buffer)) };
         entry.set_addr(start as u64);
         entry.set_len(self.shape.size);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
         // SAFETY: the pointer is to the first entry, of which the kernel and we use two bytes as the tail.
-        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
+        let tail = unsafe { BufRingEntry::tail(self.base.as_ptr()) };
         // SAFETY: they are aligned, and both sides access them as an atomic.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         tail.store(self.tail, Ordering::Release);
@@ -134,37 +130,38 @@ impl Buffers {
 
     /// Memory that the buffers take.
     pub fn heap_bytes(&self) -> usize {
-        self.shape.bytes_layout().size() + self.shape.entries_layout().size()
+        self.shape.mapped_bytes()
     }
 }
 
 impl Drop for Buffers {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout, and the kernel does not know it any more.
-        unsafe { dealloc(self.entries.as_ptr().cast(), self.shape.entries_layout()) };
-        // SAFETY: as above.
-        unsafe { dealloc(self.bytes.as_ptr(), self.shape.bytes_layout()) };
+        // SAFETY: it was mapped in this size, and the kernel does not know it any more.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.shape.mapped_bytes()) };
     }
 }
 
 impl Shape {
+    /// Where a buffer begins, behind the entries.
     fn offset(self, buffer: u16) -> usize {
-        usize::from(buffer) * self.size as usize
+        usize::from(self.count) * size_of::<BufRingEntry>() + usize::from(buffer) * self.size as usize
     }
 
-    fn entries_layout(self) -> Layout {
-        let size = usize::from(self.count) * size_of::<BufRingEntry>();
-        Layout::from_size_align(size, PAGE_BYTES).expect("some entries at a page")
-    }
-
-    fn bytes_layout(self) -> Layout {
-        Layout::from_size_align(self.offset(self.count), PAGE_BYTES).expect("some buffers at a page")
+    /// The end of the last one.
+    fn mapped_bytes(self) -> usize {
+        self.offset(self.count)
     }
 }
 
-fn allocate(layout: Layout) -> NonNull<u8> {
-    // SAFETY: no shape is empty.
-    NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+/// Memory of its own from the kernel: zero, at a page, and resident only where it was touched.
+fn map(size: usize) -> io::Result<NonNull<BufRingEntry>> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: the kernel chooses a place where nothing is.
+    let start = unsafe { libc::mmap(null_mut(), size, access, kind, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel maps nothing at zero"))
 }
 
 #[cfg(test)]
