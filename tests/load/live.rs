@@ -82,8 +82,10 @@ fn messages_that_the_wire_loses_doubles_and_swaps_are_told_apart() {
 #[test]
 fn clients_come_and_go_and_stay() {
     let address = relay(Target::Everyone);
-    let report = run(address, "connect --connections 50 --rounds 3 --at-once 8");
-    assert!(report.is_sound && count(&report, "rounds") == 3, "{}", report.to_table());
+    for options in ["", "--subscribe"] {
+        let report = run(address, &format!("connect --connections 50 --rounds 3 --at-once 8 {options}"));
+        assert!(report.is_sound && count(&report, "rounds") == 3, "{}", report.to_table());
+    }
     let own = std::process::id();
     let report = run(address, &format!("idle --connections 50 --seconds 0.1 --pid {own}"));
     assert!(report.is_sound && count(&report, "resident_after_bytes") > 0, "{}", report.to_table());

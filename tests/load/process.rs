@@ -25,6 +25,14 @@ fn threads_count_exactly_and_ticks_stand_in_where_one_has_ended() {
 }
 
 #[test]
+fn the_busiest_thread_is_told_apart() {
+    let cpu = |threads: &[(u32, u64)]| CpuTime { ticks_ns: 0, threads: threads.iter().copied().collect() };
+    let earlier = cpu(&[(1, 100), (2, 20)]);
+    assert_eq!(cpu(&[(1, 105), (2, 50), (3, 7)]).busiest_since_ns(&earlier), Some(30));
+    assert_eq!(cpu(&[]).busiest_since_ns(&earlier), None);
+}
+
+#[test]
 fn the_own_process_has_memory_and_uses_time() {
     let own = Process::new(std::process::id());
     let before = own.cpu_time().unwrap();

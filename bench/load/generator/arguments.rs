@@ -68,6 +68,9 @@ pub struct Arguments {
     /// How often `connect` comes and goes.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Clients of `connect` subscribe, too, to a topic of their own each.
+    #[arg(long)]
+    pub subscribe: bool,
     /// The core to run on.
     #[arg(long)]
     pub core: Option<usize>,

@@ -13,23 +13,28 @@ use super::progress::Progress;
 use super::report::{Report, median};
 use super::watch::{Span, Watch, number, report_memory, seconds};
 
-/// How long the broker gets to notice that clients have left, or to become quiet.
+/// How long the broker gets to be ready, to notice that clients have left, or to become quiet; as often as it is busy all the same.
 const REST: Duration = Duration::from_millis(500);
+/// A broker that uses less than this share of a core has nothing to do.
+const CALM_SHARE: f64 = 0.05;
+/// A broker that is never calm is waited for so long.
+const CALM_NS_MAX: u64 = 10_000_000_000;
 
 /// Connects clients and lets them leave, in rounds.
 pub fn connect(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Failure> {
     let watch = Watch::new(arguments.pid);
     let mut fleet = crew::fleet(arguments, arguments.version(), QoS::AtMostOnce, Vec::new())?;
     fleet.desk.latency = Some(latency_histogram());
-    let parts = crew::holders(arguments.connections, false);
+    let parts = crew::holders(arguments.connections, arguments.subscribe);
     let (mut spans, mut residents) = (Vec::new(), Vec::new());
+    calm(&mut fleet, &watch, progress)?;
     let before = watch.memory()?;
     for _ in 0..arguments.rounds {
         let from = watch.look(&fleet)?;
         crew::gather(&mut fleet, arguments, &parts, progress)?;
         spans.push(watch.look(&fleet)?.since(&from));
         fleet.close_all();
-        rest(&mut fleet, REST, progress)?;
+        calm(&mut fleet, &watch, progress)?;
         residents.extend(watch.memory()?.map(|memory| number(memory.resident)));
     }
     let mut report = start_report(arguments);
@@ -57,9 +62,10 @@ pub fn idle(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Fa
     let hold = arguments.measured().map_err(Failure::Arguments)?;
     let watch = Watch::new(arguments.pid);
     let mut fleet = crew::fleet(arguments, arguments.version(), QoS::AtMostOnce, Vec::new())?;
+    calm(&mut fleet, &watch, progress)?;
     let before = watch.memory()?;
     crew::gather(&mut fleet, arguments, &crew::holders(arguments.connections, true), progress)?;
-    rest(&mut fleet, REST, progress)?;
+    calm(&mut fleet, &watch, progress)?;
     let from = watch.look(&fleet)?;
     rest(&mut fleet, hold, progress)?;
     let span = watch.look(&fleet)?.since(&from);
@@ -86,6 +92,20 @@ fn rest(fleet: &mut Fleet, duration: Duration, progress: &mut Progress) -> Resul
     }
     progress.clear();
     Ok(())
+}
+
+/// Rests until the broker has nothing to do.
+fn calm(fleet: &mut Fleet, watch: &Watch, progress: &mut Progress) -> Result<(), Failure> {
+    let until_ns = fleet.clock.now_ns() + CALM_NS_MAX;
+    loop {
+        let from = watch.look(fleet)?;
+        rest(fleet, REST, progress)?;
+        let span = watch.look(fleet)?.since(&from);
+        let is_calm = span.broker_s.is_none_or(|busy_s| busy_s < CALM_SHARE * span.seconds);
+        if is_calm || fleet.clock.now_ns() >= until_ns {
+            return Ok(());
+        }
+    }
 }
 
 fn start_report(arguments: &Arguments) -> Report {

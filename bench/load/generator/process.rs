@@ -82,6 +82,12 @@ impl CpuTime {
         let before = |thread| earlier.threads.get(thread).copied().unwrap_or(0);
         self.threads.iter().map(|(thread, ns)| ns.saturating_sub(before(thread))).sum()
     }
+
+    /// CPU time between two moments of the thread that used most of it; unknown where no thread tells.
+    pub fn busiest_since_ns(&self, earlier: &CpuTime) -> Option<u64> {
+        let before = |thread| earlier.threads.get(thread).copied().unwrap_or(0);
+        self.threads.iter().map(|(thread, ns)| ns.saturating_sub(before(thread))).max()
+    }
 }
 
 /// User and kernel ticks: the 14th and 15th field, counted behind the name, which may hold blanks and brackets.

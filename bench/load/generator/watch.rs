@@ -34,6 +34,8 @@ pub struct Span {
     pub deliveries: f64,
     /// CPU seconds of the broker, if it is watched.
     pub broker_s: Option<f64>,
+    /// CPU seconds of the broker's busiest thread, if they are known.
+    pub busiest_s: Option<f64>,
     /// CPU seconds of the generator.
     pub own_s: f64,
 }
@@ -70,6 +72,7 @@ impl Look {
             sent: number(self.sent - earlier.sent),
             deliveries: number(self.deliveries - earlier.deliveries),
             broker_s: broker.map(|(now, before)| seconds(now.since_ns(before))),
+            busiest_s: broker.and_then(|(now, before)| now.busiest_since_ns(before)).map(seconds),
             own_s: seconds(self.own.since_ns(&earlier.own)),
         }
     }
@@ -81,6 +84,9 @@ impl Span {
         if let Some(broker_s) = self.broker_s {
             report.number("broker_cpu_s", broker_s);
             report.number("broker_cpu_share", broker_s / self.seconds);
+        }
+        if let Some(busiest_s) = self.busiest_s {
+            report.number("broker_busiest_share", busiest_s / self.seconds);
         }
         report.number("load_cpu_share", self.own_s / self.seconds);
     }
