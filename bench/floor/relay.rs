@@ -76,7 +76,11 @@ impl Relay {
         let mut events = Events::with_capacity(1_024);
         let mut work = Vec::new();
         loop {
-            self.poll.poll(&mut events, None)?;
+            match self.poll.poll(&mut events, None) {
+                // Whoever traces the relay interrupts it.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept()?,
