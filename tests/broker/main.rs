@@ -30,6 +30,7 @@ mod ending;
 mod fairness;
 mod flows;
 mod golden;
+mod growth;
 mod hidden;
 mod keep_alive;
 mod retained;

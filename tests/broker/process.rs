@@ -127,9 +127,19 @@ impl Broker {
 
     /// The most memory that was ever resident, in bytes.
     pub fn memory_peak(&self) -> u64 {
-        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel knows the peak");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("the peak is a number of kB");
+        self.memory("status", "VmHWM:")
+    }
+
+    /// The memory that is resident now, in bytes, counted page by page.
+    pub fn memory_now(&self) -> u64 {
+        self.memory("smaps_rollup", "Rss:")
+    }
+
+    /// A line `name 123 kB` of a file in `/proc/PID`, in bytes.
+    fn memory(&self, file: &str, name: &str) -> u64 {
+        let text = read(Path::new(&format!("/proc/{}/{file}", self.child.id())));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel knows a process's memory");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("memory is a number of kB");
         kilobytes * 1024
     }
 
