@@ -1,7 +1,8 @@
-"""The brokers of a comparison: how each one is installed, configured, started and stopped."""
+"""The brokers of a comparison: where each one comes from, how it is configured, started, asked for its version and stopped."""
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -16,6 +17,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pregon
 
 START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 10
+VERSION_SECONDS_MAX = 10
 # Lines of its log that are shown of a broker that does not start.
 SAID_LINES_MAX = 3
 
@@ -26,13 +28,27 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker by name; the command may hold {port}, {config} and {folder}."""
+    """A broker by name; command and configuration may hold {port}, {second_port}, {threads}, {config} and {folder}."""
 
     name: str
     command: str
     config: Path | None = None
     # What a scenario adds for this broker; only the floor needs to be told who talks to whom.
     extra: dict[str, str] | None = None
+    # What makes the program say its version; nothing if it has none.
+    asks_version: str | None = "--version"
+    # Whether it uses more than one core, so that one can be compared with two.
+    is_parallel: bool = True
+    # Whether its allocations go through entries that `counts` knows.
+    has_known_allocator: bool = False
+
+
+def pregon(command: str | None, config: Path | None, built: Path) -> Broker | None:
+    """Ours: the command that was given, or what is built; nothing if nothing is."""
+    if command is None and not built.exists():
+        return None
+    default = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:0 --memory"
+    return Broker("pregon", command or default, config, has_known_allocator=True)
 
 
 def mosquitto() -> Broker:
@@ -40,26 +56,61 @@ def mosquitto() -> Broker:
     path = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
         raise BrokerError("mosquitto is missing: apt-get install mosquitto")
-    return Broker("mosquitto", f"{path} -c {{config}}", HERE / "mosquitto.conf")
+    config = HERE / "mosquitto.conf"
+    return Broker("mosquitto", f"{path} -c {{config}}", config, asks_version="-h", is_parallel=False, has_known_allocator=True)
 
 
-def cargo_installed(crate: str, command: str) -> Broker:
-    """A broker of the crate registry, built once and kept outside of the tree."""
+def rumqttd(path: str) -> Broker:
+    """rumqttd, which cargo installs if no path is given."""
+    # Its own lock file names a crate that the compilers of today refuse.
+    return Broker("rumqttd", f"{path or cargo_installed('rumqttd')} --quiet --config {{config}}", HERE / "rumqttd.toml")
+
+
+def rmqttd(path: str) -> Broker:
+    """rmqttd, which cargo installs if no path is given."""
+    return Broker("rmqttd", f"{path or cargo_installed('rmqttd', '--locked')} -f {{config}}", HERE / "rmqttd.toml")
+
+
+def flashmq(path: str) -> Broker:
+    """FlashMQ, from where it is."""
+    return Broker("flashmq", f"{path} --config-file {{config}}", HERE / "flashmq.conf", has_known_allocator=True)
+
+
+def floor(path: Path, extra: dict[str, str]) -> Broker:
+    """The relay that knows no topics."""
+    return Broker("floor", f"{path} 127.0.0.1:{{port}}", extra=extra, asks_version=None, is_parallel=False)
+
+
+def cargo_installed(crate: str, *words: str) -> Path:
+    """A program of the crate registry, built once and kept outside of the tree."""
     binary = CACHE / "bin" / crate
     if not binary.exists():
         print(f"installing {crate} into {CACHE}, once", flush=True)
-        result = subprocess.run(["cargo", "install", "--locked", "--root", str(CACHE), crate], check=False)
-        if result.returncode != 0:
-            raise BrokerError(f"{crate} does not build: cargo install --locked --root {CACHE} {crate}")
-    return Broker(crate, command.replace("{binary}", str(binary)), HERE / f"{crate}.toml")
+        command = ["cargo", "install", *words, "--root", str(CACHE), crate]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise BrokerError(f"{crate} does not build: {shlex.join(command)}")
+    return binary
 
 
 def from_template(text: str, configs: dict[str, Path]) -> Broker:
     """A broker given as NAME=COMMAND."""
     name, _, command = text.partition("=")
     if not command or "{port}" not in command + (configs[name].read_text() if name in configs else ""):
-        raise BrokerError(f"--broker {text}: NAME=COMMAND, with {{port}} in the command or in its --config")
+        raise BrokerError(f"--other {text}: NAME=COMMAND, with {{port}} in the command or in its --config")
     return Broker(name, command, configs.get(name))
+
+
+def version(broker: Broker) -> str:
+    """What the program says its version is; a dash if it does not tell."""
+    if broker.asks_version is None:
+        return "—"
+    command = [shlex.split(broker.command)[0], broker.asks_version]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=VERSION_SECONDS_MAX, check=False)
+        found = re.search(r"\d+\.\d+(?:\.\d+)?", done.stdout + done.stderr)
+        if found:
+            return found[0]
+    return "—"
 
 
 def free_port() -> int:
@@ -69,26 +120,42 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def core_count(cores: str) -> int:
+    """How many cores a list as `taskset` takes it names: `1`, `0,1`, `0-3`."""
+    count = 0
+    for part in cores.split(","):
+        first, _, last = part.partition("-")
+        count += int(last or first) - int(first) + 1
+    return count
+
+
 @contextlib.contextmanager
 def running(broker: Broker, cores: str, scenario: str):
     """Runs a broker on its cores while the body runs; gives its process id and address."""
     with tempfile.TemporaryDirectory(prefix="pregon-compare-") as folder:
         port = free_port()
+        values = {"port": port, "second_port": free_port(), "threads": core_count(cores), "folder": folder}
         config = Path(folder) / "config.toml"
         if broker.config is not None:
-            config.write_text(broker.config.read_text().replace("{port}", str(port)))
-        words = broker.command + " " + (broker.extra or {}).get(scenario, "")
-        for name, value in {"port": port, "config": config, "folder": folder}.items():
-            words = words.replace("{" + name + "}", str(value))
+            config.write_text(filled(broker.config.read_text(), values))
+        words = filled(broker.command + " " + (broker.extra or {}).get(scenario, ""), values | {"config": config})
         log = Path(folder) / "log"
         with log.open("wb") as out:
-            # `taskset` becomes the broker, so the process id is the broker's.
-            process = subprocess.Popen(["taskset", "-c", cores, *shlex.split(words)], stdout=out, stderr=out, cwd=folder)
+            # `taskset` becomes the broker, so the process id is the broker's. A lock or a cache in the user's home would outlive it.
+            command = ["taskset", "-c", cores, *shlex.split(words)]
+            process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=os.environ | {"HOME": folder})
         try:
             wait_for(process, port, broker, log)
             yield process.pid, f"127.0.0.1:{port}"
         finally:
             stop(process)
+
+
+def filled(text: str, values: dict) -> str:
+    """A template with its values; braces that name none of them stay."""
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", str(value))
+    return text
 
 
 def wait_for(process: subprocess.Popen, port: int, broker: Broker, log: Path):

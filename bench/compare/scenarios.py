@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+MEBIBYTE = 1024.0**2
+ROUNDS_MAX = 1_000
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -9,20 +12,28 @@ class Scenario:
 
     name: str
     arguments: str
-    # What is compared, with the unit in which it is printed.
+    # What is compared, with the unit in which it is printed and what it is divided by.
     figure: str = "broker_cpu_s_per_million"
     unit: str = "CPU s / 1 M deliveries"
+    divisor: float = 1.0
     # Further columns: name of the figure -> head of the column and divisor.
     columns: dict[str, tuple[str, float]] = field(default_factory=dict)
     # Whether the load runs for --seconds.
     is_timed: bool = True
+    # Whether shares of another broker's figure say anything.
+    is_ratio: bool = True
+    # Whether the relay takes part: it is not made for crowds that come and go.
+    has_floor: bool = True
+    rounds_max: int = ROUNDS_MAX
 
 
-RATE = {"deliveries_per_s": ("deliveries/s", 1.0), "resident_peak_bytes": ("peak RSS, MiB", 1024.0**2)}
+RATE = {"deliveries_per_s": ("deliveries/s", 1.0), "broker_cpu_share": ("CPU", 1.0), "resident_peak_bytes": ("peak RSS, MiB", MEBIBYTE)}
 BOOKS = {"lost": ("lost", 1.0), "duplicates": ("doubled", 1.0), "reordered": ("reordered", 1.0)}
 
+FAN_IN = Scenario("fan-in", "fan-in --publishers 10 --in-flight 1000", columns=RATE | BOOKS)
+
 MESSAGES = [
-    Scenario("fan-in", "fan-in --publishers 10 --in-flight 1000", columns=RATE | BOOKS),
+    FAN_IN,
     Scenario("fan-out-100", "fan-out --subscribers 100 --in-flight 200", columns=RATE | BOOKS),
     Scenario("fan-out-500", "fan-out --subscribers 500 --in-flight 50", columns=RATE | BOOKS),
     Scenario("pairs-qos0", "pairs --pairs 50 --in-flight 100", columns=RATE | BOOKS),
@@ -33,7 +44,7 @@ MESSAGES = [
 FLOOD = Scenario(
     "flood",
     "fan-in --publishers 10 --flood",
-    columns=RATE | {"resident_growth_bytes": ("RSS growth, MiB", 1024.0**2), "delivered_share": ("delivered", 1.0)} | BOOKS,
+    columns=RATE | {"resident_growth_bytes": ("RSS growth, MiB", MEBIBYTE), "delivered_share": ("delivered", 1.0)} | BOOKS,
 )
 
 CONNECT = Scenario(
@@ -45,37 +56,74 @@ CONNECT = Scenario(
     is_timed=False,
 )
 
-# At half of the broker's own highest rate, which the closed loop of the same scenario tells: {rate} is filled in later.
+LATENCIES = {
+    "rate_per_s": ("rate/s", 1.0),
+    "latency_p50_us": ("p50, µs", 1.0),
+    "latency_p999_us": ("p99.9, µs", 1.0),
+    "broker_cpu_share": ("CPU", 1.0),
+    "load_cpu_share": ("CPU of the load", 1.0),
+}
+
+# At half of the broker's own highest rate, which the closed loop of fan-in tells in the same run: {rate} is filled in later.
 LATENCY = Scenario(
-    "latency",
-    "fan-in --publishers 10 --rate {rate}",
-    figure="latency_p99_us",
-    unit="p99, µs",
-    columns={
-        "rate_per_s": ("rate/s", 1.0),
-        "latency_p50_us": ("p50, µs", 1.0),
-        "latency_p999_us": ("p99.9, µs", 1.0),
-        "broker_cpu_share": ("CPU", 1.0),
-    }
-    | BOOKS,
+    "latency", "fan-in --publishers 10 --rate {rate}", figure="latency_p99_us", unit="p99, µs", columns=LATENCIES | BOOKS
 )
 
-ALL = {scenario.name: scenario for scenario in [*MESSAGES, FLOOD, CONNECT, LATENCY]}
+# All at the same rate, half of the highest one of mosquitto.
+LATENCY_SAME = Scenario(
+    "latency-same", "fan-in --publishers 10 --rate {base_rate}", figure="latency_p99_us", unit="p99, µs", columns=LATENCIES | BOOKS
+)
+
+# From this round on a broker has what it keeps for later.
+GROWTH_FROM_ROUND = 3
+GROWTH = Scenario(
+    "growth",
+    "connect --subscribe --connections 15000 --rounds 10",
+    figure="late_growth_bytes",
+    unit="RSS after round 10 less after round 3, MiB",
+    divisor=MEBIBYTE,
+    columns={
+        "resident_before_bytes": ("RSS before, MiB", MEBIBYTE),
+        "first_round_bytes": ("after round 1", MEBIBYTE),
+        "settled_bytes": ("after round 3", MEBIBYTE),
+        "last_round_bytes": ("after round 10", MEBIBYTE),
+        "resident_peak_bytes": ("peak", MEBIBYTE),
+    },
+    is_timed=False,
+    is_ratio=False,
+    has_floor=False,
+    rounds_max=1,
+)
+
+USUAL = [*MESSAGES, FLOOD, CONNECT, LATENCY, LATENCY_SAME]
+ALL = {scenario.name: scenario for scenario in [*USUAL, GROWTH]}
 
 # The pairs of the floor are made by client numbers.
 FLOOR_EXTRA = {name: "--pairs 50" for name in ALL if name.startswith("pairs")}
 
 # Fixed rates for the plot of throughput against CPU, in messages a second.
-SWEEP = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000]
+SWEEP = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000]
+
+IDLE_SIZES = 5
+# Memory of idle connections hardly varies; only the largest size is repeated.
+IDLE_ROUNDS_MAX = 3
 
 
-def idle(connections: int, seconds: float) -> Scenario:
+def idle_sizes(connections: int) -> list[Scenario]:
+    """Idle connections at several sizes, up to this one."""
+    sizes = sorted({max(1, connections * part // IDLE_SIZES) for part in range(1, IDLE_SIZES + 1)})
+    return [idle(size, 2.0, IDLE_ROUNDS_MAX if size == connections else 1) for size in sizes]
+
+
+def idle(connections: int, seconds: float, rounds_max: int) -> Scenario:
     """Connections that only are there, with one subscription each."""
     return Scenario(
         f"idle-{connections}",
         f"idle --connections {connections} --seconds {seconds}",
         figure="bytes_a_connection",
         unit="bytes / connection",
-        columns={"resident_after_bytes": ("RSS, MiB", 1024.0**2), "broker_cpu_share": ("CPU", 1.0)},
+        columns={"resident_after_bytes": ("RSS, MiB", MEBIBYTE), "broker_cpu_share": ("CPU", 1.0)},
         is_timed=False,
+        has_floor=False,
+        rounds_max=rounds_max,
     )
