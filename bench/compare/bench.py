@@ -21,11 +21,20 @@ DELIVERED_SHARE_MIN = 0.8
 PROOF = "pairs --pairs 2 --messages 2000 --qos"
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a broker and its load run: cores as `taskset` takes them, and the load's core; it floats if there is none."""
+
+    broker_cores: str
+    load_core: int | None
+
+
 class Bench:
     """A comparison under way."""
 
     def __init__(self, arguments: argparse.Namespace, load: Path, brokers: list[Broker]):
         self.arguments, self.load, self.brokers = arguments, load, brokers
+        self.usual = Place(str(arguments.broker_core), arguments.load_core)
         # The highest rate that a broker has shown in the closed loop of fan-in, for the latency at half of it.
         self.highest: dict[str, float] = {}
 
@@ -77,11 +86,12 @@ class Bench:
                 self.highest[name] = figures["published_per_s"]
         return self.highest.get(name)
 
-    def run(self, name: str, words: str, broker: Broker, cores: str | None = None) -> dict:
-        """Starts the broker, puts the load on it and reads the figures. On other `cores` than usual the load floats."""
+    def run(self, name: str, words: str, broker: Broker, place: Place | None = None) -> dict:
+        """Starts the broker, puts the load on it and reads the figures."""
+        place = place or self.usual
         try:
-            with running(broker, cores or str(self.arguments.broker_core), name) as (pid, address):
-                return self.put(words, pid, address, None if cores else self.arguments.load_core)
+            with running(broker, place.broker_cores, name) as (pid, address):
+                return self.put(words, pid, address, place.load_core)
         except (BrokerError, subprocess.TimeoutExpired, OSError) as error:
             return {"error": f"{broker.name}: {error}"}
 
