@@ -9,15 +9,16 @@ use super::schema::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 8] = [
+pub const EVENT_MODULES: [&str; 9] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
     "ops::log::lines",
+    "shell::accepting",
     "shell::broker",
-    "shell::core",
     "shell::events",
     "shell::executor",
+    "shell::ring::uring",
 ];
 
 /// How important an event is, from what must be heard to what is for the very curious.
