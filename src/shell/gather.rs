@@ -125,6 +125,8 @@ impl Gather {
         if piece.recipients.len() > 1 && piece.packet_id_at.is_none() && piece.head.len() >= SHARED_HEAD_BYTES_MIN {
             let shared = &mut self.shared[entry.piece as usize];
             outbox.push_shared(shared.get_or_insert_with(|| Payload::copy_of(piece.head)), 0);
+        } else if piece.packet_id_at.is_none() {
+            outbox.push(piece.head);
         } else {
             self.scratch.clear();
             piece.write_head_for(entry.recipient, &mut self.scratch);
