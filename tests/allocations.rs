@@ -330,8 +330,17 @@ fn connect_clean(bare: &mut Bare, number: u32) -> Client {
 
 /// What the shard itself says that it holds.
 fn accounted_bytes(bare: &Bare) -> u64 {
-    let Memory { connections, partial_packets, sessions, subscriptions, retained, interest, routes, payloads } =
-        bare.shards[0].memory();
+    let Memory {
+        connections,
+        partial_packets,
+        backlog: _,
+        sessions,
+        subscriptions,
+        retained,
+        interest,
+        routes,
+        payloads,
+    } = bare.shards[0].memory();
     connections + partial_packets + sessions + subscriptions + retained + interest + routes + payloads
 }
 

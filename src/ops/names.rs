@@ -267,7 +267,7 @@ const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch"
 /// The parts of a shard whose memory is counted.
 const MEMORY: &[Component] = &[
     ("buffers", |r| r.shell.buffer_bytes),
-    ("backlog", |r| r.shell.backlog_bytes),
+    ("backlog", |r| r.sizes.memory.backlog),
     ("connections", |r| r.sizes.memory.connections),
     ("partial_packets", |r| r.sizes.memory.partial_packets),
     ("sessions", |r| r.sizes.memory.sessions),

@@ -110,6 +110,8 @@ impl Piece {
 
 /// Own pieces grow up to this size before another one is begun.
 const OWN_PIECE_BYTES_MAX: usize = 64 * 1024;
+/// What is appended to a piece lets it grow by doubling; larger bytes become a piece of exactly their size.
+const JOINED_BYTES_MAX: usize = 4 * 1024;
 
 impl Outbox {
     /// How many bytes wait.
@@ -129,6 +131,7 @@ impl Outbox {
         }
         self.bytes += bytes.len();
         if let Some(Piece { bytes: Bytes::Own(last), .. }) = self.pieces.back_mut()
+            && bytes.len() <= JOINED_BYTES_MAX
             && last.len() + bytes.len() <= OWN_PIECE_BYTES_MAX
         {
             return last.extend_from_slice(bytes);

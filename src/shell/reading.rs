@@ -5,9 +5,8 @@ use std::io;
 
 use super::core::Core;
 use super::lines::{Line, Watch};
-use super::receiving::note_end;
-use super::ring::Ready;
 use super::ring::buffers::Piece;
+use super::ring::{Ended, Ready};
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
@@ -22,6 +21,8 @@ pub(super) enum Due {
     Read(ConnectionKey),
     /// The kernel has received it.
     Piece(ConnectionKey, Piece),
+    /// The kernel has stopped to receive. Until this is handled, behind all pieces, nobody reads plainly: that would overtake them.
+    Ended(ConnectionKey, Ended),
 }
 
 impl Core {
@@ -29,7 +30,7 @@ impl Core {
         let (lines, due, accepted, unwatched) =
             (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
-        let (mut writable, mut orphans, stats) = (Vec::new(), Vec::new(), &mut self.stats);
+        let (mut writable, mut orphans) = (Vec::new(), Vec::new());
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
@@ -49,10 +50,7 @@ impl Core {
             },
             Ready::ReceiveEnded { key, why } => {
                 let Some(line) = lines.tagged(key) else { return };
-                unwatched.push(line.key);
-                if note_end(line, why, stats) {
-                    enqueue(line, due);
-                }
+                due.push_back(Due::Ended(line.key, why));
             }
             Ready::Writable(key) => writable.push(key),
             Ready::Leaving(key) => leaving.push(key),
@@ -128,6 +126,10 @@ impl Core {
             bytes += match due {
                 Due::Read(key) => self.read_line(key, now),
                 Due::Piece(key, piece) => self.take_piece(key, piece, now),
+                Due::Ended(key, why) => {
+                    self.receive_ended(key, why);
+                    0
+                }
             };
             inputs += 1;
             if inputs % READS_PER_LOOK == 0 && self.clock.now_ns() - start_ns > budget_ns {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::core::Core;
 use super::lines::{Line, Watch};
-use super::report::ShellStats;
+use super::reading::enqueue;
 use super::ring::Ended;
 use super::ring::buffers::Piece;
 use crate::base::time::Time;
@@ -77,19 +77,6 @@ impl Line {
     }
 }
 
-/// The kernel has stopped to receive; whether a plain read finds something.
-pub(super) fn note_end(line: &mut Line, why: Ended, stats: &mut ShellStats) -> bool {
-    line.state.watch = Watch::Off;
-    stats.receive_demotions += 1;
-    if why == Ended::Paused {
-        return false; // it is as hot as before: the kernel goes on at the end of the turn
-    }
-    line.state.heat = 0;
-    stats.receive_shortages += u64::from(why == Ended::NoBuffer);
-    line.state.is_ending |= why == Ended::Over;
-    why != Ended::Asked
-}
-
 impl Core {
     /// The kernel receives for this connection from now on, if it can.
     pub(super) fn promote(&mut self, key: ConnectionKey) {
@@ -106,6 +93,23 @@ impl Core {
         self.stats.receive_promotions += 1;
         if !std::mem::replace(&mut line.state.is_listed, true) {
             self.hot.keys.push_back(key);
+        }
+    }
+
+    /// The kernel has stopped to receive, and what it had received is handled.
+    pub(super) fn receive_ended(&mut self, key: ConnectionKey, why: Ended) {
+        let Some(line) = self.lines.get_mut(key) else { return };
+        line.state.watch = Watch::Off;
+        self.unwatched.push(key);
+        self.stats.receive_demotions += 1;
+        if why == Ended::Paused {
+            return; // it is as hot as before: the kernel goes on at the end of the turn
+        }
+        line.state.heat = 0;
+        self.stats.receive_shortages += u64::from(why == Ended::NoBuffer);
+        line.state.is_ending |= why == Ended::Over;
+        if why != Ended::Asked {
+            enqueue(line, &mut self.due);
         }
     }
 

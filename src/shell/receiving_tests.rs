@@ -11,6 +11,7 @@ use super::lines::Watch;
 use super::listener;
 use super::mesh::connect;
 use super::reading::Due;
+use super::ring::Ended;
 use crate::base::hash::Seed;
 use crate::config::{Config, Driver};
 use crate::engine::auth::policy::Policy;
@@ -238,7 +239,7 @@ fn client_for_which_no_buffer_is_left_is_read_by_plain_calls_and_loses_nothing()
     let mut at = 0;
     scene.sort_until(|core| {
         at += client.stream.write(&unsent[at..]).unwrap_or(0);
-        core.stats.receive_shortages == 1
+        core.due.iter().any(|due| matches!(due, Due::Ended(_, Ended::NoBuffer)))
     });
     let mut stream = client.stream.try_clone().unwrap();
     scene.until("every acknowledgement", |_| {

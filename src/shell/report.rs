@@ -88,8 +88,6 @@ pub struct ShellStats {
     pub mesh_depth: u64,
     /// At this moment: batches that wait here for a full shard.
     pub mesh_held: u64,
-    /// At this moment: bytes that wait for connections that cannot take them.
-    pub backlog_bytes: u64,
     /// At this moment: bytes of the shard's own buffers.
     pub buffer_bytes: u64,
     /// Times the ring had no place for all completions, and the kernel kept some for later.

@@ -274,7 +274,9 @@ impl Shard {
         if home == self.id {
             return self.open(key, &arrival, now, out);
         }
-        self.connections.remove(key);
+        if let Some(moved) = self.connections.remove(key) {
+            self.backlog_bytes -= u64::from(moved.backlog);
+        }
         self.stats.connections_closed += 1;
         out.hand_overs.push(HandOver { connection: key, to: home, arrival: Box::new(arrival) });
         Flow::Moved

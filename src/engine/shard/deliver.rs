@@ -286,6 +286,7 @@ impl Shard {
     /// The shell could not send everything, or could at last.
     pub(super) fn backlog(&mut self, key: ConnectionKey, bytes: u32, taken: u32, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        self.backlog_bytes = self.backlog_bytes + u64::from(bytes) - u64::from(connection.backlog);
         connection.backlog = bytes;
         // A client that takes none of our answers is not asked for more requests.
         let is_deaf = bytes / 2 > self.limits.backlog_bytes_max;

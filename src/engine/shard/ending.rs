@@ -64,6 +64,7 @@ impl Shard {
     pub(super) fn end(&mut self, key: ConnectionKey, cause: Cause, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.remove(key) else { return };
         self.held_bytes -= held_bytes(&connection);
+        self.backlog_bytes -= u64::from(connection.backlog);
         self.stats.connections_closed += 1;
         out.closes.push(key);
         self.relieve_waiters_of(key, out);

@@ -13,6 +13,8 @@ pub struct Memory {
     pub connections: u64,
     /// Packets that have not arrived whole, and what may not be handled yet.
     pub partial_packets: u64,
+    /// What clients have not taken yet, as the shell told: its memory, not the engine's.
+    pub backlog: u64,
     /// The table of sessions, their directory, and when they end.
     pub sessions: u64,
     /// Filters, their texts and subscribers, and the shared groups.
@@ -38,6 +40,7 @@ impl Shard {
         Memory {
             connections: connections as u64,
             partial_packets: self.held_bytes as u64,
+            backlog: self.backlog_bytes,
             sessions: sessions as u64,
             subscriptions: (self.index.memory_bytes() + self.groups.table_bytes()) as u64,
             retained: self.retained_memory(),

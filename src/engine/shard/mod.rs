@@ -111,6 +111,8 @@ pub struct Shard {
     connections: Slab<Connection>,
     /// `held_bytes` = sum of what all connections hold of packets that cannot be handled yet
     held_bytes: usize,
+    /// `backlog_bytes` = sum of what the shell could not send yet to all connections
+    backlog_bytes: u64,
     sessions: Slab<Session>,
     /// Client id to session.
     directory: HashTable<SessionKey>,
@@ -179,6 +181,7 @@ impl Shard {
             id,
             connections: Slab::new(),
             held_bytes: 0,
+            backlog_bytes: 0,
             sessions: Slab::new(),
             directory: HashTable::new(),
             anonymous: Arc::new(Identity::anonymous()),
@@ -279,6 +282,8 @@ impl Shard {
         }
         let held: usize = self.connections.iter().map(|(_, connection)| held_bytes(connection)).sum();
         assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
+        let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
+        assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
         self.index.check();
         self.groups.check();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
