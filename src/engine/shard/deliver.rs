@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 
 use super::Shard;
+use super::acknowledge::AckKind;
 use crate::base::hash::{Seed, map};
 use crate::base::payload::Payload;
 use crate::base::time::Time;
@@ -18,11 +19,8 @@ use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::queue::{Enqueued, QueueBounds};
 use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
-use crate::mqtt::ack::Ack;
 use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
-use crate::mqtt::packet::Packet;
-use crate::mqtt::properties::Properties;
-use crate::mqtt::{PacketId, QoS, Reason};
+use crate::mqtt::{PacketId, QoS};
 
 /// Everything about one copy that goes into a packet for one receiver.
 pub(super) struct Copy<'a> {
@@ -236,7 +234,7 @@ impl Shard {
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
                 Next::Nothing => return,
-                Next::PubRel { id } => write_pubrel(&link, id, Reason::Success, out),
+                Next::PubRel { id } => write_pubrel(&link, id, out),
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
                 Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
                 Next::Publish { id, dup, .. } => self.send_one(key, id, dup, now, out),
@@ -309,7 +307,6 @@ impl Shard {
 }
 
 /// A PUBREL of ours.
-pub(super) fn write_pubrel(link: &Link, id: PacketId, reason: Reason, out: &mut Outputs) {
-    let ack = Packet::PubRel(Ack { id, reason, properties: Properties::NONE });
-    out.packet(link.connection, |bytes| ack.encode(link.version, bytes));
+fn write_pubrel(link: &Link, id: PacketId, out: &mut Outputs) {
+    out.packet(link.connection, |bytes| AckKind::Release.write_short(id, bytes));
 }
