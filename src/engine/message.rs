@@ -76,10 +76,10 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message in memory of its own that is not retained and never expires.
-    pub fn copied(topic: &str, forwarded: &[u8], payload: &[u8], qos: QoS, origin: SessionId) -> Self {
-        let body = Payload::of_parts(&[topic.as_bytes(), forwarded, payload]);
-        Self::new(body, topic.len(), Forwarded::new(0, forwarded.len()), qos, origin)
+    /// A message without properties in memory of its own, not retained.
+    pub fn copied(topic: &str, payload: &[u8], qos: QoS, origin: SessionId) -> Self {
+        let body = Payload::of_parts(&[topic.as_bytes(), payload]);
+        Self::new(body, topic.len(), Forwarded::new(0, 0), qos, origin)
     }
 
     /// A message that is not retained and never expires, whose parts lie behind each other in `body`.

@@ -257,6 +257,6 @@ fn write_run(
 }
 
 fn delivery(run: &NumberedRun<'_>, payload: &[u8], qos: QoS, origin: SessionId) -> Delivery {
-    let message = Message::copied(run.topic().as_str(), b"", payload, run.qos(), origin);
+    let message = Message::copied(run.topic().as_str(), payload, run.qos(), origin);
     Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own }
 }
