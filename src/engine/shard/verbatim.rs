@@ -261,16 +261,16 @@ impl Shard {
 
     fn write_run(&mut self, run: RunView<'_>, kept: &mut Option<Payload>, receivers: &Receivers, out: &mut Outputs) {
         if !receivers.same.is_empty() {
-            // A single receiver shares it with nobody: it is copied into the memory of the turn, whatever its size.
-            let is_shared = kept.is_some() || receivers.same.len() > 1;
-            let body = is_shared.then(|| kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone());
-            let is_copied = body.is_none();
-            let draft = out.draft(body, |bytes| {
-                if is_copied {
+            let draft = if kept.is_none() && receivers.same.len() == 1 {
+                // A single receiver shares it with nobody: it is copied into the memory of the turn, whatever its size.
+                out.draft(None, |bytes| {
                     bytes.extend_from_slice(run.bytes);
-                }
-                None
-            });
+                    None
+                })
+            } else {
+                let body = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
+                out.draft(Some(body), |_| None)
+            };
             out.send(draft.of_packets(run.count), &receivers.same);
         }
         if !receivers.other.is_empty() {
