@@ -1,6 +1,7 @@
 """Brokers, a generator, and how they are put together: rounds, single runs, sweeps."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -9,9 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import asking
+import feeding
 import scenarios
 import tables
-from brokers import Broker, BrokerError, running
+from brokers import Broker, BrokerError, Running, core_list, running
 
 RUN_SECONDS_MAX = 300
 # A sweep ends where the broker is busy all the time or delivers less than this share of what was sent.
@@ -23,10 +26,12 @@ PROOF = "pairs --pairs 2 --messages 2000 --qos"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a broker and its load run: cores as `taskset` takes them, and the load's core; it floats if there is none."""
+    """Where a broker and its load run: cores as `taskset` takes them, and the load's core; without one it wanders over all of them."""
 
     broker_cores: str
     load_core: int | None
+    # Whether the broker is asked afterwards what its shards did.
+    is_asked: bool = False
 
 
 class Bench:
@@ -35,8 +40,8 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, load: Path, brokers: list[Broker]):
         self.arguments, self.load, self.brokers = arguments, load, brokers
         self.usual = Place(str(arguments.broker_core), arguments.load_core)
-        # The highest rate that a broker has shown in the closed loop of fan-in, for the latency at half of it.
-        self.highest: dict[str, float] = {}
+        # The highest rate that a broker has shown in a closed loop, by scenario and broker, for the latency at half of it.
+        self.highest: dict[tuple[str, str], float] = {}
 
     def prove(self):
         """Lets each broker deliver some messages of each quality of service, all of them, once and in order."""
@@ -58,61 +63,63 @@ class Bench:
             order = present[turn:] + present[:turn]
             results.append({broker.name: self.once(scenario, broker) for broker in order})
             print(f"{scenario.name}: round {number + 1} of {count}", file=sys.stderr, flush=True)
-        if scenario.name == scenarios.FAN_IN.name:
-            for broker in self.brokers:
-                highest = tables.median(tables.values(results, broker.name, "published_per_s"))
-                self.highest |= {broker.name: highest} if highest else {}
+        for broker in self.brokers if scenario in scenarios.MESSAGES else []:
+            highest = tables.median(tables.values(results, broker.name, "published_per_s"))
+            self.highest |= {(scenario.name, broker.name): highest} if highest else {}
         return results
 
     def once(self, scenario: scenarios.Scenario, broker: Broker) -> dict:
         """One run against a fresh broker: its figures, or why there are none."""
         words = scenario.arguments
-        for place, of in (("{rate}", broker.name), ("{base_rate}", tables.BASE)):
-            if place in words:
-                highest = self.highest_of(of)
-                if highest is None:
-                    return {"error": f"{broker.name}: the highest rate of {of} is not known"}
-                words = words.replace(place, str(max(1, int(highest / 2))))
+        if scenario.half_of is not None:
+            of = tables.BASE if scenario.is_same_rate else broker.name
+            highest = self.highest_of(scenario.half_of, of)
+            if highest is None:
+                return {"error": f"{broker.name}: the highest rate of {of} is not known"}
+            words += f" --rate {max(1, int(highest / 2))}"
         if scenario.is_timed:
             words += f" --seconds {self.arguments.seconds}"
         return self.run(scenario.name, words, broker)
 
-    def highest_of(self, name: str) -> float | None:
-        """The highest rate of a broker, measured now if it is not known yet."""
+    def highest_of(self, closed_loop: str, name: str) -> float | None:
+        """The highest rate of a broker in a closed loop, measured now if it is not known yet."""
         broker = next((broker for broker in self.brokers if broker.name == name), None)
-        if name not in self.highest and broker is not None:
-            figures = self.run(scenarios.FAN_IN.name, f"{scenarios.FAN_IN.arguments} --seconds {self.arguments.seconds}", broker)
+        if (closed_loop, name) not in self.highest and broker is not None:
+            words = f"{scenarios.ALL[closed_loop].arguments} --seconds {self.arguments.seconds}"
+            figures = self.run(closed_loop, words, broker)
             if "published_per_s" in figures:
-                self.highest[name] = figures["published_per_s"]
-        return self.highest.get(name)
+                self.highest[closed_loop, name] = figures["published_per_s"]
+        return self.highest.get((closed_loop, name))
 
     def run(self, name: str, words: str, broker: Broker, place: Place | None = None) -> dict:
         """Starts the broker, puts the load on it and reads the figures."""
         place = place or self.usual
         try:
-            with running(broker, place.broker_cores, name) as (pid, address):
-                return self.put(words, pid, address, place.load_core)
+            with running(broker, place.broker_cores, name) as run:
+                figures = self.put(words, run, place)
+                return figures | (asking.work(run.second_address, figures) if place.is_asked else {})
         except (BrokerError, subprocess.TimeoutExpired, OSError) as error:
             return {"error": f"{broker.name}: {error}"}
 
-    def put(self, words: str, pid: int, address: str, core: int | None) -> dict:
+    def put(self, words: str, run: Running, place: Place) -> dict:
         """Puts the load on a running broker."""
         with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder) / "figures.json"
-            own = ["--address", address, "--pid", str(pid), "--json", str(result)]
-            if core is not None:
-                own += ["--core", str(core)]
-            done = subprocess.run(
-                [str(self.load), *shlex.split(words), *own],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                timeout=RUN_SECONDS_MAX,
-                check=False,
-            )
-            if done.returncode not in (0, 2) or not result.exists():
-                raise BrokerError(done.stderr.strip() or f"the generator ended with {done.returncode}")
-            return derived(json.loads(result.read_text()) | {"is_sound": done.returncode == 0})
+            result, said = Path(folder) / "figures.json", Path(folder) / "said"
+            own = ["--address", run.address, "--pid", str(run.pid), "--json", str(result)]
+            if place.load_core is not None:
+                own += ["--core", str(place.load_core)]
+            with said.open("wb") as out:
+                process = subprocess.Popen([str(self.load), *shlex.split(words), *own], stdout=subprocess.DEVNULL, stderr=out)
+            try:
+                cores = core_list(place.broker_cores)
+                with feeding.wandering(process, cores) if place.load_core is None else contextlib.nullcontext():
+                    code = process.wait(RUN_SECONDS_MAX)
+            finally:
+                process.kill()
+                process.wait()
+            if code not in (0, 2) or not result.exists():
+                raise BrokerError(said.read_text(errors="replace").strip() or f"the generator ended with {code}")
+            return derived(json.loads(result.read_text()) | {"is_sound": code == 0})
 
     def sweep(self) -> dict:
         """CPU of each broker at fixed rates, up to the one that fills its core."""

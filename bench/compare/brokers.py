@@ -47,7 +47,7 @@ def pregon(command: str | None, config: Path | None, built: Path) -> Broker | No
     """Ours: the command that was given, or what is built; nothing if nothing is."""
     if command is None and not built.exists():
         return None
-    default = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:0 --memory"
+    default = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:{{second_port}} --memory"
     return Broker("pregon", command or default, config, has_known_allocator=True)
 
 
@@ -120,21 +120,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def core_count(cores: str) -> int:
-    """How many cores a list as `taskset` takes it names: `1`, `0,1`, `0-3`."""
-    count = 0
+def core_list(cores: str) -> list[int]:
+    """The cores of a list as `taskset` takes it: `1`, `0,1`, `0-3`."""
+    found = []
     for part in cores.split(","):
         first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """A broker's process, where its clients connect, and its second port."""
+
+    pid: int
+    address: str
+    second_address: str
 
 
 @contextlib.contextmanager
 def running(broker: Broker, cores: str, scenario: str):
-    """Runs a broker on its cores while the body runs; gives its process id and address."""
+    """Runs a broker on its cores while the body runs."""
     with tempfile.TemporaryDirectory(prefix="pregon-compare-") as folder:
-        port = free_port()
-        values = {"port": port, "second_port": free_port(), "threads": core_count(cores), "folder": folder}
+        port, second_port = free_port(), free_port()
+        values = {"port": port, "second_port": second_port, "threads": len(core_list(cores)), "folder": folder}
         config = Path(folder) / "config.toml"
         if broker.config is not None:
             config.write_text(filled(broker.config.read_text(), values))
@@ -146,7 +155,7 @@ def running(broker: Broker, cores: str, scenario: str):
             process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=os.environ | {"HOME": folder})
         try:
             wait_for(process, port, broker, log)
-            yield process.pid, f"127.0.0.1:{port}"
+            yield Running(process.pid, f"127.0.0.1:{port}", f"127.0.0.1:{second_port}")
         finally:
             stop(process)
 

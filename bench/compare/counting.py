@@ -45,9 +45,9 @@ def measure(bench: Bench) -> dict:
 def once(bench: Bench, broker: Broker, name: str, words: str, way: str) -> dict:
     """One counted run: the counts and the figures of the generator."""
     ways = {"strace": counts.strace, "tracepoints": counts.system_calls, "allocations": counts.allocations}
-    with running(broker, bench.usual.broker_cores, name) as (pid, address):
-        with ways[way](pid) as counted:
-            figures = bench.put(words, pid, address, bench.usual.load_core)
+    with running(broker, bench.usual.broker_cores, name) as run:
+        with ways[way](run.pid) as counted:
+            figures = bench.put(words, run, bench.usual)
         if not figures["is_sound"]:
             raise BrokerError(f"{broker.name}, {way}: {tables.fault(figures)}")
     return {"counts": counted, "sent": figures["sent"], "deliveries": figures["deliveries"], "seconds": figures["seconds"]}

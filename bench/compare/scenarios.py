@@ -24,6 +24,9 @@ class Scenario:
     is_ratio: bool = True
     # Whether the relay takes part: it is not made for crowds that come and go.
     has_floor: bool = True
+    # The closed loop whose highest rate is halved for `--rate`, and whether that is mosquitto's for all.
+    half_of: str | None = None
+    is_same_rate: bool = False
     rounds_max: int = ROUNDS_MAX
 
 
@@ -64,15 +67,26 @@ LATENCIES = {
     "load_cpu_share": ("CPU of the load", 1.0),
 }
 
-# At half of the broker's own highest rate, which the closed loop of fan-in tells in the same run: {rate} is filled in later.
-LATENCY = Scenario(
-    "latency", "fan-in --publishers 10 --rate {rate}", figure="latency_p99_us", unit="p99, µs", columns=LATENCIES | BOOKS
-)
+
+def latency(name: str, arguments: str, half_of: str, is_same_rate: bool = False) -> Scenario:
+    """The tail at a fixed rate, which a closed loop tells in the same run."""
+    columns = LATENCIES | BOOKS
+    return Scenario(
+        name, arguments, figure="latency_p99_us", unit="p99, µs", columns=columns, half_of=half_of, is_same_rate=is_same_rate
+    )
+
+
+# At half of the broker's own highest rate. An open loop is not to wait for its window: it is wide.
+HALVES = [
+    latency("latency", "fan-in --publishers 10", "fan-in"),
+    latency("latency-fan-out-500", "fan-out --subscribers 500", "fan-out-500"),
+    latency("latency-pairs-qos0", "pairs --pairs 50", "pairs-qos0"),
+    latency("latency-pairs-qos1", "pairs --pairs 50 --qos 1 --window 500", "pairs-qos1"),
+    latency("latency-pairs-qos2", "pairs --pairs 50 --qos 2 --window 500", "pairs-qos2"),
+]
 
 # All at the same rate, half of the highest one of mosquitto.
-LATENCY_SAME = Scenario(
-    "latency-same", "fan-in --publishers 10 --rate {base_rate}", figure="latency_p99_us", unit="p99, µs", columns=LATENCIES | BOOKS
-)
+LATENCY_SAME = latency("latency-same", "fan-in --publishers 10", "fan-in", is_same_rate=True)
 
 # From this round on a broker has what it keeps for later.
 GROWTH_FROM_ROUND = 3
@@ -95,11 +109,11 @@ GROWTH = Scenario(
     rounds_max=1,
 )
 
-USUAL = [*MESSAGES, FLOOD, CONNECT, LATENCY, LATENCY_SAME]
+USUAL = [*MESSAGES, FLOOD, CONNECT, *HALVES, LATENCY_SAME]
 ALL = {scenario.name: scenario for scenario in [*USUAL, GROWTH]}
 
 # The pairs of the floor are made by client numbers.
-FLOOR_EXTRA = {name: "--pairs 50" for name in ALL if name.startswith("pairs")}
+FLOOR_EXTRA = {name: "--pairs 50" for name in ALL if "pairs" in name}
 
 # Fixed rates for the plot of throughput against CPU, in messages a second.
 SWEEP = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000]

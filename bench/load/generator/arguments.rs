@@ -219,6 +219,11 @@ impl Arguments {
         })
     }
 
+    /// Whether messages leave by a plan, whatever the broker does.
+    pub fn is_open_loop(&self) -> bool {
+        self.rate.is_some()
+    }
+
     fn pace(&self, publishers: u32, subscribers: u32) -> Pace {
         let usual = match self.scenario {
             Scenario::FanIn => 1_000,

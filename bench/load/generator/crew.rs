@@ -83,7 +83,7 @@ fn topic(scenario: Scenario, number: u32) -> String {
 /// A fleet without clients.
 pub fn fleet(arguments: &Arguments, version: Version, qos: QoS, publishers: Vec<Publisher>) -> Result<Fleet, Failure> {
     let desk = Desk::new(version, qos, publishers);
-    Fleet::new(arguments.address, Clock::start(), desk).map_err(io("epoll"))
+    Fleet::new(arguments.address, Clock::start(), desk, arguments.is_open_loop()).map_err(io("epoll"))
 }
 
 /// Connects all clients, so many at once, and waits until each of them is ready.

@@ -41,6 +41,8 @@ struct Link {
 /// All clients of a run.
 pub struct Fleet {
     address: SocketAddr,
+    /// Small writes leave at once. Otherwise the system holds them back while earlier ones are not confirmed, up to 40 ms.
+    is_prompt: bool,
     /// The time of the run.
     pub clock: Clock,
     poll: Poll,
@@ -58,9 +60,10 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet without clients.
-    pub fn new(address: SocketAddr, clock: Clock, desk: Desk) -> io::Result<Self> {
+    pub fn new(address: SocketAddr, clock: Clock, desk: Desk, is_prompt: bool) -> io::Result<Self> {
         Ok(Fleet {
             address,
+            is_prompt,
             clock,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
@@ -82,6 +85,9 @@ impl Fleet {
     /// Begins to connect a client, which subscribes at once if it has a filter.
     pub fn open(&mut self, client: Client) -> io::Result<()> {
         let mut stream = TcpStream::connect(self.address)?;
+        if self.is_prompt {
+            stream.set_nodelay(true)?;
+        }
         let at = self.links.len();
         self.poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
         if let Role::Publisher(number) = client.role {
