@@ -2,6 +2,7 @@
 
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::{Decision, Verdict};
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
@@ -64,6 +65,11 @@ pub enum Input<'a> {
         number: u32,
         /// What the answer is.
         answer: Answer,
+    },
+    /// All changes up to this one are safe.
+    Stored {
+        /// The last one.
+        upto: Serial,
     },
     /// Time passed, or put-off work may go on: due at [`crate::engine::output::Outputs::wake_at`].
     Tick,

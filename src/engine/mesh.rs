@@ -17,7 +17,7 @@ use crate::engine::shard::retain::Scan;
 use crate::engine::subscriptions::group::Departure;
 use crate::engine::subscriptions::members::{MemberId, Terms};
 use crate::engine::subscriptions::shared::GroupKey;
-use crate::mqtt::{QoS, Reason};
+use crate::mqtt::{PacketId, QoS, Reason};
 
 /// Leads back to a publication that waits for the word "stored" on the shard it came in.
 pub type RoutingKey = Key<Routing>;
@@ -101,6 +101,8 @@ pub enum Mesh {
         publisher: Option<ConnectionKey>,
         /// The number of a retained publication that is on its way to its home, too.
         stamp: Option<NonZeroU64>,
+        /// Under which identifier of its session it has to be taken once, restarts included.
+        once: Option<PacketId>,
     },
     /// A run of QoS 0 publications.
     Run {
@@ -133,6 +135,24 @@ pub enum Mesh {
         reply: RoutingKey,
         /// How it went.
         outcome: Outcome,
+        /// Whether the passage was noted.
+        has_passed: bool,
+    },
+    /// The identifier of such a message is about to be free.
+    Forget {
+        /// The publisher's session.
+        session: SessionId,
+        /// Which identifier.
+        id: PacketId,
+        /// The session's place at its home, which waits for [`Mesh::Forgotten`]; none where it ends.
+        reply: Option<SessionKey>,
+    },
+    /// The passage is forgotten.
+    Forgotten {
+        /// The session that waits.
+        session: SessionKey,
+        /// For which identifier.
+        id: PacketId,
     },
     /// A retained publication for its topic's home.
     Retain {
@@ -186,8 +206,8 @@ pub enum Mesh {
         terms: Terms,
         /// How many unacknowledged messages it may hold; none means it is away.
         window: Option<u16>,
-        /// Which SUBACK waits.
-        reply: JoinTicket,
+        /// Which SUBACK waits; none where a session is back after a restart.
+        reply: Option<JoinTicket>,
     },
     /// The answer to [`Mesh::Join`].
     Joined {

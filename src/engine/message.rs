@@ -2,10 +2,11 @@
 
 use crate::base::payload::{Chunks, Payload};
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::CHUNK_BYTES;
-use crate::mqtt::QoS;
 use crate::mqtt::frame::SHARED_BYTES_MIN;
+use crate::mqtt::{PacketId, QoS};
 
 /// Who published: the session's number, unique over all shards and for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +20,11 @@ impl SessionId {
     pub fn new(shard: ShardId, serial: u64) -> Self {
         debug_assert!(serial > 0 && serial < 1 << 56, "a serial number fits beside the shard");
         Self((serial << 8) | shard.index() as u64)
+    }
+
+    /// Its number on its shard.
+    pub(super) fn serial(self) -> u64 {
+        self.0 >> 8
     }
 
     /// The number itself, for logs.
@@ -157,13 +163,31 @@ pub struct Publication<'a> {
     pub expires: Time,
     /// Whose message it is.
     pub origin: SessionId,
+    /// The change by which its message was noted here; [`Serial::NONE`] before.
+    pub noted: Serial,
+    /// The identifier under which it crosses shards once, if that is promised.
+    pub once: Option<PacketId>,
+    /// It has come before, and this shard's own part of it is done.
+    pub is_again: bool,
     stored: Option<Message>,
 }
 
 impl<'a> Publication<'a> {
     /// A publication that still lies in somebody else's buffer.
     pub fn new(topic: &'a str, forwarded: &'a [u8], payload: &'a [u8], qos: QoS, origin: SessionId) -> Self {
-        Self { topic, forwarded, payload, qos, retain: false, expires: Time::NEVER, origin, stored: None }
+        Self {
+            topic,
+            forwarded,
+            payload,
+            qos,
+            retain: false,
+            expires: Time::NEVER,
+            origin,
+            noted: Serial::NONE,
+            once: None,
+            is_again: false,
+            stored: None,
+        }
     }
 
     /// A publication of a message that is kept already.
@@ -176,6 +200,9 @@ impl<'a> Publication<'a> {
             retain: message.retain,
             expires: message.expires,
             origin: message.origin,
+            noted: Serial::NONE,
+            once: None,
+            is_again: false,
             stored: Some(message.clone()),
         }
     }

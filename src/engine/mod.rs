@@ -12,6 +12,7 @@
 //! | [`stats`] | counters, and the ledger of every copy | one per shard |
 //! | [`event`] | what an operator should hear of | a value |
 //! | [`auth`] | who somebody is and what he may do, as decisions | the broker |
+//! | [`change`] | what outlives the process, as facts in their order | a value |
 //! | [`quota`] | token buckets | whoever charges them |
 //! | [`connection`] | a connection as the engine sees it | the shard that serves it |
 //! | [`session`] | what outlives a connection: flows, queue, window, will | home of the client id |
@@ -37,6 +38,7 @@
 //! second way to change a shard's state: every change goes through [`shard::Shard::handle`], `accept` or `adopt`.
 
 pub mod auth;
+pub mod change;
 pub mod connection;
 pub mod event;
 pub mod homes;

@@ -11,6 +11,7 @@ use crate::engine::auth::Action;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
+use crate::engine::change::{Change, Serial};
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
@@ -37,6 +38,7 @@ pub struct Write {
     packet_id_at: Option<u32>,
     packets: u32,
     recipients: Range<usize>,
+    promises: Serial,
 }
 
 /// A piece as the shell sees it.
@@ -52,6 +54,8 @@ pub struct Piece<'a> {
     pub packets: u32,
     /// Who gets it.
     pub recipients: &'a [Recipient],
+    /// It may leave once this change is safe; [`Serial::NONE`] where it promises nothing.
+    pub promises: Serial,
 }
 
 /// A connection that must be served by another shard from now on.
@@ -205,6 +209,12 @@ pub struct Outputs {
     pub closes: Vec<ConnectionKey>,
     /// Connections to read no more (`false`) or again (`true`), in order.
     pub reads: Vec<(ConnectionKey, bool)>,
+    /// What has to be remembered beyond the process, in order. Those of one turn are kept together or not at all.
+    pub changes: Vec<(Serial, Change)>,
+    /// What is written from now on waits for this change.
+    promises: Serial,
+    /// Some piece waits for a change.
+    has_promises: bool,
     /// What goes to other shards, one batch for each, in order.
     pub mesh: Vec<Vec<Mesh>>,
     /// Connections that move to their home.
@@ -231,6 +241,8 @@ impl Outputs {
         self.writes.clear();
         self.closes.clear();
         self.reads.clear();
+        self.changes.clear();
+        self.has_promises = false;
         self.mesh.iter_mut().for_each(Vec::clear);
         self.hand_overs.clear();
         self.questions.clear();
@@ -243,6 +255,7 @@ impl Outputs {
         self.writes.is_empty()
             && self.closes.is_empty()
             && self.reads.is_empty()
+            && self.changes.is_empty()
             && self.mesh.iter().all(Vec::is_empty)
             && self.hand_overs.is_empty()
             && self.questions.is_empty()
@@ -252,6 +265,11 @@ impl Outputs {
     /// The pieces in the order in which they leave.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         self.writes.iter().map(|write| self.view(write))
+    }
+
+    /// Whether some piece waits for a change to be safe.
+    pub fn has_promises(&self) -> bool {
+        self.has_promises
     }
 
     /// How many pieces there are.
@@ -274,6 +292,7 @@ impl Outputs {
             packet_id_at: write.packet_id_at,
             packets: write.packets,
             recipients: &self.recipients[write.recipients.clone()],
+            promises: write.promises,
         }
     }
 
@@ -289,7 +308,7 @@ impl Outputs {
         debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
         let head = start..self.bytes.len();
         self.push(
-            Write { head, body: None, packet_id_at: None, packets, recipients: 0..0 },
+            Write { head, body: None, packet_id_at: None, packets, recipients: 0..0, promises: Serial::NONE },
             &[Recipient { connection, packet_id: None }],
         );
     }
@@ -298,8 +317,9 @@ impl Outputs {
     pub fn answer(&mut self, connection: ConnectionKey, version: Version, limits: ReceiverLimits, packet: &Packet<'_>) {
         let start = self.bytes.len();
         if encode_fitting(packet, version, limits, &mut self.bytes) && self.bytes.len() > start {
+            let head = start..self.bytes.len();
             let write =
-                Write { head: start..self.bytes.len(), body: None, packet_id_at: None, packets: 1, recipients: 0..0 };
+                Write { head, body: None, packet_id_at: None, packets: 1, recipients: 0..0, promises: Serial::NONE };
             self.push(write, &[Recipient { connection, packet_id: None }]);
         }
     }
@@ -312,7 +332,8 @@ impl Outputs {
             self.bodies.push(body);
             self.bodies.len() - 1
         });
-        Write { head: start..self.bytes.len(), body, packet_id_at, packets: 1, recipients: 0..0 }
+        let head = start..self.bytes.len();
+        Write { head, body, packet_id_at, packets: 1, recipients: 0..0, promises: Serial::NONE }
     }
 
     /// Sends a drafted piece to all of `recipients`.
@@ -324,10 +345,20 @@ impl Outputs {
         self.push(draft, recipients);
     }
 
+    /// Writes pieces that promise something: they may leave once this change is safe.
+    pub fn promising<T>(&mut self, change: Serial, write: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.promises, change);
+        let result = write(self);
+        self.promises = before;
+        result
+    }
+
     fn push(&mut self, mut write: Write, recipients: &[Recipient]) {
         let start = self.recipients.len();
         self.recipients.extend_from_slice(recipients);
         write.recipients = start..self.recipients.len();
+        write.promises = self.promises;
+        self.has_promises |= self.promises > Serial::NONE;
         self.writes.push(write);
     }
 }

@@ -300,6 +300,7 @@ fn shared(config: &Config, shards: usize, seed: u64) -> Shared {
         homes: Arc::new(Homes::new(Seed::new(seed), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::new(Policy::open()),
+        has_journal: false,
     }
 }
 

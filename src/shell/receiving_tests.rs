@@ -51,6 +51,7 @@ impl Scene {
             homes: Arc::new(Homes::new(seed, 1)),
             interest: Arc::new(Interest::new(seed, 1, 0)),
             policy: Arc::new(Policy::open()),
+            has_journal: false,
         };
         let core = Core::new(Parts {
             id: ShardId::new(0),

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each target uses its part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a target treats all packets but one alike")]
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/world.rs"]
 mod world;
 

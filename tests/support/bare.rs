@@ -63,6 +63,7 @@ impl Bare {
             homes: Arc::clone(&homes),
             interest: Arc::new(Interest::new(seed, bits, POSITIONS)),
             policy: Arc::new(Policy::open()),
+            has_journal: false,
         };
         Self {
             shards: (0..shards).map(|n| Shard::new(ShardId::new(n), shared.clone(), n as u64)).collect(),

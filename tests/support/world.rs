@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::disk::Disk;
 use pregon::base::hash::Seed;
 use pregon::base::time::Time;
 use pregon::engine::auth::policy::Policy;
+use pregon::engine::change::Serial;
 use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::event::Event;
 use pregon::engine::homes::{Homes, ShardId};
@@ -46,12 +48,20 @@ pub struct Link {
     told_backlog: usize,
     /// Bytes of the backlog that the network has taken and the broker does not know of.
     taken: usize,
+    /// Bytes that wait for the disk, each with what it waits for, and whatever comes behind them.
+    promised: VecDeque<(Serial, Vec<u8>)>,
+    /// Whether it is closed once they have left.
+    is_closing: bool,
 }
 
 /// The broker and its clients.
 pub struct World {
     /// The shards, in the order of their numbers.
     pub shards: Vec<Shard>,
+    /// What they have noted.
+    pub disks: Vec<Disk>,
+    shared: Shared,
+    seed: u64,
     outs: Vec<Outputs>,
     /// What every shard reads the time from.
     pub now: Time,
@@ -74,14 +84,38 @@ pub struct World {
     next_landing: usize,
 }
 
+impl Link {
+    /// The network takes of the backlog what it has room for.
+    fn fill(&mut self) {
+        let room = self.room.saturating_sub(self.incoming.len());
+        let count = self.backlog.len().min(room);
+        self.incoming.extend(self.backlog.drain(..count));
+        self.taken += count;
+    }
+}
+
+/// The shard of this number, which knows nothing yet.
+fn shard(number: usize, shared: &Shared, seed: u64) -> Shard {
+    Shard::new(ShardId::new(number), shared.clone(), seed.wrapping_mul(31).wrapping_add(number as u64))
+}
+
 impl World {
     /// A broker of so many shards with its defaults, open to everybody.
     pub fn new(shards: usize) -> Self {
         Self::with(shards, Limits::default(), Policy::open(), 7)
     }
 
-    /// A broker with these limits, this policy and this seed.
+    /// A broker with these limits, this policy and this seed, and nothing that outlives it.
     pub fn with(shards: usize, limits: Limits, policy: Policy, seed: u64) -> Self {
+        Self::make(shards, limits, policy, seed, false)
+    }
+
+    /// One that keeps a journal.
+    pub fn durable(shards: usize, limits: Limits, seed: u64) -> Self {
+        Self::make(shards, limits, Policy::open(), seed, true)
+    }
+
+    fn make(shards: usize, limits: Limits, policy: Policy, seed: u64, has_journal: bool) -> Self {
         let hash = Seed::new(seed);
         let bits = u32::try_from(shards).expect("at most 64 shards");
         let shared = Shared {
@@ -89,10 +123,13 @@ impl World {
             homes: Arc::new(Homes::new(hash, shards)),
             interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
             policy: Arc::new(policy),
+            has_journal,
         };
-        let make = |n: usize| Shard::new(ShardId::new(n), shared.clone(), seed.wrapping_mul(31).wrapping_add(n as u64));
         Self {
-            shards: (0..shards).map(make).collect(),
+            shards: (0..shards).map(|number| shard(number, &shared, seed)).collect(),
+            disks: (0..shards).map(|_| Disk::default()).collect(),
+            shared,
+            seed,
             outs: (0..shards).map(|_| Outputs::new(shards)).collect(),
             now: Time::from_millis(1_000_000),
             links: Vec::new(),
@@ -131,6 +168,8 @@ impl World {
             backlog: VecDeque::new(),
             told_backlog: 0,
             taken: 0,
+            promised: VecDeque::new(),
+            is_closing: false,
         });
         if let Some(key) = key {
             self.keys[landing].insert(key, link);
@@ -248,8 +287,68 @@ impl World {
                 self.input(shard, Input::Tick);
                 has_moved = true;
             }
+            has_moved |= self.store(shard, usize::MAX);
         }
         has_moved
+    }
+
+    /// A shard's disk makes the oldest turns safe, and what waited for them leaves. Whether there were any.
+    pub fn store(&mut self, shard: usize, turns: usize) -> bool {
+        let disk = &mut self.disks[shard];
+        if disk.waiting() == 0 {
+            return false;
+        }
+        disk.store(turns);
+        let upto = disk.stored();
+        self.input(shard, Input::Stored { upto });
+        for link in 0..self.links.len() {
+            if self.links[link].at.is_some_and(|(at, _)| at == shard) || self.links[link].is_closing {
+                self.keep_promises(link, upto);
+            }
+        }
+        true
+    }
+
+    /// What waits for the disk and is safe goes on its way.
+    fn keep_promises(&mut self, link: usize, upto: Serial) {
+        let state = &mut self.links[link];
+        while let Some((_, bytes)) = state.promised.pop_front_if(|(promises, _)| *promises <= upto) {
+            state.backlog.extend(bytes);
+        }
+        state.fill();
+        if state.is_closing && state.promised.is_empty() {
+            state.is_closed = true;
+        }
+        self.tell_backlog(link);
+    }
+
+    /// The power goes, and comes back: every connection is gone, and shards know what their disks have kept.
+    pub fn crash(&mut self) {
+        for link in &mut self.links {
+            link.at = None;
+            link.is_closed = true;
+            link.outgoing.clear();
+            link.backlog.clear();
+            link.promised.clear();
+        }
+        self.moving.clear();
+        self.questions.clear();
+        self.notices.clear();
+        self.mesh.iter_mut().flatten().for_each(VecDeque::clear);
+        self.keys.iter_mut().for_each(BTreeMap::clear);
+        let (hash, bits) = (Seed::new(self.seed), u32::try_from(self.shards.len()).expect("at most 64 shards"));
+        self.shared.interest = Arc::new(Interest::new(hash, bits, POSITIONS));
+        for number in 0..self.shards.len() {
+            self.shards[number] = shard(number, &self.shared, self.seed);
+            self.outs[number] = Outputs::new(self.shards.len());
+            for (serial, change) in self.disks[number].lose_the_rest() {
+                self.shards[number].restore(*serial, change.clone(), &mut self.outs[number]);
+            }
+        }
+        for number in 0..self.shards.len() {
+            self.shards[number].restored(self.now, &mut self.outs[number]);
+            self.perform(number);
+        }
     }
 
     /// Turns the clock, with all the ticks on the way.
@@ -286,10 +385,13 @@ impl World {
         }
         for key in out.closes.drain(..) {
             if let Some(link) = self.keys[shard].remove(&key) {
-                self.links[link].is_closed = true;
-                self.links[link].at = None;
+                let link = &mut self.links[link];
+                link.is_closing = !link.promised.is_empty();
+                link.is_closed = !link.is_closing;
+                link.at = None;
             }
         }
+        self.disks[shard].take(&mut out.changes);
         for (to, letters) in out.mesh.iter_mut().enumerate() {
             self.mesh[shard][to].extend(letters.drain(..));
         }
@@ -315,7 +417,11 @@ impl World {
                 bytes.clear();
                 piece.write_for(*recipient, &mut bytes);
                 let state = &mut self.links[link];
-                state.backlog.extend(&bytes);
+                if piece.promises > self.disks[shard].stored() || !state.promised.is_empty() {
+                    state.promised.push_back((piece.promises, bytes.clone()));
+                } else {
+                    state.backlog.extend(&bytes);
+                }
                 touched.push(link);
             }
         }
@@ -323,10 +429,7 @@ impl World {
         touched.dedup();
         for link in touched {
             let state = &mut self.links[link];
-            let room = state.room.saturating_sub(state.incoming.len());
-            let count = state.backlog.len().min(room);
-            state.incoming.extend(state.backlog.drain(..count));
-            state.taken += count;
+            state.fill();
             if state.backlog.len() != state.told_backlog {
                 self.notices.push(link);
             }

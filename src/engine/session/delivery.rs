@@ -1,5 +1,6 @@
 //! A message on its way to one receiver, with what that receiver's subscription says about it.
 
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::message::Message;
 use crate::mqtt::QoS;
@@ -75,6 +76,8 @@ pub struct Delivery {
     pub ids: SubscriptionIds,
     /// Who gave it to the session.
     pub source: Source,
+    /// The change by which it was noted; [`Serial::NONE`] where nobody keeps it.
+    pub serial: Serial,
 }
 
 impl Delivery {
@@ -97,7 +100,7 @@ pub enum Returned {
 pub(super) mod testing {
     //! Deliveries for the tests of this room.
 
-    use super::{Delivery, Returned, Source, SubscriptionIds};
+    use super::{Delivery, Returned, Serial, Source, SubscriptionIds};
     use crate::base::payload::Chunks;
     use crate::base::time::Time;
     use crate::engine::message::{Publication, SessionId};
@@ -109,7 +112,7 @@ pub(super) mod testing {
         let payload = number.to_be_bytes();
         let mut publication = Publication::new("t", b"", &payload, qos, SessionId::BROKER);
         let message = publication.keep(&mut chunks).clone();
-        Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own }
+        Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own, serial: Serial::NONE }
     }
 
     /// A delivery that expires at `millis`.

@@ -162,6 +162,11 @@ impl Session {
         self.shared.iter_mut().find(|known| *known.share == *share && *known.filter == *filter)
     }
 
+    /// Whether it outlives its connection, so that a journal keeps it.
+    pub fn is_lasting(&self) -> bool {
+        self.expiry_s > 0
+    }
+
     /// How many subscriptions it has.
     pub fn subscription_count(&self) -> usize {
         self.filters.len() + self.shared.len()

@@ -112,6 +112,21 @@ impl Outbound {
         if self.can_direct() { Ok(self.window.send(delivery)) } else { Err(delivery) }
     }
 
+    /// After a restart: a message that was sent under this identifier and is not settled.
+    pub fn restore_sent(&mut self, id: PacketId, delivery: Delivery) {
+        self.window.restore(id, Some(delivery));
+    }
+
+    /// The same for one that the client has, and whose identifier is not completed.
+    pub fn restore_released(&mut self, id: PacketId) {
+        self.window.restore(id, None);
+    }
+
+    /// The same for one that was never sent; its bounds were asked for when it came.
+    pub fn restore_queued(&mut self, delivery: Delivery) {
+        self.queue.append(delivery);
+    }
+
     /// Whether nothing stands in front of a QoS 1 or 2 message, so that [`Self::direct`] takes it.
     pub fn can_direct(&self) -> bool {
         self.queue.is_empty() && !self.window.has_unsent() && self.quota() > 0

@@ -58,6 +58,22 @@ impl<T> PacketIds<T> {
         id
     }
 
+    /// Puts `value` under this identifier; `false` if something is open under it.
+    pub fn insert_under(&mut self, id: PacketId, value: T) -> bool {
+        if self.get(id).is_some() {
+            return false;
+        }
+        while self.slots.get(self.slot(id)).is_none_or(Option::is_some) {
+            self.grow();
+        }
+        let slot = self.slot(id);
+        self.slots[slot] = Some(Open { id, value });
+        self.taken[slot / 64] |= 1 << (slot % 64);
+        self.len += 1;
+        self.last = self.last.max(id.get());
+        true
+    }
+
     /// What stands under `id`.
     pub fn get(&self, id: PacketId) -> Option<&T> {
         let open = self.slots.get(self.slot(id))?.as_ref()?;

@@ -55,6 +55,8 @@ pub struct Outcome {
     pub refused: bool,
     /// The store of retained messages keeps it.
     pub kept: bool,
+    /// Something was noted of it that has to be safe before it is acknowledged.
+    pub noted: bool,
 }
 
 /// Stands for one answer that is owed. It leads nowhere once the answer has left.
@@ -91,6 +93,19 @@ impl Outcomes {
         }
     }
 
+    /// Whether something was noted of any of them.
+    pub fn are_noted(&self) -> bool {
+        self.iter().any(|outcome| outcome.noted)
+    }
+
+    /// The same, once what was noted is safe.
+    #[must_use]
+    pub fn safe(self) -> Self {
+        let mut safe = Self::default();
+        self.iter().for_each(|outcome| safe.push(outcome.safe(), 1));
+        safe
+    }
+
     /// Each one.
     pub fn iter(&self) -> impl Iterator<Item = Outcome> {
         (0..self.count).map(|_| self.first).chain(self.others.iter().copied())
@@ -122,7 +137,7 @@ struct Open {
 impl Outcome {
     /// Somebody has it.
     pub const fn stored() -> Self {
-        Self { matched: true, stored: true, refused: false, kept: false }
+        Self { matched: true, stored: true, refused: false, kept: false, noted: false }
     }
 
     /// What two shards say together.
@@ -133,7 +148,14 @@ impl Outcome {
             stored: self.stored | other.stored,
             refused: self.refused | other.refused,
             kept: self.kept | other.kept,
+            noted: self.noted | other.noted,
         }
+    }
+
+    /// The same, once what was noted is safe.
+    #[must_use]
+    pub fn safe(self) -> Self {
+        Self { noted: false, ..self }
     }
 
     /// The reason code of PUBACK or PUBREC. The publisher hears of a refusal only when nobody took the message: sent
@@ -256,8 +278,8 @@ mod tests {
     use crate::base::random::Random;
 
     const STORED: Outcome = Outcome::stored();
-    const REFUSED: Outcome = Outcome { matched: true, stored: false, refused: true, kept: false };
-    const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false, kept: false };
+    const REFUSED: Outcome = Outcome { matched: true, stored: false, refused: true, kept: false, noted: false };
+    const NOTHING: Outcome = Outcome { matched: false, stored: false, refused: false, kept: false, noted: false };
 
     fn puback(number: u16) -> Due {
         Due::PubAck { id: PacketId::new(number).unwrap(), refusal: None }
@@ -347,7 +369,7 @@ mod tests {
 
     #[test]
     fn what_several_shards_say_counts_once() {
-        let all = Outcome { matched: true, stored: true, refused: true, kept: true };
+        let all = Outcome { matched: true, stored: true, refused: true, kept: true, noted: true };
         assert_eq!((all.merge(all), all.merge(NOTHING), NOTHING.merge(all)), (all, all, all));
         assert_eq!(NOTHING.merge(NOTHING), NOTHING);
     }
@@ -355,7 +377,7 @@ mod tests {
     #[test]
     fn the_reason_is_a_failure_only_when_nobody_took_the_message() {
         let also_refused = STORED.merge(REFUSED);
-        assert_eq!(also_refused, Outcome { matched: true, stored: true, refused: true, kept: false });
+        assert_eq!(also_refused, Outcome { matched: true, stored: true, refused: true, kept: false, noted: false });
         let matched = Outcome { matched: true, ..NOTHING };
         let kept = Outcome { kept: true, ..REFUSED };
         let kept_only = Outcome { kept: true, ..NOTHING };
@@ -405,6 +427,7 @@ mod tests {
             stored: random.chance(1, 3),
             refused: random.chance(1, 4),
             kept: random.chance(1, 5),
+            noted: random.chance(1, 6),
         }
     }
 

@@ -157,7 +157,8 @@ impl Queue {
         Enqueued::Displaced(displaced)
     }
 
-    fn append(&mut self, delivery: Delivery) {
+    /// Appends a delivery whatever the bounds say.
+    pub(super) fn append(&mut self, delivery: Delivery) {
         let bytes = delivery.charged_bytes();
         self.bytes += bytes;
         self.plain += usize::from(delivery.qos == QoS::AtMostOnce);

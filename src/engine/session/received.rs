@@ -95,6 +95,11 @@ impl Received {
         self.open.len()
     }
 
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = PacketId> {
+        self.open.iter().map(|open| open.id)
+    }
+
     /// Whether none is open.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()

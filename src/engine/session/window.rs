@@ -62,6 +62,21 @@ impl Window {
         id
     }
 
+    /// A flow of before a restart: with its delivery, unless the client has that. One identifier stands for one flow.
+    pub fn restore(&mut self, id: PacketId, delivery: Option<Delivery>) {
+        let state = match delivery.as_ref().map(|delivery| delivery.qos) {
+            None => Sending::AwaitPubComp,
+            Some(QoS::ExactlyOnce) => Sending::AwaitPubRec,
+            Some(QoS::AtLeastOnce | QoS::AtMostOnce) => Sending::AwaitPubAck,
+        };
+        let released = usize::from(delivery.is_none());
+        let flow = Flow { state, delivery, before: None, after: None, is_unsent: false };
+        if self.flows.insert_under(id, flow) {
+            self.link_last(id);
+            self.released += released;
+        }
+    }
+
     /// Moves the flow of `id` on. The delivery comes back with the action that settles its copy.
     pub fn apply(&mut self, id: PacketId, event: SendEvent) -> (SendAction, Option<Delivery>) {
         let Some(flow) = self.flows.get(id) else { return (Sending::Free.step(event).1, None) };

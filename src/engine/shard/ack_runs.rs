@@ -3,11 +3,14 @@
 //! They are settled one by one, but their answers leave as one piece, and whether there is something more to send is asked
 //! once, behind the last one.
 
+use std::mem;
+
 use super::Shard;
 use super::acknowledge::{AckKind, SHORT_ACK_BYTES};
 use super::runs::Count;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::limits::ACKS_PER_RUN_MAX;
 use crate::engine::output::Outputs;
@@ -49,14 +52,18 @@ impl Shard {
     ) -> bool {
         let (answer, reason) = match kind {
             AckKind::Taken => return self.settle_puback(session, id, Reason::Success, out),
-            AckKind::Complete => return self.settle_pubcomp(session, id),
+            AckKind::Complete => return self.settle_pubcomp(session, id, out),
             AckKind::Received => match self.settle_pubrec(session, id, Reason::Success, out) {
                 Some(reason) => (AckKind::Release, reason),
                 None => return true,
             },
-            AckKind::Release => (AckKind::Complete, self.settle_pubrel(session, id)),
+            AckKind::Release => match self.release_identifier(key, session, id, out) {
+                Some(reason) => (AckKind::Complete, reason),
+                None => return false, // it is answered when other shards have spoken
+            },
         };
-        self.gather_ack(key, id, reason, answer, out);
+        let promises = self.is_durable(session);
+        self.gather_ack(key, id, reason, answer, promises, out);
         false
     }
 
@@ -67,6 +74,7 @@ impl Shard {
         id: PacketId,
         reason: Reason,
         kind: AckKind,
+        promises: bool,
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get(key) else { return };
@@ -75,10 +83,12 @@ impl Shard {
         if !is_of_run {
             self.flush_acks(key, out);
         }
+        self.are_acks_promises |= promises;
         if is_short {
             kind.write_short(id, &mut self.acks);
         } else {
-            self.write_ack(key, id, reason, kind, out);
+            let promises = self.promised_by_acks();
+            out.promising(promises, |out| self.write_ack(key, id, reason, kind, out));
         }
     }
 
@@ -87,8 +97,14 @@ impl Shard {
         let packets = self.acks.len() / SHORT_ACK_BYTES as usize;
         if packets > 0 {
             let packets = u32::try_from(packets).expect("runs and answers owed are bounded");
-            out.packets(key, packets, |bytes| bytes.append(&mut self.acks));
+            let promises = self.promised_by_acks();
+            out.promising(promises, |out| out.packets(key, packets, |bytes| bytes.append(&mut self.acks)));
         }
+    }
+
+    /// What the acknowledgements that are written now wait for.
+    fn promised_by_acks(&mut self) -> Serial {
+        if mem::take(&mut self.are_acks_promises) { self.journaling.pending() } else { Serial::NONE }
     }
 
     /// Counts the packets of a run; they were a sign of life.

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::change::{Change, Serial};
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::limits::ANSWERS_OWED_MAX;
@@ -40,7 +41,10 @@ impl Shard {
             return false;
         };
         match outbound.puback(id, reason) {
-            Acked::Delivered(delivery) => self.delivered(&delivery, out),
+            Acked::Delivered(delivery) => {
+                self.note_settled(key, &delivery, out);
+                self.delivered(&delivery, out);
+            }
             Acked::Refused(delivery) => self.discard(key, &delivery, DropReason::Refused, out), // [MQTT-4.4.0-2]
             Acked::Unknown => return false,
         }
@@ -51,7 +55,10 @@ impl Shard {
     pub(super) fn pubrec(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(session) = self.session_of(key) else { return Flow::Gone };
         match self.settle_pubrec(session, ack.id, ack.reason, out) {
-            Some(reason) => self.write_ack(key, ack.id, reason, AckKind::Release, out),
+            Some(reason) => {
+                let promises = self.promise_to(session);
+                out.promising(promises, |out| self.write_ack(key, ack.id, reason, AckKind::Release, out));
+            }
             None => self.room_in_window(session, now, out),
         }
         Flow::Next
@@ -67,7 +74,10 @@ impl Shard {
     ) -> Option<Reason> {
         let outbound = self.sessions.get_mut(key)?.outbound.as_mut();
         match outbound.map_or(Recorded::Unknown, |outbound| outbound.pubrec(id, reason)) {
-            Recorded::Release(delivery) => self.delivered(&delivery, out),
+            Recorded::Release(delivery) => {
+                self.note_taken(key, &delivery, id, out);
+                self.delivered(&delivery, out);
+            }
             Recorded::Again => {}
             Recorded::Refused(delivery) => {
                 self.discard(key, &delivery, DropReason::Refused, out);
@@ -83,16 +93,20 @@ impl Shard {
     /// The last step of a QoS 2 message of ours: its identifier is free, and so is its place in the window.
     pub(super) fn pubcomp(&mut self, key: ConnectionKey, ack: Ack<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(session) = self.session_of(key) else { return Flow::Gone };
-        if self.settle_pubcomp(session, ack.id) {
+        if self.settle_pubcomp(session, ack.id, out) {
             self.room_in_window(session, now, out);
         }
         Flow::Next
     }
 
     /// Whether it was awaited.
-    pub(super) fn settle_pubcomp(&mut self, key: SessionKey, id: PacketId) -> bool {
+    pub(super) fn settle_pubcomp(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) -> bool {
         let outbound = self.sessions.get_mut(key).and_then(|session| session.outbound.as_mut());
-        outbound.is_some_and(|outbound| outbound.pubcomp(id))
+        let was_awaited = outbound.is_some_and(|outbound| outbound.pubcomp(id));
+        if was_awaited {
+            self.note_of(key, |session| Change::Completed { session, id }, out);
+        }
+        was_awaited
     }
 
     pub(super) fn room_in_window(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
@@ -103,14 +117,19 @@ impl Shard {
     /// [MQTT-4.3.3-11] PUBREL is answered by PUBCOMP, also for an identifier that we do not know.
     pub(super) fn pubrel(&mut self, key: ConnectionKey, ack: Ack<'_>, out: &mut Outputs) -> Flow {
         let Some(session) = self.session_of(key) else { return Flow::Gone };
-        let reason = self.settle_pubrel(session, ack.id);
-        self.write_ack(key, ack.id, reason, AckKind::Complete, out);
+        if let Some(reason) = self.release_identifier(key, session, ack.id, out) {
+            let promises = self.promise_to(session);
+            out.promising(promises, |out| self.write_ack(key, ack.id, reason, AckKind::Complete, out));
+        }
         Flow::Next
     }
 
     /// What PUBCOMP has to say.
-    pub(super) fn settle_pubrel(&mut self, key: SessionKey, id: PacketId) -> Reason {
+    pub(super) fn settle_pubrel(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) -> Reason {
         let is_known = self.sessions.get_mut(key).is_some_and(|session| session.received.release(id));
+        if is_known {
+            self.note_of(key, |session| Change::Released { session, id }, out);
+        }
         if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound }
     }
 
@@ -140,19 +159,21 @@ impl Shard {
                 }
                 Due::PubAck { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.gather_ack(key, id, reason, AckKind::Taken, out);
+                    self.gather_ack(key, id, reason, AckKind::Taken, outcome.noted, out);
                 }
                 Due::PubRec { id, refusal } => {
                     let reason = refusal.unwrap_or(outcome_for(version, outcome));
-                    self.gather_ack(key, id, reason, AckKind::Received, out);
+                    self.gather_ack(key, id, reason, AckKind::Received, outcome.noted, out);
                 }
                 Due::SubAck { id, codes } => {
                     self.flush_acks(key, out);
-                    self.write_suback(key, id, &codes, out);
+                    let promises = self.promise_to_client(key);
+                    out.promising(promises, |out| self.write_suback(key, id, &codes, out));
                 }
                 Due::UnsubAck { id, codes } => {
                     self.flush_acks(key, out);
-                    self.write_unsuback(key, id, &codes, out);
+                    let promises = self.promise_to_client(key);
+                    out.promising(promises, |out| self.write_unsuback(key, id, &codes, out));
                 }
             }
         }
@@ -169,7 +190,9 @@ impl Shard {
     ) {
         let Some(connection) = self.connections.get(key) else { return };
         let kind = if qos == QoS::ExactlyOnce { AckKind::Received } else { AckKind::Taken };
-        self.write_ack(key, id, outcome_for(connection.version, outcome), kind, out);
+        let reason = outcome_for(connection.version, outcome);
+        let promises = if outcome.noted { self.journaling.pending() } else { Serial::NONE };
+        out.promising(promises, |out| self.write_ack(key, id, reason, kind, out));
     }
 
     /// A client that is owed too many answers is read no more until other shards have spoken.

@@ -195,6 +195,7 @@ impl Shard {
             | DropReason::QueueOldest
             | DropReason::GroupEnded => Fate::Returned,
         };
+        self.note_settled(key, delivery, out);
         match delivery.source {
             Source::Own => {
                 self.stats.ledger.drop_one(why);
@@ -234,10 +235,16 @@ impl Shard {
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
                 Next::Nothing => return,
-                Next::PubRel { id } => write_pubrel(&link, id, out),
+                Next::PubRel { id } => out.promising(self.promise_to(key), |out| write_pubrel(&link, id, out)),
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
                 Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
-                Next::Publish { id, dup, .. } => self.send_one(key, id, dup, now, out),
+                Next::Publish { id, dup, delivery } => {
+                    let copy = delivery.serial;
+                    if !dup {
+                        self.note_sent(key, copy, id, out);
+                    }
+                    self.send_one(key, id, dup, now, out);
+                }
             }
         }
     }
@@ -261,11 +268,12 @@ impl Shard {
         let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
         let delivery = delivery.expect("what is sent lies in the window");
         let may_receive = self.may_still_receive(key, delivery);
+        let promises = self.promise_to(key);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let why = if !may_receive {
             DropReason::NotAuthorized
-        } else if write_copy(connection, &link, &copy, self.seed, now, out) {
+        } else if out.promising(promises, |out| write_copy(connection, &link, &copy, self.seed, now, out)) {
             return;
         } else {
             DropReason::PacketTooLarge

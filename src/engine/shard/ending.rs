@@ -4,13 +4,14 @@ use super::Shard;
 use super::memory::held_bytes;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
-use crate::engine::session::SessionKey;
 use crate::engine::session::received::Received;
 use crate::engine::session::will::Will;
+use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
@@ -42,19 +43,21 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
-        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };
-        let Some(session) = self.sessions.get_mut(session) else { return Flow::Gone };
+        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
         if let Some(expiry_s) = disconnect.properties.session_expiry() {
             // A session that was to end with the connection cannot be kept by a last word.
             if session.expiry_s == 0 && expiry_s > 0 {
                 return self.violation(key, Reason::ProtocolError, now, out);
             }
-            session.expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
+            let expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
+            self.outlive(session_key, expiry_s, out);
         }
-        if disconnect.reason == Reason::Success {
-            session.will = None; // [MQTT-3.14.4-3]
+        let will = self.sessions.get_mut(session_key).filter(|_| disconnect.reason == Reason::Success);
+        if will.is_some_and(|session| session.will.take().is_some()) {
+            self.note_of(session_key, |session| Change::WillGone { session }, out); // [MQTT-3.14.4-3]
         }
         self.end(key, Cause::Client(disconnect.reason), now, out);
         Flow::Gone
@@ -97,6 +100,8 @@ impl Shard {
         if let Some(will) = &mut session.will {
             will.due_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
+        self.note_will(key, false, out);
+        self.note_standing(key, out);
         self.presence(key, out);
         self.return_shared(key, false, out);
         self.look_at_session(key, now);
@@ -107,6 +112,7 @@ impl Shard {
     pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if let Some(will) = session.will.take_if(|will| will.due_at <= now) {
+            self.note_of(key, |session| Change::WillGone { session }, out);
             self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
         }
     }
@@ -146,7 +152,9 @@ impl Shard {
         if let Some(will) = session.will.take() {
             self.publish_will(key, &will, now, out);
         }
+        self.note_of(key, |session| Change::SessionEnded { session }, out);
         self.forget_scans(key);
+        self.forget_passages_of(key, out);
         self.return_shared(key, true, out);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
@@ -155,16 +163,19 @@ impl Shard {
             self.discard(key, &delivery, DropReason::SessionEnded, out);
         }
         self.unsubscribe_all(key, out);
-        let hash = match self.sessions.get(key) {
-            Some(session) => self.seed.hash_bytes(session.client_id.as_bytes()),
-            None => return,
-        };
+        if let Some(session) = self.remove_session(key) {
+            out.events.push(Event::SessionEnded { session: session.id, copies_lost });
+        }
+    }
+
+    /// Takes a session out of its place; its client finds it no more.
+    pub(super) fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
+        let session = self.sessions.remove(key)?;
+        let hash = self.seed.hash_bytes(session.client_id.as_bytes());
         if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key) {
             entry.remove();
         }
-        if let Some(session) = self.sessions.remove(key) {
-            out.events.push(Event::SessionEnded { session: session.id, copies_lost });
-        }
+        Some(session)
     }
 
     /// The operator ends a client's connection.

@@ -8,6 +8,7 @@ use super::deliver::{Copy, write_copy};
 use super::routes::{Route, Target};
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
@@ -32,6 +33,8 @@ pub(super) struct Fanout {
     cargo: Cargo,
     publisher: Publisher,
     next: usize,
+    /// The change by which its message was noted; [`Serial::NONE`] where nobody keeps it.
+    noted: Serial,
 }
 
 /// Whether a QoS 0 copy finds its receiver.
@@ -102,7 +105,7 @@ impl Shard {
         let is_large = route.targets.len() > self.limits.fanout_recipients_max;
         if is_behind || is_large {
             let cargo = Cargo::Message(publication.keep(&mut self.chunks).clone());
-            self.put_off(&route, cargo, publisher, now, out);
+            outcome.noted = self.put_off(&route, cargo, publisher, now, out);
             outcome.stored = true;
         } else {
             outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
@@ -123,6 +126,7 @@ impl Shard {
     }
 
     /// It is served turn by turn; its publisher is read again when all have it. At the bound the oldest is served first.
+    /// Says whether it was noted.
     pub(super) fn put_off(
         &mut self,
         route: &Rc<Route>,
@@ -130,15 +134,20 @@ impl Shard {
         publisher: Publisher,
         now: Time,
         out: &mut Outputs,
-    ) {
+    ) -> bool {
         while self.fanouts.len() >= FANOUTS_PENDING_MAX {
             self.go_on_with_fanout(now, out);
         }
         self.stats.ledger.routed += route.targets.len() as u64 * cargo.copies();
-        self.fanouts.push_back(Fanout { route: Rc::clone(route), cargo, publisher, next: 0 });
+        let noted = match &cargo {
+            Cargo::Message(message) => self.note_fanout(route, message, out),
+            Cargo::Run(_) => Serial::NONE,
+        };
+        self.fanouts.push_back(Fanout { route: Rc::clone(route), cargo, publisher, next: 0, noted });
         if let Some((shard, publisher)) = publisher {
             self.tell(shard, Mesh::Pressure { publisher }, out);
         }
+        noted != Serial::NONE
     }
 
     /// Serves the next piece of the oldest fan-out.
@@ -152,14 +161,17 @@ impl Shard {
         match &fanout.cargo {
             Cargo::Message(message) => {
                 let mut publication = Publication::of(message);
+                publication.noted = fanout.noted;
                 self.deliver_to_all(&route, &route.targets[targets], &mut publication, fanout.publisher, now, out);
             }
             Cargo::Run(run) => self.serve_run(&route, targets, run, fanout.publisher, now, out),
         }
         fanout.next = end;
         if end < fanout.route.targets.len() {
-            self.fanouts.push_front(fanout);
-        } else if let Some((shard, publisher)) = fanout.publisher {
+            return self.fanouts.push_front(fanout);
+        }
+        self.note_fanout_done(fanout.noted, out);
+        if let Some((shard, publisher)) = fanout.publisher {
             self.tell(shard, Mesh::Relief { publisher }, out);
         }
     }
@@ -305,25 +317,32 @@ impl Shard {
         if let Some(link) = link.filter(|link| link.is_full) {
             self.slow_down(publisher, link.connection, out);
         }
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             message: publication.keep(&mut self.chunks).clone(),
             qos,
             retain,
             ids: SubscriptionIds::of(ids),
             source: Source::Own,
+            serial: Serial::NONE,
         };
-        let Some(link) = link.filter(|link| !link.is_full) else { return self.enqueue(target.session, delivery, out) };
+        self.note_copy(target.session, &mut delivery, Some(publication), out);
+        let copy = delivery.serial;
+        let noted = copy != Serial::NONE;
+        let Some(link) = link.filter(|link| !link.is_full) else {
+            return Outcome { noted, ..self.enqueue(target.session, delivery, out) };
+        };
         let session = self.sessions.get_mut(target.session).expect("it was found above");
         match session.outbound().direct(delivery) {
-            Err(delivery) => self.enqueue(target.session, delivery, out),
-            Ok(id) if is_plain(&link, !ids.is_empty()) => {
+            Err(delivery) => Outcome { noted, ..self.enqueue(target.session, delivery, out) },
+            Ok(id) if is_plain(&link, !ids.is_empty()) && !noted => {
                 let recipient = Recipient { connection: link.connection, packet_id: Some(id) };
                 batches.recipients[Batches::form(link.version, qos, retain)].push(recipient);
                 Outcome::stored()
             }
             Ok(id) => {
+                self.note_sent(target.session, copy, id, out);
                 self.send_one(target.session, id, false, now, out);
-                Outcome::stored()
+                Outcome { noted, ..Outcome::stored() }
             }
         }
     }
@@ -348,7 +367,8 @@ impl Shard {
         if waits {
             let message = publication.keep(&mut self.chunks).clone();
             let ids = SubscriptionIds::of(ids);
-            let delivery = Delivery { message, qos: QoS::AtMostOnce, retain, ids, source: Source::Own };
+            let (qos, source, serial) = (QoS::AtMostOnce, Source::Own, Serial::NONE);
+            let delivery = Delivery { message, qos, retain, ids, source, serial };
             return self.enqueue(session, delivery, out);
         }
         let link = match way {

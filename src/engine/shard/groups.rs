@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Fate, JoinTicket, Mesh, SharedCopy};
 use crate::engine::message::Publication;
@@ -50,7 +51,7 @@ impl Shard {
                     matched: true,
                     stored: why == DropReason::Offline,
                     refused: why != DropReason::Offline,
-                    kept: false,
+                    ..Outcome::default()
                 }
             }
         };
@@ -88,7 +89,7 @@ impl Shard {
         member: MemberId,
         terms: Terms,
         window: Option<u16>,
-        reply: JoinTicket,
+        reply: Option<JoinTicket>,
         now: Time,
         out: &mut Outputs,
     ) {
@@ -108,6 +109,7 @@ impl Shard {
             }
             Err(_) => Reason::QuotaExceeded,
         };
+        let Some(reply) = reply else { return };
         let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
         self.tell(from, Mesh::Joined { session, share, filter, reply, reason }, out);
     }
@@ -216,7 +218,8 @@ impl Shard {
             return self.tell(from, Mesh::SharedDone { group, delivery, fate: Fate::Away(member) }, out);
         }
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
-        let copy = Delivery { message, qos, retain, ids, source };
+        let serial = Serial::NONE;
+        let mut copy = Delivery { message, qos, retain, ids, source, serial };
         if delivery == 0 {
             self.stats.ledger.received += 1;
         }
@@ -227,6 +230,7 @@ impl Shard {
         if self.sessions.get(key).and_then(|session| session.link).is_some_and(|link| link.is_full) && delivery == 0 {
             return self.discard(key, &copy, DropReason::Slow, out);
         }
+        self.note_copy(key, &mut copy, None, out);
         let _counted_by_the_group = self.enqueue(key, copy, out);
         self.pump(key, now, out);
     }

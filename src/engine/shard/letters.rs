@@ -6,6 +6,7 @@ use super::Shard;
 use super::fanout::Publisher;
 use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
@@ -15,7 +16,7 @@ use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::Link;
 use crate::engine::session::pipeline::Outcome;
-use crate::mqtt::Reason;
+use crate::mqtt::{PacketId, Reason};
 
 /// Receivers that cannot take more for the moment, and the publishers that wait for them.
 ///
@@ -65,28 +66,36 @@ impl Shard {
     /// One message of another shard, or of this one to itself.
     pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
         match letter {
-            Mesh::Forward { message, reply, publisher, stamp } => {
+            Mesh::Forward { message, reply, publisher, stamp, once } => {
                 let publisher = publisher.map(|key| (from, key));
                 self.note_retained(from, stamp);
-                let outcome = self.forwarded(&message, publisher, now, out);
+                let (outcome, has_passed) = self.forwarded_once(&message, once, publisher, now, out);
                 if let Some(reply) = reply {
-                    self.tell(from, Mesh::Stored { reply, outcome }, out);
+                    self.tell_stored(from, reply, outcome, has_passed, out);
                 }
             }
             Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
             Mesh::Numbered { run, publisher, ticket } => {
                 let outcomes = self.forwarded_messages(&run, (from, publisher), now, out);
-                self.tell(from, Mesh::NumberedStored { publisher, ticket, outcomes }, out);
+                let is_noted = outcomes.are_noted();
+                let outcomes = outcomes.safe();
+                let letter = Mesh::NumberedStored { publisher, ticket, outcomes };
+                self.tell_once(is_noted, from, letter, out);
             }
             Mesh::NumberedStored { publisher, ticket, outcomes } => {
                 self.messages_stored(publisher, ticket, &outcomes, now, out);
             }
-            Mesh::Stored { reply, outcome } => self.stored(reply, outcome, now, out),
+            Mesh::Stored { reply, outcome, has_passed } => {
+                self.note_shard_of_passage(reply, from, has_passed);
+                self.stored(reply, outcome, now, out);
+            }
+            Mesh::Forget { session, id, reply } => self.forget_passage(from, session, id, reply, out),
+            Mesh::Forgotten { session, id } => self.passage_forgotten(session, id, out),
             Mesh::Retain { message, told, stamp, reply } => {
-                let outcome = self.retain_here(&message, now);
+                let outcome = self.retain_here(&message, Serial::NONE, now, out);
                 self.tell_late_comers(from, &message, told, stamp, outcome.kept, out);
                 if let Some(reply) = reply {
-                    self.tell(from, Mesh::Stored { reply, outcome }, out);
+                    self.tell_stored(from, reply, outcome, false, out);
                 }
             }
             Mesh::RetainedLate { told_by, is_kept, message } => {
@@ -136,6 +145,8 @@ impl Shard {
             | Mesh::Numbered { .. }
             | Mesh::NumberedStored { .. }
             | Mesh::Stored { .. }
+            | Mesh::Forget { .. }
+            | Mesh::Forgotten { .. }
             | Mesh::Retain { .. }
             | Mesh::RetainedLate { .. }
             | Mesh::ScanAsk { .. }
@@ -143,6 +154,26 @@ impl Shard {
             | Mesh::Pressure { .. }
             | Mesh::Relief { .. } => unreachable!("only letters about groups come here"),
         }
+    }
+
+    /// A message that may have come before; whether a restart of its home could bring it again.
+    fn forwarded_once(
+        &mut self,
+        message: &Message,
+        once: Option<PacketId>,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> (Outcome, bool) {
+        if once.is_some_and(|id| self.passages.has_come(message.origin, id)) {
+            return (Outcome { noted: true, ..Outcome::stored() }, true);
+        }
+        let outcome = self.forwarded(message, publisher, now, out);
+        let passed = once.filter(|_| outcome.noted && !outcome.reason().is_error());
+        if let Some(id) = passed {
+            self.note_passage(message.origin, id, out);
+        }
+        (outcome, passed.is_some())
     }
 
     fn forwarded(&mut self, message: &Message, publisher: Publisher, now: Time, out: &mut Outputs) -> Outcome {

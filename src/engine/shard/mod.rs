@@ -10,6 +10,9 @@
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `durable` | changes that a journal keeps, and what waits until it does |
+//! | `passages` | what crosses shards once, whatever happens to either |
+//! | `restore` | the same changes given back after a restart |
 //! | `letters` | what other shards say; back-pressure |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
@@ -21,6 +24,7 @@ mod ack_runs;
 mod acknowledge;
 mod connect;
 mod deliver;
+mod durable;
 mod ending;
 mod fanout;
 mod groups;
@@ -28,8 +32,10 @@ mod identify;
 mod letters;
 pub mod memory;
 mod open;
+mod passages;
 pub mod publish;
 mod receive;
+mod restore;
 pub mod retain;
 mod routes;
 mod runs;
@@ -69,10 +75,13 @@ use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
+use durable::Journaling;
 use fanout::{Batches, Fanout};
 use letters::Pressure;
 use memory::{Memory, held_bytes};
+use passages::Passages;
 use publish::{RepeatedPublishes, Routing};
+use restore::Restoring;
 use retain::{Scan, Young};
 use routes::Routes;
 use verbatim::Receivers;
@@ -88,6 +97,8 @@ pub struct Shared {
     pub interest: Arc<Interest>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// Whether a journal keeps what outlives the process.
+    pub has_journal: bool,
 }
 
 /// Milliseconds of one tick of the timing wheels.
@@ -149,6 +160,10 @@ pub struct Shard {
     /// When quota holds end.
     quota_wheel: Wheel<ConnectionKey>,
     fanouts: VecDeque<Fanout>,
+    journaling: Journaling,
+    passages: Passages,
+    /// While changes come back.
+    restoring: Option<Box<Restoring>>,
     pressure: Pressure,
     full_shards: Bits64,
     /// Messages of this shard to itself.
@@ -168,13 +183,15 @@ pub struct Shard {
     run_receivers: Receivers,
     /// Empty between runs: the acknowledgements of one.
     acks: Vec<u8>,
+    /// One of them promises what was noted.
+    are_acks_promises: bool,
     stats: Stats,
 }
 
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
-        let Shared { limits, homes, interest, policy } = shared;
+        let Shared { limits, homes, interest, policy, has_journal } = shared;
         let random = Random::from_seed(seed);
         let seed = Seed::new(seed);
         Self {
@@ -205,6 +222,9 @@ impl Shard {
             session_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
             quota_wheel: Wheel::new(TICK_MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
+            journaling: Journaling::new(has_journal),
+            passages: Passages::new(seed),
+            restoring: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
@@ -218,6 +238,7 @@ impl Shard {
             batches: Batches::default(),
             run_receivers: Receivers::default(),
             acks: Vec::new(),
+            are_acks_promises: false,
             stats: Stats::default(),
             limits,
             homes,
@@ -240,6 +261,7 @@ impl Shard {
             }
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
+            Input::Stored { upto } => self.changes_stored(upto, out),
             Input::Tick => self.tick(now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),

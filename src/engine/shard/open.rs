@@ -63,8 +63,12 @@ impl Shard {
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(arrival));
+        self.outlive(session, self.session_expiry_s(&connect), out);
+        let had_will = self.sessions.get(session).is_some_and(|session| session.will.is_some());
         self.connect_session(key, session, &connect, arrival, now);
-        self.write_connack(key, &terms, is_resumed, out);
+        self.note_standing(session, out);
+        self.note_will(session, had_will, out);
+        out.promising(self.promise_to(session), |out| self.write_connack(key, &terms, is_resumed, out));
         self.announce(key, session, &connect, arrival, is_resumed, out);
         if is_resumed {
             self.presence(session, out);
@@ -104,9 +108,13 @@ impl Shard {
 
     fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
         let id = self.next_session_id();
-        let session = Session::new(id, arrival.client_id.clone(), self.own_identity(arrival));
+        self.keep_session(Session::new(id, arrival.client_id.clone(), self.own_identity(arrival)))
+    }
+
+    /// Puts a session where its client finds it.
+    pub(super) fn keep_session(&mut self, session: Session) -> SessionKey {
+        let hash = self.seed.hash_bytes(session.client_id.as_bytes());
         let key = self.sessions.insert(session);
-        let hash = self.seed.hash_bytes(arrival.client_id.as_bytes());
         let (seed, sessions) = (self.seed, &self.sessions);
         self.directory.insert_unique(hash, key, |key| {
             let session = sessions.get(*key).expect("the directory leads to living sessions");
@@ -131,7 +139,6 @@ impl Shard {
         now: Time,
     ) {
         let keep_alive_s = self.keep_alive_s(connect);
-        let expiry_s = self.session_expiry_s(connect);
         let identity = self.own_identity(arrival);
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
@@ -167,7 +174,6 @@ impl Shard {
         session.link = Some(link);
         session.owner = identity;
         self.owners_changed += u64::from(self.policy.checks_receive());
-        session.expiry_s = expiry_s;
         session.ends_at = Time::NEVER;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
         session.will = connect.will.as_ref().map(|will| Box::new(Will::of(will)));

@@ -11,6 +11,7 @@ use crate::base::bitset::Bits64;
 use crate::base::hash::Map;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
+use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
@@ -38,6 +39,8 @@ pub struct Routing {
     /// waits = shards that have not answered
     waits: u32,
     outcome: Outcome,
+    /// Shards that have noted the passage of the message.
+    passed: Bits64,
 }
 
 /// QoS 2 publications that came again, on a newer connection, while the first one is still being routed: who waits
@@ -206,9 +209,11 @@ impl Shard {
         };
         let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
         let origin = session.id;
+        let mut is_again = false;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             match session.received.publish(id) {
-                Arrival::New => {}
+                Arrival::New => self.note_of(session_key, |session| Change::Incoming { session, id }, out),
+                Arrival::Duplicate if self.is_passage_unsure(session_key, id) => is_again = true,
                 Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
                 Arrival::StillRouting => return self.join_routing(key, session_key, id, now, out),
             }
@@ -217,6 +222,8 @@ impl Shard {
         let forwarded = forwarded(publish, &mut scratch);
         let mut publication = Publication::new(topic.as_str(), forwarded, publish.payload, publish.qos, origin);
         publication.retain = publish.retain;
+        publication.is_again = is_again;
+        publication.once = publish.packet_id.filter(|_| self.is_noted(session_key, publish.qos));
         if let Some(seconds) = publish.message_expiry {
             publication.expires = now.after_seconds(seconds);
         }
@@ -246,8 +253,9 @@ impl Shard {
             return self.route_and_wait(publication, key, session, id, now, out);
         }
         let qos = publication.qos;
-        let outcome = self.route(publication, Some(key), None, now, out);
-        self.note_received(session, qos, id, outcome);
+        let routed = self.route(publication, Some(key), None, now, out);
+        let outcome = Outcome { noted: routed.noted || self.is_noted(session, qos), ..routed };
+        self.note_received(session, qos, id, outcome, out);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.pipeline.is_empty() && !outcome.reason().is_error() {
             return self.acknowledge(key, qos, id, outcome, out);
@@ -269,10 +277,12 @@ impl Shard {
         let qos = publication.qos;
         let Some(connection) = self.connections.get_mut(key) else { return };
         let due = due(qos, id, None);
-        let ticket = connection.pipeline.push(due, 1, Outcome::default());
-        let routing = Routing { session, connection: key, ticket, id, qos, waits: 1, outcome: Outcome::default() };
+        let (outcome, passed) = (Outcome::default(), Bits64::EMPTY);
+        let ticket = connection.pipeline.push(due, 1, outcome);
+        let routing = Routing { session, connection: key, ticket, id, qos, waits: 1, outcome, passed };
         let routing = self.routings.insert(routing);
-        let outcome = self.route(publication, Some(key), Some(routing), now, out);
+        let routed = self.route(publication, Some(key), Some(routing), now, out);
+        let outcome = Outcome { noted: routed.noted || self.is_noted(session, qos), ..routed };
         // The publication's own shard is the first to have spoken.
         self.stored(routing, outcome, now, out);
         self.flush_pipeline(key, now, out);
@@ -291,15 +301,21 @@ impl Shard {
     ) -> Outcome {
         let wanted = self.wanting_shards(publication.topic);
         let stamp = self.stamp(publication);
-        let outcome = self.deliver(publication, publisher.map(|key| (self.id, key)), now, out);
+        let outcome = if publication.is_again {
+            Outcome::stored() // its own part is as old as the identifier
+        } else {
+            self.deliver(publication, publisher.map(|key| (self.id, key)), now, out)
+        };
         for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
             let message = publication.keep(&mut self.chunks).clone();
             self.stats.forwards_sent += 1;
             self.wait_for_one_more(routing);
-            self.tell(to, Mesh::Forward { message, reply: routing, publisher, stamp }, out);
+            let once = publication.once;
+            self.tell(to, Mesh::Forward { message, reply: routing, publisher, stamp, once }, out);
             self.slow_down_for_shard(to, publisher, out);
         }
-        let outcome = if publication.retain && self.limits.retain_available {
+        let is_kept_here = publication.is_again && stamp.is_none();
+        let outcome = if publication.retain && self.limits.retain_available && !is_kept_here {
             let mut told = wanted;
             told.insert(self.id.bit());
             self.retain(publication, told, stamp, routing, now, out).merge(outcome)
@@ -347,7 +363,10 @@ impl Shard {
             return;
         }
         let routing = self.routings.remove(key).expect("it was found above");
-        self.note_received(routing.session, routing.qos, routing.id, routing.outcome);
+        if routing.qos == QoS::ExactlyOnce {
+            self.has_passed(routing.session, routing.id, routing.passed);
+        }
+        self.note_received(routing.session, routing.qos, routing.id, routing.outcome, out);
         self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
         if self.repeats.is_empty() {
             return;
@@ -357,18 +376,31 @@ impl Shard {
         }
     }
 
+    /// A shard says whether it has noted the passage of a message.
+    pub(super) fn note_shard_of_passage(&mut self, key: RoutingKey, from: ShardId, has_passed: bool) {
+        if let Some(routing) = self.routings.get_mut(key).filter(|_| has_passed) {
+            routing.passed.insert(from.bit());
+        }
+    }
+
     /// A QoS 2 publication is in the hands of everybody, or refused.
-    fn note_received(&mut self, session: SessionKey, qos: QoS, id: PacketId, outcome: Outcome) {
+    fn note_received(&mut self, key: SessionKey, qos: QoS, id: PacketId, outcome: Outcome, out: &mut Outputs) {
         if qos != QoS::ExactlyOnce {
             return;
         }
-        let Some(session) = self.sessions.get_mut(session) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
         // [MQTT-4.3.3-9] a refused identifier is free again.
         if outcome.reason().is_error() {
             session.received.refused(id);
+            self.note_of(key, |session| Change::Released { session, id }, out);
         } else {
             session.received.stored(id);
         }
+    }
+
+    /// Whether the identifier of a publication was noted.
+    fn is_noted(&self, session: SessionKey, qos: QoS) -> bool {
+        qos == QoS::ExactlyOnce && self.is_durable(session)
     }
 
     fn resolve(&mut self, key: ConnectionKey, ticket: Ticket, outcome: Outcome, now: Time, out: &mut Outputs) {
@@ -380,7 +412,9 @@ impl Shard {
 
     fn repeat_pubrec(&mut self, key: ConnectionKey, id: PacketId, now: Time, out: &mut Outputs) -> Flow {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.pipeline.push(Due::PubRec { id, refusal: None }, 0, Outcome::stored());
+            // What the first one has to wait for may not be safe yet.
+            let outcome = Outcome { noted: true, ..Outcome::stored() };
+            connection.pipeline.push(Due::PubRec { id, refusal: None }, 0, outcome);
             self.flush_pipeline(key, now, out);
         }
         Flow::Next

@@ -9,6 +9,7 @@ use hashbrown::hash_map::Entry;
 use super::Shard;
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{SCAN_PAGE_BYTES_MAX, SCAN_PAGE_MESSAGES_MAX, SCAN_STEPS_MAX};
 use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
@@ -93,7 +94,7 @@ impl Shard {
         let message = publication.keep(&mut self.chunks).clone();
         let Some(stamp) = stamp else {
             // Whoever subscribes from now on finds it here; whoever did so before was told.
-            return self.retain_here(&message, now);
+            return self.retain_here(&message, publication.noted, now, out);
         };
         self.wait_for_one_more(routing);
         let home = self.homes.topic(message.topic());
@@ -115,14 +116,12 @@ impl Shard {
     }
 
     /// Keeps the last message of a topic; the outcome says whether it is.
-    pub(super) fn retain_here(&mut self, message: &Message, now: Time) -> Outcome {
+    pub(super) fn retain_here(&mut self, message: &Message, noted: Serial, now: Time, out: &mut Outputs) -> Outcome {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
         if message.payload().is_empty() || message.has_expired(now) {
-            if let Some(old) = self.retained.remove(topic) {
-                self.retained_bytes -= charged(&old);
-            }
-            return Outcome::default();
+            let noted = self.remove_retained(topic) && self.note_retained_gone(topic, out);
+            return Outcome { noted, ..Outcome::default() };
         }
         let message = message.compact();
         let freed = self.retained.get(topic).map_or(0, charged);
@@ -133,9 +132,23 @@ impl Shard {
         {
             return Outcome { refused: true, ..Outcome::default() };
         }
-        self.retained_bytes = bytes;
-        self.retained.set(topic, message); // [MQTT-3.3.1-5]
-        Outcome { kept: true, ..Outcome::default() }
+        let noted = self.note_retained_as(noted, &message, out);
+        self.set_retained(topic, message); // [MQTT-3.3.1-5]
+        Outcome { kept: true, noted, ..Outcome::default() }
+    }
+
+    /// Puts a message into the store, in place of the one that was there.
+    pub(super) fn set_retained(&mut self, topic: Topic<'_>, message: Message) {
+        self.retained_bytes -= self.retained.get(topic).map_or(0, charged);
+        self.retained_bytes += charged(&message);
+        self.retained.set(topic, message);
+    }
+
+    /// Takes the message of a topic out of the store; whether there was one.
+    pub(super) fn remove_retained(&mut self, topic: Topic<'_>) -> bool {
+        let old = self.retained.remove(topic);
+        self.retained_bytes -= old.as_ref().map_or(0, charged);
+        old.is_some()
     }
 
     /// Tells who subscribed while a retained message was on its way to its home.
@@ -233,7 +246,7 @@ impl Shard {
     }
 
     /// Takes away some of the retained messages whose time is over; a full round takes many calls.
-    pub(super) fn sweep_retained(&mut self, now: Time) {
+    pub(super) fn sweep_retained(&mut self, now: Time, out: &mut Outputs) {
         if self.retained.is_empty() {
             return;
         }
@@ -250,8 +263,8 @@ impl Shard {
         }
         for topic in expired {
             let topic = Topic::parse(&topic).expect("a retained topic was parsed");
-            if let Some(old) = self.retained.remove(topic) {
-                self.retained_bytes -= charged(&old);
+            if self.remove_retained(topic) {
+                self.note_retained_gone(topic, out);
             }
         }
     }
@@ -346,7 +359,8 @@ impl Shard {
         for message in messages {
             let qos = message.qos.min(qos);
             // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
-            let delivery = Delivery { message, qos, retain: true, ids: ids.clone(), source: Source::Own };
+            let (ids, source, serial) = (ids.clone(), Source::Own, Serial::NONE);
+            let delivery = Delivery { message, qos, retain: true, ids, source, serial };
             self.deliver_found(session_key, delivery, out);
         }
         self.pump(session_key, now, out);
@@ -354,7 +368,7 @@ impl Shard {
     }
 
     /// One copy for one session that no publication brought.
-    fn deliver_found(&mut self, key: SessionKey, delivery: Delivery, out: &mut Outputs) {
+    fn deliver_found(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) {
         self.stats.ledger.routed += 1;
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic());
         let link = self.sessions.get(key).and_then(|session| session.link);
@@ -364,6 +378,7 @@ impl Shard {
         if delivery.qos == QoS::AtMostOnce && link.is_none() && !self.limits.queue_qos0 {
             return self.discard(key, &delivery, DropReason::Offline, out);
         }
+        self.note_copy(key, &mut delivery, None, out);
         let _counted_in_the_ledger = self.enqueue(key, delivery, out);
     }
 
@@ -408,7 +423,8 @@ impl Shard {
                 // Who was told of it before gets it as what it is to a newer subscription: a retained message.
                 let retain = target.retain_as_published || since.is_some();
                 let ids = SubscriptionIds::of(target.ids(&route.ids));
-                let delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::Own };
+                let (message, source, serial) = (message.clone(), Source::Own, Serial::NONE);
+                let delivery = Delivery { message, qos, retain, ids, source, serial };
                 self.deliver_found(target.session, delivery, out);
                 self.pump(target.session, now, out);
             }

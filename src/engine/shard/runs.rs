@@ -12,6 +12,7 @@ use super::fanout::is_plain;
 use super::verbatim::RunTaken;
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{ANSWERS_OWED_MAX, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
@@ -88,6 +89,9 @@ impl Shard {
         let (publisher, version) = (connection.session?, connection.version);
         let session = self.sessions.get(publisher)?;
         let origin = session.id;
+        if self.journaling.is_on() && session.is_lasting() && run.qos() == QoS::ExactlyOnce {
+            return None; // each identifier is noted
+        }
         let receiver = self.only_receiver(run.topic().as_str(), run.qos(), origin)?;
         // A 3.x client knows no Receive Maximum: its packet identifiers bound it. [MQTT-3.3.4-7]
         let open_max = if version == Version::V5 { self.limits.receive_maximum } else { u16::MAX };
@@ -211,7 +215,8 @@ impl Shard {
         let [target] = route.targets.as_slice() else { return None };
         let session = self.sessions.get(target.session)?;
         let link = session.link.filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
-        let has_way = session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
+        let is_durable = self.journaling.is_on() && session.is_lasting();
+        let has_way = !is_durable && session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
         let is_excluded = target.is_denied || (target.has_no_local && session.id == origin);
         let qos = qos.min(target.qos); // [MQTT-3.8.4-8]
         let is_only = has_way && !is_excluded && qos > QoS::AtMostOnce && route.groups.is_empty();
@@ -258,5 +263,5 @@ fn write_run(
 
 fn delivery(run: &NumberedRun<'_>, payload: &[u8], qos: QoS, origin: SessionId) -> Delivery {
     let message = Message::copied(run.topic().as_str(), payload, run.qos(), origin);
-    Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own }
+    Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own, serial: Serial::NONE }
 }

@@ -7,6 +7,7 @@ use super::receive::Flow;
 use super::retain::PlannedScan;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
+use crate::engine::change::Change;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::event::Event;
 use crate::engine::limits::{FILTERS_PER_PACKET_MAX, WILDCARD_LEVELS_MAX};
@@ -63,7 +64,7 @@ impl Shard {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
                     let requested = if is_bridge { as_for_bridge(requested) } else { requested };
-                    self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins)
+                    self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins, out)
                 }
                 (Err(reason), _) => reason,
                 (Ok(()), Err(_)) => Reason::TopicFilterInvalid,
@@ -112,6 +113,7 @@ impl Shard {
     }
 
     /// Makes one granted subscription; a shared one still needs its group's word.
+    #[expect(clippy::too_many_arguments, reason = "a filter and what its packet says of it")]
     fn take_up(
         &mut self,
         session_key: SessionKey,
@@ -120,6 +122,7 @@ impl Shard {
         subscription_id: u32,
         index: u16,
         joins: &mut Vec<Joining>,
+        out: &mut Outputs,
     ) -> Reason {
         let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
         let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
@@ -134,6 +137,7 @@ impl Shard {
                 None if is_full || is_full_of_shared => return Reason::QuotaExceeded,
                 None => session.shared.push(membership.clone()),
             }
+            self.note_joined(session_key, &membership, out);
             joins.push(Joining { index, membership });
             return Reason::granted(qos);
         }
@@ -146,6 +150,8 @@ impl Shard {
             return Reason::QuotaExceeded;
         }
         self.subscribe_plain(session_key, subscription.filter, options, is_known);
+        let filter = subscription.filter.as_str();
+        self.note_of(session_key, |session| Change::Subscribed { session, filter: filter.into(), options }, out);
         let wants_retained = match requested.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
             RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
@@ -164,13 +170,13 @@ impl Shard {
         Reason::granted(qos)
     }
 
-    fn is_subscribed(&self, session: SessionKey, filter: Filter<'_>) -> bool {
+    pub(super) fn is_subscribed(&self, session: SessionKey, filter: Filter<'_>) -> bool {
         let subscriber = Subscriber::session(session.index());
         self.index.find(filter).is_some_and(|id| self.index.options(id, subscriber).is_some())
     }
 
     /// Puts a plain subscription into the index; the first one of a filter is declared to all shards.
-    fn subscribe_plain(&mut self, key: SessionKey, filter: Filter<'_>, options: Options, is_known: bool) {
+    pub(super) fn subscribe_plain(&mut self, key: SessionKey, filter: Filter<'_>, options: Options, is_known: bool) {
         let inserted = self.index.insert(filter, Subscriber::session(key.index()), options);
         debug_assert_eq!(inserted.previous.is_some(), is_known, "the session knows its own subscriptions");
         if inserted.is_first {
@@ -197,7 +203,8 @@ impl Shard {
             out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
         }
         if joins.is_empty() && !self.owes_answers(key) {
-            return self.write_suback(key, id, &codes, out);
+            let promises = self.promise_to(session_key);
+            return out.promising(promises, |out| self.write_suback(key, id, &codes, out));
         }
         let waits = u16::try_from(joins.len()).unwrap_or(u16::MAX);
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -223,14 +230,24 @@ impl Shard {
         if let Some(known) = known {
             known.asked = Some(reply);
         }
-        self.tell(home, Mesh::Join { share, filter, member, terms, window, reply }, out);
+        self.tell(home, Mesh::Join { share, filter, member, terms, window, reply: Some(reply) }, out);
+    }
+
+    /// After a restart a session asks its groups again; nobody waits for their answers.
+    pub(super) fn join_again(&mut self, key: SessionKey, out: &mut Outputs) {
+        let Some(member) = self.member_id(key) else { return };
+        let shared = self.sessions.get(key).map(|session| session.shared.to_vec()).unwrap_or_default();
+        for Membership { share, filter, terms, .. } in shared {
+            let home = self.homes.group(&share, &filter);
+            self.tell(home, Mesh::Join { share, filter, member, terms, window: None, reply: None }, out);
+        }
     }
 
     /// A group has granted or refused a membership.
     #[expect(clippy::too_many_arguments, reason = "the parts of one letter")]
     pub(super) fn joined(
         &mut self,
-        session: SessionKey,
+        session_key: SessionKey,
         share: &str,
         filter: &str,
         reply: JoinTicket,
@@ -239,10 +256,14 @@ impl Shard {
         out: &mut Outputs,
     ) {
         if reason.is_error()
-            && let Some(session) = self.sessions.get_mut(session)
+            && let Some(session) = self.sessions.get_mut(session_key)
         {
             // A refusal of an older request says nothing of the newer one that is under way.
+            let before = session.shared.len();
             session.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
+            if session.shared.len() < before {
+                self.note_left(session_key, share, filter, out);
+            }
         }
         let Some(connection) = self.connections.get_mut(reply.connection) else { return };
         connection.pipeline.resolve_code(reply.ticket, usize::from(reply.index), reason);
@@ -264,10 +285,10 @@ impl Shard {
         for (index, unwanted) in packet.entries().enumerate() {
             codes.push(match unwanted.subscription {
                 _ if index >= FILTERS_PER_PACKET_MAX => Reason::QuotaExceeded,
-                Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter),
+                Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter, out),
                 Ok(Subscription { share: Some(share), filter, .. }) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
-                    self.give_up_shared(session, share, filter, index, &mut leaves)
+                    self.give_up_shared(session, share, filter, index, &mut leaves, out)
                 }
                 Err(_) => Reason::TopicFilterInvalid,
             });
@@ -287,12 +308,13 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
+        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else { return };
         if leaves.is_empty() && !self.owes_answers(key) {
-            return self.write_unsuback(key, id, &codes, out);
+            let promises = self.promise_to(session_key);
+            return out.promising(promises, |out| self.write_unsuback(key, id, &codes, out));
         }
         let waits = u16::try_from(leaves.len()).unwrap_or(u16::MAX);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(session_key) = connection.session else { return };
         let ticket = connection.pipeline.push(Due::UnsubAck { id, codes }, waits, Outcome::default());
         for Joining { index, membership } in leaves {
             let reply = JoinTicket { connection: key, ticket, index };
@@ -309,7 +331,7 @@ impl Shard {
     }
 
     /// [MQTT-3.10.4-1] the filter is compared letter by letter.
-    fn give_up_plain(&mut self, key: SessionKey, filter: Filter<'_>) -> Reason {
+    pub(super) fn give_up_plain(&mut self, key: SessionKey, filter: Filter<'_>, out: &mut Outputs) -> Reason {
         let Some(id) = self.index.find(filter) else { return Reason::NoSubscriptionExisted };
         let Some(removed) = self.index.remove(id, Subscriber::session(key.index())) else {
             return Reason::NoSubscriptionExisted;
@@ -321,6 +343,7 @@ impl Shard {
         let was_known = session.filters.remove(id);
         debug_assert!(was_known, "the session knows its own subscriptions");
         self.forget_scans_of(key, filter.as_str());
+        self.note_of(key, |session| Change::Unsubscribed { session, filter: filter.as_str().into() }, out);
         Reason::Success
     }
 
@@ -331,12 +354,14 @@ impl Shard {
         filter: Filter<'_>,
         index: u16,
         leaves: &mut Vec<Joining>,
+        out: &mut Outputs,
     ) -> Reason {
         let Some(session) = self.sessions.get_mut(key) else { return Reason::NoSubscriptionExisted };
         let Some(place) = session.shared.iter().position(|known| known.is(share, filter.as_str())) else {
             return Reason::NoSubscriptionExisted;
         };
         leaves.push(Joining { index, membership: session.shared.swap_remove(place) });
+        self.note_left(key, share, filter.as_str(), out);
         Reason::Success
     }
 

@@ -18,7 +18,7 @@ impl Shard {
         let more_sessions = self.sweep_sessions(now, out);
         let more_quotas = self.sweep_quotas(now, out);
         self.sweep_backlogs(now, out);
-        self.sweep_retained(now);
+        self.sweep_retained(now, out);
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }

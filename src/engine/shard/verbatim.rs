@@ -169,7 +169,7 @@ impl Shard {
         if is_large || self.is_behind_fanout(run.origin, run.topic) {
             let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
             let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
-            self.put_off(&route, Cargo::Run(piece), publisher, now, out);
+            let _nobody_keeps_a_run = self.put_off(&route, Cargo::Run(piece), publisher, now, out);
         } else {
             self.deliver_run_to(&route, 0..route.targets.len(), run, kept, publisher, now, out);
         }

@@ -1,0 +1,174 @@
+//! Messages of quality of service 2 that cross shards on their way from a durable session: each shard takes one once.
+//!
+//! A power cut may leave one shard with a message and the other without. The publisher's home notes the identifier together
+//! with what its own subscribers are owed, another shard notes the passage together with what its subscribers are owed, and
+//! PUBREC leaves when both are safe. So after a restart, when the publisher sends the message again:
+//!
+//! - a home that does not know the identifier routes the message to everybody, and a shard that has it already says so;
+//! - a home that does know it asks the other shards once more, and serves nobody of its own.
+//!
+//! A passage is forgotten before the identifier is free: PUBCOMP waits until every shard that was passed has safely forgotten.
+//! A session that ends has its passages forgotten, too.
+
+use super::Shard;
+use super::acknowledge::AckKind;
+use crate::base::bitset::Bits64;
+use crate::base::hash::{Map, Seed, map};
+use crate::engine::change::Change;
+use crate::engine::connection::ConnectionKey;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
+use crate::engine::message::SessionId;
+use crate::engine::output::Outputs;
+use crate::engine::session::SessionKey;
+use crate::mqtt::{PacketId, Reason};
+
+/// One per shard.
+#[derive(Debug)]
+pub(super) struct Passages {
+    /// Of sessions that live here: where a message went.
+    gone: Map<(SessionKey, PacketId), Gone>,
+    /// Of sessions that live elsewhere: what has come, and left something that is kept.
+    come: Map<(SessionId, PacketId), ()>,
+    /// PUBREL packets whose PUBCOMP waits.
+    releases: Map<(SessionKey, PacketId), Release>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    shards: Bits64,
+    /// It is of before a restart: nobody knows where it went, and whether PUBREC has left.
+    is_unsure: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    /// waits = shards that have not forgotten
+    waits: u32,
+    /// Who asked last. On another connection PUBREL comes again, and is answered there.
+    connection: ConnectionKey,
+}
+
+impl Passages {
+    /// None.
+    pub fn new(seed: Seed) -> Self {
+        Self { gone: map(seed), come: map(seed), releases: map(seed) }
+    }
+
+    /// Whether it has come before.
+    pub fn has_come(&self, session: SessionId, id: PacketId) -> bool {
+        self.come.contains_key(&(session, id))
+    }
+
+    /// It has come; a change of before a restart says so.
+    pub fn restore(&mut self, session: SessionId, id: PacketId) {
+        self.come.insert((session, id), ());
+    }
+
+    /// It is forgotten; a change of before a restart says so.
+    pub fn restore_forgotten(&mut self, session: SessionId, id: PacketId) {
+        self.come.remove(&(session, id));
+    }
+}
+
+impl Shard {
+    /// A message from elsewhere has left something here that is kept.
+    pub(super) fn note_passage(&mut self, session: SessionId, id: PacketId, out: &mut Outputs) {
+        self.passages.come.insert((session, id), ());
+        self.note(Change::Passed { session, id }, out);
+    }
+
+    /// A message of a session here has gone to these shards, which keep something of it.
+    pub(super) fn has_passed(&mut self, session: SessionKey, id: PacketId, shards: Bits64) {
+        if shards.is_empty() {
+            self.passages.gone.remove(&(session, id));
+        } else {
+            self.passages.gone.insert((session, id), Gone { shards, is_unsure: false });
+        }
+    }
+
+    /// After a restart: an identifier is open, and where its message went is not known.
+    pub(super) fn restore_passage(&mut self, session: SessionKey, id: PacketId) {
+        if !self.is_alone() {
+            let shards = self.homes.all_bits().difference(Bits64::of(self.id.bit()));
+            self.passages.gone.insert((session, id), Gone { shards, is_unsure: true });
+        }
+    }
+
+    /// Whether other shards have to be asked once more when this message comes again.
+    pub(super) fn is_passage_unsure(&self, session: SessionKey, id: PacketId) -> bool {
+        self.passages.gone.get(&(session, id)).is_some_and(|gone| gone.is_unsure)
+    }
+
+    /// The client releases an identifier: what PUBCOMP has to say, or nothing while other shards forget.
+    pub(super) fn release_identifier(
+        &mut self,
+        connection: ConnectionKey,
+        session_key: SessionKey,
+        id: PacketId,
+        out: &mut Outputs,
+    ) -> Option<Reason> {
+        let Some(gone) = self.passages.gone.get(&(session_key, id)) else {
+            return Some(self.settle_pubrel(session_key, id, out));
+        };
+        let shards = gone.shards;
+        let session = self.sessions.get(session_key)?.id;
+        let waits = u32::try_from(shards.iter().count()).expect("there are 64 shards at most");
+        if let Some(release) = self.passages.releases.get_mut(&(session_key, id)) {
+            release.connection = connection;
+            return None;
+        }
+        self.passages.releases.insert((session_key, id), Release { waits, connection });
+        for to in shards.iter().map(ShardId::of_bit) {
+            self.tell(to, Mesh::Forget { session, id, reply: Some(session_key) }, out);
+        }
+        None
+    }
+
+    /// A message's identifier is about to be free.
+    pub(super) fn forget_passage(
+        &mut self,
+        from: ShardId,
+        session: SessionId,
+        id: PacketId,
+        reply: Option<SessionKey>,
+        out: &mut Outputs,
+    ) {
+        let was_known = self.passages.come.remove(&(session, id)).is_some();
+        if was_known {
+            self.note(Change::Forgotten { session, id }, out);
+        }
+        if let Some(session) = reply {
+            self.tell_once(was_known, from, Mesh::Forgotten { session, id }, out);
+        }
+    }
+
+    /// A shard has forgotten; after the last one the client hears PUBCOMP.
+    pub(super) fn passage_forgotten(&mut self, session: SessionKey, id: PacketId, out: &mut Outputs) {
+        let Some(release) = self.passages.releases.get_mut(&(session, id)) else { return };
+        release.waits -= 1;
+        if release.waits > 0 {
+            return;
+        }
+        let connection = release.connection;
+        self.passages.releases.remove(&(session, id));
+        self.passages.gone.remove(&(session, id));
+        let reason = self.settle_pubrel(session, id, out);
+        let promises = self.promise_to(session);
+        out.promising(promises, |out| self.write_ack(connection, id, reason, AckKind::Complete, out));
+    }
+
+    /// A session ends: nobody will release what it has open.
+    pub(super) fn forget_passages_of(&mut self, key: SessionKey, out: &mut Outputs) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let id_of_session = session.id;
+        let ids: Vec<PacketId> = session.received.ids().collect();
+        for id in ids {
+            self.passages.releases.remove(&(key, id));
+            let Some(gone) = self.passages.gone.remove(&(key, id)) else { continue };
+            for to in gone.shards.iter().map(ShardId::of_bit) {
+                self.tell(to, Mesh::Forget { session: id_of_session, id, reply: None }, out);
+            }
+        }
+    }
+}

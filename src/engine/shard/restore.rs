@@ -1,0 +1,396 @@
+//! After a restart: the changes of before are given back in their order, and what they say is there again.
+//!
+//! Nobody is connected while this goes on, and nothing is delivered. A change that names what is not there, because a
+//! damaged record was set aside, changes nothing: what stands alone is kept, what hangs on the lost record is not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::Shard;
+use crate::base::hash::{Map, Seed, map};
+use crate::base::time::Time;
+use crate::engine::change::{Change, Serial, Standing};
+use crate::engine::message::{Message, Publication, SessionId};
+use crate::engine::output::Outputs;
+use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::outbound::Outbound;
+use crate::engine::session::received::Received;
+use crate::engine::session::{Membership, Session, SessionKey};
+use crate::engine::subscriptions::entry::Options;
+use crate::mqtt::{Filter, PacketId, QoS, Topic};
+
+/// What is known of sessions and messages while changes come back. One per shard, gone when the last one has come.
+#[derive(Debug)]
+pub(super) struct Restoring {
+    bodies: Map<Serial, Body>,
+    /// The newest of them: only this one can still be named for the first time.
+    newest: Serial,
+    sessions: Map<SessionId, Unfolded>,
+    /// Messages that are owed to everybody, and who has a copy.
+    fanouts: BTreeMap<Serial, BTreeSet<SessionId>>,
+    last: Serial,
+}
+
+/// A message, and how many copies name it.
+#[derive(Debug)]
+struct Body {
+    message: Message,
+    named: u32,
+}
+
+/// A session and its copies that are not settled.
+#[derive(Debug)]
+struct Unfolded {
+    key: SessionKey,
+    is_connected: bool,
+    /// In the order of their numbers.
+    copies: VecDeque<Owed>,
+    /// Identifiers whose messages the client has, and that are not completed.
+    released: Vec<PacketId>,
+}
+
+#[derive(Debug)]
+struct Owed {
+    body: Serial,
+    delivery: Delivery,
+    /// The change by which it left, and under which identifier.
+    sent: Option<(Serial, PacketId)>,
+}
+
+impl Restoring {
+    /// Nothing has come back yet.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            bodies: map(seed),
+            newest: Serial::NONE,
+            sessions: map(seed),
+            fanouts: BTreeMap::new(),
+            last: Serial::NONE,
+        }
+    }
+
+    fn body(&mut self, serial: Serial, message: Message) {
+        if self.bodies.get(&self.newest).is_some_and(|body| body.named == 0) {
+            self.bodies.remove(&self.newest);
+        }
+        self.bodies.insert(serial, Body { message, named: 0 });
+        self.newest = serial;
+    }
+
+    fn unname(&mut self, serial: Serial) {
+        let Some(body) = self.bodies.get_mut(&serial) else { return };
+        body.named -= 1;
+        if body.named == 0 && serial != self.newest {
+            self.bodies.remove(&serial);
+        }
+    }
+
+    fn fan_out(&mut self, body: Serial) {
+        if let Some(named) = self.bodies.get_mut(&body) {
+            named.named += 1;
+            self.fanouts.insert(body, BTreeSet::new());
+        }
+    }
+
+    fn fanned_out(&mut self, body: Serial) {
+        if self.fanouts.remove(&body).is_some() {
+            self.unname(body);
+        }
+    }
+
+    /// A copy is not owed any more.
+    fn settle(&mut self, session: SessionId, copy: Serial) {
+        let Some(unfolded) = self.sessions.get_mut(&session) else { return };
+        let Ok(place) = unfolded.copies.binary_search_by_key(&copy, |owed| owed.delivery.serial) else { return };
+        if let Some(owed) = unfolded.copies.remove(place) {
+            self.unname(owed.body);
+        }
+    }
+}
+
+impl Shard {
+    /// Takes back a change of before the restart. They come in the order of their numbers, before anything else.
+    ///
+    /// # Panics
+    /// When the shard serves clients already.
+    pub fn restore(&mut self, serial: Serial, change: Change, out: &mut Outputs) {
+        assert!(self.connections.is_empty(), "what was is restored before clients come");
+        let seed = self.seed;
+        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
+        restoring.last = restoring.last.max(serial);
+        self.journaling.pause();
+        match change {
+            Change::Session { session, standing } => self.restore_session(&mut restoring, session, *standing),
+            Change::SessionEnded { session } => self.restore_end(&mut restoring, session, out),
+            Change::Body { message } => restoring.body(serial, message),
+            Change::Fanout { body } => restoring.fan_out(body),
+            Change::FannedOut { body } => restoring.fanned_out(body),
+            Change::Queued { session, body, qos, retain, ids } => {
+                restore_copy(&mut restoring, session, serial, body, qos, retain, ids);
+            }
+            Change::Sent { session, copy, id } => restore_sent(&mut restoring, session, copy, serial, id),
+            Change::Settled { session, copy } => restoring.settle(session, copy),
+            Change::Taken { session, copy, id } => {
+                restoring.settle(session, copy);
+                if let Some(unfolded) = restoring.sessions.get_mut(&session) {
+                    unfolded.released.push(id);
+                }
+            }
+            Change::Completed { session, id } => {
+                if let Some(unfolded) = restoring.sessions.get_mut(&session) {
+                    unfolded.released.retain(|released| *released != id);
+                }
+            }
+            Change::Passed { session, id } => self.passages.restore(session, id),
+            Change::Forgotten { session, id } => self.passages.restore_forgotten(session, id),
+            Change::Retained { body } => self.restore_retained(&mut restoring, body),
+            Change::RetainedGone { topic } => self.restore_retained_gone(&topic),
+            Change::Subscribed { session, ref filter, options } => {
+                if let Some(key) = restoring.key_of(session) {
+                    self.restore_subscription(key, filter, options);
+                }
+            }
+            Change::Unsubscribed { .. }
+            | Change::Joined { .. }
+            | Change::Left { .. }
+            | Change::Will { .. }
+            | Change::WillGone { .. }
+            | Change::Incoming { .. }
+            | Change::Released { .. } => self.restore_of_session(&restoring, change, out),
+        }
+        self.restoring = Some(restoring);
+    }
+
+    fn restore_session(&mut self, restoring: &mut Restoring, id: SessionId, standing: Standing) {
+        let Standing { client_id, owner, expiry_s, ends_at, is_connected } = standing;
+        self.serial = self.serial.max(id.serial());
+        let known = restoring.key_of(id);
+        let key = known.unwrap_or_else(|| self.keep_session(Session::new(id, client_id, Arc::clone(&owner))));
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.owner = owner;
+        session.expiry_s = expiry_s;
+        session.ends_at = ends_at;
+        let unfolded = restoring.sessions.entry(id).or_insert_with(|| Unfolded {
+            key,
+            is_connected,
+            copies: VecDeque::new(),
+            released: Vec::new(),
+        });
+        unfolded.is_connected = is_connected;
+    }
+
+    fn restore_end(&mut self, restoring: &mut Restoring, id: SessionId, out: &mut Outputs) {
+        let Some(unfolded) = restoring.sessions.remove(&id) else { return };
+        for owed in unfolded.copies {
+            restoring.unname(owed.body);
+        }
+        self.forget_session(unfolded.key, out);
+    }
+
+    /// A session goes without a word: nobody has heard of it yet.
+    fn forget_session(&mut self, key: SessionKey, out: &mut Outputs) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.shared.take();
+        self.unsubscribe_all(key, out);
+        self.remove_session(key);
+    }
+
+    fn restore_subscription(&mut self, key: SessionKey, filter: &str, options: Options) {
+        let Ok(filter) = Filter::parse(filter) else { return };
+        let is_known = self.is_subscribed(key, filter);
+        self.subscribe_plain(key, filter, options, is_known);
+    }
+
+    fn restore_of_session(&mut self, restoring: &Restoring, change: Change, out: &mut Outputs) {
+        match change {
+            Change::Unsubscribed { session, filter } => {
+                if let (Some(key), Ok(filter)) = (restoring.key_of(session), Filter::parse(&filter)) {
+                    self.give_up_plain(key, filter, out);
+                }
+            }
+            Change::Joined { session, share, filter, terms } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.shared.retain(|known| !known.is(&share, &filter));
+                session.shared.push(Membership { share, filter, terms, asked: None });
+            }
+            Change::Left { session, share, filter } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.shared.retain(|known| !known.is(&share, &filter));
+                session.shared.free_if(Vec::is_empty);
+            }
+            Change::Will { session, will } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.will = Some(will);
+            }
+            Change::WillGone { session } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.will = None;
+            }
+            Change::Incoming { session, id } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.received.publish(id);
+                session.received.stored(id);
+            }
+            Change::Released { session, id } => {
+                let Some(session) = self.restoring_session(restoring, session) else { return };
+                session.received.release(id);
+                session.received.free_if(Received::is_empty);
+            }
+            Change::Session { .. }
+            | Change::SessionEnded { .. }
+            | Change::Subscribed { .. }
+            | Change::Body { .. }
+            | Change::Fanout { .. }
+            | Change::FannedOut { .. }
+            | Change::Queued { .. }
+            | Change::Sent { .. }
+            | Change::Settled { .. }
+            | Change::Taken { .. }
+            | Change::Completed { .. }
+            | Change::Passed { .. }
+            | Change::Forgotten { .. }
+            | Change::Retained { .. }
+            | Change::RetainedGone { .. } => unreachable!("these have their own way"),
+        }
+    }
+
+    fn restoring_session(&mut self, restoring: &Restoring, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(restoring.key_of(id)?)
+    }
+
+    fn restore_retained(&mut self, restoring: &mut Restoring, body: Serial) {
+        let Some(body) = restoring.bodies.get(&body) else { return };
+        let message = body.message.clone();
+        let Ok(topic) = Topic::parse(message.topic()) else { return };
+        self.set_retained(topic, message.clone());
+    }
+
+    fn restore_retained_gone(&mut self, topic: &str) {
+        if let Ok(topic) = Topic::parse(topic) {
+            self.remove_retained(topic);
+        }
+    }
+
+    /// All changes have come back: sessions get their queues and windows, time counts again, and new changes are noted behind
+    /// the last one.
+    pub fn restored(&mut self, now: Time, out: &mut Outputs) {
+        let seed = self.seed;
+        let restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
+        self.journaling.begin(restoring.last);
+        let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
+        sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
+        for (_, unfolded) in sessions {
+            self.restored_session(unfolded, now, out);
+        }
+        for (body, served) in restoring.fanouts {
+            if let Some(message) = restoring.bodies.get(&body).map(|body| body.message.clone()) {
+                self.finish_fanout(body, &message, &served, out);
+            }
+        }
+        self.settle(now, out);
+    }
+
+    /// A message that was owed to everybody when the process ended: who has no copy gets one.
+    fn finish_fanout(&mut self, body: Serial, message: &Message, served: &BTreeSet<SessionId>, out: &mut Outputs) {
+        let route = self.route_of(message.topic());
+        for target in &route.targets {
+            let Some(session) = self.sessions.get(target.session) else { continue };
+            let is_excluded = target.has_no_local && session.id == message.origin;
+            if served.contains(&session.id) || is_excluded || target.is_denied {
+                continue;
+            }
+            let qos = message.qos.min(target.qos);
+            let retain = message.retain && target.retain_as_published;
+            let ids = SubscriptionIds::of(target.ids(&route.ids));
+            let serial = Serial::NONE;
+            let mut delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::Own, serial };
+            let mut publication = Publication::of(message);
+            publication.noted = body;
+            self.stats.ledger.routed += 1;
+            self.note_copy(target.session, &mut delivery, Some(&mut publication), out);
+            let _nobody_waits_for_it = self.enqueue(target.session, delivery, out);
+        }
+        self.note_fanout_done(body, out);
+    }
+
+    fn restored_session(&mut self, unfolded: Unfolded, now: Time, out: &mut Outputs) {
+        let Unfolded { key, is_connected, copies, released } = unfolded;
+        self.stats.ledger.routed += copies.len() as u64;
+        let outbound = fold(copies, &released);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.outbound = (!outbound.is_empty()).then(|| Box::new(outbound));
+        session.received.used().into_iter().for_each(Received::connection_lost);
+        let open: Vec<PacketId> = session.received.ids().collect();
+        for id in open {
+            self.restore_passage(key, id);
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if is_connected {
+            // The connection ended with the process.
+            session.ends_at =
+                if session.expiry_s < u32::MAX { now.after_seconds(session.expiry_s) } else { Time::NEVER };
+            if let Some(will) = &mut session.will {
+                will.due_at = now.after_seconds(will.delay_s);
+            }
+        }
+        if session.ends_at <= now {
+            self.stats.sessions_expired += 1;
+            return self.end_session(key, now, out);
+        }
+        self.note_standing(key, out);
+        self.publish_due_will(key, now, out);
+        self.look_at_session(key, now);
+        self.join_again(key, out);
+    }
+}
+
+impl Restoring {
+    fn key_of(&self, session: SessionId) -> Option<SessionKey> {
+        self.sessions.get(&session).map(|unfolded| unfolded.key)
+    }
+}
+
+fn restore_copy(
+    restoring: &mut Restoring,
+    session: SessionId,
+    serial: Serial,
+    body: Serial,
+    qos: QoS,
+    retain: bool,
+    ids: SubscriptionIds,
+) {
+    let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
+    let Some(named) = restoring.bodies.get_mut(&body) else { return };
+    named.named += 1;
+    if let Some(served) = restoring.fanouts.get_mut(&body) {
+        served.insert(session);
+    }
+    let delivery = Delivery { message: named.message.clone(), qos, retain, ids, source: Source::Own, serial };
+    unfolded.copies.push_back(Owed { body, delivery, sent: None });
+}
+
+fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, at: Serial, id: PacketId) {
+    let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
+    if let Ok(place) = unfolded.copies.binary_search_by_key(&copy, |owed| owed.delivery.serial) {
+        unfolded.copies[place].sent = Some((at, id));
+    }
+}
+
+/// What a session has to send: what was sent before, in the order in which it was, then PUBREL packets, then what never was.
+fn fold(copies: VecDeque<Owed>, released: &[PacketId]) -> Outbound {
+    let mut outbound = Outbound::new();
+    let (mut sent, waiting): (Vec<Owed>, Vec<Owed>) = copies.into_iter().partition(|owed| owed.sent.is_some());
+    sent.sort_by_key(|owed| owed.sent);
+    for owed in sent {
+        if let Some((_, id)) = owed.sent {
+            outbound.restore_sent(id, owed.delivery);
+        }
+    }
+    for id in released {
+        outbound.restore_released(*id);
+    }
+    for owed in waiting {
+        outbound.restore_queued(owed.delivery);
+    }
+    outbound
+}

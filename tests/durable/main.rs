@@ -1,0 +1,189 @@
+//! A broker that loses its power again and again: what it has acknowledged is there afterwards, once where once was promised.
+
+mod cast;
+mod facts;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cast::{Messages, Publisher, Subscriber};
+use pregon::base::random::Random;
+use pregon::engine::limits::Limits;
+use support::world::World;
+
+const STEPS: u32 = 1_500;
+
+struct Run {
+    world: World,
+    random: Random,
+    publishers: Vec<Publisher>,
+    subscribers: Vec<Subscriber>,
+    messages: Messages,
+    /// The shard whose disk is slower than those of the others.
+    slow_disk: Option<usize>,
+    /// How rarely the power goes.
+    calm: u64,
+    crashes: u32,
+}
+
+impl Run {
+    fn new(seed: u64, shards: usize) -> Self {
+        let mut random = Random::from_seed(seed);
+        // Fan-outs are put off in some runs, so that the power goes in the middle of them.
+        let fanout_recipients_max = if random.chance(1, 3) { 1 } else { 100 };
+        let limits = Limits { fanout_recipients_max, ..Limits::default() };
+        let publishers = (0..=random.index(3)).map(Publisher::new).collect();
+        let subscribers = (0..=random.index(3)).map(Subscriber::new).collect();
+        let slow_disk = if random.chance(1, 2) { Some(random.index(shards)) } else { None };
+        let calm = [1, 3, 8][random.index(3)];
+        let world = World::durable(shards, limits, seed);
+        Self { world, random, publishers, subscribers, messages: Messages::new(), slow_disk, calm, crashes: 0 }
+    }
+
+    fn step(&mut self) {
+        let shards = self.world.shards.len();
+        match self.random.below(100) {
+            0..25 => self.publisher_acts(),
+            25..30 => {
+                let who = self.random.index(self.subscribers.len());
+                self.subscribers[who].come(&mut self.world);
+            }
+            30..50 => self.network_reads(),
+            50..62 => {
+                let (from, to) = (self.random.index(shards), self.random.index(shards));
+                self.world.deliver_mesh(from, to, 1 + self.random.index(3));
+            }
+            62..65 => {
+                let shard = self.random.index(shards);
+                if self.world.takes_tick(shard) {
+                    self.world.input(shard, pregon::engine::input::Input::Tick);
+                }
+            }
+            65..68 => {
+                self.world.arrive();
+            }
+            68..80 => {
+                let shard = self.random.index(shards);
+                if self.slow_disk != Some(shard) || self.random.chance(1, 6) {
+                    self.world.store(shard, 1 + self.random.index(4));
+                }
+            }
+            80..97 => self.everybody_hears(),
+            97..99 => self.something_breaks(),
+            _ if self.random.chance(1, self.calm) => {
+                self.crashes += 1;
+                self.world.crash();
+            }
+            _ => {}
+        }
+    }
+
+    fn publisher_acts(&mut self) {
+        let who = self.random.index(self.publishers.len());
+        let publisher = &mut self.publishers[who];
+        publisher.come(&mut self.world);
+        if publisher.is_free() {
+            let qos = if self.random.chance(1, 2) { 1 } else { 2 };
+            let message = u32::try_from(self.messages.len()).expect("few messages");
+            self.messages.push((who, qos));
+            publisher.publish(message, qos, &mut self.world);
+        }
+    }
+
+    fn network_reads(&mut self) {
+        let links = self.world.links.len();
+        if links > 0 {
+            let most = if self.random.chance(1, 2) { usize::MAX } else { self.random.index(30) + 1 };
+            self.world.read(self.random.index(links), most);
+        }
+    }
+
+    fn everybody_hears(&mut self) {
+        for publisher in &mut self.publishers {
+            publisher.hear(&mut self.world);
+        }
+        for subscriber in &mut self.subscribers {
+            subscriber.hear(&self.messages, &mut self.world);
+        }
+    }
+
+    fn something_breaks(&mut self) {
+        let publishers = self.publishers.iter().filter_map(|publisher| publisher.link);
+        let subscribers = self.subscribers.iter().filter_map(|subscriber| subscriber.link);
+        let links: Vec<usize> = publishers.chain(subscribers).collect();
+        if let Some(link) = self.random.pick(&links).copied() {
+            self.world.cut(link);
+        }
+    }
+
+    /// Everybody comes back and stays until nothing moves any more.
+    fn finish(&mut self) {
+        for _ in 0..2_000 {
+            for publisher in &mut self.publishers {
+                publisher.come(&mut self.world);
+            }
+            for subscriber in &mut self.subscribers {
+                subscriber.come(&mut self.world);
+            }
+            self.world.drive();
+            self.everybody_hears();
+            self.world.drive();
+            let is_silent =
+                |link: &support::world::Link| link.is_closed || link.incoming.is_empty() && link.outgoing.is_empty();
+            let is_done = self.publishers.iter().all(|publisher| publisher.open.is_empty());
+            if is_done && self.world.links.iter().all(is_silent) {
+                return;
+            }
+        }
+        panic!("the broker does not come to rest: {:?} {:?}", self.publishers, self.subscribers);
+    }
+
+    fn judge(&self) {
+        for (who, subscriber) in self.subscribers.iter().enumerate() {
+            for (message, count) in &subscriber.got {
+                let (_, qos) = self.messages[*message as usize];
+                assert!(qos == 1 || *count == 1, "message {message} came {count} times to {who}");
+            }
+            for message in self.publishers.iter().flat_map(|publisher| &publisher.promised) {
+                let is_due = *message >= subscriber.since && subscriber.had_suback;
+                assert!(!is_due || subscriber.got.contains_key(message), "message {message} is lost for {who}");
+            }
+            for firsts in subscriber.firsts.values() {
+                // What nobody wanted when it was sent first may come late when it is sent again.
+                let firsts: Vec<u32> = firsts.iter().copied().filter(|first| *first >= subscriber.since).collect();
+                assert!(firsts.is_sorted(), "messages of one publisher stay in order for {who}: {firsts:?}");
+            }
+        }
+    }
+}
+
+fn play(seeds: Range<u64>, shards: usize) {
+    let (mut crashes, mut promised) = (0, 0);
+    for seed in seeds {
+        let mut run = Run::new(seed, shards);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            (0..STEPS).for_each(|_| run.step());
+            run.finish();
+            run.judge();
+        }));
+        if let Err(panic) = outcome {
+            let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);
+            panic!("seed {seed}: {text}");
+        }
+        crashes += run.crashes;
+        promised += run.publishers.iter().map(|publisher| publisher.promised.len()).sum::<usize>();
+    }
+    assert!(crashes > 1_000 && promised > 10_000, "{crashes} crashes, {promised} promises: too little happens");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_and_comes_once() {
+    play(0..3_000, 1);
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_of_several_shards() {
+    play(10_000..13_000, 3);
+}
