@@ -27,7 +27,12 @@ impl SessionId {
         self.0 >> 8
     }
 
-    /// The number itself, for logs.
+    /// The session of this number, as [`Self::get`] gave it to somebody who kept it.
+    pub const fn restored(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number itself, for logs and for the journal.
     pub fn get(self) -> u64 {
         self.0
     }
@@ -86,6 +91,14 @@ impl Message {
     pub fn copied(topic: &str, payload: &[u8], qos: QoS, origin: SessionId) -> Self {
         let body = Payload::of_parts(&[topic.as_bytes(), payload]);
         Self::new(body, topic.len(), Forwarded::new(0, 0), qos, origin)
+    }
+
+    /// What was published, in memory of its own of exactly its size: a message that comes back to stay.
+    pub fn restored(publication: &Publication<'_>) -> Self {
+        let Publication { topic, forwarded, payload, qos, retain, expires, origin, .. } = *publication;
+        let body = Payload::of_parts(&[topic.as_bytes(), forwarded, payload]);
+        let message = Self::new(body, topic.len(), Forwarded::new(0, forwarded.len()), qos, origin);
+        Self { retain, expires, ..message }
     }
 
     /// A message that is not retained and never expires, whose parts lie behind each other in `body`.
@@ -274,6 +287,18 @@ mod tests {
         assert_eq!((message.topic(), message.forwarded(), message.payload()), ("a/b", &b"\x01\x01"[..], &b"hello"[..]));
         assert_eq!(message.shared_payload().as_ptr(), body[8..].as_ptr(), "nothing was copied");
         assert_eq!(message.compact().payload(), b"hello");
+    }
+
+    #[test]
+    fn a_restored_message_is_what_was_published() {
+        let origin = SessionId::restored(SessionId::new(ShardId::new(3), 7).get());
+        assert_eq!(origin, SessionId::new(ShardId::new(3), 7));
+        let mut publication = Publication::new("a/b", b"\x01\x01", b"hello", QoS::ExactlyOnce, origin);
+        (publication.retain, publication.expires) = (true, Time::from_millis(5));
+        let message = Message::restored(&publication);
+        assert_eq!((message.topic(), message.forwarded(), message.payload()), ("a/b", &b"\x01\x01"[..], &b"hello"[..]));
+        assert_eq!((message.qos, message.retain, message.origin), (QoS::ExactlyOnce, true, origin));
+        assert!(message.has_expired(Time::from_millis(5)) && !message.has_expired(Time::from_millis(4)));
     }
 
     #[test]

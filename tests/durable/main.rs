@@ -1,6 +1,5 @@
 //! A broker that loses its power again and again: what it has acknowledged is there afterwards, once where once was promised.
 
-mod cast;
 mod facts;
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,9 +7,9 @@ mod support;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cast::{Messages, Publisher, Subscriber};
 use pregon::base::random::Random;
 use pregon::engine::limits::Limits;
+use support::cast::{Messages, Publisher, Subscriber, judge};
 use support::world::World;
 
 const STEPS: u32 = 1_500;
@@ -139,24 +138,6 @@ impl Run {
         }
         panic!("the broker does not come to rest: {:?} {:?}", self.publishers, self.subscribers);
     }
-
-    fn judge(&self) {
-        for (who, subscriber) in self.subscribers.iter().enumerate() {
-            for (message, count) in &subscriber.got {
-                let (_, qos) = self.messages[*message as usize];
-                assert!(qos == 1 || *count == 1, "message {message} came {count} times to {who}");
-            }
-            for message in self.publishers.iter().flat_map(|publisher| &publisher.promised) {
-                let is_due = *message >= subscriber.since && subscriber.had_suback;
-                assert!(!is_due || subscriber.got.contains_key(message), "message {message} is lost for {who}");
-            }
-            for firsts in subscriber.firsts.values() {
-                // What nobody wanted when it was sent first may come late when it is sent again.
-                let firsts: Vec<u32> = firsts.iter().copied().filter(|first| *first >= subscriber.since).collect();
-                assert!(firsts.is_sorted(), "messages of one publisher stay in order for {who}: {firsts:?}");
-            }
-        }
-    }
 }
 
 fn play(seeds: Range<u64>, shards: usize) {
@@ -166,7 +147,7 @@ fn play(seeds: Range<u64>, shards: usize) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             (0..STEPS).for_each(|_| run.step());
             run.finish();
-            run.judge();
+            judge(&run.publishers, &run.subscribers, &run.messages);
         }));
         if let Err(panic) = outcome {
             let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "a story hands over what it builds")]
 
 pub mod bare;
+pub mod cast;
 pub mod disk;
 pub mod golden;
 pub mod policies;

@@ -346,7 +346,8 @@ impl World {
             }
         }
         for number in 0..self.shards.len() {
-            self.shards[number].restored(self.now, &mut self.outs[number]);
+            let after = self.disks[number].stored();
+            self.shards[number].restored(after, self.now, &mut self.outs[number]);
             self.perform(number);
         }
     }

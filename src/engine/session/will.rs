@@ -40,6 +40,20 @@ impl Will {
         }
     }
 
+    /// A will of these words, without delay, not retained and at most once; what else it was is said in its public fields.
+    pub fn restored(topic: Topic<'_>, forwarded: &[u8], payload: &[u8]) -> Self {
+        Self {
+            topic: topic.as_str().into(),
+            forwarded: forwarded.into(),
+            payload: payload.into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            delay_s: 0,
+            due_at: Time::NEVER,
+            message_expiry_s: None,
+        }
+    }
+
     /// The topic.
     pub fn topic(&self) -> Topic<'_> {
         Topic::parse(&self.topic).expect("it was a topic when it was copied")
@@ -79,5 +93,14 @@ mod tests {
         assert_eq!((copy.topic(), copy.payload(), copy.forwarded()), (topic, &b"gone"[..], &forwarded[..]));
         assert_eq!((copy.qos, copy.retain), (QoS::ExactlyOnce, true));
         assert_eq!((copy.delay_s, copy.message_expiry_s, copy.due_at), (7, Some(9), Time::NEVER));
+    }
+
+    #[test]
+    fn a_restored_will_has_the_words_of_the_first() {
+        let topic = Topic::parse("last/words").unwrap();
+        let will = Will::restored(topic, b"\x01\x01", b"gone");
+        assert_eq!((will.topic(), will.forwarded(), will.payload()), (topic, &b"\x01\x01"[..], &b"gone"[..]));
+        assert_eq!((will.qos, will.retain, will.delay_s), (QoS::AtMostOnce, false, 0));
+        assert_eq!((will.due_at, will.message_expiry_s), (Time::NEVER, None));
     }
 }

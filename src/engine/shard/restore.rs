@@ -271,12 +271,13 @@ impl Shard {
         }
     }
 
-    /// All changes have come back: sessions get their queues and windows, time counts again, and new changes are noted behind
-    /// the last one.
-    pub fn restored(&mut self, now: Time, out: &mut Outputs) {
+    /// All changes have come back: sessions get their queues and windows, time counts again, and new changes are numbered behind
+    /// this one.
+    pub fn restored(&mut self, after: Serial, now: Time, out: &mut Outputs) {
         let seed = self.seed;
         let restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
-        self.journaling.begin(restoring.last);
+        debug_assert!(after >= restoring.last, "no number is given twice");
+        self.journaling.begin(after);
         let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
         sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
         for (_, unfolded) in sessions {

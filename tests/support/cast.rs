@@ -2,8 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::raw::{packet, packets, text};
-use crate::support::world::World;
+use super::raw::{packet, packets, text};
+
+/// Connections to a broker, in memory or real ones.
+pub trait Wires {
+    /// A new connection.
+    fn connect(&mut self) -> usize;
+
+    /// Sends bytes, as long as it is open.
+    fn send(&mut self, link: usize, bytes: &[u8]);
+
+    /// The whole packets that have come since the last call.
+    fn receive(&mut self, link: usize) -> Vec<u8>;
+
+    /// Whether it is over.
+    fn is_closed(&mut self, link: usize) -> bool;
+}
 
 /// The one topic.
 pub const TOPIC: &str = "t";
@@ -45,15 +59,15 @@ pub struct Subscriber {
     pub link: Option<usize>,
     had_connack: bool,
     /// Whether its subscription was acknowledged.
-    pub had_suback: bool,
+    had_suback: bool,
     /// Messages that were published before its SUBACK may come or not.
-    pub since: u32,
+    since: u32,
     /// Identifiers of quality of service 2 that it has taken and not released.
     taken: BTreeSet<u16>,
     /// How often each message came.
-    pub got: BTreeMap<u32, u32>,
+    got: BTreeMap<u32, u32>,
     /// Of each publisher and quality of service, the first arrivals in order.
-    pub firsts: BTreeMap<(usize, u8), Vec<u32>>,
+    firsts: BTreeMap<(usize, u8), Vec<u32>>,
 }
 
 impl Publisher {
@@ -63,8 +77,8 @@ impl Publisher {
     }
 
     /// Connects, if it is not connected.
-    pub fn come(&mut self, world: &mut World) {
-        come(&mut self.link, &self.name, world);
+    pub fn come(&mut self, wires: &mut impl Wires) {
+        come(&mut self.link, &self.name, wires);
     }
 
     /// Whether it can send something new.
@@ -73,27 +87,27 @@ impl Publisher {
     }
 
     /// Sends a new message.
-    pub fn publish(&mut self, message: u32, qos: u8, world: &mut World) {
+    pub fn publish(&mut self, message: u32, qos: u8, wires: &mut impl Wires) {
         let Some(link) = self.link else { return };
         // Few identifiers, so that they come back soon.
         let id = (1..=IDENTIFIERS).map(|step| (self.last_id + step) % IDENTIFIERS + 1);
         let id = id.into_iter().find(|id| !self.open.contains_key(id)).expect("one less is open at the most");
         self.last_id = id;
         let open = Open { message, qos, is_received: false };
-        world.send(link, &publish(id, &open, false));
+        wires.send(link, &publish(id, &open, false));
         self.open.insert(id, open);
     }
 
     /// Hears what has come, and answers.
-    pub fn hear(&mut self, world: &mut World) {
+    pub fn hear(&mut self, wires: &mut impl Wires) {
         let Some(link) = self.link else { return };
-        for (first, body) in packets(&world.receive(link)) {
+        for (first, body) in packets(&wires.receive(link)) {
             let id = || u16::from_be_bytes([body[0], body[1]]);
             match first >> 4 {
                 2 => {
                     assert_eq!(body[1], 0, "the client may come in");
                     self.is_in = true;
-                    self.say_again(link, world);
+                    self.say_again(link, wires);
                 }
                 4 => {
                     let done = self.open.remove(&id()).expect("a PUBACK for what is open");
@@ -104,7 +118,7 @@ impl Publisher {
                     if !std::mem::replace(&mut open.is_received, true) {
                         self.promised.push(open.message);
                     }
-                    world.send(link, &packet(0x62, &[&id().to_be_bytes()]));
+                    wires.send(link, &packet(0x62, &[&id().to_be_bytes()]));
                 }
                 7 => {
                     self.open.remove(&id());
@@ -112,18 +126,18 @@ impl Publisher {
                 other => panic!("a publisher gets no packet of type {other}"),
             }
         }
-        if world.links[link].is_closed {
+        if wires.is_closed(link) {
             (self.link, self.is_in) = (None, false);
         }
     }
 
     /// What is open is said again, in the order in which it was said first.
-    fn say_again(&self, link: usize, world: &mut World) {
+    fn say_again(&self, link: usize, wires: &mut impl Wires) {
         let mut open: Vec<_> = self.open.iter().collect();
         open.sort_by_key(|(_, open)| open.message);
         for (id, open) in open {
             let again = if open.is_received { packet(0x62, &[&id.to_be_bytes()]) } else { publish(*id, open, true) };
-            world.send(link, &again);
+            wires.send(link, &again);
         }
     }
 }
@@ -134,22 +148,27 @@ impl Subscriber {
         Self { name: format!("s{number}"), ..Self::default() }
     }
 
+    /// How many messages have come, again or not.
+    pub fn received(&self) -> u64 {
+        self.got.values().map(|count| u64::from(*count)).sum()
+    }
+
     /// Connects, if it is not connected.
-    pub fn come(&mut self, world: &mut World) {
-        come(&mut self.link, &self.name, world);
+    pub fn come(&mut self, wires: &mut impl Wires) {
+        come(&mut self.link, &self.name, wires);
     }
 
     /// Hears what has come, and answers.
-    pub fn hear(&mut self, messages: &Messages, world: &mut World) {
+    pub fn hear(&mut self, messages: &Messages, wires: &mut impl Wires) {
         let Some(link) = self.link else { return };
-        for (first, body) in packets(&world.receive(link)) {
+        for (first, body) in packets(&wires.receive(link)) {
             match first >> 4 {
                 2 => {
                     assert_eq!(body[1], 0, "the client may come in");
                     assert!(body[0] == 1 || !self.had_connack, "a session that was promised is there");
                     self.had_connack = true;
                     if !self.had_suback {
-                        world.send(link, &packet(0x82, &[&[0, 9], &text(TOPIC), &[2]]));
+                        wires.send(link, &packet(0x82, &[&[0, 9], &text(TOPIC), &[2]]));
                     }
                 }
                 9 if !self.had_suback => {
@@ -159,16 +178,16 @@ impl Subscriber {
                 9 => {}
                 3 => {
                     let answer = self.take(first, &body, messages);
-                    world.send(link, &answer);
+                    wires.send(link, &answer);
                 }
                 6 => {
                     self.taken.remove(&u16::from_be_bytes([body[0], body[1]]));
-                    world.send(link, &packet(0x70, &[&body[..2]]));
+                    wires.send(link, &packet(0x70, &[&body[..2]]));
                 }
                 other => panic!("a subscriber gets no packet of type {other}"),
             }
         }
-        if world.links[link].is_closed {
+        if wires.is_closed(link) {
             self.link = None;
         }
     }
@@ -181,25 +200,47 @@ impl Subscriber {
         let qos = first >> 1 & 3;
         let (publisher, _) = messages[message as usize]; // what was never published has no place here
         if qos == 1 || self.taken.insert(u16::from_be_bytes(*id)) {
-            *self.got.entry(message).or_default() += 1;
-            let firsts = self.firsts.entry((publisher, qos)).or_default();
-            if !firsts.contains(&message) {
-                firsts.push(message);
+            let count = self.got.entry(message).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.firsts.entry((publisher, qos)).or_default().push(message);
             }
         }
         packet(if qos == 1 { 0x40 } else { 0x50 }, &[id])
     }
 }
 
-fn come(link: &mut Option<usize>, name: &str, world: &mut World) {
+fn come(link: &mut Option<usize>, name: &str, wires: &mut impl Wires) {
     if link.is_none() {
-        let new = world.connect();
+        let new = wires.connect();
         *link = Some(new);
-        world.send(new, &packet(0x10, &[&text("MQTT"), &[4, 0, 0, 0], &text(name)]));
+        wires.send(new, &packet(0x10, &[&text("MQTT"), &[4, 0, 0, 0], &text(name)]));
     }
 }
 
 fn publish(id: u16, open: &Open, is_again: bool) -> Vec<u8> {
     let first = 0x30 | open.qos << 1 | u8::from(is_again) << 3;
     packet(first, &[&text(TOPIC), &id.to_be_bytes(), &open.message.to_be_bytes()])
+}
+
+/// Asserts that nothing that was promised is lost, nothing came twice that must come once, and nothing has overtaken.
+///
+/// # Panics
+/// When something is wrong.
+pub fn judge(publishers: &[Publisher], subscribers: &[Subscriber], messages: &Messages) {
+    for (who, subscriber) in subscribers.iter().enumerate() {
+        for (message, count) in &subscriber.got {
+            let (_, qos) = messages[*message as usize];
+            assert!(qos == 1 || *count == 1, "message {message} came {count} times to {who}");
+        }
+        for message in publishers.iter().flat_map(|publisher| &publisher.promised) {
+            let is_due = *message >= subscriber.since && subscriber.had_suback;
+            assert!(!is_due || subscriber.got.contains_key(message), "message {message} is lost for {who}");
+        }
+        for firsts in subscriber.firsts.values() {
+            // What nobody wanted when it was sent first may come late when it is sent again.
+            let firsts: Vec<u32> = firsts.iter().copied().filter(|first| *first >= subscriber.since).collect();
+            assert!(firsts.is_sorted(), "messages of one publisher stay in order for {who}: {firsts:?}");
+        }
+    }
 }
