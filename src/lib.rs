@@ -9,6 +9,7 @@
 //! | 0 | [`base`] | building blocks that know nothing of MQTT |
 //! | 1 | [`mqtt`] | the wire: one file a packet, three versions of the protocol as data |
 //! | 2 | [`engine`] | what a broker is: sessions, subscriptions, retained messages, and the shard that owns them |
+//! | 3 | [`journal`] | the durable form of what a shard has to remember: records, frames, segments, replay |
 //! | 4 | [`config`] | text to checked values: everything an operator may choose |
 //! | 5 | `shell` | the runtime: executors, the ring, turns, the mesh between shards |
 //! | 6 | `ops` | the operator's face: metrics, health, log |
@@ -26,6 +27,7 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod journal;
 #[cfg(doc)]
 pub mod manual;
 pub mod mqtt;

@@ -2,6 +2,8 @@
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
+#[path = "fuzz/journal.rs"]
+mod journal;
 
 use std::fs;
 use std::path::Path;
@@ -38,4 +40,9 @@ fn the_corpus_of_v5_is_harmless() {
 #[test]
 fn the_corpus_of_sessions_is_harmless() {
     replay("session", bodies::session);
+}
+
+#[test]
+fn the_corpus_of_journals_is_harmless() {
+    replay("journal", journal::journal);
 }

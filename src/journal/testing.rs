@@ -1,0 +1,154 @@
+//! A journal in memory with small segments, for the tests of this room.
+
+use std::collections::BTreeMap;
+
+use super::arbitrary::{EPOCH, any_change, content_of};
+use super::group::Group;
+use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber, Stream};
+use super::replay::{Found, Listed, Replay, Step};
+use super::report::Report;
+use super::segment::Header;
+use super::tail::Tail;
+use crate::base::random::Random;
+use crate::engine::change::{Change, Serial};
+use crate::engine::homes::ShardId;
+
+pub const ID: JournalId = JournalId::new(*b"one journal's id");
+pub const SHARD: ShardId = ShardId::new(1);
+
+/// A journal of one shard in memory, written as the shell writes it: one group at a time, a new segment when it does not fit.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    pub files: BTreeMap<SegmentNumber, Vec<u8>>,
+    /// What was written to the hot stream, in its order.
+    pub written: BTreeMap<Serial, Vec<u8>>,
+    /// Where each frame lies, with its length.
+    pub frames: Vec<(Place, u64)>,
+    segment_bytes: u64,
+    next_segment: SegmentNumber,
+    tails: [Option<Tail>; 2],
+    is_ended: [bool; 2],
+}
+
+impl Journal {
+    pub fn new(segment_bytes: u64) -> Self {
+        let (files, written, frames) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self {
+            files,
+            written,
+            frames,
+            segment_bytes,
+            next_segment: SegmentNumber::FIRST,
+            tails: [None; 2],
+            is_ended: [false; 2],
+        }
+    }
+
+    /// Commits these changes together.
+    pub fn commit(&mut self, changes: &[(Serial, Change)]) -> Place {
+        let mut group = Group::new(ID, EPOCH);
+        for (serial, change) in changes {
+            group.push(*serial, change);
+            self.written.insert(*serial, content_of(*serial, change));
+        }
+        self.append(Stream::Hot, &mut group)
+    }
+
+    /// Commits this many random changes, in groups of random sizes.
+    pub fn fill(&mut self, count: u64, random: &mut Random) {
+        let mut next = self.written.last_key_value().map_or(Serial::new(2), |(last, _)| last.next());
+        let end = next.get() + count;
+        while next.get() < end {
+            let mut changes = Vec::new();
+            for _ in 0..random.range(1, 40.min(end - next.get())) {
+                changes.push((next, any_change(next, random)));
+                next = next.next();
+            }
+            self.commit(&changes);
+        }
+    }
+
+    /// Writes a group behind the last one of its stream, or into a new segment.
+    pub fn append(&mut self, stream: Stream, group: &mut Group) -> Place {
+        let is_ended = std::mem::take(&mut self.is_ended[stream as usize]);
+        let tail = self.tails[stream as usize].filter(|tail| !is_ended && tail.takes(group));
+        let mut tail = tail.unwrap_or_else(|| self.open(stream, group));
+        let place = tail.place;
+        let bytes = group.seal(place);
+        let start = usize::try_from(place.position).unwrap();
+        self.files.get_mut(&place.segment).unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
+        self.frames.push((place, bytes.len() as u64));
+        tail.advance(group);
+        self.tails[stream as usize] = Some(tail);
+        place
+    }
+
+    /// The next group of this stream begins a new segment.
+    pub fn end_of(&mut self, stream: Stream) {
+        self.is_ended[stream as usize] = true;
+    }
+
+    fn open(&mut self, stream: Stream, group: &Group) -> Tail {
+        let (number, length) = (self.next_segment, group.segment_length(self.segment_bytes));
+        self.next_segment = number.next();
+        let previous = self.tails[stream as usize].map(|tail| tail.as_previous());
+        let first = group.first().unwrap_or(Serial::NONE);
+        let header = Header { id: ID, shard: SHARD, shards: 2, stream, number, length, first, previous };
+        let mut file = Vec::new();
+        header.encode(&mut file);
+        file.resize(usize::try_from(length).unwrap(), 0);
+        self.files.insert(number, file);
+        Tail::new(&header)
+    }
+
+    /// What a start would read from the files as they are now.
+    pub fn replay(&self) -> (Vec<Found>, Report) {
+        let files: Vec<_> = self.files.iter().map(|(number, file)| (*number, &file[..])).collect();
+        replay(&files)
+    }
+
+    /// The frame that something lies in, with its length.
+    pub fn frame_of(&self, place: Place) -> (Place, u64) {
+        let covers = |(frame, bytes): &&(Place, u64)| {
+            frame.segment == place.segment && (frame.position..frame.position + bytes).contains(&place.position)
+        };
+        *self.frames.iter().find(covers).unwrap()
+    }
+
+    /// Where in a file used bytes are.
+    pub fn used(&self, number: SegmentNumber) -> usize {
+        let end = self.files.keys().find_map(|other| {
+            let (header, _) = Header::parse(&self.files[other]).ok()?;
+            header.previous.filter(|previous| previous.number == number).map(|previous| previous.end)
+        });
+        let tail =
+            || self.tails.iter().flatten().find(|tail| tail.place.segment == number).map(|tail| tail.place.position);
+        usize::try_from(end.or_else(tail).unwrap()).unwrap()
+    }
+}
+
+/// Replays files that lie there under these numbers.
+pub fn replay(files: &[(SegmentNumber, &[u8])]) -> (Vec<Found>, Report) {
+    let listed: Vec<Listed> = files
+        .iter()
+        .map(|(number, file)| Listed {
+            number: *number,
+            available: file.len() as u64,
+            header: Header::parse(&file[..file.len().min(BLOCK_BYTES)]),
+        })
+        .collect();
+    let mut replay = Replay::new(ID, SHARD, EPOCH, &listed).expect("no newer version");
+    let mut found = Vec::new();
+    loop {
+        match replay.step() {
+            Step::Change(change) => found.push(change),
+            Step::Wants { place, bytes } => {
+                let (_, file) = files.iter().find(|(number, _)| *number == place.segment).unwrap();
+                let start = usize::try_from(place.position).unwrap();
+                replay.feed(place, bytes, &file[start..start + usize::try_from(bytes).unwrap()]);
+            }
+            Step::Newer { kind, place } => panic!("kind {kind} at {place:?}"),
+            Step::Done => return (found, replay.report().clone()),
+        }
+    }
+}
