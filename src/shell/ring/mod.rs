@@ -7,13 +7,18 @@
 //! | [`uring`] | the ring itself: one per shard, driven by its thread alone |
 //! | [`plain`] | the same by the runtime's own streams, for systems that lack what the ring needs |
 //! | [`buffers`] | what the kernel fills on its own, for connections that are read all the time |
+//! | [`disk`] | writes to files, and the bytes that the kernel reads meanwhile |
 //! | [`sys`] | the few system calls that the standard library does not offer |
 //!
 //! All unsafe code of the shell lies in this room. No operation of the ring owns or borrows memory of a connection: it tells
 //! when a descriptor is ready, and bytes are read and written by plain calls, or the kernel puts them into buffers that belong to
-//! the ring and live as long as it does. So nothing here can be freed too early.
+//! the ring and live as long as it does. Bytes for a file belong to the ring from the moment they are handed over until the kernel has
+//! told of them. So nothing here can be freed too early.
 
 pub mod buffers;
+pub mod disk;
+#[cfg(test)]
+mod disk_tests;
 pub mod net;
 pub mod plain;
 pub mod sys;
@@ -23,6 +28,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use buffers::Piece;
+use disk::Written;
 
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
@@ -61,6 +67,8 @@ pub enum Ready {
     Writable(ConnectionKey),
     /// Something happened to a line that is being closed.
     Leaving(Key<Leaving>),
+    /// A write to a file is over.
+    Written(Written),
     /// Another thread wants attention.
     Woken {
         /// Whether the waker has to be watched again.
@@ -97,6 +105,7 @@ enum Kind {
     Wake = 4,
     Leaving = 5,
     Receive = 6,
+    Disk = 7,
 }
 
 /// Bits of a tag behind its kind: the generation's lower 28 and the index' 32.
@@ -116,6 +125,7 @@ fn kind_of(tag: u64) -> Kind {
         4 => Kind::Wake,
         5 => Kind::Leaving,
         6 => Kind::Receive,
+        7 => Kind::Disk,
         _ => Kind::Nothing,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::buffers::Piece;
+use super::disk::Write;
 use super::plain::Plain;
 use super::sys::EventFd;
 use super::uring::{Ring, RingStats};
@@ -156,6 +157,14 @@ impl Net {
         match self {
             Self::Ring(ring) => ring.forget_leaving(key),
             Self::Plain(plain) => plain.forget_leaving(key),
+        }
+    }
+
+    /// Writes to a file: [`Ready::Written`] when it is over.
+    pub fn write(&mut self, write: Write) {
+        match self {
+            Self::Ring(ring) => ring.write(write),
+            Self::Plain(plain) => plain.write(write),
         }
     }
 

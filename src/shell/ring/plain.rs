@@ -4,7 +4,7 @@
 //! it, and what differs is not the ring's fault.
 #![expect(unsafe_code, reason = "the runtime takes over descriptors; tidy lists this file")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
@@ -16,10 +16,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_io::AsyncRead;
+use glommio::io::BufferedFile;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::Timer;
 use socket2::SockRef;
 
+use super::disk::{Fault, Flight, Operation, Step, Write, Written};
 use super::{Leaving, Ready};
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
@@ -51,7 +53,10 @@ struct Tapped {
 
 /// What has happened since the last look. Written by tasks and wakers of the same thread, and by wakers of others.
 struct News {
-    accepted: RefCell<Vec<Ready>>,
+    /// What tasks have to tell.
+    ready: RefCell<Vec<Ready>>,
+    /// Writes that are on their way.
+    writes: Cell<usize>,
     bell: Arc<Bell>,
 }
 
@@ -91,7 +96,7 @@ impl Bell {
 impl Default for Plain {
     /// A driver for the calling executor.
     fn default() -> Self {
-        let news = News { accepted: RefCell::new(Vec::new()), bell: Arc::default() };
+        let news = News { ready: RefCell::default(), writes: Cell::new(0), bell: Arc::default() };
         Self {
             streams: BTreeMap::new(),
             news: Rc::new(news),
@@ -108,7 +113,7 @@ impl Plain {
     pub fn accept(&mut self, number: u16, listener: BorrowedFd<'_>) {
         let own = match listener.try_clone_to_owned() {
             Ok(own) => own,
-            Err(error) => return self.news.accepted.borrow_mut().push(Ready::AcceptEnded(number, Some(error))),
+            Err(error) => return self.news.ready.borrow_mut().push(Ready::AcceptEnded(number, Some(error))),
         };
         // SAFETY: the descriptor is ours alone, and the runtime closes it with its listener.
         let listener = unsafe { TcpListener::from_raw_fd(own.into_raw_fd()) };
@@ -120,7 +125,7 @@ impl Plain {
                     Err(error) => Err(io::Error::from(error)),
                 };
                 let is_over = client.is_err();
-                news.accepted.borrow_mut().push(match client {
+                news.ready.borrow_mut().push(match client {
                     Ok(fd) => Ready::Accepted(number, fd),
                     Err(error) => Ready::AcceptEnded(number, Some(error)),
                 });
@@ -196,14 +201,29 @@ impl Plain {
         self.leavers.remove(&key);
     }
 
+    /// Writes to a file: [`Ready::Written`] when it is over. The runtime keeps what it writes until then.
+    pub fn write(&mut self, write: Write) {
+        let news = Rc::clone(&self.news);
+        news.writes.set(news.writes.get() + 1);
+        let task = glommio::spawn_local(async move {
+            let written = write_out(write).await;
+            news.writes.set(news.writes.get() - 1);
+            news.ready.borrow_mut().push(Ready::Written(written));
+            news.bell.ring();
+        });
+        // It goes on whatever becomes of this driver.
+        drop(task.detach());
+    }
+
     /// Whether something has become ready.
     pub fn has_news(&self) -> bool {
-        self.news.bell.has_rung() || !self.news.accepted.borrow().is_empty()
+        self.news.bell.has_rung() || !self.news.ready.borrow().is_empty()
     }
 
     /// Lets the runtime work, and waits until something is ready, `waker` is called, or the time is over.
     pub async fn wait(&mut self, timeout: Option<Duration>, leave_waker: impl Fn(&Waker)) {
-        let retries = !self.untapped.is_empty() || !self.writers.is_empty() || !self.leavers.is_empty();
+        let is_writing = self.news.writes.get() > 0;
+        let retries = is_writing || !self.untapped.is_empty() || !self.writers.is_empty() || !self.leavers.is_empty();
         let longest = if retries || self.has_news() { RETRY } else { SLEEP_MAX };
         let mut timer = Timer::new(timeout.unwrap_or(longest).clamp(SLEEP_MIN, longest));
         // The first look never ends it: the runtime gets its turn. The second one does, whoever called for it.
@@ -226,7 +246,7 @@ impl Plain {
 
     /// Everything that became ready.
     pub fn drain(&mut self, mut sink: impl FnMut(Ready)) {
-        for ready in self.news.accepted.take() {
+        for ready in self.news.ready.take() {
             sink(ready);
         }
         let readable = std::mem::take(&mut *self.news.bell.readable.lock().unwrap_or_else(PoisonError::into_inner));
@@ -240,6 +260,31 @@ impl Plain {
             sink(Ready::Leaving(key));
         }
     }
+}
+
+/// Takes a write to its end by a file of the runtime.
+async fn write_out(write: Write) -> Written {
+    let stream = write.stream;
+    let own = match write.file.try_clone() {
+        Ok(own) => own,
+        Err(error) => return Written { stream, bytes: write.bytes, result: Err(Fault { step: Step::Write, error }) },
+    };
+    // SAFETY: the descriptor is ours alone, and the runtime closes it with its file.
+    let file = unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) };
+    let mut flight = Flight::new(write);
+    let result = loop {
+        let told = match flight.operation() {
+            // The runtime keeps the bytes that it writes.
+            Operation::Write { from, to, offset } => file.write_at(flight.write.bytes[from..to].to_vec(), offset).await,
+            Operation::Sync => file.fdatasync().await.map(|()| 0),
+        };
+        if let Some(result) = flight.told(told.map_err(io::Error::from)) {
+            break result;
+        }
+    };
+    // Everything that was to be kept is kept already, or is known not to be.
+    drop(file.close().await);
+    Written { stream, bytes: flight.write.bytes, result }
 }
 
 /// A descriptor of our own for a stream that the runtime accepted.

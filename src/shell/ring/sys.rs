@@ -1,4 +1,4 @@
-//! System calls that neither the standard library nor a crate of ours wraps: eventfd and the limit of open files.
+//! System calls that neither the standard library nor a crate of ours wraps: eventfd, the limit of open files, the user.
 #![expect(unsafe_code, reason = "system calls; tidy lists this file")]
 
 use std::fs::File;
@@ -61,6 +61,12 @@ pub fn raise_open_files() -> io::Result<u64> {
         }
     }
     Ok(limit.rlim_cur)
+}
+
+/// The user whose rights this process has.
+pub fn effective_user() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{Buffers, GROUP, Piece};
+use super::disk::{Disk, Stream, Write};
 use super::sys::EventFd;
 use super::{Ended, Kind, Leaving, Ready, key_of, kind_of, tag};
 use crate::base::slab::Key;
@@ -28,6 +29,7 @@ const COMPLETIONS_PER_ENTRY: u32 = 4;
 pub struct Ring {
     ring: IoUring,
     lending: Lending,
+    disk: Disk,
     /// The kernel said that it had something to tell, and had nothing: see [`Self::poke`].
     is_flag_old: bool,
     /// What the ring has done, for the report.
@@ -75,7 +77,8 @@ impl Ring {
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel's io_uring is older than 5.11"));
         }
-        Ok(Self { ring, lending: Lending::NotAsked, is_flag_old: false, stats: RingStats::default() })
+        let (lending, disk, stats) = (Lending::NotAsked, Disk::default(), RingStats::default());
+        Ok(Self { ring, lending, disk, is_flag_old: false, stats })
     }
 
     /// Watches an eventfd: [`Ready::Woken`] each time it is raised.
@@ -160,6 +163,18 @@ impl Ring {
         self.begin(&entry.build().user_data(tag(Kind::Write, key.to_bits())));
     }
 
+    /// Writes to a file: [`Ready::Written`] when it is over. The ring keeps bytes and file until then.
+    pub fn write(&mut self, write: Write) {
+        self.disk.begin(write);
+        self.go_on_writing();
+    }
+
+    fn go_on_writing(&mut self) {
+        while let Some((stream, entry)) = self.disk.take_entry() {
+            self.begin(&entry.user_data(tag(Kind::Disk, u64::from(stream.number()))));
+        }
+    }
+
     /// Watches no longer for bytes of this connection. What is on its way may still come.
     pub fn forget(&mut self, key: ConnectionKey) {
         self.cancel(tag(Kind::Read, key.to_bits()));
@@ -197,9 +212,10 @@ impl Ring {
     fn push(&mut self, entry: &squeue::Entry) {
         self.stats.submissions += 1;
         loop {
-            // SAFETY: no entry of ours points to memory; each names a descriptor that its caller holds open now, and the
-            // kernel takes its own reference when it reads the entry, which is before the caller can close it: entries
-            // are submitted before descriptors are closed in the same turn, see `submit`.
+            // SAFETY: each entry names a descriptor that its caller holds open now, and the kernel takes its own reference
+            // when it reads the entry, which is before the caller can close it: entries are submitted before descriptors
+            // are closed in the same turn, see `submit`. None points to memory but a write to a file, and what that one
+            // names stays with `Disk`, unchanged, until the kernel has told of it; if the ring ends first, for ever.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
@@ -265,7 +281,11 @@ impl Ring {
         for entry in self.ring.completion() {
             self.stats.completions += 1;
             self.stats.ended += u64::from(is_last(&entry));
-            decode(&entry, &mut self.lending, &mut sink);
+            decode(&entry, &mut self.lending, &mut self.disk, &mut sink);
+        }
+        if self.disk.has_entries() {
+            self.go_on_writing();
+            self.submit(); // what follows is not to wait for the end of the turn
         }
     }
 }
@@ -289,7 +309,7 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
 
-fn decode(entry: &cqueue::Entry, lending: &mut Lending, sink: &mut impl FnMut(Ready)) {
+fn decode(entry: &cqueue::Entry, lending: &mut Lending, disk: &mut Disk, sink: &mut impl FnMut(Ready)) {
     let (tag, result, is_over) = (entry.user_data(), entry.result(), !cqueue::more(entry.flags()));
     match kind_of(tag) {
         Kind::Nothing => {}
@@ -315,6 +335,10 @@ fn decode(entry: &cqueue::Entry, lending: &mut Lending, sink: &mut impl FnMut(Re
         Kind::Receive => key_of(tag).into_iter().for_each(|key| decode_receive(key, entry, lending, sink)),
         Kind::Write => key_of(tag).map(Ready::Writable).into_iter().for_each(sink),
         Kind::Leaving => key_of(tag).map(Ready::Leaving).into_iter().for_each(sink),
+        Kind::Disk => {
+            let stream = Stream::new(u8::try_from(tag & u64::from(u8::MAX)).expect("it was masked"));
+            disk.told(stream, result).map(Ready::Written).into_iter().for_each(sink);
+        }
     }
 }
 
