@@ -98,12 +98,6 @@ fn subscribe(arguments: &Subscribing) -> Exit {
 
 /// The checked configuration, or the exit code after all complaints.
 fn configuration(settings: &Settings) -> Result<Checked, Exit> {
-    if let Some(directory) = &settings.data_dir {
-        return Err(misused(&format!(
-            "--data-dir {}: this build keeps sessions in memory only; leave the flag out, or say --memory",
-            directory.display()
-        )));
-    }
     let sources = sources::gather(settings).map_err(|unread| {
         complain_of(&unread);
         Exit::Misused

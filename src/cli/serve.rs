@@ -74,7 +74,8 @@ impl Running {
     /// Says what runs and where it can be reached.
     fn announce(&self) {
         let (version, shards, driver) = (env!("CARGO_PKG_VERSION"), self.broker.shards(), self.broker.driver());
-        tracing::info!(version, shards, driver, sessions = "memory", "pregon runs");
+        let (durability, data_dir) = self.broker.storage();
+        tracing::info!(version, shards, driver, durability, data_dir, "pregon runs");
         for address in self.broker.addresses() {
             tracing::info!(%address, "listening");
         }

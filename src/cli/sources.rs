@@ -73,13 +73,20 @@ fn environment() -> impl Iterator<Item = Source> {
 
 /// The flags with a meaning of their own, as the keys that they stand for.
 fn flags(settings: &Settings) -> Vec<Source> {
-    let Settings { listen, cores, admin, log, log_format, .. } = settings;
+    let Settings { listen, cores, memory, data_dir, admin, log, log_format, .. } = settings;
     let mut sources = Vec::new();
     if !listen.is_empty() {
         sources.push(Source::flag("--listen", "listeners.tcp", &listen.join(",")));
     }
     if let Some(cores) = cores {
         sources.push(Source::flag("--cores", "runtime.cores", cores));
+    }
+    if *memory {
+        sources.push(Source::flag("--memory", "storage.durability", "memory"));
+    }
+    if let Some(directory) = data_dir {
+        sources.push(Source::flag("--data-dir", "storage.durability", "fsync"));
+        sources.push(Source::flag("--data-dir", "storage.data_dir", &directory.to_string_lossy()));
     }
     if let Some(address) = admin {
         sources.push(Source::flag("--admin", "admin.listen", off_at_port_zero(address)));

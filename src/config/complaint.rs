@@ -73,6 +73,8 @@ pub enum Mistake {
     LevelTwice(Box<str>),
     #[error("no topic begins like that: {0}")]
     TopicInvalid(Box<str>),
+    #[error("no path: \"{0}\"")]
+    PathInvalid(Box<str>),
     #[error("{0}")]
     Contradiction(Box<str>),
 }

@@ -1,10 +1,11 @@
 //! The bridge between a field of the configuration and the value of its key.
 
 use core::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::kind::Value;
 use super::levels::{Level, Levels};
-use super::{Cores, Driver, LogFormat};
+use super::{Cores, Driver, Durability, LogFormat};
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
 
@@ -55,6 +56,7 @@ macro_rules! spelled {
 
 spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
+    Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
     Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }
     QueuePolicy { RefuseNew = "refuse-new", DropOldest = "drop-oldest" }
@@ -140,6 +142,16 @@ impl Field for Option<Box<str>> {
 
     fn set_value(&mut self, value: Value) {
         *self = Some(text(value)).filter(|text| !text.is_empty());
+    }
+}
+
+impl Field for PathBuf {
+    fn to_value(&self) -> Value {
+        Value::Text(self.to_str().expect("it was made of text").into())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        *self = Self::from(text(value).into_string());
     }
 }
 

@@ -4,7 +4,7 @@ use super::field::{Field, Spelled};
 use super::kind::Kind;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
-use super::{Driver, LogFormat};
+use super::{Driver, Durability, LogFormat};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -22,11 +22,12 @@ const YEAR_S: u64 = 365 * 24 * 3_600;
 const PACKET_LARGEST: u64 = 268_435_460;
 
 /// The sections, in the order of the example file.
-pub const SECTIONS: [Section; 6] = [
+pub const SECTIONS: [Section; 7] = [
     Section { name: "runtime", doc: "Cores, rings and what a shard does when it has nothing to do." },
     Section { name: "turn", doc: "What one turn of a shard may do before the next one begins." },
     Section { name: "listeners", doc: "Where clients come in, and what their sockets have in common." },
     Section { name: "limits", doc: "What clients may do, and what the broker keeps for them." },
+    Section { name: "storage", doc: "What outlives the process: where it is kept, and how soon." },
     Section { name: "admin", doc: "The operator's door: metrics and health over HTTP." },
     Section { name: "log", doc: "What is written to standard error." },
 ];
@@ -247,6 +248,26 @@ pub const KEYS: &[Key] = &[
         Kind::TopicPrefix,
         "The start of the response topics that clients are given on request; their identifier follows."
     ),
+    key!(
+        storage.data_dir,
+        Kind::Path,
+        "The directory of sessions and retained messages; it is made if what holds it is there, for pregon's user alone."
+    ),
+    key!(
+        storage.durability,
+        Kind::Word(Durability::WORDS),
+        "When something is kept, and acknowledged: on the device, with the kernel and after interval on the device, or never."
+    ),
+    key!(
+        storage.interval_ms as "interval",
+        Kind::time(Millis, 1, MINUTE_MS),
+        "What a crash of the machine may take at the durability \"interval\"; a crash of the process takes nothing."
+    ),
+    key!(
+        storage.segment_bytes,
+        Kind::size(MIB, GIB),
+        "The length of a file of the journal. Each shard has at least two: the next one is made ahead of need."
+    ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(
@@ -320,6 +341,7 @@ mod tests {
                 Kind::Address => vec!["off".into(), "127.0.0.1:0".into()],
                 Kind::Levels => vec!["trace".into(), "info,shell::events=debug".into()],
                 Kind::TopicPrefix => vec![String::new(), "réponses/".into()],
+                Kind::Path => vec!["data".into(), "/var/lib/größer als \"zuvor\"".into()],
             };
             let mut seen: Vec<Value> = Vec::new();
             for word in words {

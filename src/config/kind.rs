@@ -17,6 +17,9 @@ use crate::mqtt::topic::Topic;
 /// The longest start of a response topic, so that there is room for a client identifier behind it.
 const PREFIX_BYTES_MAX: usize = 1024;
 
+/// The longest path that the kernel takes, without the byte that ends it.
+const PATH_BYTES_MAX: usize = 4_095;
+
 /// A value on its way between a text and the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -57,6 +60,8 @@ pub enum Kind {
     Levels,
     /// The start of a topic, or nothing.
     TopicPrefix,
+    /// A path in the file system.
+    Path,
 }
 
 /// A number within bounds, and perhaps a word for one that stands apart.
@@ -124,6 +129,7 @@ impl Kind {
             Kind::Address => text::parse_address(text).map(|address| Value::Address(Some(address))),
             Kind::Levels => Levels::parse(text).map(Value::Levels).map_err(|fault| fault.mistake),
             Kind::TopicPrefix => read_prefix(text),
+            Kind::Path => read_path(text),
         }
     }
 
@@ -140,7 +146,7 @@ impl Kind {
             (Kind::Addresses, DeValue::Array(list)) => return read_address_list(list, &value.span()),
             (Kind::Levels, DeValue::String(text)) => return read_levels(text, &value.span()),
             (
-                Kind::Word(_) | Kind::Cores | Kind::Addresses | Kind::Address | Kind::TopicPrefix,
+                Kind::Word(_) | Kind::Cores | Kind::Addresses | Kind::Address | Kind::TopicPrefix | Kind::Path,
                 DeValue::String(text),
             ) => self.read_text(text),
             (_, other) => Err(Mistake::WrongType { found: name_of(other) }),
@@ -189,6 +195,7 @@ impl Kind {
                 format!("{levels}; and behind commas area=level, where an area is {rooms} or what lies in it")
             }
             Kind::TopicPrefix => format!("the start of a topic, up to {PREFIX_BYTES_MAX} bytes, or \"\" for none"),
+            Kind::Path => format!("a path such as \"/var/lib/pregon\", up to {PATH_BYTES_MAX} bytes"),
         }
     }
 }
@@ -268,6 +275,13 @@ fn read_prefix(text: &str) -> Result<Value, Mistake> {
     // A control character or a `$` at the start would make each topic one that brokers refuse or hide.
     if !begins_a_topic || text.len() > PREFIX_BYTES_MAX || text.contains(char::is_control) || text.starts_with('$') {
         return Err(Mistake::TopicInvalid(excerpt(text)));
+    }
+    Ok(Value::Text(text.into()))
+}
+
+fn read_path(text: &str) -> Result<Value, Mistake> {
+    if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains(char::is_control) {
+        return Err(Mistake::PathInvalid(excerpt(text)));
     }
     Ok(Value::Text(text.into()))
 }

@@ -9,7 +9,7 @@ use super::schema::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 9] = [
+pub const EVENT_MODULES: [&str; 12] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
@@ -18,6 +18,9 @@ pub const EVENT_MODULES: [&str; 9] = [
     "shell::broker",
     "shell::events",
     "shell::executor",
+    "shell::files::keeper",
+    "shell::journal",
+    "shell::replay",
     "shell::ring::uring",
 ];
 

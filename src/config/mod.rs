@@ -45,6 +45,7 @@ pub use load::{Checked, load};
 pub use source::{Origin, Source};
 
 use core::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::engine::limits::Limits;
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub listeners: Listeners,
     /// Bounds and features of the engine: `[limits]`.
     pub limits: Limits,
+    /// What outlives the process, and where: `[storage]`.
+    pub storage: Storage,
     /// The operator's door: `[admin]`.
     pub admin: Admin,
     /// What is written to standard error: `[log]`.
@@ -142,6 +145,41 @@ pub struct Listeners {
     pub receive_buffer_bytes: usize,
 }
 
+/// When something counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the device.
+    Fsync,
+    /// When the kernel has it; the device follows after an interval.
+    Interval,
+    /// At once: it ends with the process.
+    Memory,
+}
+
+impl Durability {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval => "interval",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What outlives the process, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The directory of the files.
+    pub data_dir: PathBuf,
+    /// When something counts as kept.
+    pub durability: Durability,
+    /// How long the device is given at `Interval`.
+    pub interval_ms: u64,
+    /// How long a segment is.
+    pub segment_bytes: u64,
+}
+
 /// The operator's door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
@@ -201,6 +239,17 @@ impl Default for Listeners {
             tcp_keep_alive_s: 0,
             send_buffer_bytes: 0,
             receive_buffer_bytes: 0,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            data_dir: "./pregon-data".into(),
+            durability: Durability::Memory,
+            interval_ms: 100,
+            segment_bytes: 64 << 20,
         }
     }
 }

@@ -108,6 +108,8 @@ fn every_kind_is_read_from_a_file() {
          limits.sessions_max = 1_000\n\
          limits.maximum_qos = 1\n\
          limits.response_prefix = \"réponses/\"\n\
+         storage.data_dir = \"/srv/größe\"\n\
+         storage.durability = \"interval\"\n\
          admin.listen = \"off\"\n\
          log.level = \"info,shell::events=debug\"\n",
     )])
@@ -119,6 +121,8 @@ fn every_kind_is_read_from_a_file() {
     assert_eq!((config.limits.keep_alive_max_s, config.limits.session_expiry_max_s), (5_400, u32::MAX));
     assert_eq!((config.limits.byte_rate, config.limits.sessions_max), (65_536, 1_000));
     assert_eq!(config.limits.response_prefix.as_deref(), Some("réponses/"));
+    assert_eq!(config.storage.data_dir.to_str(), Some("/srv/größe"));
+    assert_eq!(config.storage.durability, Durability::Interval);
     assert_eq!((config.admin.listen, config.log.level.to_string().as_str()), (None, "info,shell::events=debug"));
 }
 
@@ -211,6 +215,9 @@ fn values_of_the_other_kinds_have_their_own_mistakes() {
     assert_eq!(mistake("log.level="), Mistake::LevelUnknown { level: "".into(), instead: None });
     assert_eq!(mistake("limits.response_prefix=a/#"), Mistake::TopicInvalid("a/#".into()));
     assert_eq!(mistake("limits.response_prefix=$SYS/"), Mistake::TopicInvalid("$SYS/".into()));
+    assert_eq!(mistake("storage.data_dir="), Mistake::PathInvalid("".into()));
+    assert_eq!(mistake("storage.data_dir=a\0b"), Mistake::PathInvalid("a\\0b".into()));
+    assert_eq!(mistake("storage.durability=never"), Mistake::WordUnknown("never".into()));
     assert_eq!(mistake("limits.queue_qos0=yes"), Mistake::WordUnknown("yes".into()));
     assert_eq!(mistake("limits.queue_qos0"), Mistake::NotAnAssignment("limits.queue_qos0".into()));
     assert_eq!(mistake("queue_qos0=true"), Mistake::KeyUnknown);

@@ -124,7 +124,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 77] = [
+pub const METRICS: [Metric; 78] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -141,6 +141,8 @@ pub const METRICS: [Metric; 77] = [
         "Connections that ended here or moved to their home shard."),
     counter("pregon_connections_handed_over_total", Shard(|r| r.shell.handed_over),
         "Connections that moved from here to their home shard."),
+    counter("pregon_journal_writes_total", Shard(|r| r.shell.journal_writes),
+        "Groups of changes that were handed to the disk."),
     counter("pregon_connections_adopted_total", Shard(|r| r.shell.adopted),
         "Connections that moved here, to their home shard."),
     counter("pregon_connects_refused_total", Shard(|r| r.stats.connects_refused),

@@ -1,5 +1,6 @@
 //! The running broker as the floor above sees it: started, asked, stopped.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -17,6 +18,7 @@ use super::listener;
 use super::mesh::{Parcel, Ways, connect};
 use super::report::Report;
 use super::ring::sys::raise_open_files;
+use super::storage::{Kept, Storage, StorageError};
 use crate::base::hash::Seed;
 use crate::config::{Config, Cores};
 use crate::engine::auth::policy::Policy;
@@ -26,6 +28,8 @@ use crate::engine::subscriptions::interest::Interest;
 
 /// How long the shards have to say that they are ready.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+/// The same where they have a journal to read.
+const REPLAY_PATIENCE: Duration = Duration::from_hours(1);
 /// How long a report may take.
 const REPORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Positions of the interest filter a shard where there are several.
@@ -74,6 +78,9 @@ pub enum StartError {
         /// Why, and what can be done about it.
         reason: String,
     },
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
     /// The system refuses something that every shard needs.
     #[error("{what}: {error}")]
     System {
@@ -104,6 +111,10 @@ pub struct Broker {
     threads: Vec<ExecutorJoinHandle<()>>,
     driver: &'static str,
     drain_timeout_ms: u64,
+    /// The data directory, as long as shards write to it.
+    storage: Option<Storage>,
+    durability: &'static str,
+    data_dir: String,
 }
 
 /// Asks the shards how they are doing. Cheap to copy, usable from every thread.
@@ -129,7 +140,10 @@ impl Broker {
             .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
-        let shared = shared(config, places.len(), seed);
+        let storage = Storage::open(&config.storage, places.len(), &ways, clock)?;
+        let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
+        let mut kept: VecDeque<Kept> = kept.into();
+        let shared = shared(config, places.len(), seed, storage.as_ref());
         let mut sockets = by_shard(listeners, places.len());
         let (sender, receiver) = bounded(places.len());
         let mut threads = Vec::new();
@@ -148,16 +162,33 @@ impl Broker {
                 spin_before_park_us: config.runtime.spin_before_park_us,
                 driver: config.runtime.driver,
                 ring_entries: config.runtime.ring_entries,
+                kept: kept.pop_front(),
             };
             let thread = executor::start(parts, &config.runtime, sender.clone())
                 .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
             threads.push(thread);
         }
         drop(sender);
-        let driver = await_shards(&receiver, &mut threads)?;
+        let driver = await_shards(&receiver, &mut threads, storage.is_some())?;
+        for number in 0..threads.len() {
+            post(&ways, ShardId::new(number), || Parcel::Serve);
+        }
         let reporter = Reporter { ways, clock };
         let drain_timeout_ms = config.runtime.drain_timeout_ms;
-        Ok(Self { addresses, listeners: handles, reporter, threads, driver, drain_timeout_ms })
+        let durability = config.storage.durability.word();
+        let data_dir =
+            storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
+        Ok(Self {
+            addresses,
+            listeners: handles,
+            reporter,
+            threads,
+            driver,
+            drain_timeout_ms,
+            storage,
+            durability,
+            data_dir,
+        })
     }
 
     /// Where it listens.
@@ -173,6 +204,11 @@ impl Broker {
     /// What drives the network: what was asked for, or what the kernel could do.
     pub fn driver(&self) -> &'static str {
         self.driver
+    }
+
+    /// When something counts as kept, and where it lies.
+    pub fn storage(&self) -> (&'static str, &str) {
+        (self.durability, &self.data_dir)
     }
 
     /// Somebody to ask how it is doing.
@@ -192,6 +228,7 @@ impl Broker {
             post(&ways, ShardId::new(number), || Parcel::Stop { until_ns });
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
+        drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
     }
 }
@@ -291,16 +328,17 @@ fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<OwnedFd>>
     sockets
 }
 
-fn shared(config: &Config, shards: usize, seed: u64) -> Shared {
+fn shared(config: &Config, shards: usize, seed: u64, storage: Option<&Storage>) -> Shared {
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
     Shared {
         limits: Arc::new(config.limits.share(shards)),
-        homes: Arc::new(Homes::new(Seed::new(seed), shards)),
+        // What is kept is found at the same home after a restart.
+        homes: Arc::new(Homes::new(Seed::new(storage.map_or(seed, Storage::seed)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::new(Policy::open()),
-        has_journal: false,
+        has_journal: storage.is_some(),
     }
 }
 
@@ -316,16 +354,18 @@ fn random_seed() -> io::Result<u64> {
 fn await_shards(
     receiver: &Receiver<Handshake>,
     threads: &mut Vec<ExecutorJoinHandle<()>>,
+    has_journal: bool,
 ) -> Result<&'static str, StartError> {
+    let patience = if has_journal { REPLAY_PATIENCE } else { START_PATIENCE };
     let mut driven_by = "";
     for number in 0..threads.len() {
-        match receiver.recv_timeout(START_PATIENCE) {
+        match receiver.recv_timeout(patience) {
             Ok((_, Ok(driver))) => driven_by = driver,
             Ok((shard, Err(reason))) => return Err(StartError::Shard { shard: shard.index(), reason }),
             // Its executor has ended before it could say anything: why is known to whoever joins it.
             Err(RecvTimeoutError::Disconnected) => return Err(why_it_ended(threads)),
             Err(RecvTimeoutError::Timeout) => {
-                let reason = format!("it did not answer within {} s", START_PATIENCE.as_secs());
+                let reason = format!("it did not answer within {} s", patience.as_secs());
                 return Err(StartError::Shard { shard: number, reason });
             }
         }

@@ -10,15 +10,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::accepting::Listener;
 use super::clock::{Clock, at_ns};
 use super::gather::Gather;
+use super::journal::{Continuation, Journal};
 use super::leaving::Leavers;
 use super::lines::Lines;
 use super::mesh::{Held, Inbox, Ways};
 use super::reading::Due;
 use super::receiving::Hot;
+use super::replay::{ReplayError, replay};
 use super::report::{Report, ShellStats};
+use super::ring::disk::Written;
 use super::ring::net::Net;
+use super::storage::Kept;
 use crate::base::time::Time;
 use crate::config::{Driver, Turn};
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::output::Outputs;
@@ -51,6 +56,8 @@ pub struct Core {
     pub(super) hot: Hot,
     /// Connections whose unsent bytes changed: the engine is told in the next turn.
     pub(super) changed: Vec<ConnectionKey>,
+    /// Connections with bytes that wait for a change to be safe, in order; a connection may stand here more than once.
+    pub(super) promised: VecDeque<(Serial, ConnectionKey)>,
     /// Connections that broke while we wrote.
     pub(super) broken: Vec<ConnectionKey>,
     /// Connections that the ring does not watch and should, if they are still here at the end of the turn.
@@ -69,6 +76,21 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
+    /// What keeps changes, if anything does.
+    pub(super) journal: Option<Journal>,
+    /// Writes of the journal that are over.
+    pub(super) written: Vec<Written>,
+}
+
+/// Why a core cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The network's ring.
+    #[error("{0}")]
+    Ring(#[from] io::Error),
+    /// The journal.
+    #[error("{0}")]
+    Replay(#[from] ReplayError),
 }
 
 /// What a core is made of; its shard and its ring are made by the thread that drives them.
@@ -97,11 +119,13 @@ pub struct Parts {
     pub driver: Driver,
     /// Entries of its ring.
     pub ring_entries: u32,
+    /// What it starts from, if anything is kept.
+    pub kept: Option<Kept>,
 }
 
 impl Core {
-    /// Makes the ring and arms the listeners.
-    pub fn new(parts: Parts) -> io::Result<Self> {
+    /// Makes the ring, and has the shard know again what it has kept. Nobody comes in before it is told to serve.
+    pub fn new(parts: Parts) -> Result<Self, CoreError> {
         let shards = parts.ways.shards();
         let mut core = Self {
             id: parts.id,
@@ -126,6 +150,7 @@ impl Core {
             due: VecDeque::new(),
             hot: Hot::default(),
             changed: Vec::new(),
+            promised: VecDeque::new(),
             broken: Vec::new(),
             unwatched: Vec::new(),
             rooms: Vec::new(),
@@ -134,13 +159,26 @@ impl Core {
             looked_at: Time::ZERO,
             due_at: None,
             stop_at_ns: None,
+            journal: None,
+            written: Vec::new(),
         };
         core.net.watch_waker(core.inbox.waker(&core.ways));
-        for (number, listener) in (0..).zip(&core.listeners) {
-            core.net.accept(number, listener.fd.as_fd());
-        }
         core.net.submit();
+        if let Some(kept) = parts.kept {
+            let Kept { frames, segments, cadence, segment_bytes, desk } = kept;
+            let now = core.clock.now();
+            let end = replay(&frames, &segments, &mut core.shard, now, &mut core.out)?;
+            core.journal = Some(Journal::new(Continuation { frames, cadence, segment_bytes, end, desk }));
+        }
         Ok(core)
+    }
+
+    /// Every shard knows again what it has kept: clients may come in.
+    pub(super) fn serve(&mut self) {
+        for (number, listener) in (0..).zip(&self.listeners) {
+            self.net.accept(number, listener.fd.as_fd());
+        }
+        self.net.submit();
     }
 
     /// One turn; whether there was anything to do.
@@ -152,11 +190,13 @@ impl Core {
         let before = self.work_count();
         let has_sent_held = self.retry_held();
         self.accept_clients(now);
+        self.journal_told(start_ns, now);
         self.open_parcels(start_ns, now);
         self.tell_changes(now);
         self.read_lines(start_ns, now);
         self.look_at_time(now);
         self.perform(now);
+        self.go_on_writing();
         self.watch_lines();
         self.bury();
         self.stats.turns += 1;
@@ -182,6 +222,7 @@ impl Core {
             + stats.mesh_batches_received
             + stats.mesh_batches_sent
             + stats.adopted
+            + stats.journal_writes
     }
 
     /// What drives its network.

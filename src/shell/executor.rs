@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
-use super::core::{Core, Parts};
+use super::core::{Core, CoreError, Parts};
 use crate::config::Runtime;
 use crate::engine::homes::ShardId;
 
@@ -33,7 +33,7 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
     let mut core = match Core::new(parts) {
         Ok(core) => core,
         Err(error) => {
-            let _the_starter_is_gone = handshake.send((id, Err(remedy(&error))));
+            let _the_starter_is_gone = handshake.send((id, Err(reason(&error))));
             return;
         }
     };
@@ -46,6 +46,14 @@ async fn run(parts: Parts, handshake: Sender<Handshake>) {
             return;
         }
         core.breathe(has_worked).await;
+    }
+}
+
+/// Why there is no core, with what can be done about it.
+fn reason(error: &CoreError) -> String {
+    match error {
+        CoreError::Ring(error) => remedy(error),
+        CoreError::Replay(error) => format!("the journal cannot be read: {error}"),
     }
 }
 

@@ -7,6 +7,7 @@ use socket2::SockRef;
 use super::lines::{Line, Lines, NONE, Outbox, PIECES_PER_SEND_MAX, send_all};
 use super::report::ShellStats;
 use crate::base::payload::Payload;
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::output::{Outputs, Recipient};
 
@@ -93,6 +94,9 @@ impl Gather {
             let sent = if line.backlog() > 0 {
                 self.put_behind(out, line);
                 Sent::Partly
+            } else if out.has_promises() && self.promises(out, line.first) {
+                self.put_behind(out, line);
+                send_safe(line, stats)
             } else {
                 self.send_line(out, line, stats)
             };
@@ -109,6 +113,18 @@ impl Gather {
         self.shared.clear();
     }
 
+    /// Whether some piece of a line waits for a change to be safe.
+    fn promises(&self, out: &Outputs, mut at: u32) -> bool {
+        while at != NONE {
+            let entry = self.entries[at as usize];
+            if out.piece(entry.piece as usize).promises > Serial::NONE {
+                return true;
+            }
+            at = entry.next;
+        }
+        false
+    }
+
     /// Everything goes behind what waits already.
     fn put_behind(&mut self, out: &Outputs, line: &mut Line) {
         let mut at = line.first;
@@ -122,6 +138,7 @@ impl Gather {
 
     fn keep(&mut self, out: &Outputs, entry: Entry, outbox: &mut Outbox) {
         let piece = out.piece(entry.piece as usize);
+        outbox.promise(piece.promises);
         if piece.recipients.len() > 1 && piece.packet_id_at.is_none() && piece.head.len() >= SHARED_HEAD_BYTES_MIN {
             let shared = &mut self.shared[entry.piece as usize];
             outbox.push_shared(shared.get_or_insert_with(|| Payload::copy_of(piece.head)), 0);
@@ -242,6 +259,19 @@ impl Gather {
         whole.skip(taken - skipped);
         line.outbox = Some(Box::new(whole));
     }
+}
+
+/// Sends what stands before the first promise.
+fn send_safe(line: &mut Line, stats: &mut ShellStats) -> Sent {
+    let before = line.backlog();
+    if line.sendable() > 0 {
+        stats.sends += 1;
+        if line.send_outbox().is_err() {
+            return Sent::Broken;
+        }
+    }
+    stats.sent_bytes += (before - line.backlog()) as u64;
+    Sent::Partly
 }
 
 #[cfg(test)]

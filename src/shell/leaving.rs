@@ -13,6 +13,7 @@ use super::ring::Leaving;
 use super::ring::net::Net;
 use crate::base::slab::{Key, Slab};
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 
 /// How long a peer may take to read our last words and to close its side.
 const PATIENCE_MS: u64 = 2_000;
@@ -35,6 +36,8 @@ pub struct Leavers {
     leavers: Slab<Leaver>,
     /// In the order in which their time is over, for all have the same.
     deadlines: VecDeque<(Time, Key<Leaver>)>,
+    /// Those whose last words wait for the journal.
+    promised: Vec<Key<Leaver>>,
 }
 
 impl Leavers {
@@ -43,7 +46,11 @@ impl Leavers {
         if self.leavers.len() >= LEAVERS_MAX {
             return Some(line);
         }
+        let has_promised = line.last_promise().is_some();
         let key = self.leavers.insert(Leaver { line, is_watched: false });
+        if has_promised {
+            self.promised.push(key);
+        }
         self.deadlines.push_back((now.after_ms(PATIENCE_MS), key));
         self.go_on(key, net)
     }
@@ -58,12 +65,28 @@ impl Leavers {
         self.go_on(key, net)
     }
 
+    /// All changes up to this one are safe: last words that waited for it leave. Gives back what can be closed now.
+    pub fn keep_promises(&mut self, upto: Serial, net: &mut Net, mut closed: impl FnMut(Line)) {
+        self.promised.retain(|key| self.leavers.get(*key).is_some());
+        for key in self.promised.clone() {
+            let Some(leaver) = self.leavers.get_mut(key) else { continue };
+            leaver.line.keep_promises(upto);
+            if !leaver.is_watched {
+                self.go_on(key, net).into_iter().for_each(&mut closed);
+            }
+        }
+        self.promised.retain(|key| self.leavers.get(*key).is_some_and(|leaver| leaver.line.last_promise().is_some()));
+    }
+
     fn go_on(&mut self, key: Key<Leaver>, net: &mut Net) -> Option<Line> {
         let leaver = self.leavers.get_mut(key)?;
         if leaver.line.send_outbox().is_err() {
             return self.remove(key);
         }
         let waits = leaver.line.backlog() > 0;
+        if waits && leaver.line.sendable() == 0 {
+            return None; // until the journal has kept what they promise
+        }
         if !waits {
             leaver.line.outbox = None;
             let is_shut = std::mem::replace(&mut leaver.line.state.is_shut, true);

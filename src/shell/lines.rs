@@ -8,6 +8,7 @@ use socket2::SockRef;
 
 use crate::base::pages::Pages;
 use crate::base::payload::Payload;
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 
 /// Pieces that one system call sends; the kernel's own bound is 1,024.
@@ -82,6 +83,10 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     /// bytes = sum of what is left of all pieces
     bytes: usize,
+    /// Bytes at the end that wait for a change to be safe: for which one, and how many, in order.
+    promises: VecDeque<(Serial, usize)>,
+    /// promised = sum of these bytes
+    promised: usize,
     /// Bytes sent since the engine was told.
     pub taken: usize,
 }
@@ -124,12 +129,40 @@ impl Outbox {
         self.bytes == 0
     }
 
+    /// How many bytes may be sent now.
+    pub fn sendable(&self) -> usize {
+        self.bytes - self.promised
+    }
+
+    /// What is appended from now on may be sent once this change is safe, and once what waits before it is.
+    pub fn promise(&mut self, change: Serial) {
+        if change > self.promises.back().map_or(Serial::NONE, |(last, _)| *last) {
+            self.promises.push_back((change, 0));
+        }
+    }
+
+    /// All changes up to this one are safe.
+    fn keep_promises(&mut self, upto: Serial) {
+        while let Some((_, bytes)) = self.promises.pop_front_if(|(change, _)| *change <= upto) {
+            self.promised -= bytes;
+        }
+    }
+
+    /// Counts bytes that are appended.
+    fn note(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if let Some((_, waiting)) = self.promises.back_mut() {
+            *waiting += bytes;
+            self.promised += bytes;
+        }
+    }
+
     /// Appends a copy of these bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        self.bytes += bytes.len();
+        self.note(bytes.len());
         if let Some(Piece { bytes: Bytes::Own(last), .. }) = self.pieces.back_mut()
             && bytes.len() <= JOINED_BYTES_MAX
             && last.len() + bytes.len() <= OWN_PIECE_BYTES_MAX
@@ -142,20 +175,25 @@ impl Outbox {
     /// Appends shared bytes from a place on.
     pub fn push_shared(&mut self, payload: &Payload, sent: usize) {
         if payload.len() > sent {
-            self.bytes += payload.len() - sent;
+            self.note(payload.len() - sent);
             self.pieces.push_back(Piece { bytes: Bytes::Shared(payload.clone()), sent });
         }
     }
 
     /// Sends what the kernel takes; `Ok` also where that is nothing.
     fn send(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
-        while !self.is_empty() {
+        while self.sendable() > 0 {
             let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
-            let count = self.pieces.len().min(PIECES_PER_SEND_MAX);
+            let (mut count, mut offered) = (0, 0);
             for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slice = IoSlice::new(piece.rest());
+                let rest = piece.rest();
+                let part = &rest[..rest.len().min(self.sendable() - offered)];
+                if part.is_empty() {
+                    break;
+                }
+                *slice = IoSlice::new(part);
+                (count, offered) = (count + 1, offered + part.len());
             }
-            let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             match send_all(socket, &slices[..count]) {
                 Ok(sent) => {
                     self.advance(sent);
@@ -240,6 +278,23 @@ impl Line {
     /// How many bytes wait for the kernel.
     pub fn backlog(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// How many of them it may take now.
+    pub fn sendable(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.sendable())
+    }
+
+    /// The last change that something here waits for.
+    pub fn last_promise(&self) -> Option<Serial> {
+        self.outbox.as_ref().and_then(|outbox| outbox.promises.back()).map(|(change, _)| *change)
+    }
+
+    /// All changes up to this one are safe.
+    pub fn keep_promises(&mut self, upto: Serial) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.keep_promises(upto);
+        }
     }
 
     /// Sends what waits, as far as the kernel takes it.

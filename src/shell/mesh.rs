@@ -12,6 +12,7 @@ use std::task::Waker;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::files::keeper::Answer;
 use super::lines::Outbox;
 use super::report::Report;
 use super::ring::sys::EventFd;
@@ -23,7 +24,7 @@ use crate::engine::output::Arrival;
 /// Messages in one batch; more begin another one.
 pub const BATCH_MESSAGES_MAX: usize = 256;
 
-/// What one shard or the operator's floor sends to a shard.
+/// What another shard, the keeper or the operator's floor sends to a shard.
 #[derive(Debug)]
 pub enum Parcel {
     /// Messages of another shard's engine, in order.
@@ -44,6 +45,10 @@ pub enum Parcel {
         /// What the kernel has not taken yet.
         outbox: Option<Box<Outbox>>,
     },
+    /// The keeper has done what the shard has asked for, or cannot.
+    Kept(Answer),
+    /// Every shard knows again what it has kept: clients may come in.
+    Serve,
     /// Somebody wants to know how the shard is doing.
     Report(Sender<(ShardId, Box<Report>)>),
     /// The broker stops: clients are told, and what is on its way is sent until this moment of the clock.
@@ -269,7 +274,9 @@ mod tests {
     fn number(parcel: &Parcel) -> u64 {
         match parcel {
             Parcel::Stop { until_ns } => *until_ns,
-            Parcel::Batch { .. } | Parcel::Moved { .. } | Parcel::Report(_) => panic!("only stops are sent here"),
+            Parcel::Batch { .. } | Parcel::Moved { .. } | Parcel::Kept(_) | Parcel::Serve | Parcel::Report(_) => {
+                panic!("only stops are sent here")
+            }
         }
     }
 

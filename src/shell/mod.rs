@@ -8,7 +8,9 @@
 //! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
-//! | [`ring`] | the network's own ring; all unsafe code |
+//! | [`ring`] | the shard's own ring; all unsafe code |
+//! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
+//! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
 //! | [`listener`] [`clock`] [`events`] | sockets that listen, the time, what the log hears |
 //! | [`report`] | what a shard tells the operator's floor about itself |
@@ -22,7 +24,10 @@ pub mod clock;
 pub mod core;
 pub mod events;
 pub mod executor;
+pub mod files;
 pub mod gather;
+pub mod journal;
+mod keeping;
 pub mod leaving;
 pub mod lines;
 pub mod listener;
@@ -33,6 +38,8 @@ mod reading;
 mod receiving;
 #[cfg(test)]
 mod receiving_tests;
+pub mod replay;
 pub mod report;
 mod resting;
 pub mod ring;
+pub mod storage;

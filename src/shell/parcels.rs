@@ -28,6 +28,12 @@ impl Core {
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
                 }
                 Parcel::Moved { fd, arrival, outbox } => self.adopt(fd, arrival, outbox, now),
+                Parcel::Kept(answer) => {
+                    if let Some(journal) = &mut self.journal {
+                        journal.answer(answer);
+                    }
+                }
+                Parcel::Serve => self.serve(),
                 Parcel::Report(asker) => {
                     // Whoever asked may have lost patience.
                     let _nobody_waits = asker.send((self.id, Box::new(self.report())));
@@ -68,5 +74,8 @@ impl Core {
         self.accepted.clear();
         self.make_place(now);
         self.shard.handle(Input::Shutdown, now, &mut self.out);
+        if let Some(journal) = &mut self.journal {
+            journal.finish();
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::mqtt::Reason;
 impl Core {
     /// Performs all wishes and forgets them.
     pub(super) fn perform(&mut self, now: Time) {
+        if let Some(journal) = &mut self.journal {
+            journal.take(&mut self.out.changes);
+        }
         if !self.out.is_empty() {
             self.note_events();
             self.send_pieces();
@@ -69,10 +72,12 @@ impl Core {
         }
         self.gather.collect(&self.out, &mut self.lines, &mut self.stats);
         let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
+        let promised = &mut self.promised;
         self.gather.flush(&self.out, &mut self.lines, &mut self.stats, |line, sent| match sent {
             Sent::All => {}
             Sent::Partly => {
-                if !line.state.awaits_room {
+                promised.extend(line.last_promise().map(|change| (change, line.key)));
+                if !line.state.awaits_room && line.sendable() > 0 {
                     line.state.awaits_room = true;
                     net.watch_writable(line.key, line.fd());
                 }

@@ -31,6 +31,7 @@ impl Core {
             (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
         let (mut writable, mut orphans) = (Vec::new(), Vec::new());
+        let written = &mut self.written;
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
@@ -55,6 +56,7 @@ impl Core {
             Ready::Writable(key) => writable.push(key),
             Ready::Leaving(key) => leaving.push(key),
             Ready::Woken { is_over } => is_waker_over |= is_over,
+            Ready::Written(over) => written.push(over),
         });
         for piece in orphans {
             self.net.give_back(piece);
@@ -76,18 +78,25 @@ impl Core {
 
     /// The kernel takes bytes of a connection again.
     fn send_waiting(&mut self, tagged: ConnectionKey) {
-        let Some(line) = self.lines.tagged(tagged) else { return };
-        line.state.awaits_room = false;
+        if let Some(line) = self.lines.tagged(tagged) {
+            line.state.awaits_room = false;
+            let key = line.key;
+            self.send_outbox(key);
+        }
+    }
+
+    /// Sends what waits for a connection and may be sent now.
+    pub(super) fn send_outbox(&mut self, key: ConnectionKey) {
+        let Some(line) = self.lines.get_mut(key) else { return };
         let before = line.backlog();
         let sent = line.send_outbox();
         let after = line.backlog();
         self.stats.sends += 1;
         self.stats.sent_bytes += (before - after) as u64;
-        let key = line.key;
         if sent.is_err() {
             self.broken.push(key);
         } else {
-            if after > 0 {
+            if line.sendable() > 0 && !line.state.awaits_room {
                 line.state.awaits_room = true;
                 self.net.watch_writable(key, line.fd());
             }

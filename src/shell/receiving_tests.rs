@@ -66,8 +66,11 @@ impl Scene {
             spin_before_park_us: 0,
             driver: Driver::Ring,
             ring_entries,
+            kept: None,
         });
-        Self { core: core.unwrap(), address: bound.address }
+        let mut core = core.unwrap();
+        core.serve();
+        Self { core, address: bound.address }
     }
 
     /// Turns until something is so.

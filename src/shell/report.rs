@@ -58,6 +58,8 @@ pub struct ShellStats {
     pub handed_over: u64,
     /// Connections that came from another shard.
     pub adopted: u64,
+    /// Writes of the journal that were begun.
+    pub journal_writes: u64,
     /// Reads that brought bytes.
     pub reads: u64,
     /// Bytes read.

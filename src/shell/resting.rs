@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::clock::at_ns;
 use super::core::Core;
+use super::journal::Journal;
 use crate::base::time::Time;
 use crate::engine::input::Input;
 
@@ -22,13 +23,20 @@ impl Core {
             || !self.rooms.is_empty()
             || !self.inbox.is_empty()
             || !self.out.is_empty()
+            || !self.written.is_empty()
     }
 
     /// Whether the broker stops and nothing is on its way any more.
     pub fn is_finished(&self) -> bool {
         self.stop_at_ns.is_some_and(|until_ns| {
             let is_over = self.clock.now_ns() >= until_ns;
-            is_over || (self.lines.is_empty() && !self.leavers.has_bytes() && self.held.is_empty() && !self.has_work())
+            let is_kept = self.journal.as_ref().is_none_or(Journal::is_done);
+            is_over
+                || (is_kept
+                    && self.lines.is_empty()
+                    && !self.leavers.has_bytes()
+                    && self.held.is_empty()
+                    && !self.has_work())
         })
     }
 
@@ -85,7 +93,11 @@ impl Core {
         let again = (!is_old).then(|| self.looked_at.after_ms(DEADLINES_ASKED_MS));
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until).min();
         let stop = self.stop_at_ns.map(at_ns);
-        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop].into_iter().flatten().min()
+        let journal = self.journal.as_ref().and_then(Journal::next_due_ns).map(at_ns);
+        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop, journal]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn look_at_time(&mut self, now: Time) {

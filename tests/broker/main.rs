@@ -25,6 +25,7 @@ mod patience;
 mod process;
 
 mod big;
+mod crash;
 mod crowd;
 mod ending;
 mod fairness;

@@ -72,7 +72,7 @@ fn wrong_arguments_end_with_2_and_say_why() {
         ("pub -t a/# -n", "wildcard"),
         ("pub -t a -n -P secret", "-u"),
         ("sub", "--topic"),
-        ("--data-dir /tmp/x", "memory only"),
+        ("--data-dir /tmp/x --memory", "cannot be used with"),
         ("--set turn.input_max=5", "turn.inputs_max"),
         ("check --listen nowhere", "--listen"),
         ("check --log shel=debug", "\"shell\" is one"),

@@ -21,15 +21,15 @@ pub struct Settings {
     #[arg(long, value_name = "N|LIST")]
     pub cores: Option<String>,
 
-    /// Keep sessions in memory only; they end with the process
+    /// Keep nothing: sessions, queues and retained messages end with the process
     ///
-    /// This build knows no other way. The flag says that it is meant.
+    /// The same as `--set storage.durability=memory`.
     #[arg(long, conflicts_with = "data_dir")]
     pub memory: bool,
 
-    /// Keep sessions in this directory (not in this build)
+    /// Keep sessions, queues and retained messages in this directory
     ///
-    /// This build keeps sessions in memory only, and refuses the flag rather than to promise what it does not do.
+    /// The same as `--set storage.durability=fsync --set storage.data_dir=DIR`.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 

@@ -106,11 +106,13 @@ fn port_zero_closes_the_admin_door() {
 
 #[test]
 fn every_flag_names_a_key_that_exists() {
-    use crate::config::{Cores, load};
+    use crate::config::{Cores, Durability, load};
 
     let settings = Settings {
         listen: vec!["127.0.0.1:1".into(), "[::1]:2".into()],
         cores: Some("2,6-7".into()),
+        memory: false,
+        data_dir: Some("/srv/pregon".into()),
         admin: Some("127.0.0.1:0".into()),
         log: Some("warn".into()),
         log_format: Some(LogFormat::Json),
@@ -120,6 +122,8 @@ fn every_flag_names_a_key_that_exists() {
     let config = checked.config();
     assert_eq!(config.listeners.tcp, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
     assert_eq!(config.runtime.cores, Cores::List(vec![2, 6, 7]));
+    assert_eq!(config.storage.durability, Durability::Fsync, "a directory is there to be written to");
+    assert_eq!(config.storage.data_dir, Path::new("/srv/pregon"));
     assert_eq!((config.admin.listen, config.log.level.to_string().as_str()), (None, "warn"));
     assert_eq!(config.log.format, crate::config::LogFormat::Json);
 }

@@ -1,0 +1,177 @@
+//! The journal of one shard: changes become frames of a segment, and the shard hears when they are safe.
+
+use std::collections::VecDeque;
+
+use super::files::keeper::{Answer, Desk, Order};
+use super::files::writer::{Cadence, Place, Seal, Site, Terms, Writer};
+use super::replay::End;
+use super::ring::disk::{Stream, Write, Written};
+use crate::engine::change::{Change, Serial};
+use crate::engine::homes::ShardId;
+use crate::journal::epoch::Epoch;
+use crate::journal::group::Group;
+use crate::journal::place::{BLOCK_BYTES, JournalId, Place as FramePlace, SegmentNumber, Stream as Log};
+use crate::journal::segment::{Header, Previous};
+
+/// What happens now; the only stream that is written.
+pub const HOT: Stream = Stream::new(0);
+
+/// How the changes of a shard become what lies in its segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
+    /// The journal.
+    pub id: JournalId,
+    /// When the engine's clock began.
+    pub epoch: Epoch,
+    /// Whose it is.
+    pub shard: ShardId,
+    /// Of how many.
+    pub shards: usize,
+}
+
+impl Seal for Frames {
+    type Group = Group;
+
+    fn begin(&mut self) -> Group {
+        Group::new(self.id, self.epoch)
+    }
+
+    fn len(&self, group: &Group) -> usize {
+        group.next_at()
+    }
+
+    fn sealed_len(&self, group: &Group, is_first: bool) -> u64 {
+        let header = if is_first { BLOCK_BYTES as u64 } else { 0 };
+        header + group.frame_bytes()
+    }
+
+    fn seal(&mut self, mut group: Group, site: Site, bytes: &mut Vec<u8>) {
+        let number = SegmentNumber::new(site.place.segment);
+        let mut position = site.place.position;
+        if position == 0 {
+            let previous = site
+                .previous
+                .map(|Place { segment, position }| Previous { number: SegmentNumber::new(segment), end: position });
+            let header = Header {
+                id: self.id,
+                shard: self.shard,
+                shards: u8::try_from(self.shards).expect("at most 64"),
+                stream: Log::Hot,
+                number,
+                length: site.segment_bytes,
+                first: group.first().unwrap_or(Serial::NONE),
+                previous,
+            };
+            header.encode(bytes);
+            position = BLOCK_BYTES as u64;
+        }
+        bytes.extend_from_slice(group.seal(FramePlace { segment: number, position }));
+    }
+}
+
+/// One per shard that keeps what outlives the process.
+pub struct Journal {
+    writer: Writer<Frames>,
+    desk: Desk,
+    /// What the keeper had no room to hear.
+    orders: VecDeque<Order>,
+    /// The shard knows that all up to this change is safe.
+    told: u64,
+    /// The operator has heard that nothing is safe any more.
+    has_complained: bool,
+}
+
+/// Where a shard's journal goes on, and how.
+pub struct Continuation {
+    /// How frames are made.
+    pub frames: Frames,
+    /// When the device has to keep them.
+    pub cadence: Cadence,
+    /// How long a segment is.
+    pub segment_bytes: u64,
+    /// Where everything up to now ends.
+    pub end: End,
+    /// Where segments are asked for.
+    pub desk: Desk,
+}
+
+impl Journal {
+    /// A journal that goes on behind what was replayed.
+    pub fn new(from: Continuation) -> Self {
+        let Continuation { frames, cadence, segment_bytes, end, desk } = from;
+        let End { current, first_segment, after } = end;
+        let terms = Terms { cadence, segment_bytes, current, first_segment, upto: after.get() };
+        let writer = Writer::new(HOT, frames, terms);
+        Self { writer, desk, orders: VecDeque::new(), told: after.get(), has_complained: false }
+    }
+
+    /// Takes the changes of one turn, which are kept together or not at all.
+    pub fn take(&mut self, changes: &mut Vec<(Serial, Change)>) {
+        let Some((last, _)) = changes.last() else { return };
+        self.writer.append(last.get(), |group| {
+            for (serial, change) in changes.drain(..) {
+                group.push(serial, &change);
+            }
+        });
+        changes.clear();
+    }
+
+    /// What is to be written now. Segments are asked for ahead of need.
+    pub fn next_write(&mut self, now_ns: u64) -> Option<Write> {
+        let write = self.writer.next_write(now_ns);
+        if let Some(want) = self.writer.wanted() {
+            self.writer.has_asked();
+            self.orders.push_back(Order::Prepare(want));
+        }
+        while let Some(order) = self.orders.pop_front() {
+            if let Err(order) = self.desk.ask(order) {
+                self.orders.push_front(order);
+                break;
+            }
+        }
+        write
+    }
+
+    /// A write is over. Up to which change everything is safe, if that has moved.
+    pub fn told(&mut self, written: Written, now_ns: u64) -> Option<Serial> {
+        self.writer.told(written, now_ns);
+        if let Some(fault) = self.writer.failure().filter(|_| !self.has_complained) {
+            tracing::error!(
+                error = %fault,
+                "the journal has failed: nothing that must be kept is acknowledged any more; look after the disk and restart"
+            );
+            self.has_complained = true;
+        }
+        let upto = self.writer.kept_upto();
+        (upto > std::mem::replace(&mut self.told, upto)).then(|| Serial::new(upto))
+    }
+
+    /// The keeper has spoken.
+    pub fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Ready(segment) => self.writer.offer(segment),
+            Answer::Short { error, .. } => {
+                tracing::error!(%error, "no segment can be made: what must be kept waits until there is room");
+                self.writer.fall_short();
+            }
+            Answer::NotRetired { number, error, .. } => {
+                tracing::warn!(%error, segment = number, "a dead segment stays where it is");
+            }
+        }
+    }
+
+    /// When it has something to do although nothing happens.
+    pub fn next_due_ns(&self) -> Option<u64> {
+        self.writer.next_due_ns()
+    }
+
+    /// No more comes: everything is to reach the device without delay.
+    pub fn finish(&mut self) {
+        self.writer.finish();
+    }
+
+    /// Whether everything is on the device, or never will be.
+    pub fn is_done(&self) -> bool {
+        self.writer.is_done()
+    }
+}
