@@ -179,7 +179,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
 
-    use super::super::scratch::Scratch;
+    use super::super::scratch::{Scratch, reopened};
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -206,7 +206,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path().join("data");
         drop(Folder::open(&path).unwrap());
-        drop(Folder::open(&path).unwrap());
+        drop(reopened(&path));
     }
 
     /// The same test is the second process, where it is told of a folder.
@@ -244,7 +244,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         assert!(refusal(&path).contains("is open to others (mode 750): `chmod 700` closes it"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        drop(Folder::open(&path).unwrap());
+        drop(reopened(&path));
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Office {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::Scratch;
+    use super::super::scratch::{Scratch, reopened};
     use super::*;
     use crate::shell::mesh::{Inbox, connect};
     use crate::shell::ring::uring::Ring;
@@ -357,6 +357,6 @@ mod tests {
         let path = scene.scratch.path().join("data");
         assert!(matches!(Folder::open(&path), Err(FolderError::InUse { .. })));
         drop(scene.keeper);
-        drop(Folder::open(&path).unwrap());
+        drop(reopened(&path));
     }
 }

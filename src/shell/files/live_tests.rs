@@ -9,7 +9,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::folder::Folder;
 use super::keeper::{Answer, Desk, Keeper, Order};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, reopened};
 use super::segments::{Found, Segment, Shelf};
 use super::stamp::{PAGE, Stamp, append, place, records};
 use super::writer::{Cadence, Committed, State, Terms, Writer};
@@ -135,7 +135,7 @@ fn on(path: &Path, driver: Driver, act: impl AsyncFnOnce(Scene)) {
 
 /// The numbers of all records that lie in the segments of a folder, in order, by what the seals say.
 fn read_back(path: &Path) -> (Vec<Found>, Vec<u64>) {
-    let folder = Folder::open(path).unwrap();
+    let folder = reopened(path);
     let found = Shelf::open(&folder, SHARD, SEGMENT_BYTES).unwrap().list().unwrap();
     let mut numbers = Vec::new();
     for segment in &found {
@@ -251,7 +251,9 @@ fn a_full_disk_leaves_one_segment_and_is_left_when_there_is_room() {
         on(&path, driver, async |mut scene| {
             scene.append(1);
             scene.until_durable().await;
-            scene.until("a spare segment", |scene| scene.writer.wanted().is_none()).await;
+            // It has its name once it is whole, so nobody takes room any more.
+            let spare = path.join("shard-0").join("00-0000000000000002.segment");
+            scene.until("a spare segment", |_| spare.exists()).await;
             let filler = small.leave(PAGE as u64);
             // Into the second segment: there is no room for a third one.
             while scene.committed.last().unwrap().place.segment < 2 {
