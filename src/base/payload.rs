@@ -46,6 +46,11 @@ impl Payload {
         Self::copy_of(self)
     }
 
+    /// Whether somebody else has a share in the bytes.
+    pub fn is_shared(&self) -> bool {
+        !self.0.is_unique()
+    }
+
     /// The part at `range`, sharing the memory of the whole. The range lies within the bytes.
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {

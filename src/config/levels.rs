@@ -9,7 +9,7 @@ use super::schema::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 12] = [
+pub const EVENT_MODULES: [&str; 13] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
@@ -21,6 +21,7 @@ pub const EVENT_MODULES: [&str; 12] = [
     "shell::files::keeper",
     "shell::journal",
     "shell::replay",
+    "shell::storage",
     "shell::ring::uring",
 ];
 

@@ -5,6 +5,10 @@
 //! [`Input::Stored`](super::input::Input::Stored) up to which one everything is safe. After a restart the same changes are given back in
 //! their order. Each has a number, its [`Serial`]; later changes name earlier ones by it, so a number is never written twice.
 //!
+//! So that what was written can be dropped one day, a shard goes over all that it holds and notes it again, behind what happens
+//! meanwhile: a *sweep*. Most facts can simply be told once more. What others name keeps its number for ever, so there are two changes
+//! that tell a message and a copy again under the number they have.
+//!
 //! Changes name sessions, not clients: a session that is made anew at a clean start is another one. Nothing is noted of a session that
 //! ends with its connection.
 
@@ -128,6 +132,14 @@ pub enum Change {
         /// The message.
         message: Message,
     },
+    /// The same message once more: it is still owed, and the change that told of it is about to be dropped. It may be named for the
+    /// first time again until [`Change::Swept`].
+    BodyAgain {
+        /// The number of the [`Change::Body`], by which it goes on being known.
+        body: Serial,
+        /// The message.
+        message: Message,
+    },
     /// A message is owed to every session that wants it, and they get their copies one after the other.
     Fanout {
         /// The number of the [`Change::Body`].
@@ -140,6 +152,21 @@ pub enum Change {
     },
     /// A session is owed a copy of a message; the copy is known by the number of this change.
     Queued {
+        /// Who.
+        session: SessionId,
+        /// The number of the [`Change::Body`].
+        body: Serial,
+        /// The quality of service of the copy, 1 or 2.
+        qos: QoS,
+        /// Its RETAIN flag.
+        retain: bool,
+        /// The identifiers of the subscriptions that it matched.
+        ids: SubscriptionIds,
+    },
+    /// The same copy once more: it is not settled, and the change that told of it is about to be dropped.
+    QueuedAgain {
+        /// The number of the [`Change::Queued`], by which it goes on being known.
+        copy: Serial,
         /// Who.
         session: SessionId,
         /// The number of the [`Change::Body`].
@@ -221,4 +248,42 @@ pub enum Change {
         /// Which topic.
         topic: Box<str>,
     },
+    /// A sweep is over: all that held when it began and holds still was noted again.
+    Swept {
+        /// How many sessions the shard has numbered: no number is given twice, also when nothing tells of the session any more.
+        sessions: u64,
+    },
+}
+
+impl Change {
+    /// Whether it tells of something that is held from then on.
+    pub fn is_birth(&self) -> bool {
+        match self {
+            Self::Session { .. }
+            | Self::Subscribed { .. }
+            | Self::Joined { .. }
+            | Self::Queued { .. }
+            | Self::QueuedAgain { .. }
+            | Self::Retained { .. } => true,
+            Self::SessionEnded { .. }
+            | Self::Unsubscribed { .. }
+            | Self::Left { .. }
+            | Self::Will { .. }
+            | Self::WillGone { .. }
+            | Self::Body { .. }
+            | Self::BodyAgain { .. }
+            | Self::Fanout { .. }
+            | Self::FannedOut { .. }
+            | Self::Sent { .. }
+            | Self::Settled { .. }
+            | Self::Taken { .. }
+            | Self::Completed { .. }
+            | Self::Incoming { .. }
+            | Self::Released { .. }
+            | Self::Passed { .. }
+            | Self::Forgotten { .. }
+            | Self::RetainedGone { .. }
+            | Self::Swept { .. } => false,
+        }
+    }
 }

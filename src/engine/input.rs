@@ -71,6 +71,11 @@ pub enum Input<'a> {
         /// The last one.
         upto: Serial,
     },
+    /// The journal has room and reason to be told again what is held.
+    Sweep {
+        /// About how many bytes of it now.
+        bytes: usize,
+    },
     /// Time passed, or put-off work may go on: due at [`crate::engine::output::Outputs::wake_at`].
     Tick,
     /// The operator ends a client's connection.

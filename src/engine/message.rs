@@ -140,6 +140,11 @@ impl Message {
         self.body.len() + size_of::<Self>()
     }
 
+    /// Whether somebody else has a share in its bytes.
+    pub fn is_shared(&self) -> bool {
+        self.body.is_shared()
+    }
+
     /// Whether its time is over.
     pub fn has_expired(&self, now: Time) -> bool {
         self.expires <= now

@@ -211,6 +211,8 @@ pub struct Outputs {
     pub reads: Vec<(ConnectionKey, bool)>,
     /// What has to be remembered beyond the process, in order. Those of one turn are kept together or not at all.
     pub changes: Vec<(Serial, Change)>,
+    /// A sweep is over: once the changes of this turn are safe, nothing is needed any more of what was noted up to this one.
+    pub swept: Option<Serial>,
     /// What is written from now on waits for this change.
     promises: Serial,
     /// Some piece waits for a change.
@@ -242,6 +244,7 @@ impl Outputs {
         self.closes.clear();
         self.reads.clear();
         self.changes.clear();
+        self.swept = None;
         self.has_promises = false;
         self.mesh.iter_mut().for_each(Vec::clear);
         self.hand_overs.clear();

@@ -42,11 +42,17 @@ pub fn change(kind: Kind, serial: Serial, random: &mut Random) -> Change {
         Kind::Will => Change::Will { session, will: Box::new(will(random)) },
         Kind::WillGone => Change::WillGone { session },
         Kind::Body => Change::Body { message: message(random) },
+        Kind::BodyAgain => Change::BodyAgain { body: earlier, message: message(random) },
         Kind::Queued => {
             let ids: Vec<u32> = (0..random.index(4)).map(|_| subscription_id(random)).collect();
             let qos = *random.pick(&[QoS::AtLeastOnce, QoS::ExactlyOnce]).unwrap();
             let retain = random.chance(1, 2);
             Change::Queued { session, body: earlier, qos, retain, ids: SubscriptionIds::of(&ids) }
+        }
+        Kind::QueuedAgain => {
+            let ids = SubscriptionIds::of(&[subscription_id(random)]);
+            let (copy, body) = (earlier, Serial::new(random.range(1, earlier.get())));
+            Change::QueuedAgain { copy, session, body, qos: QoS::ExactlyOnce, retain: random.chance(1, 2), ids }
         }
         Kind::Sent => Change::Sent { session, copy: earlier, id },
         Kind::Settled => Change::Settled { session, copy: earlier },
@@ -60,6 +66,7 @@ pub fn change(kind: Kind, serial: Serial, random: &mut Random) -> Change {
         Kind::FannedOut => Change::FannedOut { body: earlier },
         Kind::Passed => Change::Passed { session, id },
         Kind::Forgotten => Change::Forgotten { session, id },
+        Kind::Swept => Change::Swept { sessions: number(random) },
     }
 }
 

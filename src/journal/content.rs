@@ -8,6 +8,7 @@
 //! Will          session, qos + flags, delay s, due at, [expiry s], topic, properties, payload to the end
 //! Body          qos + flags, [expires], origin, topic, properties, payload to the end
 //! Queued        session, body, qos + flags, identifiers to the end
+//! BodyAgain     body, then as Body                        QueuedAgain   copy, then as Queued
 //! Sent, Taken   session, copy, packet identifier          Settled       session, copy
 //! Completed, Incoming, Released, Passed, Forgotten  session, packet identifier
 //! Retained, Fanout, FannedOut  body                       RetainedGone  topic
@@ -44,11 +45,14 @@ pub fn estimated_len(change: &Change) -> usize {
         Change::Subscribed { filter, .. } | Change::Unsubscribed { filter, .. } => filter.len(),
         Change::Joined { share, filter, .. } | Change::Left { share, filter, .. } => share.len() + filter.len(),
         Change::Will { will, .. } => will.topic().as_str().len() + will.forwarded().len() + will.payload().len(),
-        Change::Body { message } => message.topic().len() + message.forwarded().len() + message.payload().len(),
+        Change::Body { message } | Change::BodyAgain { message, .. } => {
+            message.topic().len() + message.forwarded().len() + message.payload().len()
+        }
         Change::RetainedGone { topic } => topic.len(),
         Change::SessionEnded { .. }
         | Change::WillGone { .. }
         | Change::Queued { .. }
+        | Change::QueuedAgain { .. }
         | Change::Sent { .. }
         | Change::Settled { .. }
         | Change::Taken { .. }
@@ -59,7 +63,8 @@ pub fn estimated_len(change: &Change) -> usize {
         | Change::Forgotten { .. }
         | Change::Fanout { .. }
         | Change::FannedOut { .. }
-        | Change::Retained { .. } => 0,
+        | Change::Retained { .. }
+        | Change::Swept { .. } => 0,
     };
     SHORT + long
 }
@@ -100,12 +105,16 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_will(will, epoch, out);
         }
         Change::Body { message } => put_message(message, epoch, out),
-        Change::Queued { session, body, qos, retain, ids } => {
-            debug_assert!(*qos > QoS::AtMostOnce, "nobody is owed a copy that is not acknowledged");
-            put_session(*session, out);
+        Change::BodyAgain { body, message } => {
             put_earlier(serial, *body, out);
-            out.push(packed(*qos, [*retain]));
-            ids.as_slice().iter().for_each(|&id| varint::encode(u64::from(id), out));
+            put_message(message, epoch, out);
+        }
+        Change::Queued { session, body, qos, retain, ids } => {
+            put_queued(serial, *session, *body, packed(*qos, [*retain]), ids, out);
+        }
+        Change::QueuedAgain { copy, session, body, qos, retain, ids } => {
+            put_earlier(serial, *copy, out);
+            put_queued(serial, *session, *body, packed(*qos, [*retain]), ids, out);
         }
         Change::Sent { session, copy, id } | Change::Taken { session, copy, id } => {
             put_session(*session, out);
@@ -128,6 +137,7 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_earlier(serial, *body, out);
         }
         Change::RetainedGone { topic } => out.extend_from_slice(topic.as_bytes()),
+        Change::Swept { sessions } => varint::encode(*sessions, out),
     }
 }
 
@@ -166,7 +176,18 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         Kind::Will => Change::Will { session: take_session(fields)?, will: Box::new(take_will(fields, epoch)?) },
         Kind::WillGone => Change::WillGone { session: take_session(fields)? },
         Kind::Body => Change::Body { message: take_message(fields, epoch)? },
-        Kind::Queued => take_queued(serial, fields)?,
+        Kind::BodyAgain => {
+            Change::BodyAgain { body: take_earlier(serial, fields)?, message: take_message(fields, epoch)? }
+        }
+        Kind::Queued => {
+            let Queued { session, body, qos, retain, ids } = take_queued(serial, fields)?;
+            Change::Queued { session, body, qos, retain, ids }
+        }
+        Kind::QueuedAgain => {
+            let copy = take_earlier(serial, fields)?;
+            let Queued { session, body, qos, retain, ids } = take_queued(serial, fields)?;
+            Change::QueuedAgain { copy, session, body, qos, retain, ids }
+        }
         Kind::Sent => {
             let (session, copy) = (take_session(fields)?, take_earlier(serial, fields)?);
             Change::Sent { session, copy, id: fields.packet_id()? }
@@ -185,6 +206,7 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         Kind::FannedOut => Change::FannedOut { body: take_earlier(serial, fields)? },
         Kind::Passed => Change::Passed { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Forgotten => Change::Forgotten { session: take_session(fields)?, id: fields.packet_id()? },
+        Kind::Swept => Change::Swept { sessions: fields.number()? },
     })
 }
 
@@ -321,13 +343,36 @@ fn take_message(fields: &mut Fields<'_>, epoch: Epoch) -> Result<Message, Record
     Ok(Message::restored(&publication))
 }
 
-fn take_queued(serial: Serial, fields: &mut Fields<'_>) -> Result<Change, RecordError> {
+/// What both records of a copy have.
+struct Queued {
+    session: SessionId,
+    body: Serial,
+    qos: QoS,
+    retain: bool,
+    ids: SubscriptionIds,
+}
+
+fn put_queued(
+    serial: Serial,
+    session: SessionId,
+    body: Serial,
+    qos_and_retain: u8,
+    ids: &SubscriptionIds,
+    out: &mut Vec<u8>,
+) {
+    put_session(session, out);
+    put_earlier(serial, body, out);
+    out.push(qos_and_retain);
+    ids.as_slice().iter().for_each(|&id| varint::encode(u64::from(id), out));
+}
+
+fn take_queued(serial: Serial, fields: &mut Fields<'_>) -> Result<Queued, RecordError> {
     let (session, body) = (take_session(fields)?, take_earlier(serial, fields)?);
     let (qos, [retain]) = qos_and_flags(fields.byte()?)?;
     if qos == QoS::AtMostOnce {
         return Err(RecordError::Field { name: "quality of service" });
     }
-    Ok(Change::Queued { session, body, qos, retain, ids: take_subscription_ids(fields)? })
+    Ok(Queued { session, body, qos, retain, ids: take_subscription_ids(fields)? })
 }
 
 /// The subscription identifiers that fill the rest of a record; one alone needs no heap.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::group::Group;
-use super::place::{BLOCK_BYTES, SegmentNumber, Stream};
-use super::record::Record;
+use super::place::{BLOCK_BYTES, SegmentNumber};
 use super::replay::Found;
 use super::report::Report;
 use super::testing::{ID, Journal, replay};
@@ -12,22 +11,12 @@ use crate::base::random::Random;
 use crate::engine::change::Serial;
 use crate::journal::arbitrary::{EPOCH, content_of};
 
-/// A journal with both streams, closed as a shell closes it: with an empty frame behind all others.
+/// A journal whose oldest segment was dropped, closed as a shell closes it: with an empty frame behind all others.
 fn filled(seed: u64) -> Journal {
     let mut journal = Journal::new(24 << 10);
-    journal.fill(160, &mut Random::from_seed(seed));
-    let (found, _) = journal.replay();
-    let mut moved = Group::new(ID, EPOCH);
-    for one in found.iter().filter(|one| one.place.segment == SegmentNumber::FIRST) {
-        let start = usize::try_from(one.place.position).unwrap();
-        let bytes = &journal.files[&one.place.segment][start..start + one.bytes as usize];
-        moved.copy(&Record::parse_alone(bytes, one.serial, ID).unwrap());
-    }
-    journal.append(Stream::Cold, &mut moved);
+    journal.fill(260, &mut Random::from_seed(seed));
     journal.files.remove(&SegmentNumber::FIRST);
-    for stream in [Stream::Hot, Stream::Cold] {
-        journal.append(stream, &mut Group::new(ID, EPOCH));
-    }
+    journal.append(&mut Group::new(ID, EPOCH));
     journal
 }
 
@@ -41,7 +30,7 @@ impl Trial {
     fn new(seed: u64) -> Self {
         let journal = filled(seed);
         let (before, report) = journal.replay();
-        assert!(report.is_clean() && before.len() == journal.written.len(), "{report:?}");
+        assert!(report.is_clean() && before.len() > 100, "{report:?}");
         Self { journal, before }
     }
 
@@ -94,7 +83,7 @@ fn a_flipped_bit_loses_at_most_the_record_it_hits_and_is_reported() {
             let mut file = trial.journal.files[&number].clone();
             file[at] ^= 1 << random.index(8);
             let (lost, report) = trial.lost(number, &file);
-            assert!(report.damages_count > 0, "byte {at} of {number:?} is not reported: {report:?}");
+            assert!(report.is_flawed(), "byte {at} of {number:?} is not reported: {report:?}");
             assert!(lost.len() <= 1, "byte {at} of {number:?}: {:?} are lost", serials(&lost));
             let is_hit = |one: &&Found| {
                 let start = usize::try_from(one.place.position).unwrap();
@@ -116,7 +105,7 @@ fn a_cut_file_loses_what_lay_behind_the_cut_and_is_reported() {
             let number = *random.pick(&trial.journal.files.keys().copied().collect::<Vec<_>>()).unwrap();
             let end = random.index(trial.journal.files[&number].len());
             let file = trial.journal.files[&number][..end].to_vec();
-            let is_tail = trial.journal.replay().1.tails.iter().any(|tail| tail.place.segment == number);
+            let is_tail = trial.journal.replay().1.tail.is_some_and(|tail| tail.place.segment == number);
             let (lost, report) = trial.lost(number, &file);
             for one in lost {
                 let is_behind = one.place.position + u64::from(one.bytes) > end as u64;
@@ -125,7 +114,7 @@ fn a_cut_file_loses_what_lay_behind_the_cut_and_is_reported() {
                 let is_in_cut_frame = is_tail && frame.position + bytes > end as u64;
                 assert!(one.place.segment == number && (is_behind || is_in_cut_frame || end < BLOCK_BYTES));
             }
-            assert!(report.damages_count > 0, "cut of {number:?} at {end}: {report:?}");
+            assert!(report.is_flawed(), "cut of {number:?} at {end}: {report:?}");
         }
     }
 }
@@ -139,7 +128,7 @@ fn a_lost_first_block_loses_no_record() {
             file[..BLOCK_BYTES].fill(0);
             let (lost, report) = trial.lost(number, &file);
             assert_eq!(serials(&lost), [], "{number:?}");
-            assert!(report.damages_count > 0);
+            assert!(report.is_flawed());
         }
     }
 }
@@ -160,7 +149,7 @@ fn a_block_of_garbage_loses_nothing_outside_of_its_frame() {
                 random.fill(garbage);
             }
             let (lost, report) = trial.lost(number, &file);
-            assert!(report.damages_count > 0 || report.tails.iter().any(|tail| tail.place.segment == number));
+            assert!(report.damages_count > 0 || report.tail.is_some_and(|tail| tail.place.segment == number));
             let frames = lost.iter().map(|one| trial.journal.frame_of(one.place).0);
             let (frames, position) = (frames.collect::<Vec<_>>(), block as u64);
             assert!(frames.iter().all(|frame| frame.segment == number && frame.position <= position));

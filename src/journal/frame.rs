@@ -187,6 +187,14 @@ impl Walk {
         (!has_padding).then_some(Flaw::FramePadding)
     }
 
+    /// After the last step: the frame as it was written to this place, if it is whole.
+    pub fn mended(&self, frame: &[u8], place: Place) -> Vec<u8> {
+        let mut mended = self.header.encode(place, self.id).to_vec();
+        mended.extend_from_slice(&frame[HEAD_BYTES..self.header.lengths_end()]);
+        mended.resize(frame.len(), 0);
+        mended
+    }
+
     /// After the last step: whether all that was committed is there as it was.
     pub fn is_whole(&self, frame: &[u8]) -> bool {
         let Some(lengths) = frame.get(self.header.records_end()..self.header.lengths_end()) else {

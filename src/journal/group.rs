@@ -3,7 +3,7 @@
 use super::epoch::Epoch;
 use super::frame::{FrameHeader, HEAD_BYTES};
 use super::place::{BLOCK_BYTES, JournalId, Place};
-use super::record::{self, Record};
+use super::record;
 use super::varint;
 use crate::base::checksum::Crc32c;
 use crate::engine::change::{Change, Serial};
@@ -13,7 +13,7 @@ pub const GROUP_KEPT_BYTES_MAX: usize = 4 << 20;
 /// Bytes of records in one frame. The largest message of MQTT and its neighbours fit many times over.
 pub const GROUP_BYTES_MAX: usize = 2 << 30;
 
-/// Changes that are committed together. One per stream and shard, filled while the commit before it is under way.
+/// Changes that are committed together. One per shard, filled while the commit before it is under way.
 ///
 /// Records are encoded when they are pushed, straight behind each other: a payload is copied once, and nothing is allocated for
 /// a record once the group has its size.
@@ -52,13 +52,6 @@ impl Group {
         let first = self.begin(serial);
         let checksum = record::encode((first, serial), change, self.epoch, self.id, &mut self.bytes);
         self.end(checksum)
-    }
-
-    /// Takes in a record that lies elsewhere in the journal, as it is.
-    pub fn copy(&mut self, record: &Record<'_>) -> usize {
-        let first = self.begin(record.serial);
-        record.append(first, &mut self.bytes);
-        self.end(record.checksum())
     }
 
     /// How many changes it has.
@@ -163,7 +156,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::base::random::Random;
-    use crate::journal::arbitrary::{EPOCH, any_change, content_of};
+    use crate::journal::arbitrary::{EPOCH, any_change};
     use crate::journal::frame::{Item, Walk, is_whole};
     use crate::journal::place::SegmentNumber;
 
@@ -230,34 +223,6 @@ mod tests {
         let mut group = Group::new(ID, EPOCH);
         assert!(group.is_empty());
         assert!(serials(group.seal(PLACE), PLACE).is_empty());
-    }
-
-    #[test]
-    fn records_move_into_another_frame_unchanged() {
-        let mut random = Random::from_seed(4);
-        let changes: Vec<_> = (200..300).map(Serial::new).map(|at| (at, any_change(at, &mut random))).collect();
-        let (mut hot, mut cold) = (Group::new(ID, EPOCH), Group::new(ID, EPOCH));
-        for (serial, change) in &changes {
-            hot.push(*serial, change);
-        }
-        let frame = hot.seal(PLACE);
-        let header = FrameHeader::parse(frame, PLACE, ID).unwrap();
-        let mut walk = Walk::new(header, ID, frame);
-        while let Some((item, range)) = walk.step(frame) {
-            let Item::Record(record) = item else { panic!("{item:?}") };
-            if record.serial.get() % 3 == 0 {
-                assert!(cold.copy(&record) <= range.len(), "offsets only become smaller");
-            }
-        }
-        let place = Place { segment: SegmentNumber::new(9), position: 4096 };
-        let frame = cold.seal(place);
-        let mut walk = Walk::new(FrameHeader::parse(frame, place, ID).unwrap(), ID, frame);
-        for (serial, change) in changes.iter().filter(|(serial, _)| serial.get() % 3 == 0) {
-            let Some((Item::Record(record), _)) = walk.step(frame) else { panic!("{serial:?} is missing") };
-            let read = record.change(EPOCH).unwrap().unwrap();
-            assert_eq!((record.serial, content_of(*serial, &read)), (*serial, content_of(*serial, change)));
-        }
-        assert!(walk.step(frame).is_none() && walk.is_whole(frame));
     }
 
     #[test]

@@ -34,11 +34,14 @@ pub enum Kind {
     FannedOut = 20,
     Passed = 21,
     Forgotten = 22,
+    BodyAgain = 23,
+    QueuedAgain = 24,
+    Swept = 25,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Session,
         Self::SessionEnded,
         Self::Subscribed,
@@ -61,6 +64,9 @@ impl Kind {
         Self::FannedOut,
         Self::Passed,
         Self::Forgotten,
+        Self::BodyAgain,
+        Self::QueuedAgain,
+        Self::Swept,
     ];
 
     /// The kind of this number.
@@ -99,6 +105,9 @@ impl Kind {
             Change::FannedOut { .. } => Self::FannedOut,
             Change::Passed { .. } => Self::Passed,
             Change::Forgotten { .. } => Self::Forgotten,
+            Change::BodyAgain { .. } => Self::BodyAgain,
+            Change::QueuedAgain { .. } => Self::QueuedAgain,
+            Change::Swept { .. } => Self::Swept,
         }
     }
 }

@@ -32,6 +32,12 @@ impl JournalId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentNumber(u64);
 
+impl Default for SegmentNumber {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
 impl SegmentNumber {
     /// The first segment of a shard.
     pub const FIRST: Self = Self(1);
@@ -46,7 +52,7 @@ impl SegmentNumber {
         self.0
     }
 
-    /// The segment that is made after this one, in whatever stream.
+    /// The segment that is made after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -60,13 +66,4 @@ pub struct Place {
     pub segment: SegmentNumber,
     /// Bytes from its beginning.
     pub position: u64,
-}
-
-/// Which of the two logs of a shard a segment belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// What happens now.
-    Hot,
-    /// What was moved out of the way, because it outlived its segment.
-    Cold,
 }

@@ -61,7 +61,7 @@ impl<'a> Record<'a> {
         Ok((record, checksum.len() + start + content_len))
     }
 
-    /// Reads a record of which the number is known, without its frame: what is read back later, to be sent or moved.
+    /// Reads a record of which the number is known, without its frame: what is read back later.
     pub fn parse_alone(bytes: &'a [u8], serial: Serial, id: JournalId) -> Result<Self, RecordError> {
         let (checksum, rest) = bytes.split_first_chunk().ok_or(RecordError::Truncated)?;
         let (content_len, len_len) = varint::decode(rest)?;
@@ -78,14 +78,6 @@ impl<'a> Record<'a> {
     /// The change that it tells; `None` if it is of a newer version and may be passed over.
     pub fn change(&self, epoch: Epoch) -> Result<Option<Change>, RecordError> {
         content::decode(self.serial, self.content, epoch)
-    }
-
-    /// Appends the record as it is to a frame whose first number is `first`.
-    pub fn append(&self, first: Serial, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.checksum.to_le_bytes());
-        varint::encode(self.content.len() as u64, out);
-        varint::encode(offset(first, self.serial), out);
-        out.extend_from_slice(self.content);
     }
 
     /// Its checksum, a part of its frame's sum.
@@ -194,9 +186,6 @@ mod tests {
             assert_eq!(Record::parse_alone(&bytes[..len], serial, ID), Ok(record));
             assert_eq!(Record::parse_alone(&bytes[..len], serial.next(), ID), Err(RecordError::Checksum));
             assert_eq!(Record::parse_alone(&bytes, serial, ID), Err(RecordError::Truncated));
-            let mut moved = Vec::new();
-            record.append(FIRST, &mut moved);
-            assert_eq!(moved, bytes[..len]);
         }
     }
 

@@ -1,25 +1,19 @@
-//! Everything that the journal of a shard tells, in the order of its numbers.
+//! Everything that the journal of a shard tells, in the order in which it was written.
 //!
-//! Within a segment the numbers go up, and a segment says which number is its lowest. So a replay is a merge: a segment is opened
-//! when its lowest number is next and left when it is exhausted, whatever stream it belongs to. Those of the hot stream come
-//! one after another; only cold segments that overlap are open together.
-//!
-//! A record that was moved keeps its number, and is taken once, also while the segment it came from still stands. What a
-//! change refers to may be gone, since the oldest segment is dropped as a whole once nothing in it is needed: `Settled` without its
-//! `Queued`, `SessionEnded` without its `Session`, `Unsubscribed` without its `Subscribed`. Such an end is given to the caller like
-//! any other; it ends nothing and is no error. The reverse cannot be: the accounts of reclaim see to it.
+//! What a change refers to may be gone, since the oldest segments are dropped once everything in them that holds was told again:
+//! `Settled` without its `Queued`, `SessionEnded` without its `Session`, `Unsubscribed` without its `Subscribed`. Such an end is given to
+//! the caller like any other; it ends nothing and is no error. The reverse cannot be, since the oldest goes first.
 //!
 //! Files stay outside: [`Replay::step`] says which bytes it wants, [`Replay::feed`] takes them.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 
 use super::epoch::Epoch;
 use super::frame::{Item, Walk};
-use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber, Stream};
+use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use super::reader::{self, Extent, Reader, Window};
 use super::record::RecordError;
-use super::report::{Flaw, Report};
+use super::report::{Damage, Flaw, Mend, Report};
 use super::segment::{Header, HeaderError};
 use super::tail::Tail;
 use crate::engine::change::{Change, Serial};
@@ -34,6 +28,25 @@ pub struct Listed {
     pub available: u64,
     /// What its first block says: the outcome of [`Header::parse`].
     pub header: Result<(Header, Option<Flaw>), HeaderError>,
+}
+
+impl Listed {
+    /// Whether something was written to it: one that was recycled and not begun has the header of its earlier life.
+    pub fn is_begun(&self) -> bool {
+        self.header.map_or(true, |(header, _)| header.number == self.number)
+    }
+
+    /// Whether nothing can have been written to one of a higher number.
+    fn is_newest_of(&self, others: &[Self]) -> bool {
+        let is_blank = |other: &Self| other.header == Err(HeaderError::Blank) || !other.is_begun();
+        others.iter().all(|other| other.number <= self.number || is_blank(other))
+    }
+
+    /// Whether its header may look like this because a crash has torn it: each copy lies within a sector, so each is whole or was never
+    /// written.
+    fn may_be_torn(&self) -> bool {
+        matches!(self.header, Err(HeaderError::Blank) | Ok((_, Some(Flaw::SegmentHeaderCopy))))
+    }
 }
 
 /// A change, and where it lies.
@@ -72,41 +85,33 @@ pub enum Step {
     Done,
 }
 
-/// Of two copies of a record the one is taken that will stay longer: a cold one, and of these the one that was moved later.
-type Precedence = (IsHot, Reverse<SegmentNumber>);
-type IsHot = bool;
-
 /// One segment under way.
 #[derive(Debug)]
 struct Run {
     number: SegmentNumber,
-    /// The tail of its stream, if nothing follows it.
-    tail: Option<Tail>,
-    /// No number is lower.
-    first: Serial,
-    precedence: Precedence,
+    /// Where the log goes on, if nothing follows.
+    tail: Tail,
+    /// What is wrong with the newest header. A crash may have torn the first write to a segment, of which the header is the beginning:
+    /// then no more than one frame follows, and that is no damage. Without any frame the segment counts as not begun.
+    suspicion: Option<Damage>,
+    /// Nobody says where it ends.
+    is_open: bool,
+    /// Frames that were found in it, and the first number in the first of them.
+    frames: u64,
+    first: Option<Serial>,
     reader: Reader,
     window: Window,
-    /// The highest number so far.
-    last: Serial,
     /// The frame that is being walked through, its position and its bytes.
     frame: Option<(Walk, u64, u64)>,
-    /// The next change of the segment.
-    head: Option<Found>,
 }
 
-/// Merges the segments of one shard. One per shard and start.
+/// Goes through the segments of one shard. One per shard and start.
 #[derive(Debug)]
 pub struct Replay {
     id: JournalId,
     epoch: Epoch,
-    /// Not yet opened, the lowest number last.
-    waiting: Vec<Run>,
-    open: Vec<Option<Run>>,
-    /// The runs that have a head, by its number.
-    heads: BinaryHeap<Reverse<(Serial, Precedence, usize)>>,
-    /// The run that has none yet.
-    headless: Option<usize>,
+    /// What is left, the present one first.
+    runs: VecDeque<Run>,
     report: Report,
 }
 
@@ -121,53 +126,67 @@ impl Replay {
             return Err(error);
         }
         let mut report = Report::default();
-        let headers: Vec<Header> = segments.iter().filter_map(|listed| listed.header.ok().map(|(it, _)| it)).collect();
         let belongs = |header: &Header| header.id == id && header.shard == shard;
+        let begun = segments.iter().filter(|listed| listed.is_begun());
+        let headers: Vec<Header> = begun.filter_map(|listed| listed.header.ok().map(|(it, _)| it)).collect();
         let headers: Vec<Header> = headers.into_iter().filter(belongs).collect();
         report.missing = missing(&headers);
-        let mut waiting = Vec::with_capacity(segments.len());
-        for listed in segments {
-            note_header(listed, id, shard, &mut report);
-            if listed.header.as_ref().is_ok_and(|(header, _)| !belongs(header)) {
+        let mut runs = VecDeque::with_capacity(segments.len());
+        for listed in segments.iter().filter(|listed| listed.is_begun()) {
+            let damage = damage_of_header(listed, id, shard);
+            let suspicion = damage.filter(|_| listed.is_newest_of(segments) && listed.may_be_torn());
+            if let Some(damage) = damage.filter(|_| suspicion.is_none()) {
+                report.damage(damage.place, damage.bytes, damage.flaw);
+            }
+            if listed.header.is_ok_and(|(header, _)| !belongs(&header)) {
+                report.next = report.next.max(listed.number.next());
                 continue;
             }
-            waiting.push(Run::new(listed, id, &headers));
+            runs.push_back(Run { suspicion, ..Run::new(listed, id, &headers) });
             note_cut(listed, &mut report);
         }
-        waiting.sort_by_key(|run| Reverse((run.first, run.number)));
-        report.segments = waiting.len() as u64;
-        Ok(Self { id, epoch, waiting, open: Vec::new(), heads: BinaryHeap::new(), headless: None, report })
+        runs.make_contiguous().sort_by_key(|run| run.number);
+        Ok(Self { id, epoch, runs, report })
     }
 
     /// Goes on to the next change, or to what is needed for it.
     pub fn step(&mut self) -> Step {
-        loop {
-            if let Some(index) = self.headless {
-                if let Some(step) = self.advance(index) {
-                    return step;
+        while let Some(run) = self.runs.front_mut() {
+            match run.walk(self.epoch, &mut self.report) {
+                Walked::Found(found) => {
+                    if let Some(found) = self.in_order(found) {
+                        return Step::Change(found);
+                    }
+                    continue;
                 }
-                continue;
+                Walked::Newer { kind, place } => return Step::Newer { kind, place },
+                Walked::Nothing => {}
             }
-            let lowest = self.heads.peek().map(|Reverse((serial, ..))| *serial);
-            let opens = self.waiting.last().is_some_and(|run| lowest.is_none_or(|lowest| run.first <= lowest));
-            if opens {
-                self.open_next();
-                continue;
-            }
-            let Some(Reverse((.., index))) = self.heads.pop() else {
-                return Step::Done;
-            };
-            self.headless = Some(index);
-            let head = self.open[index].as_mut().and_then(|run| run.head.take());
-            if let Some(found) = self.unless_seen(head.expect("whoever stands in the heap has a head")) {
-                return Step::Change(found);
+            match run.reader.step(&run.window) {
+                reader::Step::Wants { position, bytes } => return Step::Wants { place: run.at(position), bytes },
+                reader::Step::Frame { header, position, bytes } => {
+                    self.report.frame_follows();
+                    run.frames += 1;
+                    run.first.get_or_insert(header.first);
+                    let frame = run.window.get(position, bytes).expect("the reader has seen the frame in the window");
+                    run.frame = Some((Walk::new(header, self.id, frame), position, bytes));
+                }
+                reader::Step::Damaged { position, bytes } => {
+                    self.report.damage(run.at(position), bytes, Flaw::Frame);
+                }
+                reader::Step::End { position, torn_bytes } => {
+                    run.tail = Tail { place: run.at(position), torn_bytes, ..run.tail };
+                    run.end(&mut self.report);
+                    self.runs.pop_front();
+                }
             }
         }
+        Step::Done
     }
 
     /// Takes the bytes that the last step wanted. Fewer mean that the file ends there.
     pub fn feed(&mut self, place: Place, wanted: u64, bytes: &[u8]) {
-        let run = self.headless.and_then(|index| self.open[index].as_mut()).expect("a step has asked for bytes");
+        let run = self.runs.front_mut().expect("a step has asked for bytes");
         assert_eq!(run.number, place.segment, "the bytes are those that were asked for");
         let bytes_count = bytes.len() as u64;
         self.report.bytes += bytes_count;
@@ -183,75 +202,22 @@ impl Replay {
         &self.report
     }
 
-    fn open_next(&mut self) {
-        let run = self.waiting.pop().expect("the caller has seen it");
-        let free = self.open.iter().position(Option::is_none);
-        let index = free.unwrap_or_else(|| {
-            self.open.push(None);
-            self.open.len() - 1
-        });
-        self.open[index] = Some(run);
-        self.headless = Some(index);
-    }
-
-    /// Reads on in one run until it has a head or is at its end: then there is nothing to tell.
-    fn advance(&mut self, index: usize) -> Option<Step> {
-        let run = self.open[index].as_mut().expect("a run without a head is open");
-        let step = loop {
-            match run.walk(self.epoch, &mut self.report) {
-                Walked::Head(serial) => {
-                    self.heads.push(Reverse((serial, run.precedence, index)));
-                    break None;
-                }
-                Walked::Newer { kind, place } => return Some(Step::Newer { kind, place }),
-                Walked::Nothing => {}
-            }
-            match run.reader.step(&run.window) {
-                reader::Step::Wants { position, bytes } => {
-                    return Some(Step::Wants { place: run.at(position), bytes });
-                }
-                reader::Step::Frame { header, position, bytes } => {
-                    self.report.frames += 1;
-                    let frame = run.window.get(position, bytes).expect("the reader has seen the frame in the window");
-                    run.frame = Some((Walk::new(header, self.id, frame), position, bytes));
-                }
-                reader::Step::Damaged { position, bytes } => {
-                    self.report.damage(run.at(position), bytes, Flaw::Frame);
-                }
-                reader::Step::End { position, torn_bytes } => {
-                    let place = run.at(position);
-                    let tail = run.tail.map(|tail| Tail { place, last: run.last, torn_bytes, ..tail });
-                    self.report.tails.extend(tail);
-                    self.open[index] = None;
-                    break None;
-                }
-            }
-        };
-        self.headless = None;
-        step
-    }
-
-    /// The change, unless it was told before.
-    fn unless_seen(&mut self, found: Found) -> Option<Found> {
+    /// The change, if its number is higher than all before it.
+    fn in_order(&mut self, found: Found) -> Option<Found> {
         if found.serial > self.report.last {
             self.report.last = found.serial;
             return Some(found);
         }
-        if found.serial == self.report.last {
-            self.report.repeated += 1;
-        } else {
-            // Its segment has promised no number as low as this.
-            let error = RecordError::Order { serial: found.serial.get(), previous: self.report.last.get() };
-            self.report.damage(found.place, u64::from(found.bytes), error.into());
-        }
+        let error = RecordError::Order { serial: found.serial.get(), previous: self.report.last.get() };
+        self.report.damage(found.place, u64::from(found.bytes), error.into());
         None
     }
 }
 
 /// How far a walk through a frame has come.
 enum Walked {
-    /// To a change that the merge may take now.
-    Head(Serial),
+    /// To a change.
+    Found(Found),
     /// To a record that needs a newer program.
     Newer { kind: u8, place: Place },
     /// To the end of the frame, or there is none.
@@ -261,19 +227,35 @@ enum Walked {
 impl Run {
     fn new(listed: &Listed, id: JournalId, headers: &[Header]) -> Self {
         let number = listed.number;
-        let header = listed.header.ok().map(|(header, _)| header);
-        let length = header.map_or(listed.available, |header| header.length);
+        let length = listed.header.map_or(listed.available, |(header, _)| header.length);
         let extent = extent(number, headers);
-        let tail = match (header, extent) {
-            (Some(header), Extent::Open) if is_newest(&header, headers) => Some(Tail::new(&header)),
-            _ => None,
-        };
         let reader = Reader::new(id, number, extent, listed.available.min(length));
-        let first = header.map_or(Serial::NONE, |header| header.first);
-        let is_hot = header.is_none_or(|header| header.stream == Stream::Hot);
-        let precedence = (is_hot, Reverse(number));
-        let (last, window) = (Serial::NONE, Window::default());
-        Self { number, tail, first, precedence, reader, window, last, frame: None, head: None }
+        Self {
+            number,
+            tail: Tail::new(number, length),
+            suspicion: None,
+            is_open: extent == Extent::Open,
+            frames: 0,
+            first: None,
+            reader,
+            window: Window::default(),
+            frame: None,
+        }
+    }
+
+    /// All that counts in it was read.
+    fn end(&self, report: &mut Report) {
+        if let Some(Damage { place, bytes, flaw }) = self.suspicion {
+            let Some(first) = self.first else { return };
+            if self.frames > 1 {
+                report.damage(place, bytes, flaw);
+            }
+            report.mends.push(Mend::header(Damage { place, bytes, flaw }, first, &self.tail, report.tail));
+        }
+        report.segments += 1;
+        report.frames += self.frames;
+        report.next = report.next.max(self.number.next());
+        report.tail = Some(self.tail);
     }
 
     const fn at(&self, position: u64) -> Place {
@@ -295,23 +277,24 @@ impl Run {
                 Item::Record(record) => record.change(epoch).map(|change| (record.serial, change)),
                 Item::Damaged(error) => Err(error),
             };
-            if let Ok((serial, _)) = outcome {
-                report.records += 1;
-                self.last = self.last.max(serial);
-            }
+            report.records += u64::from(outcome.is_ok());
             match outcome {
                 Ok((serial, Some(change))) => {
                     let bytes = u32::try_from(range.len()).expect("a frame is bounded below 4 GiB");
-                    self.head = Some(Found { serial, change, place, bytes });
-                    return Walked::Head(serial);
+                    return Walked::Found(Found { serial, change, place, bytes });
                 }
                 Ok((_, None)) => report.skipped += 1,
                 Err(RecordError::UnknownKind { kind }) => return Walked::Newer { kind, place },
                 Err(error) => report.damage(place, range.len() as u64, error.into()),
             }
         }
-        if let Some(flaw) = walk.flaw(frame, at(*position)) {
-            report.damage(at(*position), *bytes, flaw);
+        let damage = walk.flaw(frame, at(*position)).map(|flaw| Damage { place: at(*position), bytes: *bytes, flaw });
+        match damage {
+            Some(damage) if self.is_open && walk.is_whole(frame) => {
+                report.mend_frame(damage, walk.mended(frame, damage.place));
+            }
+            Some(Damage { place, bytes, flaw }) => report.damage(place, bytes, flaw),
+            None => {}
         }
         self.frame = None;
         Walked::Nothing
@@ -328,30 +311,22 @@ fn extent(number: SegmentNumber, headers: &[Header]) -> Extent {
         .unwrap_or(Extent::Open)
 }
 
-fn is_newest(header: &Header, headers: &[Header]) -> bool {
-    headers.iter().all(|other| other.stream != header.stream || other.number <= header.number)
-}
-
-/// Segments that are named as the one before and are not there, although an older one of their stream is.
+/// Segments that are named as the one before and are not there, although an older one is.
 fn missing(headers: &[Header]) -> Vec<SegmentNumber> {
-    let is_gone = |number: SegmentNumber, stream| {
-        let mut same = headers.iter().filter(|other| other.stream == stream);
-        !headers.iter().any(|other| other.number == number) && same.any(|other| other.number < number)
-    };
-    let named = headers.iter().filter_map(|header| header.previous.map(|previous| (previous.number, header.stream)));
-    named.filter(|&(number, stream)| is_gone(number, stream)).map(|(number, _)| number).collect()
+    let is_there = |number: SegmentNumber| headers.iter().any(|other| other.number == number);
+    let has_older = |number: SegmentNumber| headers.iter().any(|other| other.number < number);
+    let named = headers.iter().filter_map(|header| header.previous.map(|previous| previous.number));
+    named.filter(|&number| !is_there(number) && has_older(number)).collect()
 }
 
-fn note_header(listed: &Listed, id: JournalId, shard: ShardId, report: &mut Report) {
+fn damage_of_header(listed: &Listed, id: JournalId, shard: ShardId) -> Option<Damage> {
     let flaw = match listed.header {
         Ok((header, _)) if header.id != id || header.shard != shard => Some(Flaw::Foreign),
         Ok((_, flaw)) => flaw,
         Err(error) => Some(error.into()),
     };
-    if let Some(flaw) = flaw {
-        let bytes = listed.available.min(BLOCK_BYTES as u64);
-        report.damage(Place { segment: listed.number, position: 0 }, bytes, flaw);
-    }
+    let place = Place { segment: listed.number, position: 0 };
+    flaw.map(|flaw| Damage { place, bytes: listed.available.min(BLOCK_BYTES as u64), flaw })
 }
 
 /// A segment is written whole before it is used, so a shorter file has lost something.

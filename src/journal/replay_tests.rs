@@ -1,10 +1,10 @@
-//! Journals that are read back as they were written, cut off by a crash, moved about and recycled.
+//! Journals that are read back as they were written, cut off by a crash, dropped in part and recycled.
 
 use super::arbitrary::{EPOCH, any_change, content_of};
 use super::frame::{FrameHeader, HEAD_BYTES};
 use super::group::Group;
 use super::kind::Kind;
-use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber, Stream};
+use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use super::record::Record;
 use super::replay::{Found, Listed, Replay, Step};
 use super::report::{Flaw, Report};
@@ -43,19 +43,6 @@ fn gone(topic: &str) -> Change {
     Change::RetainedGone { topic: topic.into() }
 }
 
-/// Moves what is chosen out of a segment into the cold stream, and says what that was.
-fn move_out(journal: &mut Journal, segment: SegmentNumber, chosen: impl Fn(Serial) -> bool) -> Vec<Serial> {
-    let (found, _) = journal.replay();
-    let mut group = Group::new(ID, EPOCH);
-    let moved: Vec<_> = found.iter().filter(|one| one.place.segment == segment && chosen(one.serial)).collect();
-    for one in &moved {
-        group.copy(&Record::parse_alone(bytes_of(journal, one), one.serial, ID).unwrap());
-    }
-    let moved = moved.iter().map(|one| one.serial).collect();
-    journal.append(Stream::Cold, &mut group);
-    moved
-}
-
 fn bytes_of<'a>(journal: &'a Journal, found: &Found) -> &'a [u8] {
     let start = usize::try_from(found.place.position).unwrap();
     &journal.files[&found.place.segment][start..start + found.bytes as usize]
@@ -77,7 +64,7 @@ fn a_journal_tells_what_was_written_in_its_order() {
 fn an_empty_journal_tells_nothing() {
     let (found, report) = replay(&[]);
     assert!(found.is_empty() && report.is_clean());
-    assert_eq!((report.resume_after(), report.tail(Stream::Hot)), (Serial::NONE, None));
+    assert_eq!((report.resume_after(), report.tail), (Serial::NONE, None));
 }
 
 #[test]
@@ -94,11 +81,10 @@ fn every_record_is_read_alone_from_where_it_was_found() {
 fn the_tail_is_where_the_writer_stopped() {
     let mut journal = filled(300, 3);
     let last = journal.commit(&[(Serial::new(10_000), gone("t"))]);
-    let tail = journal.replay().1.tail(Stream::Hot).unwrap();
+    let tail = journal.replay().1.tail.unwrap();
     let position = last.position + BLOCK_BYTES as u64;
     assert_eq!((tail.place, tail.length), (Place { position, ..last }, SEGMENT_BYTES));
-    assert_eq!(tail.last, Serial::new(10_000));
-    assert_eq!((tail.torn_bytes, journal.replay().1.tail(Stream::Cold)), (None, None));
+    assert_eq!(tail.torn_bytes, None);
 }
 
 #[test]
@@ -114,40 +100,6 @@ fn a_message_larger_than_a_segment_has_one_of_its_own() {
 }
 
 #[test]
-fn a_moved_record_is_taken_once_and_in_its_place() {
-    let mut journal = filled(1_000, 5);
-    let (oldest, next) = (SegmentNumber::FIRST, SegmentNumber::FIRST.next());
-    let moved = move_out(&mut journal, oldest, |serial| serial.get() % 3 == 0);
-    let cold = *journal.files.last_key_value().unwrap().0;
-    let (found, report) = journal.replay();
-    assert_eq!(numbers(&journal, &found), all(&journal));
-    assert!(report.repeated > 0 && report.is_clean(), "the place they came from still stands: {report:?}");
-
-    let mut taken = found.iter().filter(|one| moved.contains(&one.serial));
-    assert!(taken.all(|one| one.place.segment == cold), "of the two that one counts which stays");
-    journal.files.remove(&oldest);
-    let (found, report) = journal.replay();
-    let border = found.iter().find(|one| one.place.segment == next).unwrap().serial;
-    let kept = |serial: &Serial| *serial >= border || serial.get().is_multiple_of(3);
-    assert_eq!(numbers(&journal, &found), all(&journal).into_iter().filter(kept).collect::<Vec<_>>());
-    assert!(report.is_clean() && report.repeated == 0, "{report:?}");
-}
-
-#[test]
-fn cold_segments_that_overlap_are_merged() {
-    let mut journal = filled(1_500, 6);
-    for (segment, rest) in [(1, 0), (2, 1), (1, 2), (3, 0)] {
-        move_out(&mut journal, SegmentNumber::new(segment), |serial| serial.get() % 3 == rest);
-    }
-    let (found, report) = journal.replay();
-    assert_eq!(numbers(&journal, &found), all(&journal));
-    assert!(report.is_clean(), "{report:?}");
-    let overlapping = journal.files.values().filter(|file| Header::parse(file).unwrap().0.stream == Stream::Cold);
-    assert!(overlapping.count() > 1, "a fresh one is begun wherever the numbers would go down");
-    assert!(report.repeated > 0 && report.tail(Stream::Cold).is_some());
-}
-
-#[test]
 fn an_end_without_its_beginning_is_told_like_any_other() {
     let mut journal = Journal::new(SEGMENT_BYTES);
     let (session, copy) = (SessionId::restored(9), Serial::new(4));
@@ -158,6 +110,31 @@ fn an_end_without_its_beginning_is_told_like_any_other() {
     let (found, report) = journal.replay();
     assert_eq!(numbers(&journal, &found), [Serial::new(70), Serial::new(71)]);
     assert!(report.is_clean());
+}
+
+#[test]
+fn the_oldest_segments_may_be_gone() {
+    let mut journal = filled(1_000, 5);
+    journal.files.pop_first();
+    let oldest = *journal.files.first_key_value().unwrap().0;
+    let border = journal.replay().0[0].serial;
+    let (found, report) = journal.replay();
+    assert!(found[0].place.segment == oldest && report.is_clean(), "{report:?}");
+    let expected: Vec<_> = all(&journal).into_iter().filter(|serial| *serial >= border).collect();
+    assert_eq!(numbers(&journal, &found), expected);
+}
+
+#[test]
+fn a_recycled_segment_that_was_not_begun_counts_for_nothing() {
+    let mut journal = filled(1_000, 6);
+    let expected = all(&journal);
+    let tail = journal.replay().1.tail;
+    let dead = journal.files.first_key_value().unwrap().1.clone();
+    let next = journal.files.last_key_value().unwrap().0.next();
+    journal.files.insert(next, dead);
+    let (found, report) = journal.replay();
+    assert_eq!(numbers(&journal, &found), expected);
+    assert!(report.is_clean() && report.tail == tail, "{report:?}");
 }
 
 #[test]
@@ -259,14 +236,14 @@ fn an_unknown_kind_is_passed_over_if_it_may_be_and_stops_the_start_if_not() {
 #[test]
 fn a_frame_that_was_torn_does_not_count_and_is_overwritten() {
     let mut random = Random::from_seed(10);
-    let has_room = |journal: &Journal| journal.replay().1.tail(Stream::Hot).unwrap().place.position < SEGMENT_BYTES / 2;
+    let has_room = |journal: &Journal| journal.replay().1.tail.unwrap().place.position < SEGMENT_BYTES / 2;
     let mut before = (11..100).map(|seed| filled(120, seed)).find(has_room).unwrap();
     // A segment that was used before: old frames lie behind the tail.
-    let tail = before.replay().1.tail(Stream::Hot).unwrap().place;
+    let tail = before.replay().1.tail.unwrap().place;
     let start = usize::try_from(tail.position).unwrap();
     let stale = filled(900, 12).files.into_iter().find(|(number, _)| *number > tail.segment).unwrap().1;
     before.files.get_mut(&tail.segment).unwrap()[start..].copy_from_slice(&stale[start..]);
-    assert_eq!(before.replay().1.tail(Stream::Hot).unwrap().place, tail, "stale frames do not count");
+    assert_eq!(before.replay().1.tail.unwrap().place, tail, "stale frames do not count");
 
     let last = before.written.last_key_value().unwrap().0.get();
     let changes: Vec<_> = (last + 1..last + 30).map(Serial::new).map(|at| (at, any_change(at, &mut random))).collect();
@@ -284,7 +261,7 @@ fn a_frame_that_was_torn_does_not_count_and_is_overwritten() {
             let (found, report) = torn.replay();
             assert_eq!(numbers(&before, &found), all(&before), "only {written:?} was written");
             assert!(report.is_clean(), "{report:?}");
-            assert_eq!(report.tail(Stream::Hot).unwrap().place, tail);
+            assert_eq!(report.tail.unwrap().place, tail);
             resumes(&torn, &report);
         }
     }
@@ -297,10 +274,10 @@ fn resumes(torn: &Journal, report: &Report) {
     here.commit(&[(serial, gone("here"))]);
     let (found, report) = here.replay();
     assert_eq!(numbers(&here, &found), all(&here));
-    assert!(report.is_clean() && report.tail(Stream::Hot).unwrap().torn_bytes.is_none(), "{report:?}");
+    assert!(report.is_clean() && report.tail.unwrap().torn_bytes.is_none(), "{report:?}");
 
     let mut elsewhere = torn.clone();
-    elsewhere.end_of(Stream::Hot);
+    elsewhere.end_segment();
     elsewhere.commit(&[(serial, gone("elsewhere"))]);
     let (found, report) = elsewhere.replay();
     assert_eq!(numbers(&elsewhere, &found), all(&elsewhere), "the torn frame lies behind the end of its segment");
@@ -314,7 +291,7 @@ fn a_torn_frame_is_seen_as_one() {
     let start = usize::try_from(place.position).unwrap();
     journal.files.get_mut(&place.segment).unwrap()[start + 4096..start + 8192].fill(0);
     let report = journal.replay().1;
-    assert_eq!(report.tail(Stream::Hot).unwrap().torn_bytes, Some(12 << 10));
+    assert_eq!(report.tail.unwrap().torn_bytes, Some(12 << 10));
 }
 
 fn any_body() -> Change {

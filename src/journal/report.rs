@@ -1,10 +1,11 @@
 //! What a replay has read, and what it has found wrong.
 
-use super::place::{Place, SegmentNumber, Stream};
+use super::place::{JournalId, Place, SegmentNumber};
 use super::record::RecordError;
-use super::segment::HeaderError;
+use super::segment::{Header, HeaderError, Previous};
 use super::tail::Tail;
 use crate::engine::change::Serial;
+use crate::engine::homes::ShardId;
 
 /// How many pieces of damage a report lists; the others are counted.
 pub const DAMAGES_LISTED_MAX: usize = 1_000;
@@ -44,6 +45,44 @@ pub struct Damage {
     pub flaw: Flaw,
 }
 
+/// Bytes at the end of the log that a crash may have torn without loss, and that must be written anew before the log goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// Where, and what is wrong.
+    pub damage: Damage,
+    content: Content,
+}
+
+/// What is to stand there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    /// The header of the newest segment.
+    Header { length: u64, first: Serial, previous: Option<Previous> },
+    /// The last frame.
+    Frame(Vec<u8>),
+}
+
+impl Mend {
+    /// A header, from what follows it, and what comes before its segment.
+    pub(super) fn header(damage: Damage, first: Serial, tail: &Tail, before: Option<Tail>) -> Self {
+        let previous = before.map(|tail| tail.as_previous());
+        Self { damage, content: Content::Header { length: tail.length, first, previous } }
+    }
+
+    /// The bytes that belong there, in the log of this shard of so many.
+    pub fn into_bytes(self, id: JournalId, shard: ShardId, shards: u8) -> Vec<u8> {
+        match self.content {
+            Content::Header { length, first, previous } => {
+                let mut bytes = Vec::new();
+                let number = self.damage.place.segment;
+                Header { id, shard, shards, number, length, first, previous }.encode(&mut bytes);
+                bytes
+            }
+            Content::Frame(bytes) => bytes,
+        }
+    }
+}
+
 /// What a replay has read. One per shard and start.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -53,22 +92,24 @@ pub struct Report {
     pub frames: u64,
     /// Intact records in them.
     pub records: u64,
-    /// Records that lay there twice, since they were moved and the place they came from still stands.
-    pub repeated: u64,
     /// Records of kinds that this version does not know and may pass over.
     pub skipped: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// The highest number of a change.
     pub last: Serial,
+    /// The number of the next segment: behind all that count.
+    pub next: SegmentNumber,
     /// What was found wrong, as far as it is listed.
     pub damages: Vec<Damage>,
     /// How much was found wrong.
     pub damages_count: u64,
     /// Segments that another one follows, and that are not there.
     pub missing: Vec<SegmentNumber>,
-    /// Where each stream goes on.
-    pub tails: Vec<Tail>,
+    /// Where the log goes on; none if it has no segment yet, or nobody knows where the last one ends.
+    pub tail: Option<Tail>,
+    /// What must be written anew before the log goes on.
+    pub mends: Vec<Mend>,
 }
 
 impl Report {
@@ -80,14 +121,26 @@ impl Report {
         }
     }
 
+    /// The last frame has everything that was noted, and yet is not as it was written.
+    pub(super) fn mend_frame(&mut self, damage: Damage, bytes: Vec<u8>) {
+        self.mends.push(Mend { damage, content: Content::Frame(bytes) });
+    }
+
+    /// It was not the last one, so no crash has torn it.
+    pub(super) fn frame_follows(&mut self) {
+        while let Some(Mend { damage: Damage { place, bytes, flaw }, .. }) = self.mends.pop() {
+            self.damage(place, bytes, flaw);
+        }
+    }
+
+    /// Whether anything was not as it was written, be it damage or the work of a crash.
+    pub fn is_flawed(&self) -> bool {
+        !self.is_clean() || !self.mends.is_empty()
+    }
+
     /// Whether all is as it was written. A torn frame at the end is what a crash leaves behind, and no damage.
     pub fn is_clean(&self) -> bool {
         self.damages_count == 0 && self.missing.is_empty()
-    }
-
-    /// Where this stream goes on; none if it has no segment yet, or one whose end nobody knows.
-    pub fn tail(&self, stream: Stream) -> Option<Tail> {
-        self.tails.iter().copied().find(|tail| tail.stream == stream)
     }
 
     /// The number from which a process counts on.

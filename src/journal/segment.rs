@@ -5,20 +5,19 @@
 //!  8  version        2    what is newer is refused
 //! 10  shard          1
 //! 11  shards         1
-//! 12  stream         1    0 hot, 1 cold
-//! 13  zero           3
+//! 12  zero           4
 //! 16  uuid          16    of the journal: of all segments of all shards
-//! 32  number         8    from one, over both streams of a shard, never given twice
+//! 32  number         8    from one, never given twice
 //! 40  length         8    of the whole segment, a multiple of the block
 //! 48  first          8    no serial in the segment is lower
-//! 56  previous       8    the segment before this one in its stream, 0 for none
+//! 56  previous       8    the segment before this one, 0 for none
 //! 64  previous end   8    what lies there or behind in the previous segment does not count
 //! 72  checksum       4    CRC-32C of all before
 //! ```
 //! All numbers are little endian. The block holds this twice, at its start and in its middle; the rest of it is zeros. These bytes
 //! stay as they are in every later version, so that an old program can say which version it would need.
 
-use super::place::{BLOCK_BYTES, JournalId, SegmentNumber, Stream};
+use super::place::{BLOCK_BYTES, JournalId, SegmentNumber};
 use super::report::Flaw;
 use crate::base::checksum::Crc32c;
 use crate::engine::change::Serial;
@@ -31,7 +30,7 @@ const MAGIC: [u8; 8] = *b"PREGON\r\n";
 const HEADER_BYTES: usize = 76;
 const COPIES_AT: [usize; 2] = [0, BLOCK_BYTES / 2];
 
-/// The segment before another one in its stream.
+/// The segment before another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Previous {
     /// Its number.
@@ -50,15 +49,13 @@ pub struct Header {
     pub shard: ShardId,
     /// How many shards there were.
     pub shards: u8,
-    /// Which log of the shard.
-    pub stream: Stream,
     /// Its number.
     pub number: SegmentNumber,
     /// Its whole length in bytes, this block included.
     pub length: u64,
     /// No serial in it is lower.
     pub first: Serial,
-    /// The one before it in its stream.
+    /// The one before it.
     pub previous: Option<Previous>,
 }
 
@@ -70,6 +67,8 @@ pub enum HeaderError {
     Newer { found: u16 },
     #[error("no copy of the segment's header is whole")]
     Damaged,
+    #[error("the segment has no header")]
+    Blank,
     #[error("no valid {name} in the segment's header")]
     Field { name: &'static str },
 }
@@ -82,11 +81,7 @@ impl Header {
         let mut copy = Vec::with_capacity(HEADER_BYTES);
         copy.extend_from_slice(&MAGIC);
         copy.extend_from_slice(&VERSION.to_le_bytes());
-        let stream = match self.stream {
-            Stream::Hot => 0,
-            Stream::Cold => 1,
-        };
-        copy.extend_from_slice(&[self.shard.index().to_le_bytes()[0], self.shards, stream, 0, 0, 0]);
+        copy.extend_from_slice(&[self.shard.index().to_le_bytes()[0], self.shards, 0, 0, 0, 0]);
         copy.extend_from_slice(&self.id.uuid());
         let (previous, previous_end) = self.previous.map_or((0, 0), |previous| (previous.number.get(), previous.end));
         for number in [self.number.get(), self.length, self.first.get(), previous, previous_end] {
@@ -104,9 +99,10 @@ impl Header {
 
     /// Reads the first block of a segment, or as much of it as there is; also says what is wrong with it if one copy was enough.
     pub fn parse(block: &[u8]) -> Result<(Self, Option<Flaw>), HeaderError> {
-        let copies = COPIES_AT.map(|at| block.get(at..at + HEADER_BYTES).and_then(intact));
-        let Some(copy) = copies[0].or(copies[1]) else {
-            return Err(HeaderError::Damaged);
+        let copies = COPIES_AT.map(|at| block.get(at..at + HEADER_BYTES));
+        let Some(copy) = copies.iter().flatten().find_map(|copy| intact(copy)) else {
+            let is_blank = |copy: Option<&[u8]>| copy.is_some_and(|copy| copy.iter().all(|byte| *byte == 0));
+            return Err(if copies.into_iter().all(is_blank) { HeaderError::Blank } else { HeaderError::Damaged });
         };
         let header = Self::read(copy)?;
         let mut expected = Vec::with_capacity(BLOCK_BYTES);
@@ -120,15 +116,10 @@ impl Header {
         if found > VERSION {
             return Err(HeaderError::Newer { found });
         }
-        let [shard, shards, stream] = [copy[10], copy[11], copy[12]];
+        let [shard, shards] = [copy[10], copy[11]];
         if usize::from(shards) > SHARDS_MAX || shard >= shards {
             return Err(HeaderError::Field { name: "shard" });
         }
-        let stream = match stream {
-            0 => Stream::Hot,
-            1 => Stream::Cold,
-            _ => return Err(HeaderError::Field { name: "stream" }),
-        };
         let uuid = copy.first_chunk::<32>().and_then(|start| start.last_chunk::<16>()).expect("it is longer");
         let [number, length, first, previous, end] = [32, 40, 48, 56, 64].map(|at| u64_at(copy, at));
         if number == 0 {
@@ -142,7 +133,6 @@ impl Header {
             id: JournalId::new(*uuid),
             shard: ShardId::new(usize::from(shard)),
             shards,
-            stream,
             number: SegmentNumber::new(number),
             length,
             first: Serial::new(first),
@@ -182,7 +172,6 @@ mod tests {
             id: JournalId::new(*b"0123456789abcdef"),
             shard: ShardId::new(3),
             shards: 4,
-            stream: Stream::Cold,
             number: SegmentNumber::new(7),
             length: 64 << 20,
             first: Serial::new(1_000_000),
@@ -211,7 +200,7 @@ mod tests {
     #[test]
     fn a_header_has_its_bytes_and_comes_back() {
         let block = block(header());
-        let mut golden = b"PREGON\r\n\x01\0\x03\x04\x01\0\0\x000123456789abcdef".to_vec();
+        let mut golden = b"PREGON\r\n\x01\0\x03\x04\0\0\0\x000123456789abcdef".to_vec();
         for number in [7_u64, 64 << 20, 1_000_000, 5, 8192] {
             golden.extend_from_slice(&number.to_le_bytes());
         }
@@ -219,7 +208,7 @@ mod tests {
         assert_eq!(u32_at(&block, 72), Crc32c::of(&golden));
         assert_eq!(block.len(), BLOCK_BYTES);
         assert_eq!(Header::parse(&block), Ok((header(), None)));
-        let first = Header { previous: None, stream: Stream::Hot, ..header() };
+        let first = Header { previous: None, ..header() };
         assert_eq!(Header::parse(&self::block(first)), Ok((first, None)));
     }
 
@@ -255,13 +244,13 @@ mod tests {
         for (at, bytes, name) in [
             (10, &[4, 4][..], "shard"),
             (10, &[0, 65], "shard"),
-            (12, &[2], "stream"),
             (32, &[0; 8], "number"),
             (40, &4096_u64.to_le_bytes(), "length"),
             (40, &8193_u64.to_le_bytes(), "length"),
         ] {
             assert_eq!(Header::parse(&with(at, bytes)), Err(HeaderError::Field { name }), "{bytes:?} at {at}");
         }
-        assert_eq!(Header::parse(&[0; BLOCK_BYTES]), Err(HeaderError::Damaged));
+        assert_eq!(Header::parse(&[0; BLOCK_BYTES]), Err(HeaderError::Blank));
+        assert_eq!(Header::parse(&[1; BLOCK_BYTES]), Err(HeaderError::Damaged));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::arbitrary::{EPOCH, any_change, content_of};
 use super::group::Group;
-use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber, Stream};
+use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use super::replay::{Found, Listed, Replay, Step};
 use super::report::Report;
 use super::segment::Header;
@@ -20,28 +20,20 @@ pub const SHARD: ShardId = ShardId::new(1);
 #[derive(Clone, Debug)]
 pub struct Journal {
     pub files: BTreeMap<SegmentNumber, Vec<u8>>,
-    /// What was written to the hot stream, in its order.
+    /// What was written, in its order.
     pub written: BTreeMap<Serial, Vec<u8>>,
     /// Where each frame lies, with its length.
     pub frames: Vec<(Place, u64)>,
     segment_bytes: u64,
     next_segment: SegmentNumber,
-    tails: [Option<Tail>; 2],
-    is_ended: [bool; 2],
+    tail: Option<Tail>,
+    is_ended: bool,
 }
 
 impl Journal {
     pub fn new(segment_bytes: u64) -> Self {
         let (files, written, frames) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self {
-            files,
-            written,
-            frames,
-            segment_bytes,
-            next_segment: SegmentNumber::FIRST,
-            tails: [None; 2],
-            is_ended: [false; 2],
-        }
+        Self { files, written, frames, segment_bytes, next_segment: SegmentNumber::FIRST, tail: None, is_ended: false }
     }
 
     /// Commits these changes together.
@@ -51,7 +43,7 @@ impl Journal {
             group.push(*serial, change);
             self.written.insert(*serial, content_of(*serial, change));
         }
-        self.append(Stream::Hot, &mut group)
+        self.append(&mut group)
     }
 
     /// Commits this many random changes, in groups of random sizes.
@@ -68,37 +60,37 @@ impl Journal {
         }
     }
 
-    /// Writes a group behind the last one of its stream, or into a new segment.
-    pub fn append(&mut self, stream: Stream, group: &mut Group) -> Place {
-        let is_ended = std::mem::take(&mut self.is_ended[stream as usize]);
-        let tail = self.tails[stream as usize].filter(|tail| !is_ended && tail.takes(group));
-        let mut tail = tail.unwrap_or_else(|| self.open(stream, group));
+    /// Writes a group behind the last one, or into a new segment.
+    pub fn append(&mut self, group: &mut Group) -> Place {
+        let is_ended = std::mem::take(&mut self.is_ended);
+        let tail = self.tail.filter(|tail| !is_ended && tail.takes(group));
+        let mut tail = tail.unwrap_or_else(|| self.open(group));
         let place = tail.place;
         let bytes = group.seal(place);
         let start = usize::try_from(place.position).unwrap();
         self.files.get_mut(&place.segment).unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
         self.frames.push((place, bytes.len() as u64));
         tail.advance(group);
-        self.tails[stream as usize] = Some(tail);
+        self.tail = Some(tail);
         place
     }
 
-    /// The next group of this stream begins a new segment.
-    pub fn end_of(&mut self, stream: Stream) {
-        self.is_ended[stream as usize] = true;
+    /// The next group begins a new segment.
+    pub fn end_segment(&mut self) {
+        self.is_ended = true;
     }
 
-    fn open(&mut self, stream: Stream, group: &Group) -> Tail {
+    fn open(&mut self, group: &Group) -> Tail {
         let (number, length) = (self.next_segment, group.segment_length(self.segment_bytes));
         self.next_segment = number.next();
-        let previous = self.tails[stream as usize].map(|tail| tail.as_previous());
+        let previous = self.tail.map(|tail| tail.as_previous());
         let first = group.first().unwrap_or(Serial::NONE);
-        let header = Header { id: ID, shard: SHARD, shards: 2, stream, number, length, first, previous };
+        let header = Header { id: ID, shard: SHARD, shards: 2, number, length, first, previous };
         let mut file = Vec::new();
         header.encode(&mut file);
         file.resize(usize::try_from(length).unwrap(), 0);
         self.files.insert(number, file);
-        Tail::new(&header)
+        Tail::new(header.number, header.length)
     }
 
     /// What a start would read from the files as they are now.
@@ -121,8 +113,7 @@ impl Journal {
             let (header, _) = Header::parse(&self.files[other]).ok()?;
             header.previous.filter(|previous| previous.number == number).map(|previous| previous.end)
         });
-        let tail =
-            || self.tails.iter().flatten().find(|tail| tail.place.segment == number).map(|tail| tail.place.position);
+        let tail = || self.tail.filter(|tail| tail.place.segment == number).map(|tail| tail.place.position);
         usize::try_from(end.or_else(tail).unwrap()).unwrap()
     }
 }

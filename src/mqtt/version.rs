@@ -82,6 +82,8 @@ impl QoS {
 pub struct PacketId(NonZeroU16);
 
 impl PacketId {
+    /// The smallest identifier.
+    pub const MIN: PacketId = PacketId(NonZeroU16::MIN);
     /// The largest identifier.
     pub const MAX: PacketId = PacketId(NonZeroU16::MAX);
 

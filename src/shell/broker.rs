@@ -18,18 +18,21 @@ use super::listener;
 use super::mesh::{Parcel, Ways, connect};
 use super::report::Report;
 use super::ring::sys::raise_open_files;
-use super::storage::{Kept, Storage, StorageError};
+use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
 use crate::config::{Config, Cores};
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
 use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
+use crate::journal::place::JournalId;
 
 /// How long the shards have to say that they are ready.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// The same where they have a journal to read.
 const REPLAY_PATIENCE: Duration = Duration::from_hours(1);
+/// How long an address is waited for that another process has: it may have been killed just now.
+const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a report may take.
 const REPORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Positions of the interest filter a shard where there are several.
@@ -140,10 +143,12 @@ impl Broker {
             .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
-        let storage = Storage::open(&config.storage, places.len(), &ways, clock)?;
+        let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
+            shared(config, shards, seed, Some(id))
+        })?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
-        let shared = shared(config, places.len(), seed, storage.as_ref());
+        let shared = shared(config, places.len(), seed, storage.as_ref().map(Storage::id));
         let mut sockets = by_shard(listeners, places.len());
         let (sender, receiver) = bounded(places.len());
         let mut threads = Vec::new();
@@ -301,7 +306,7 @@ fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
 fn listen(config: &Config, shards: usize) -> Result<Vec<listener::Bound>, StartError> {
     let bind = |address: &SocketAddr| {
         let refused = |error: io::Error| StartError::Listen { address: *address, advice: advice(&error), error };
-        if listener::is_taken(*address).map_err(refused)? {
+        if listener::stays_taken(*address, TAKEN_PATIENCE).map_err(refused)? {
             return Err(StartError::AddressTaken { address: *address });
         }
         listener::bind(*address, shards, &config.listeners).map_err(refused)
@@ -328,17 +333,17 @@ fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<OwnedFd>>
     sockets
 }
 
-fn shared(config: &Config, shards: usize, seed: u64, storage: Option<&Storage>) -> Shared {
+fn shared(config: &Config, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
     Shared {
         limits: Arc::new(config.limits.share(shards)),
         // What is kept is found at the same home after a restart.
-        homes: Arc::new(Homes::new(Seed::new(storage.map_or(seed, Storage::seed)), shards)),
+        homes: Arc::new(Homes::new(Seed::new(journal.map_or(seed, seed_of)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::new(Policy::open()),
-        has_journal: storage.is_some(),
+        has_journal: journal.is_some(),
     }
 }
 

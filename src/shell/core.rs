@@ -196,6 +196,7 @@ impl Core {
         self.read_lines(start_ns, now);
         self.look_at_time(now);
         self.perform(now);
+        self.go_on_sweeping(now);
         self.go_on_writing();
         self.watch_lines();
         self.bury();
@@ -223,6 +224,7 @@ impl Core {
             + stats.mesh_batches_sent
             + stats.adopted
             + stats.journal_writes
+            + stats.sweep_pieces
     }
 
     /// What drives its network.

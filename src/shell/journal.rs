@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 
 use super::files::keeper::{Answer, Desk, Order};
-use super::files::writer::{Cadence, Place, Seal, Site, Terms, Writer};
+use super::files::writer::{Cadence, Place, Seal, Site, State, Terms, Writer};
+use super::reclaim::Reclaim;
 use super::replay::End;
 use super::ring::disk::{Stream, Write, Written};
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
 use crate::journal::epoch::Epoch;
 use crate::journal::group::Group;
-use crate::journal::place::{BLOCK_BYTES, JournalId, Place as FramePlace, SegmentNumber, Stream as Log};
+use crate::journal::place::{BLOCK_BYTES, JournalId, Place as FramePlace, SegmentNumber};
 use crate::journal::segment::{Header, Previous};
 
 /// What happens now; the only stream that is written.
@@ -56,7 +57,6 @@ impl Seal for Frames {
                 id: self.id,
                 shard: self.shard,
                 shards: u8::try_from(self.shards).expect("at most 64"),
-                stream: Log::Hot,
                 number,
                 length: site.segment_bytes,
                 first: group.first().unwrap_or(Serial::NONE),
@@ -69,9 +69,17 @@ impl Seal for Frames {
     }
 }
 
+/// Memory for so many changes of a turn is kept for the next one.
+const CHANGES_KEPT_MAX: usize = 1_024;
+/// Bytes that may wait for the disk while a sweep adds more.
+const SWEEP_PENDING_BYTES_MAX: usize = 256 << 10;
+
 /// One per shard that keeps what outlives the process.
 pub struct Journal {
     writer: Writer<Frames>,
+    reclaim: Reclaim,
+    /// The last change that was written.
+    written: Serial,
     desk: Desk,
     /// What the keeper had no room to hear.
     orders: VecDeque<Order>,
@@ -99,21 +107,54 @@ impl Journal {
     /// A journal that goes on behind what was replayed.
     pub fn new(from: Continuation) -> Self {
         let Continuation { frames, cadence, segment_bytes, end, desk } = from;
-        let End { current, first_segment, after } = end;
+        let End { current, first_segment, after, spans, births } = end;
         let terms = Terms { cadence, segment_bytes, current, first_segment, upto: after.get() };
         let writer = Writer::new(HOT, frames, terms);
-        Self { writer, desk, orders: VecDeque::new(), told: after.get(), has_complained: false }
+        let reclaim = Reclaim::new(segment_bytes, spans, births);
+        Self {
+            writer,
+            reclaim,
+            written: after,
+            desk,
+            orders: VecDeque::new(),
+            told: after.get(),
+            has_complained: false,
+        }
     }
 
     /// Takes the changes of one turn, which are kept together or not at all.
     pub fn take(&mut self, changes: &mut Vec<(Serial, Change)>) {
-        let Some((last, _)) = changes.last() else { return };
-        self.writer.append(last.get(), |group| {
+        let births = changes.iter().filter(|(_, change)| change.is_birth()).count();
+        let bytes = self.append(changes);
+        self.reclaim.noted(bytes, births as u64);
+    }
+
+    /// Whether a sweep is to go on, or to begin, while so much is held.
+    pub fn wants_sweep(&self, held: u64) -> bool {
+        self.reclaim.wants_sweep(held)
+            && self.writer.state() == State::Open
+            && self.writer.pending_bytes() < SWEEP_PENDING_BYTES_MAX
+    }
+
+    /// Takes what a sweep has noted. It is over if it says behind which change it began.
+    pub fn take_swept(&mut self, changes: &mut Vec<(Serial, Change)>, began: Option<Serial>, held: u64) {
+        let last = changes.last().map(|(last, _)| *last);
+        let bytes = self.append(changes);
+        self.reclaim.told(bytes);
+        if let Some((began, last)) = began.zip(last) {
+            self.reclaim.is_over(began, last, held);
+        }
+    }
+
+    fn append(&mut self, changes: &mut Vec<(Serial, Change)>) -> usize {
+        let Some((last, _)) = changes.last() else { return 0 };
+        let bytes = self.writer.append(last.get(), |group| {
             for (serial, change) in changes.drain(..) {
                 group.push(serial, &change);
             }
         });
-        changes.clear();
+        changes.shrink_to(CHANGES_KEPT_MAX);
+        bytes
     }
 
     /// What is to be written now. Segments are asked for ahead of need.
@@ -134,7 +175,14 @@ impl Journal {
 
     /// A write is over. Up to which change everything is safe, if that has moved.
     pub fn told(&mut self, written: Written, now_ns: u64) -> Option<Serial> {
-        self.writer.told(written, now_ns);
+        if let Some(group) = self.writer.told(written, now_ns) {
+            self.reclaim.written(group.place.segment, self.written.next(), group.bytes);
+            self.written = Serial::new(group.upto);
+        }
+        let durable = Serial::new(self.writer.durable_upto());
+        while let Some(number) = self.reclaim.next_dead(durable) {
+            self.orders.push_back(Order::Retire { stream: HOT, number });
+        }
         if let Some(fault) = self.writer.failure().filter(|_| !self.has_complained) {
             tracing::error!(
                 error = %fault,
@@ -155,7 +203,7 @@ impl Journal {
                 self.writer.fall_short();
             }
             Answer::NotRetired { number, error, .. } => {
-                tracing::warn!(%error, segment = number, "a dead segment stays where it is");
+                tracing::warn!(%error, segment = number, "a dead segment cannot be taken away, nor any after it: it is tried again");
             }
         }
     }

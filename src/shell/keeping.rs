@@ -5,6 +5,9 @@ use crate::base::time::Time;
 use crate::engine::change::Serial;
 use crate::engine::input::Input;
 
+/// What a sweep notes in one turn, in bytes.
+const SWEEP_BYTES: usize = 64 << 10;
+
 impl Core {
     /// Writes are over: what waited for them goes on.
     pub(super) fn journal_told(&mut self, start_ns: u64, now: Time) {
@@ -27,6 +30,19 @@ impl Core {
         }
         let closed = &mut self.closed;
         self.leavers.keep_promises(upto, &mut self.net, |line| closed.push(line.into_parts().0));
+    }
+
+    /// The shard notes again a part of what it holds, if its log is too large and the disk has time.
+    pub(super) fn go_on_sweeping(&mut self, now: Time) {
+        let Some(journal) = self.journal.as_mut().filter(|_| self.stop_at_ns.is_none()) else { return };
+        let held = self.shard.held();
+        if !journal.wants_sweep(held) {
+            return;
+        }
+        self.shard.handle(Input::Sweep { bytes: SWEEP_BYTES }, now, &mut self.out);
+        let began = self.out.swept.take();
+        journal.take_swept(&mut self.out.changes, began, held);
+        self.stats.sweep_pieces += 1;
     }
 
     /// The next group goes on its way, if none is.

@@ -53,8 +53,30 @@ fn listen(address: SocketAddr, options: &Listeners) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// How often a taken address is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Whether somebody else listens there and goes on doing so. A process that was killed is over a moment before its sockets are: its ring held
+/// them, and the kernel takes that down in its own time.
+pub fn stays_taken(address: SocketAddr, patience: Duration) -> io::Result<bool> {
+    let mut left = patience;
+    while is_taken(address)? {
+        if left.is_zero() {
+            return Ok(true);
+        }
+        pause();
+        left = left.saturating_sub(AGAIN);
+    }
+    Ok(false)
+}
+
+#[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
+fn pause() {
+    std::thread::sleep(AGAIN);
+}
+
 /// Whether somebody else listens there already. A socket that shares its port would not notice.
-pub fn is_taken(address: SocketAddr) -> io::Result<bool> {
+fn is_taken(address: SocketAddr) -> io::Result<bool> {
     if address.port() == 0 {
         return Ok(false);
     }
@@ -94,5 +116,16 @@ mod tests {
     fn a_free_address_is_not_taken() {
         let free = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default()).unwrap().address;
         assert!(!is_taken(free).unwrap());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "another process, played by a thread")]
+    fn an_address_may_become_free() {
+        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default()).unwrap();
+        let address = bound.address;
+        assert!(stays_taken(address, Duration::ZERO).unwrap());
+        let killed = std::thread::spawn(move || drop(bound));
+        assert!(!stays_taken(address, Duration::from_mins(1)).unwrap());
+        killed.join().unwrap();
     }
 }

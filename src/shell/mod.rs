@@ -32,12 +32,14 @@ pub mod leaving;
 pub mod lines;
 pub mod listener;
 pub mod mesh;
+pub mod moving;
 mod parcels;
 mod perform;
 mod reading;
 mod receiving;
 #[cfg(test)]
 mod receiving_tests;
+pub mod reclaim;
 pub mod replay;
 pub mod report;
 mod resting;

@@ -1,16 +1,17 @@
 //! The start of a shard that has a journal: its segments are read, and what they say is there again.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::files::segments::{Found, Segment};
-use super::journal::HOT;
+use super::reclaim::Span;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
 use crate::engine::output::Outputs;
 use crate::engine::shard::Shard;
-use crate::journal::place::{BLOCK_BYTES, SegmentNumber, Stream as Log};
+use crate::journal::place::{BLOCK_BYTES, SegmentNumber};
 use crate::journal::replay::{Listed, Replay, Step};
 use crate::journal::report::Report;
 use crate::journal::segment::{Header, HeaderError};
@@ -51,6 +52,10 @@ pub struct End {
     pub first_segment: u64,
     /// The change before the first new one.
     pub after: Serial,
+    /// The log, oldest first.
+    pub spans: Vec<Span>,
+    /// How many changes in it tell of something that is held from then on.
+    pub births: u64,
 }
 
 /// What the first block of a segment says.
@@ -60,12 +65,24 @@ pub fn header_of(segment: &Found) -> Result<Result<Header, HeaderError>, ReplayE
     Ok(Header::parse(&block).map(|(header, _)| header))
 }
 
-/// Reads all segments of a shard and gives their changes back to it.
+/// Reads all segments of a shard, gives their changes back to it, and lets it go on behind them.
 pub fn replay(
     frames: &Frames,
     segments: &[Found],
     shard: &mut Shard,
     now: Time,
+    out: &mut Outputs,
+) -> Result<End, ReplayError> {
+    let end = read_back(frames, segments, shard, out)?;
+    shard.restored(end.after, now, out);
+    Ok(end)
+}
+
+/// Reads all segments of a shard and gives their changes back to it.
+pub fn read_back(
+    frames: &Frames,
+    segments: &[Found],
+    shard: &mut Shard,
     out: &mut Outputs,
 ) -> Result<End, ReplayError> {
     let mut files = Vec::new();
@@ -74,17 +91,19 @@ pub fn replay(
         let file = open(segment)?;
         let block = read(&file, segment, 0, BLOCK_BYTES as u64)?;
         let number = SegmentNumber::new(segment.number);
-        // A spare that was never begun holds no header, and nothing else.
-        if block.iter().all(|byte| *byte == 0) {
-            continue;
-        }
         listed.push(Listed { number, available: segment.bytes, header: Header::parse(&block) });
         files.push((number, file, segment));
     }
+    let mut births = 0;
+    let mut firsts = BTreeMap::new();
     let mut replay = Replay::new(frames.id, frames.shard, frames.epoch, &listed)?;
     loop {
         match replay.step() {
-            Step::Change(found) => shard.restore(found.serial, found.change, out),
+            Step::Change(found) => {
+                births += u64::from(found.change.is_birth());
+                firsts.entry(found.place.segment).or_insert(found.serial);
+                shard.restore(found.serial, found.change, out);
+            }
             Step::Wants { place, bytes } => {
                 let (_, file, segment) =
                     files.iter().find(|(number, ..)| *number == place.segment).expect("it was listed");
@@ -95,27 +114,53 @@ pub fn replay(
             Step::Done => break,
         }
     }
+    let report = replay.report();
+    for mend in &report.mends {
+        let (_, _, segment) =
+            files.iter().find(|(number, ..)| *number == mend.damage.place.segment).expect("it was read");
+        let shards = u8::try_from(frames.shards).expect("at most 64");
+        write(segment, mend.damage.place.position, &mend.clone().into_bytes(frames.id, frames.shard, shards))?;
+    }
     // What an earlier process had written and not waited for is promised from now on.
     for (_, file, segment) in &files {
         file.sync_data().map_err(|error| unread(segment, error))?;
     }
-    let report = replay.report();
     tell(frames.shard.index(), report);
     let after = report.resume_after();
-    shard.restored(after, now, out);
-    let current = report.tail(Log::Hot).and_then(|tail| {
+    let current = report.tail.and_then(|tail| {
         let segment = segments.iter().find(|segment| segment.number == tail.place.segment.get())?;
         Some((segment, tail.place.position))
     });
-    let first_segment = current.map_or(0, |(segment, _)| segment.number).max(files_end(segments, &files)) + 1;
+    let first_segment = report.next.get();
     let current = current.map(|(segment, position)| resume(segment, position)).transpose()?;
-    Ok(End { current, first_segment, after })
+    Ok(End { current, first_segment, after, spans: spans(frames, &listed, &firsts, report), births })
 }
 
-/// The highest number of a segment that something was written to. One that was made ahead of need is made again.
-fn files_end(segments: &[Found], files: &[(SegmentNumber, File, &Found)]) -> u64 {
-    let of_hot = |number: u64| segments.iter().any(|segment| segment.stream == HOT && segment.number == number);
-    files.iter().map(|(number, ..)| number.get()).filter(|number| of_hot(*number)).max().unwrap_or(0)
+/// The segments that belong to the log.
+fn spans(frames: &Frames, listed: &[Listed], firsts: &BTreeMap<SegmentNumber, Serial>, report: &Report) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let is_ours = |header: &Header| header.id == frames.id && header.shard == frames.shard;
+    for segment in listed.iter().filter(|segment| segment.is_begun() && segment.number < report.next) {
+        let header = segment.header.ok().map(|(header, _)| header);
+        if header.is_some_and(|header| !is_ours(&header)) {
+            continue;
+        }
+        let before = spans.last().map_or(Serial::NONE, |span| span.first);
+        // Where nobody can tell, the segment counts as one with the one before it.
+        let first =
+            header.map(|header| header.first).or_else(|| firsts.get(&segment.number).copied()).unwrap_or(before);
+        let end = listed.iter().filter_map(|other| other.header.ok()?.0.previous);
+        let end = end.filter(|previous| previous.number == segment.number).map(|previous| previous.end).next();
+        let tail = report.tail.filter(|tail| tail.place.segment == segment.number).map(|tail| tail.place.position);
+        spans.push(Span { number: segment.number.get(), first, bytes: end.or(tail).unwrap_or(segment.available) });
+    }
+    spans
+}
+
+/// Writes what a crash has torn as it was meant.
+fn write(segment: &Found, position: u64, bytes: &[u8]) -> Result<(), ReplayError> {
+    let file = File::options().write(true).open(&segment.path);
+    file.and_then(|file| file.write_all_at(bytes, position)).map_err(|error| unread(segment, error))
 }
 
 /// The segment that is written on, behind what lies there.

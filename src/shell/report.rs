@@ -60,6 +60,8 @@ pub struct ShellStats {
     pub adopted: u64,
     /// Writes of the journal that were begun.
     pub journal_writes: u64,
+    /// Pieces of sweeps.
+    pub sweep_pieces: u64,
     /// Reads that brought bytes.
     pub reads: u64,
     /// Bytes read.

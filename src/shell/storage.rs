@@ -1,7 +1,6 @@
 //! What the journals of all shards have in common: the data directory, and that it is the same journal.
 
 use std::io;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clock::Clock;
@@ -11,9 +10,11 @@ use super::files::segments::{Found, Shelf};
 use super::files::writer::Cadence;
 use super::journal::Frames;
 use super::mesh::Ways;
+use super::moving::{Layout, MoveError, finish, move_all, shelf_count};
 use super::replay::{ReplayError, header_of};
 use crate::config::{Durability, Storage as Settings};
-use crate::engine::homes::ShardId;
+use crate::engine::homes::{SHARDS_MAX, ShardId};
+use crate::engine::shard::Shared;
 use crate::journal::epoch::Epoch;
 use crate::journal::place::JournalId;
 
@@ -26,18 +27,9 @@ pub enum StorageError {
     /// A segment cannot be read.
     #[error("{0}")]
     Replay(#[from] ReplayError),
-    /// Other shards have written it.
-    #[error(
-        "{path} was written by {written} shards, and {wanted} are to run: a session's place depends on their number; set runtime.shards = {written}"
-    )]
-    OtherShards {
-        /// The directory.
-        path: String,
-        /// How many there were.
-        written: usize,
-        /// How many there are to be.
-        wanted: usize,
-    },
+    /// What shards of another number have kept cannot be moved.
+    #[error("what other shards have kept cannot be moved: {0}")]
+    Move(#[from] MoveError),
     /// Two journals lie in one directory.
     #[error("{path} holds segments of two journals: one of them was put there by hand")]
     TwoJournals {
@@ -71,16 +63,14 @@ pub struct Kept {
 /// The data directory in use. One for the process; the directory is free for others when this is dropped.
 #[derive(Debug)]
 pub struct Storage {
-    /// Which journal it is: what is derived from it is the same at each start.
     id: JournalId,
     _keeper: Keeper,
 }
 
 impl Storage {
-    /// What the homes of sessions are derived from: nobody outside knows it, and it is the same at each start.
-    pub fn seed(&self) -> u64 {
-        let uuid = self.id.uuid();
-        u64::from_le_bytes(*uuid.first_chunk().expect("a uuid has sixteen bytes"))
+    /// Which journal it is.
+    pub fn id(&self) -> JournalId {
+        self.id
     }
 
     /// Takes the data directory into use; what each shard starts from, in the order of their numbers. Nothing where nothing is kept.
@@ -89,6 +79,7 @@ impl Storage {
         shards: usize,
         ways: &Ways,
         clock: Clock,
+        in_common: impl Fn(JournalId, usize) -> Shared,
     ) -> Result<Option<(Self, Vec<Kept>)>, StorageError> {
         let cadence = match settings.durability {
             Durability::Memory => return Ok(None),
@@ -97,12 +88,32 @@ impl Storage {
         };
         let path = settings.data_dir.as_path();
         let folder = Folder::open(path)?;
+        finish(&folder)?;
+        let epoch = epoch(clock);
+        let mut found = identity(&folder, settings.segment_bytes)?;
+        if let Some((id, written)) = found.filter(|(_, written)| *written != shards) {
+            tracing::info!(
+                written,
+                shards,
+                "the number of shards has changed: what they kept is moved to its new places"
+            );
+            let (old, new) = (Layout { id, epoch, shards: written }, new_identity()?);
+            move_all(
+                &folder,
+                settings.segment_bytes,
+                old,
+                new,
+                &in_common(new, shards).homes,
+                &in_common(id, written),
+            )?;
+            tracing::info!("everything has its new place");
+            found = Some((new, shards));
+        }
+        let id = found.map_or_else(new_identity, |(id, _)| Ok(id))?;
         let numbers = (0..shards).map(ShardId::new);
         let shelves: Vec<Shelf> =
             numbers.map(|shard| Shelf::open(&folder, shard, settings.segment_bytes)).collect::<Result<_, _>>()?;
         let segments: Vec<Vec<Found>> = shelves.iter().map(Shelf::list).collect::<Result<_, _>>()?;
-        let id = identity(path, shards, &segments)?;
-        let epoch = epoch(clock);
         let system = |error| StorageError::System { what: "the keeper's thread", error };
         let keeper = Keeper::start(folder, shelves, ways.clone(), clock).map_err(system)?;
         let kept = segments.into_iter().enumerate().map(|(number, segments)| {
@@ -115,20 +126,25 @@ impl Storage {
     }
 }
 
-/// The journal that lies there, or a new one.
-fn identity(path: &Path, shards: usize, segments: &[Vec<Found>]) -> Result<JournalId, StorageError> {
-    let mut known: Option<JournalId> = None;
-    for segment in segments.iter().flatten() {
-        let Ok(header) = header_of(segment)? else { continue }; // the replay says what is wrong with it
-        if usize::from(header.shards) != shards {
-            let (path, written) = (path.display().to_string(), usize::from(header.shards));
-            return Err(StorageError::OtherShards { path, written, wanted: shards });
-        }
-        if *known.get_or_insert(header.id) != header.id {
-            return Err(StorageError::TwoJournals { path: path.display().to_string() });
+/// The journal that lies there, and how many shards have written it.
+fn identity(folder: &Folder, segment_bytes: u64) -> Result<Option<(JournalId, usize)>, StorageError> {
+    let mut known: Option<(JournalId, usize)> = None;
+    for number in 0..shelf_count(folder)?.min(SHARDS_MAX) {
+        for segment in Shelf::open(folder, ShardId::new(number), segment_bytes)?.list()? {
+            let Ok(header) = header_of(&segment)? else { continue }; // the replay says what is wrong with it
+            let found = (header.id, usize::from(header.shards));
+            if *known.get_or_insert(found) != found {
+                return Err(StorageError::TwoJournals { path: folder.path().display().to_string() });
+            }
         }
     }
-    known.map_or_else(new_identity, Ok)
+    Ok(known)
+}
+
+/// What the homes of sessions are derived from: nobody outside knows it, and it is the same at each start.
+pub fn seed_of(id: JournalId) -> u64 {
+    let uuid = id.uuid();
+    u64::from_le_bytes(*uuid.first_chunk().expect("a uuid has sixteen bytes"))
 }
 
 fn new_identity() -> Result<JournalId, StorageError> {

@@ -1,5 +1,6 @@
 //! What a broker knows again after the power was gone, one thing at a time.
 
+use pregon::engine::change::Serial;
 use pregon::engine::limits::Limits;
 
 use crate::support::raw::{packet, packets, text};
@@ -7,12 +8,12 @@ use crate::support::world::World;
 
 const SESSION_PRESENT: [u8; 4] = [0x20, 2, 1, 0];
 
-fn broker(shards: usize) -> World {
+pub fn broker(shards: usize) -> World {
     World::durable(shards, Limits::default(), 3)
 }
 
 /// Connects with 3.1.1 and these flags, and says more; what comes back.
-fn comes(world: &mut World, name: &str, flags: u8, will: &[u8], says: &[Vec<u8>]) -> (usize, Vec<u8>) {
+pub fn comes(world: &mut World, name: &str, flags: u8, will: &[u8], says: &[Vec<u8>]) -> (usize, Vec<u8>) {
     let link = world.connect();
     world.send(link, &packet(0x10, &[&text("MQTT"), &[4, flags, 0, 0], &text(name), will]));
     for packet in says {
@@ -22,16 +23,16 @@ fn comes(world: &mut World, name: &str, flags: u8, will: &[u8], says: &[Vec<u8>]
     (link, world.receive(link))
 }
 
-fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
+pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     packet(0x82, &[&[0, 1], &text(filter), &[qos]])
 }
 
-fn publish(first: u8, topic: &str, payload: &str) -> Vec<u8> {
+pub fn publish(first: u8, topic: &str, payload: &str) -> Vec<u8> {
     packet(0x30 | first, &[&text(topic), &[0, 7], payload.as_bytes()])
 }
 
 /// The topics and payloads of the PUBLISH packets in some bytes, with their first byte.
-fn heard(bytes: &[u8]) -> Vec<(u8, String)> {
+pub fn heard(bytes: &[u8]) -> Vec<(u8, String)> {
     let publishes = packets(bytes).into_iter().filter(|(first, _)| first >> 4 == 3);
     publishes.map(|(first, body)| (first, String::from_utf8_lossy(&body).into_owned())).collect()
 }
@@ -108,7 +109,8 @@ fn retained_messages_are_there_again_and_erased_ones_are_not() {
 fn a_clean_session_is_gone_and_leaves_nothing() {
     let mut world = broker(1);
     comes(&mut world, "s", 2, &[], &[subscribe("a", 1)]);
-    assert_eq!(world.disks[0].lose_the_rest().len(), 0, "nothing is noted of who does not last");
+    let disk = &world.disks[0];
+    assert_eq!((disk.waiting(), disk.stored()), (0, Serial::NONE), "nothing is noted of who does not last");
     world.crash();
     let (_, answers) = comes(&mut world, "s", 0, &[], &[]);
     assert_eq!(answers, [0x20, 2, 0, 0]);
@@ -175,4 +177,28 @@ fn who_has_nothing_to_do_with_the_disk_does_not_wait_for_it() {
     world.send(clean, &publish(2, "a", "x"));
     world.read(clean, usize::MAX);
     assert_eq!(packets(&world.receive(clean)).len(), 2, "PUBACK and the message, though the disk is slow");
+}
+
+#[test]
+fn an_identifier_is_free_everywhere_also_where_nobody_wants_its_message_any_more() {
+    let names = ["s0", "s1", "s2", "s3", "s4", "s5"];
+    let mut world = broker(4);
+    for name in names {
+        comes(&mut world, name, 0, &[], &[subscribe("a", 2)]);
+    }
+    let exactly = |first, text: &str| packet(first, &[b"\0\x01a\0\x09", text.as_bytes()]);
+    comes(&mut world, "p", 0, &[], &[exactly(0x34, "one")]);
+    world.crash();
+    for name in names {
+        comes(&mut world, name, 0, &[], &[packet(0xa2, &[&[0, 2], &text("a")])]);
+    }
+    let (publisher, answers) = comes(&mut world, "p", 0, &[], &[exactly(0x3c, "one"), packet(0x62, &[&[0, 9]])]);
+    assert!(answers.ends_with(&[0x70, 2, 0, 9]), "the identifier is free: {answers:?}");
+    let links: Vec<usize> = names.iter().map(|name| comes(&mut world, name, 0, &[], &[subscribe("a", 2)]).0).collect();
+    world.send(publisher, &exactly(0x34, "two"));
+    world.drive();
+    for link in links {
+        let messages = heard(&world.receive(link));
+        assert!(messages.iter().any(|(_, body)| body.ends_with("two")), "{messages:?}");
+    }
 }

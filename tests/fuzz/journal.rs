@@ -7,7 +7,7 @@ use pregon::engine::homes::ShardId;
 use pregon::journal::content;
 use pregon::journal::epoch::Epoch;
 use pregon::journal::group::Group;
-use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber, Stream};
+use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use pregon::journal::record::Record;
 use pregon::journal::replay::{Listed, Replay, Step};
 use pregon::journal::report::Report;
@@ -143,8 +143,7 @@ impl Journal {
         let number = self.files.last_key_value().map_or(SegmentNumber::FIRST, |(last, _)| last.next());
         let previous = self.tail.map(|tail| Previous { number: tail.segment, end: tail.position });
         let (length, first) = (self.group.segment_length(SEGMENT_BYTES), self.group.first().unwrap_or(self.next));
-        let stream = Stream::Hot;
-        let header = Header { id: ID, shard: SHARD, shards: 1, stream, number, length, first, previous };
+        let header = Header { id: ID, shard: SHARD, shards: 1, number, length, first, previous };
         let mut file = Vec::new();
         header.encode(&mut file);
         file.resize(usize::try_from(length).expect("it is small"), 0);

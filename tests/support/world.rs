@@ -127,7 +127,7 @@ impl World {
         };
         Self {
             shards: (0..shards).map(|number| shard(number, &shared, seed)).collect(),
-            disks: (0..shards).map(|_| Disk::default()).collect(),
+            disks: (0..shards).map(|number| Disk::new(ShardId::new(number), seed)).collect(),
             shared,
             seed,
             outs: (0..shards).map(|_| Outputs::new(shards)).collect(),
@@ -324,6 +324,41 @@ impl World {
 
     /// The power goes, and comes back: every connection is gone, and shards know what their disks have kept.
     pub fn crash(&mut self) {
+        self.lose_everybody();
+        let (hash, bits) = (Seed::new(self.seed), u32::try_from(self.shards.len()).expect("at most 64 shards"));
+        self.shared.interest = Arc::new(Interest::new(hash, bits, POSITIONS));
+        self.restart();
+    }
+
+    /// The same, but a broker of another number of shards is started: what was kept is told again to these.
+    pub fn crash_into(&mut self, shards: usize) {
+        self.lose_everybody();
+        let limits = Limits::clone(&self.shared.limits);
+        let mut next = Self::make(shards, limits, Policy::open(), self.seed, true);
+        let homes = Arc::clone(&next.shared.homes);
+        let mut serials = vec![Serial::NONE; shards];
+        for number in 0..self.shards.len() {
+            let mut old = shard(number, &self.shared, self.seed);
+            let out = &mut self.outs[number];
+            self.disks[number].lose_power(|serial, change| old.restore(serial, change, out));
+            old.move_out(self.now, &homes, &mut |home, change| {
+                let serial = serials[home.index()].next();
+                serials[home.index()] = serial;
+                next.disks[home.index()].take(&mut vec![(serial, change)], None);
+                serial
+            });
+        }
+        for disk in &mut next.disks {
+            disk.store(usize::MAX);
+        }
+        next.links = std::mem::take(&mut self.links);
+        (next.now, next.is_checked) = (self.now, self.is_checked);
+        *self = next;
+        self.restart();
+    }
+
+    /// Every connection is gone, and whatever was on its way.
+    fn lose_everybody(&mut self) {
         for link in &mut self.links {
             link.at = None;
             link.is_closed = true;
@@ -336,14 +371,15 @@ impl World {
         self.notices.clear();
         self.mesh.iter_mut().flatten().for_each(VecDeque::clear);
         self.keys.iter_mut().for_each(BTreeMap::clear);
-        let (hash, bits) = (Seed::new(self.seed), u32::try_from(self.shards.len()).expect("at most 64 shards"));
-        self.shared.interest = Arc::new(Interest::new(hash, bits, POSITIONS));
+    }
+
+    /// Shards know what their disks have kept.
+    fn restart(&mut self) {
         for number in 0..self.shards.len() {
             self.shards[number] = shard(number, &self.shared, self.seed);
             self.outs[number] = Outputs::new(self.shards.len());
-            for (serial, change) in self.disks[number].lose_the_rest() {
-                self.shards[number].restore(*serial, change.clone(), &mut self.outs[number]);
-            }
+            let (shard, out) = (&mut self.shards[number], &mut self.outs[number]);
+            self.disks[number].lose_power(|serial, change| shard.restore(serial, change, out));
         }
         for number in 0..self.shards.len() {
             let after = self.disks[number].stored();
@@ -392,7 +428,7 @@ impl World {
                 link.at = None;
             }
         }
-        self.disks[shard].take(&mut out.changes);
+        self.disks[shard].take(&mut out.changes, out.swept);
         for (to, letters) in out.mesh.iter_mut().enumerate() {
             self.mesh[shard][to].extend(letters.drain(..));
         }

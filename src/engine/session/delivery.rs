@@ -37,11 +37,20 @@ impl SubscriptionIds {
     }
 }
 
+/// By which changes a copy is known that outlives the process; [`Serial::NONE`] where nobody keeps it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The change by which the copy was noted.
+    pub copy: Serial,
+    /// The change by which its message was noted.
+    pub body: Serial,
+}
+
 /// Whose copy a delivery is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The session's own, by a subscription of its own.
-    Own,
+    Own(Noted),
     /// A shared group's, which waits to hear what became of it.
     Shared {
         /// The shard that the group lives on.
@@ -54,10 +63,13 @@ pub enum Source {
 }
 
 impl Source {
+    /// The session's own, which nobody keeps.
+    pub const OWN: Self = Self::Own(Noted { copy: Serial::NONE, body: Serial::NONE });
+
     /// Whether a shared group waits to hear about it.
     pub fn is_shared(self) -> bool {
         match self {
-            Self::Own => false,
+            Self::Own(_) => false,
             Self::Shared { .. } => true,
         }
     }
@@ -76,14 +88,20 @@ pub struct Delivery {
     pub ids: SubscriptionIds,
     /// Who gave it to the session.
     pub source: Source,
-    /// The change by which it was noted; [`Serial::NONE`] where nobody keeps it.
-    pub serial: Serial,
 }
 
 impl Delivery {
     /// The bytes that a queue is charged for it.
     pub fn charged_bytes(&self) -> u64 {
         self.message.charged_bytes() as u64
+    }
+
+    /// By which changes it is known.
+    pub fn noted(&self) -> Noted {
+        match self.source {
+            Source::Own(noted) => noted,
+            Source::Shared { .. } => Noted::default(),
+        }
     }
 }
 
@@ -100,7 +118,7 @@ pub enum Returned {
 pub(super) mod testing {
     //! Deliveries for the tests of this room.
 
-    use super::{Delivery, Returned, Serial, Source, SubscriptionIds};
+    use super::{Delivery, Returned, Source, SubscriptionIds};
     use crate::base::payload::Chunks;
     use crate::base::time::Time;
     use crate::engine::message::{Publication, SessionId};
@@ -112,7 +130,7 @@ pub(super) mod testing {
         let payload = number.to_be_bytes();
         let mut publication = Publication::new("t", b"", &payload, qos, SessionId::BROKER);
         let message = publication.keep(&mut chunks).clone();
-        Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own, serial: Serial::NONE }
+        Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::OWN }
     }
 
     /// A delivery that expires at `millis`.

@@ -162,6 +162,16 @@ impl Outbound {
         self.window.delivery(id)
     }
 
+    /// The message before which so many wait that were never sent.
+    pub fn queued(&self, place: usize) -> Option<&Delivery> {
+        self.queue.get(place)
+    }
+
+    /// The identifiers that are open, in no particular order.
+    pub fn open_ids(&self) -> impl Iterator<Item = PacketId> {
+        self.window.ids()
+    }
+
     /// The message under `id` cannot be sent because it is larger than the client accepts: it is over, as if it had been
     /// completed. [MQTT-3.1.2-25]
     pub fn give_up(&mut self, id: PacketId) -> Option<Delivery> {

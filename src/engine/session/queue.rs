@@ -60,6 +60,11 @@ impl Queue {
         self.waiting.front()
     }
 
+    /// The delivery before which so many wait.
+    pub fn get(&self, place: usize) -> Option<&Delivery> {
+        self.waiting.get(place)
+    }
+
     /// Takes the oldest delivery.
     pub fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.waiting.pop_front()?;

@@ -127,6 +127,11 @@ impl Window {
         self.flows.get(id)?.delivery.as_ref()
     }
 
+    /// The identifiers under which something is open, in no particular order.
+    pub fn ids(&self) -> impl Iterator<Item = PacketId> {
+        self.flows.iter().map(|(id, _)| id)
+    }
+
     /// Whether the present connection has not yet seen a packet of every flow.
     pub fn has_unsent(&self) -> bool {
         self.unsent != Unsent::default()

@@ -197,7 +197,7 @@ impl Shard {
         };
         self.note_settled(key, delivery, out);
         match delivery.source {
-            Source::Own => {
+            Source::Own(_) => {
                 self.stats.ledger.drop_one(why);
                 if let Some(session) = self.sessions.get(key) {
                     out.events.push(Event::Dropped { session: session.id, why });
@@ -210,7 +210,7 @@ impl Shard {
     /// A copy reached its receiver.
     pub(super) fn delivered(&mut self, delivery: &Delivery, out: &mut Outputs) {
         match delivery.source {
-            Source::Own => self.stats.ledger.delivered += 1,
+            Source::Own(_) => self.stats.ledger.delivered += 1,
             Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, Fate::Delivered, out),
         }
     }
@@ -239,7 +239,7 @@ impl Shard {
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
                 Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
                 Next::Publish { id, dup, delivery } => {
-                    let copy = delivery.serial;
+                    let copy = delivery.noted().copy;
                     if !dup {
                         self.note_sent(key, copy, id, out);
                     }

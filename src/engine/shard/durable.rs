@@ -15,7 +15,7 @@ use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Mesh, RoutingKey};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::Outputs;
-use crate::engine::session::delivery::Delivery;
+use crate::engine::session::delivery::{Delivery, Noted, Source};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Membership, Session, SessionKey};
 use crate::mqtt::{PacketId, QoS, Topic};
@@ -26,7 +26,7 @@ pub(super) struct Journaling {
     /// Whether there is a journal at all.
     is_on: bool,
     /// The last change.
-    pub(super) made: Serial,
+    made: Serial,
     /// The last change that is safe, with all before it.
     stored: Serial,
     /// Words to shards that wait for a change to be safe, in order.
@@ -37,6 +37,11 @@ impl Journaling {
     /// Of a shard that has a journal, or has none.
     pub fn new(is_on: bool) -> Self {
         Self { is_on, ..Self::default() }
+    }
+
+    /// The last change.
+    pub fn made(&self) -> Serial {
+        self.made
     }
 
     /// Whether there is a journal at all.
@@ -174,7 +179,8 @@ impl Shard {
             publication.noted = body;
         }
         let (qos, retain, ids) = (delivery.qos, delivery.retain, delivery.ids.clone());
-        delivery.serial = self.note(Change::Queued { session, body, qos, retain, ids }, out);
+        let copy = self.note(Change::Queued { session, body, qos, retain, ids }, out);
+        delivery.source = Source::Own(Noted { copy, body });
     }
 
     /// Notes the will that a client has left with its CONNECT, or that the one of before is gone.
@@ -227,7 +233,7 @@ impl Shard {
 
     /// Notes that the client has a copy of quality of service 2.
     pub(super) fn note_taken(&mut self, key: SessionKey, delivery: &Delivery, id: PacketId, out: &mut Outputs) {
-        let copy = delivery.serial;
+        let copy = delivery.noted().copy;
         if copy != Serial::NONE {
             self.note_of(key, |session| Change::Taken { session, copy, id }, out);
         }
@@ -254,7 +260,7 @@ impl Shard {
 
     /// Notes that a copy is settled, one way or another.
     pub(super) fn note_settled(&mut self, key: SessionKey, delivery: &Delivery, out: &mut Outputs) {
-        let copy = delivery.serial;
+        let copy = delivery.noted().copy;
         if copy != Serial::NONE {
             self.note_of(key, |session| Change::Settled { session, copy }, out);
         }

@@ -176,6 +176,20 @@ impl Shard {
         }
     }
 
+    /// The messages of put-off fan-outs that were noted, with the change that did.
+    pub(super) fn noted_fanouts(&self) -> Vec<(Serial, Message)> {
+        let noted = |fanout: &Fanout| match &fanout.cargo {
+            Cargo::Message(message) if fanout.noted != Serial::NONE => Some((fanout.noted, message.clone())),
+            Cargo::Message(_) | Cargo::Run(_) => None,
+        };
+        self.fanouts.iter().filter_map(noted).collect()
+    }
+
+    /// Whether one of them was noted at this change or before.
+    pub(super) fn has_noted_fanout(&self, upto: Serial) -> bool {
+        self.fanouts.iter().any(|fanout| fanout.noted != Serial::NONE && fanout.noted <= upto)
+    }
+
     /// Copies that wait in put-off fan-outs.
     pub(super) fn fanout_copies(&self) -> u64 {
         let copies = |fanout: &Fanout| (fanout.route.targets.len() - fanout.next) as u64 * fanout.cargo.copies();
@@ -322,11 +336,10 @@ impl Shard {
             qos,
             retain,
             ids: SubscriptionIds::of(ids),
-            source: Source::Own,
-            serial: Serial::NONE,
+            source: Source::OWN,
         };
         self.note_copy(target.session, &mut delivery, Some(publication), out);
-        let copy = delivery.serial;
+        let copy = delivery.noted().copy;
         let noted = copy != Serial::NONE;
         let Some(link) = link.filter(|link| !link.is_full) else {
             return Outcome { noted, ..self.enqueue(target.session, delivery, out) };
@@ -367,8 +380,8 @@ impl Shard {
         if waits {
             let message = publication.keep(&mut self.chunks).clone();
             let ids = SubscriptionIds::of(ids);
-            let (qos, source, serial) = (QoS::AtMostOnce, Source::Own, Serial::NONE);
-            let delivery = Delivery { message, qos, retain, ids, source, serial };
+            let (qos, source) = (QoS::AtMostOnce, Source::OWN);
+            let delivery = Delivery { message, qos, retain, ids, source };
             return self.enqueue(session, delivery, out);
         }
         let link = match way {

@@ -2,7 +2,6 @@
 
 use super::Shard;
 use crate::base::time::Time;
-use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Fate, JoinTicket, Mesh, SharedCopy};
 use crate::engine::message::Publication;
@@ -209,7 +208,7 @@ impl Shard {
     pub(super) fn shared_deliver(&mut self, from: ShardId, copy: SharedCopy, now: Time, out: &mut Outputs) {
         let SharedCopy { member, message, qos, retain, ids, group, delivery } = copy;
         let source = match delivery {
-            0 => Source::Own,
+            0 => Source::OWN,
             delivery => Source::Shared { home: from, group: group.to_bits(), delivery },
         };
         let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");
@@ -218,8 +217,7 @@ impl Shard {
             return self.tell(from, Mesh::SharedDone { group, delivery, fate: Fate::Away(member) }, out);
         }
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
-        let serial = Serial::NONE;
-        let mut copy = Delivery { message, qos, retain, ids, source, serial };
+        let mut copy = Delivery { message, qos, retain, ids, source };
         if delivery == 0 {
             self.stats.ledger.received += 1;
         }

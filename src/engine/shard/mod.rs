@@ -13,6 +13,7 @@
 //! | `durable` | changes that a journal keeps, and what waits until it does |
 //! | `passages` | what crosses shards once, whatever happens to either |
 //! | `restore` | the same changes given back after a restart |
+//! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
@@ -31,6 +32,7 @@ mod groups;
 mod identify;
 mod letters;
 pub mod memory;
+mod moving;
 mod open;
 mod passages;
 pub mod publish;
@@ -40,6 +42,7 @@ pub mod retain;
 mod routes;
 mod runs;
 mod subscribe;
+mod sweep;
 mod timers;
 mod verbatim;
 
@@ -84,6 +87,7 @@ use publish::{RepeatedPublishes, Routing};
 use restore::Restoring;
 use retain::{Scan, Young};
 use routes::Routes;
+use sweep::Sweep;
 use verbatim::Receivers;
 
 /// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
@@ -164,6 +168,8 @@ pub struct Shard {
     passages: Passages,
     /// While changes come back.
     restoring: Option<Box<Restoring>>,
+    /// While what is held is noted again.
+    sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
     full_shards: Bits64,
     /// Messages of this shard to itself.
@@ -225,6 +231,7 @@ impl Shard {
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
             restoring: None,
+            sweeping: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
@@ -262,6 +269,7 @@ impl Shard {
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
             Input::Stored { upto } => self.changes_stored(upto, out),
+            Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
@@ -283,6 +291,12 @@ impl Shard {
             retained: self.retained.len(),
             memory: self.memory(),
         }
+    }
+
+    /// How much the shard holds that may have to outlive it: sessions, subscriptions, retained messages and copies.
+    pub fn held(&self) -> u64 {
+        let counts = self.sessions.len() + self.index.subscription_count() + self.retained.len();
+        counts as u64 + self.stats.ledger.queued()
     }
 
     /// Proves the invariants of the shard and of all that it owns.

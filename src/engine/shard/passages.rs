@@ -60,6 +60,11 @@ impl Passages {
         self.come.contains_key(&(session, id))
     }
 
+    /// All that has come.
+    pub fn come(&self) -> impl Iterator<Item = (SessionId, PacketId)> {
+        self.come.keys().copied()
+    }
+
     /// It has come; a change of before a restart says so.
     pub fn restore(&mut self, session: SessionId, id: PacketId) {
         self.come.insert((session, id), ());
@@ -78,8 +83,11 @@ impl Shard {
         self.note(Change::Passed { session, id }, out);
     }
 
-    /// A message of a session here has gone to these shards, which keep something of it.
+    /// A message of a session here has gone to these shards, which keep something of it. After a restart a shard may keep something that
+    /// nobody has asked, since nobody there wants the message any more.
     pub(super) fn has_passed(&mut self, session: SessionKey, id: PacketId, shards: Bits64) {
+        let unsure = self.passages.gone.get(&(session, id)).filter(|gone| gone.is_unsure);
+        let shards = unsure.map_or(shards, |gone| gone.shards);
         if shards.is_empty() {
             self.passages.gone.remove(&(session, id));
         } else {

@@ -12,7 +12,7 @@ use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::Outputs;
-use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
+use crate::engine::session::delivery::{Delivery, Noted, Source, SubscriptionIds};
 use crate::engine::session::outbound::Outbound;
 use crate::engine::session::received::Received;
 use crate::engine::session::{Membership, Session, SessionKey};
@@ -26,6 +26,8 @@ pub(super) struct Restoring {
     /// The newest of them: only this one can still be named for the first time.
     newest: Serial,
     sessions: Map<SessionId, Unfolded>,
+    /// Messages that the present sweep has told again: copies that name them may follow.
+    again: Vec<Serial>,
     /// Messages that are owed to everybody, and who has a copy.
     fanouts: BTreeMap<Serial, BTreeSet<SessionId>>,
     last: Serial,
@@ -49,12 +51,14 @@ struct Unfolded {
     released: Vec<PacketId>,
 }
 
+/// A message that is owed to everybody who wants it, the number of its body, and who has a copy.
+pub(super) type Owing = (Serial, Message, BTreeSet<SessionId>);
+
 #[derive(Debug)]
 struct Owed {
-    body: Serial,
     delivery: Delivery,
-    /// The change by which it left, and under which identifier.
-    sent: Option<(Serial, PacketId)>,
+    /// Under which identifier it has left.
+    is_sent_as: Option<PacketId>,
 }
 
 impl Restoring {
@@ -64,6 +68,7 @@ impl Restoring {
             bodies: map(seed),
             newest: Serial::NONE,
             sessions: map(seed),
+            again: Vec::new(),
             fanouts: BTreeMap::new(),
             last: Serial::NONE,
         }
@@ -75,6 +80,18 @@ impl Restoring {
         }
         self.bodies.insert(serial, Body { message, named: 0 });
         self.newest = serial;
+    }
+
+    fn body_again(&mut self, serial: Serial, message: Message) {
+        self.bodies.entry(serial).or_insert(Body { message, named: 0 }).named += 1;
+        self.again.push(serial);
+    }
+
+    /// Whatever is owed of what was told again has been named by now.
+    fn swept(&mut self) {
+        for body in std::mem::take(&mut self.again) {
+            self.unname(body);
+        }
     }
 
     fn unname(&mut self, serial: Serial) {
@@ -101,9 +118,9 @@ impl Restoring {
     /// A copy is not owed any more.
     fn settle(&mut self, session: SessionId, copy: Serial) {
         let Some(unfolded) = self.sessions.get_mut(&session) else { return };
-        let Ok(place) = unfolded.copies.binary_search_by_key(&copy, |owed| owed.delivery.serial) else { return };
+        let Ok(place) = unfolded.place_of(copy) else { return };
         if let Some(owed) = unfolded.copies.remove(place) {
-            self.unname(owed.body);
+            self.unname(owed.delivery.noted().body);
         }
     }
 }
@@ -125,14 +142,18 @@ impl Shard {
             Change::Body { message } => restoring.body(serial, message),
             Change::Fanout { body } => restoring.fan_out(body),
             Change::FannedOut { body } => restoring.fanned_out(body),
+            Change::BodyAgain { body, message } => restoring.body_again(body, message),
             Change::Queued { session, body, qos, retain, ids } => {
                 restore_copy(&mut restoring, session, serial, body, qos, retain, ids);
             }
-            Change::Sent { session, copy, id } => restore_sent(&mut restoring, session, copy, serial, id),
+            Change::QueuedAgain { copy, session, body, qos, retain, ids } => {
+                restore_copy(&mut restoring, session, copy, body, qos, retain, ids);
+            }
+            Change::Sent { session, copy, id } => restore_sent(&mut restoring, session, copy, id),
             Change::Settled { session, copy } => restoring.settle(session, copy),
             Change::Taken { session, copy, id } => {
                 restoring.settle(session, copy);
-                if let Some(unfolded) = restoring.sessions.get_mut(&session) {
+                if let Some(unfolded) = restoring.sessions.get_mut(&session).filter(|one| !one.released.contains(&id)) {
                     unfolded.released.push(id);
                 }
             }
@@ -145,6 +166,10 @@ impl Shard {
             Change::Forgotten { session, id } => self.passages.restore_forgotten(session, id),
             Change::Retained { body } => self.restore_retained(&mut restoring, body),
             Change::RetainedGone { topic } => self.restore_retained_gone(&topic),
+            Change::Swept { sessions } => {
+                self.serial = self.serial.max(sessions);
+                restoring.swept();
+            }
             Change::Subscribed { session, ref filter, options } => {
                 if let Some(key) = restoring.key_of(session) {
                     self.restore_subscription(key, filter, options);
@@ -163,6 +188,8 @@ impl Shard {
 
     fn restore_session(&mut self, restoring: &mut Restoring, id: SessionId, standing: Standing) {
         let Standing { client_id, owner, expiry_s, ends_at, is_connected } = standing;
+        // Most sessions of a broker without passwords are nobody's: one identity for all of them.
+        let owner = if *owner == *self.anonymous { Arc::clone(&self.anonymous) } else { owner };
         self.serial = self.serial.max(id.serial());
         let known = restoring.key_of(id);
         let key = known.unwrap_or_else(|| self.keep_session(Session::new(id, client_id, Arc::clone(&owner))));
@@ -182,7 +209,7 @@ impl Shard {
     fn restore_end(&mut self, restoring: &mut Restoring, id: SessionId, out: &mut Outputs) {
         let Some(unfolded) = restoring.sessions.remove(&id) else { return };
         for owed in unfolded.copies {
-            restoring.unname(owed.body);
+            restoring.unname(owed.delivery.noted().body);
         }
         self.forget_session(unfolded.key, out);
     }
@@ -240,9 +267,11 @@ impl Shard {
             | Change::SessionEnded { .. }
             | Change::Subscribed { .. }
             | Change::Body { .. }
+            | Change::BodyAgain { .. }
             | Change::Fanout { .. }
             | Change::FannedOut { .. }
             | Change::Queued { .. }
+            | Change::QueuedAgain { .. }
             | Change::Sent { .. }
             | Change::Settled { .. }
             | Change::Taken { .. }
@@ -250,7 +279,8 @@ impl Shard {
             | Change::Passed { .. }
             | Change::Forgotten { .. }
             | Change::Retained { .. }
-            | Change::RetainedGone { .. } => unreachable!("these have their own way"),
+            | Change::RetainedGone { .. }
+            | Change::Swept { .. } => unreachable!("these have their own way"),
         }
     }
 
@@ -274,25 +304,47 @@ impl Shard {
     /// All changes have come back: sessions get their queues and windows, time counts again, and new changes are numbered behind
     /// this one.
     pub fn restored(&mut self, after: Serial, now: Time, out: &mut Outputs) {
-        let seed = self.seed;
-        let restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
-        debug_assert!(after >= restoring.last, "no number is given twice");
+        let last = self.restoring.as_ref().map_or(Serial::NONE, |restoring| restoring.last);
+        debug_assert!(after >= last, "no number is given twice");
         self.journaling.begin(after);
-        let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
-        sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
-        for (_, unfolded) in sessions {
-            self.restored_session(unfolded, now, out);
+        let (keys, fanouts) = self.unfold(now);
+        // A will that is due finds every session as it was.
+        for (key, was_connected) in keys {
+            self.awaken(key, was_connected, now, out);
         }
-        for (body, served) in restoring.fanouts {
-            if let Some(message) = restoring.bodies.get(&body).map(|body| body.message.clone()) {
-                self.finish_fanout(body, &message, &served, out);
-            }
+        for (body, message, served) in fanouts {
+            self.finish_fanout(body, &message, &served, out);
         }
         self.settle(now, out);
     }
 
+    /// Gives the sessions their queues and windows. Which they are, and whether their clients were there; and what is still owed to
+    /// everybody.
+    pub(super) fn unfold(&mut self, now: Time) -> (Vec<(SessionKey, bool)>, Vec<Owing>) {
+        let seed = self.seed;
+        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
+        restoring.swept(); // a sweep that was under way ends here
+        let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
+        sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
+        let keys = sessions.iter().map(|(_, unfolded)| (unfolded.key, unfolded.is_connected)).collect();
+        for (_, unfolded) in sessions {
+            self.unfold_session(unfolded, now);
+        }
+        let bodies = &restoring.bodies;
+        let message_of = |body| bodies.get(&body).map(|body| body.message.clone());
+        let fanouts = restoring.fanouts.into_iter();
+        let fanouts = fanouts.filter_map(|(body, served)| Some((body, message_of(body)?, served)));
+        (keys, fanouts.collect())
+    }
+
     /// A message that was owed to everybody when the process ended: who has no copy gets one.
-    fn finish_fanout(&mut self, body: Serial, message: &Message, served: &BTreeSet<SessionId>, out: &mut Outputs) {
+    pub(super) fn finish_fanout(
+        &mut self,
+        body: Serial,
+        message: &Message,
+        served: &BTreeSet<SessionId>,
+        out: &mut Outputs,
+    ) {
         let route = self.route_of(message.topic());
         for target in &route.targets {
             let Some(session) = self.sessions.get(target.session) else { continue };
@@ -303,8 +355,7 @@ impl Shard {
             let qos = message.qos.min(target.qos);
             let retain = message.retain && target.retain_as_published;
             let ids = SubscriptionIds::of(target.ids(&route.ids));
-            let serial = Serial::NONE;
-            let mut delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::Own, serial };
+            let mut delivery = Delivery { message: message.clone(), qos, retain, ids, source: Source::OWN };
             let mut publication = Publication::of(message);
             publication.noted = body;
             self.stats.ledger.routed += 1;
@@ -314,18 +365,13 @@ impl Shard {
         self.note_fanout_done(body, out);
     }
 
-    fn restored_session(&mut self, unfolded: Unfolded, now: Time, out: &mut Outputs) {
+    fn unfold_session(&mut self, unfolded: Unfolded, now: Time) {
         let Unfolded { key, is_connected, copies, released } = unfolded;
         self.stats.ledger.routed += copies.len() as u64;
         let outbound = fold(copies, &released);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.outbound = (!outbound.is_empty()).then(|| Box::new(outbound));
         session.received.used().into_iter().for_each(Received::connection_lost);
-        let open: Vec<PacketId> = session.received.ids().collect();
-        for id in open {
-            self.restore_passage(key, id);
-        }
-        let Some(session) = self.sessions.get_mut(key) else { return };
         if is_connected {
             // The connection ended with the process.
             session.ends_at =
@@ -334,14 +380,33 @@ impl Shard {
                 will.due_at = now.after_seconds(will.delay_s);
             }
         }
-        if session.ends_at <= now {
+    }
+
+    /// Time counts again for a session, and others hear of it.
+    fn awaken(&mut self, key: SessionKey, was_connected: bool, now: Time, out: &mut Outputs) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let open: Vec<PacketId> = session.received.ids().collect();
+        let is_over = session.ends_at <= now;
+        for id in open {
+            self.restore_passage(key, id);
+        }
+        if is_over {
             self.stats.sessions_expired += 1;
             return self.end_session(key, now, out);
         }
-        self.note_standing(key, out);
+        if was_connected {
+            self.note_standing(key, out); // from now on its time runs
+        }
         self.publish_due_will(key, now, out);
         self.look_at_session(key, now);
         self.join_again(key, out);
+    }
+}
+
+impl Unfolded {
+    /// Where a copy stands, or would stand.
+    fn place_of(&self, copy: Serial) -> Result<usize, usize> {
+        self.copies.binary_search_by_key(&copy, |owed| owed.delivery.noted().copy)
     }
 }
 
@@ -354,44 +419,47 @@ impl Restoring {
 fn restore_copy(
     restoring: &mut Restoring,
     session: SessionId,
-    serial: Serial,
+    copy: Serial,
     body: Serial,
     qos: QoS,
     retain: bool,
     ids: SubscriptionIds,
 ) {
     let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
+    let Err(place) = unfolded.place_of(copy) else { return }; // it has been told again
     let Some(named) = restoring.bodies.get_mut(&body) else { return };
     named.named += 1;
     if let Some(served) = restoring.fanouts.get_mut(&body) {
         served.insert(session);
     }
-    let delivery = Delivery { message: named.message.clone(), qos, retain, ids, source: Source::Own, serial };
-    unfolded.copies.push_back(Owed { body, delivery, sent: None });
+    let message = named.message.clone();
+    let delivery = Delivery { message, qos, retain, ids, source: Source::Own(Noted { copy, body }) };
+    unfolded.copies.insert(place, Owed { delivery, is_sent_as: None });
 }
 
-fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, at: Serial, id: PacketId) {
+fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, id: PacketId) {
     let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
-    if let Ok(place) = unfolded.copies.binary_search_by_key(&copy, |owed| owed.delivery.serial) {
-        unfolded.copies[place].sent = Some((at, id));
+    if let Ok(place) = unfolded.place_of(copy) {
+        unfolded.copies[place].is_sent_as = Some(id);
     }
 }
 
-/// What a session has to send: what was sent before, in the order in which it was, then PUBREL packets, then what never was.
+/// What a session has to send: what was sent before, then PUBREL packets, then what never was. A queue is served in its order, so what
+/// was sent stands before what was not.
 fn fold(copies: VecDeque<Owed>, released: &[PacketId]) -> Outbound {
     let mut outbound = Outbound::new();
-    let (mut sent, waiting): (Vec<Owed>, Vec<Owed>) = copies.into_iter().partition(|owed| owed.sent.is_some());
-    sent.sort_by_key(|owed| owed.sent);
-    for owed in sent {
-        if let Some((_, id)) = owed.sent {
-            outbound.restore_sent(id, owed.delivery);
+    let mut waiting = Vec::new();
+    for Owed { delivery, is_sent_as } in copies {
+        match is_sent_as {
+            Some(id) => outbound.restore_sent(id, delivery),
+            None => waiting.push(delivery),
         }
     }
     for id in released {
         outbound.restore_released(*id);
     }
-    for owed in waiting {
-        outbound.restore_queued(owed.delivery);
+    for delivery in waiting {
+        outbound.restore_queued(delivery);
     }
     outbound
 }

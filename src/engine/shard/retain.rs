@@ -359,8 +359,8 @@ impl Shard {
         for message in messages {
             let qos = message.qos.min(qos);
             // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
-            let (ids, source, serial) = (ids.clone(), Source::Own, Serial::NONE);
-            let delivery = Delivery { message, qos, retain: true, ids, source, serial };
+            let (ids, source) = (ids.clone(), Source::OWN);
+            let delivery = Delivery { message, qos, retain: true, ids, source };
             self.deliver_found(session_key, delivery, out);
         }
         self.pump(session_key, now, out);
@@ -423,8 +423,8 @@ impl Shard {
                 // Who was told of it before gets it as what it is to a newer subscription: a retained message.
                 let retain = target.retain_as_published || since.is_some();
                 let ids = SubscriptionIds::of(target.ids(&route.ids));
-                let (message, source, serial) = (message.clone(), Source::Own, Serial::NONE);
-                let delivery = Delivery { message, qos, retain, ids, source, serial };
+                let (message, source) = (message.clone(), Source::OWN);
+                let delivery = Delivery { message, qos, retain, ids, source };
                 self.deliver_found(target.session, delivery, out);
                 self.pump(target.session, now, out);
             }

@@ -12,7 +12,6 @@ use super::fanout::is_plain;
 use super::verbatim::RunTaken;
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
-use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{ANSWERS_OWED_MAX, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
@@ -263,5 +262,5 @@ fn write_run(
 
 fn delivery(run: &NumberedRun<'_>, payload: &[u8], qos: QoS, origin: SessionId) -> Delivery {
     let message = Message::copied(run.topic().as_str(), payload, run.qos(), origin);
-    Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::Own, serial: Serial::NONE }
+    Delivery { message, qos, retain: false, ids: SubscriptionIds::None, source: Source::OWN }
 }

@@ -111,12 +111,17 @@ impl Folder {
 
     /// A folder within it, made if it is not there.
     pub fn inner(&self, name: &str) -> Result<PathBuf, FolderError> {
-        let path = self.path.join(name);
-        make(&path)?;
-        let metadata = fs::metadata(&path).map_err(refused("look at", &path))?;
-        check(&path, &metadata, effective_user())?;
-        Ok(path)
+        inner(&self.path, name)
     }
+}
+
+/// A folder within another one, made if it is not there.
+pub fn inner(path: &Path, name: &str) -> Result<PathBuf, FolderError> {
+    let path = path.join(name);
+    make(&path)?;
+    let metadata = fs::metadata(&path).map_err(refused("look at", &path))?;
+    check(&path, &metadata, effective_user())?;
+    Ok(path)
 }
 
 /// Makes a folder, durably, unless there is something already.

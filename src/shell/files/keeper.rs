@@ -62,7 +62,8 @@ pub enum Answer {
         /// Why.
         error: FolderError,
     },
-    /// A dead segment could not be taken back, and lies where it was.
+    /// A dead segment could not be taken back, and lies where it was, with all that died after it. It is tried again: this is said
+    /// once.
     NotRetired {
         /// What it belonged to.
         stream: Stream,
@@ -110,7 +111,15 @@ impl Keeper {
     pub fn start(folder: Folder, shelves: Vec<Shelf>, ways: Ways, clock: Clock) -> io::Result<Self> {
         assert_eq!(shelves.len(), ways.shards(), "each shard has its shelf");
         let (letters, inbox) = bounded(ORDERS_MAX);
-        let office = Office { _folder: folder, shelves, ways, clock, waiting: Vec::new(), answers: VecDeque::new() };
+        let office = Office {
+            _folder: folder,
+            shelves,
+            ways,
+            clock,
+            waiting: Vec::new(),
+            dead: VecDeque::new(),
+            answers: VecDeque::new(),
+        };
         let thread = thread::Builder::new().name("pregon-keeper".into()).spawn(move || office.run(&inbox))?;
         Ok(Self { letters, thread: Some(thread) })
     }
@@ -140,6 +149,16 @@ struct Waiting {
     is_told: bool,
 }
 
+/// A dead segment that is still there.
+#[derive(Debug)]
+struct Dead {
+    shard: ShardId,
+    stream: Stream,
+    number: u64,
+    /// Its shard knows that it cannot be taken back.
+    is_told: bool,
+}
+
 /// What the keeper's thread has.
 #[derive(Debug)]
 struct Office {
@@ -150,6 +169,9 @@ struct Office {
     clock: Clock,
     /// At most one for each stream of a shard.
     waiting: Vec<Waiting>,
+    /// Dead segments that could not be taken back, and those behind them. The oldest goes first: what a newer one takes back must not
+    /// come to life again.
+    dead: VecDeque<Dead>,
     /// Answers that have not found room yet.
     answers: VecDeque<(ShardId, Answer)>,
 }
@@ -166,7 +188,8 @@ impl Office {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Letter::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            if !self.waiting.is_empty() && self.clock.now_ns() >= retry_at_ns {
+            if self.has_work() && self.clock.now_ns() >= retry_at_ns {
+                self.take_back_the_dead();
                 self.make_what_waits();
                 retry_at_ns = self.clock.now_ns() + u64::try_from(RETRY.as_nanos()).expect("a second");
             }
@@ -174,10 +197,15 @@ impl Office {
         }
     }
 
+    /// Whether something is to be made or taken back.
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || !self.dead.is_empty()
+    }
+
     /// The next letter, or that it is time to look after what waits.
     fn next(&self, inbox: &Receiver<Letter>, retry_at_ns: u64) -> Result<Letter, RecvTimeoutError> {
         let until_retry = Duration::from_nanos(retry_at_ns.saturating_sub(self.clock.now_ns()));
-        let patience = match (self.answers.is_empty(), self.waiting.is_empty()) {
+        let patience = match (self.answers.is_empty(), !self.has_work()) {
             (true, true) => return inbox.recv().map_err(|_all_are_gone| RecvTimeoutError::Disconnected),
             (true, false) => until_retry,
             (false, true) => REDELIVER,
@@ -195,12 +223,28 @@ impl Office {
                 self.waiting.push(Waiting { shard, want, is_told: false });
             }
             Order::Retire { stream, number } => {
-                if let Err(error) = self.shelves[shard.index()].retire(stream, number) {
-                    tracing::warn!(shard = shard.index(), %error, "a dead segment stays where it is");
-                    self.answers.push_back((shard, Answer::NotRetired { stream, number, error }));
-                }
+                self.dead.push_back(Dead { shard, stream, number, is_told: false });
             }
         }
+    }
+
+    /// Takes back every dead segment, of each stream the oldest first and none before it.
+    fn take_back_the_dead(&mut self) {
+        let mut stuck: VecDeque<Dead> = VecDeque::new();
+        for mut dead in std::mem::take(&mut self.dead) {
+            let Dead { shard, stream, number, is_told } = dead;
+            if stuck.iter().any(|other| (other.shard, other.stream) == (shard, stream)) {
+                stuck.push_back(dead);
+                continue;
+            }
+            let Err(error) = self.shelves[shard.index()].retire(stream, number) else { continue };
+            if !is_told {
+                self.answers.push_back((shard, Answer::NotRetired { stream, number, error }));
+            }
+            dead.is_told = true;
+            stuck.push_back(dead);
+        }
+        self.dead = stuck;
     }
 
     /// Tries to make every segment that is wanted.
@@ -330,7 +374,8 @@ mod tests {
     fn answers_come_in_order_although_the_way_to_the_shard_is_full() {
         let mut scene = Scene::new();
         for number in 0..20 {
-            scene.desk.ask(Order::Retire { stream: STREAM, number }).unwrap(); // there is none
+            let order = Order::Retire { stream: Stream::new(number), number: u64::from(number) }; // there is none
+            scene.desk.ask(order).unwrap();
         }
         scene.desk.ask(prepare(20)).unwrap();
         for expected in 0..20 {
@@ -338,6 +383,30 @@ mod tests {
             assert!(number == expected && error.to_string().contains(&format!("{number:016x}.segment")));
         }
         assert!(matches!(scene.answer(), Answer::Ready(segment) if segment.number == 20));
+    }
+
+    #[test]
+    fn no_dead_segment_goes_before_an_older_one() {
+        let mut scene = Scene::new();
+        for number in 1..=3 {
+            scene.desk.ask(prepare(number)).unwrap();
+            assert!(matches!(scene.answer(), Answer::Ready(_)));
+        }
+        let shelf = scene.scratch.path().join("data/shard-0");
+        let path = |number: u64| shelf.join(format!("00-{number:016x}.segment"));
+        let away = shelf.join("away");
+        std::fs::rename(path(1), &away).unwrap();
+        for number in 1..=2 {
+            scene.desk.ask(Order::Retire { stream: STREAM, number }).unwrap();
+        }
+        assert!(matches!(scene.answer(), Answer::NotRetired { number: 1, .. }));
+        scene.desk.ask(prepare(4)).unwrap();
+        assert!(matches!(scene.answer(), Answer::Ready(_)));
+        assert!(path(2).exists(), "the second one waits for the first");
+        std::fs::rename(&away, path(1)).unwrap();
+        scene.desk.ask(prepare(5)).unwrap();
+        assert!(matches!(scene.answer(), Answer::Ready(_)));
+        assert!(!path(1).exists() && !path(2).exists());
     }
 
     #[test]

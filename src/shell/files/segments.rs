@@ -1,12 +1,16 @@
-//! The segments of a shard as files: written with zeros ahead of use, found again after a start, recycled when they are dead.
+//! The segments of a shard as files: made ahead of use, found again after a start, recycled when they are dead.
 //!
 //! Everything here waits for the disk, so the keeper's thread does it, or a start before anybody is served. A segment has its name
 //! before its first byte is written, and a name is durable before anybody hears of it: who has a segment need not think of folders.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::FallocateFlags;
 
 use super::folder::{FILE_MODE, Folder, FolderError, refused, sync_folder};
 use crate::engine::homes::ShardId;
@@ -18,8 +22,8 @@ const SEGMENT: &str = "segment";
 const SPARE: &str = "spare";
 /// The name of a file that is not whole yet.
 const UNFINISHED: &str = "unfinished";
-/// Spare segments that are kept. What more becomes free goes back to the file system.
-const SPARES_MAX: usize = 2;
+/// So many spare segments are kept at least; otherwise as many as are in use. What more becomes free goes back to the file system.
+const SPARES_MIN: usize = 2;
 /// How many zeros are written at a time.
 const ZEROS_BYTES: usize = 1 << 20;
 /// After so many zeros the device is waited for, so that commits meanwhile do not find all of them in front of them.
@@ -59,17 +63,24 @@ pub struct Shelf {
     segment_bytes: u64,
     /// Spare segments, all of that length.
     spares: Vec<PathBuf>,
+    /// How many are in use.
+    used: usize,
 }
 
 impl Shelf {
     /// The folder of a shard, made if it is not there. What an earlier process left half done is removed.
     pub fn open(folder: &Folder, shard: ShardId, segment_bytes: u64) -> Result<Self, FolderError> {
-        let path = folder.inner(&format!("shard-{}", shard.index()))?;
-        let mut shelf = Self { path, segment_bytes, spares: Vec::new() };
+        Self::of(folder.inner(&name_of(shard))?, segment_bytes)
+    }
+
+    /// The same in a folder that is there.
+    pub fn of(path: PathBuf, segment_bytes: u64) -> Result<Self, FolderError> {
+        let mut shelf = Self { path, segment_bytes, spares: Vec::new(), used: 0 };
         for path in shelf.files()? {
             let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
             let is_spare = path.extension().is_some_and(|end| end == SPARE);
-            if is_spare && bytes == segment_bytes && shelf.spares.len() < SPARES_MAX {
+            shelf.used += usize::from(parse(&path).is_some());
+            if is_spare && bytes == segment_bytes {
                 shelf.spares.push(path);
             } else if is_spare || path.ends_with(UNFINISHED) {
                 fs::remove_file(&path).map_err(refused("remove", &path))?;
@@ -81,6 +92,11 @@ impl Shelf {
     fn files(&self) -> Result<Vec<PathBuf>, FolderError> {
         let entries = fs::read_dir(&self.path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
         entries.map_err(refused("list", &self.path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The segments that are there, by stream and number. Whatever else lies in the folder is left alone.
@@ -105,9 +121,11 @@ impl Shelf {
             None => self.make(bytes)?,
         };
         let from = spare.unwrap_or_else(|| self.path.join(UNFINISHED));
+        let is_new = !path.exists();
         fs::rename(&from, &path).map_err(refused("rename", &from))?;
         self.spares.retain(|spare| *spare != from);
         sync_folder(&self.path)?;
+        self.used += usize::from(is_new);
         Ok(Segment { stream, number, file, bytes })
     }
 
@@ -115,12 +133,17 @@ impl Shelf {
     pub fn retire(&mut self, stream: Stream, number: u64) -> Result<(), FolderError> {
         let path = self.path_of(stream, number);
         let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
-        if bytes == self.segment_bytes && self.spares.len() < SPARES_MAX {
+        if bytes == self.segment_bytes {
             let spare = path.with_extension(SPARE);
             fs::rename(&path, &spare).map_err(refused("rename", &path))?;
             self.spares.push(spare);
         } else {
             fs::remove_file(&path).map_err(refused("remove", &path))?;
+        }
+        self.used = self.used.saturating_sub(1);
+        while self.spares.len() > self.used.max(SPARES_MIN) {
+            let spare = self.spares.pop().expect("there are too many");
+            fs::remove_file(&spare).map_err(refused("remove", &spare))?;
         }
         sync_folder(&self.path)
     }
@@ -142,6 +165,11 @@ impl Shelf {
     }
 }
 
+/// What the folder of a shard is called.
+pub fn name_of(shard: ShardId) -> String {
+    format!("shard-{}", shard.index())
+}
+
 fn open(path: &Path, is_new: bool) -> Result<File, FolderError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(is_new).truncate(is_new).mode(FILE_MODE);
@@ -157,7 +185,17 @@ fn parse(path: &Path) -> Option<(Stream, u64)> {
     Some((Stream::new(u8::try_from(hex(stream)?).ok()?), hex(number)?))
 }
 
-fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
+/// Gives a file all its blocks. Where the file system cannot do that, zeros are written to them.
+fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    let len = i64::try_from(bytes).map_err(io::Error::other)?;
+    match nix::fcntl::fallocate(file.as_raw_fd(), FallocateFlags::empty(), 0, len) {
+        Ok(()) => file.sync_all(),
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => write_zeros(file, bytes),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut written = 0;
     while written < bytes {
@@ -244,11 +282,24 @@ mod tests {
     fn few_spares_are_kept() {
         let scratch = Scratch::new();
         let (_folder, mut shelf) = shelf(&scratch);
-        for number in 1..=4 {
+        for number in 1..=8 {
             drop(shelf.prepare(HOT, number, BYTES).unwrap());
         }
+        let spares = |shelf: &Shelf| names(shelf).iter().filter(|name| name.ends_with(SPARE)).count();
         (1..=4).for_each(|number| shelf.retire(HOT, number).unwrap());
-        assert_eq!(names(&shelf), ["00-0000000000000001.spare", "00-0000000000000002.spare"]);
+        assert_eq!(spares(&shelf), 4, "as many as are in use");
+        (5..=8).for_each(|number| shelf.retire(HOT, number).unwrap());
+        assert_eq!(spares(&shelf), SPARES_MIN);
+    }
+
+    #[test]
+    fn where_blocks_cannot_be_had_zeros_are_written() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("zeros");
+        let file = open(&path, true).unwrap();
+        write_zeros(&file, 3 * BYTES + 7).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() as u64 == 3 * BYTES + 7 && bytes.iter().all(|byte| *byte == 0));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Committed {
     pub group: u64,
     /// Where it is.
     pub place: Place,
+    /// How many bytes it takes there.
+    pub bytes: u64,
     /// The number of its last record.
     pub upto: u64,
 }
@@ -221,10 +223,11 @@ impl<S: Seal> Writer<S> {
     }
 
     /// Adds records that are kept together or not at all; the last one has this number. Once the writer has failed, none is kept.
-    pub fn append(&mut self, upto: u64, add: impl FnOnce(&mut S::Group)) {
+    /// How many bytes they are.
+    pub fn append(&mut self, upto: u64, add: impl FnOnce(&mut S::Group)) -> usize {
         assert!(upto > self.appended, "records come in order");
         if self.failure.is_some() {
-            return;
+            return 0;
         }
         self.appended = upto;
         let seal = &mut self.seal;
@@ -237,7 +240,9 @@ impl<S: Seal> Writer<S> {
         let before = seal.len(&last.records);
         add(&mut last.records);
         last.upto = upto;
-        self.pending_bytes += seal.len(&last.records) - before;
+        let added = seal.len(&last.records) - before;
+        self.pending_bytes += added;
+        added
     }
 
     /// What is to be written now, if anything. Whoever takes it brings back what became of it: [`Self::told`].
@@ -279,7 +284,7 @@ impl<S: Seal> Writer<S> {
         bytes.clear();
         self.seal.seal(records, Site { place, segment_bytes: current.bytes, previous: self.previous }, &mut bytes);
         assert_eq!(bytes.len() as u64, sealed_len, "a seal keeps its word");
-        let group = Some(Committed { group: self.first_group, place, upto });
+        let group = Some(Committed { group: self.first_group, place, bytes: sealed_len, upto });
         self.first_group += 1;
         let is_synced = self.cadence == Cadence::Each || self.is_interval_over(now_ns);
         Some(self.begin(Flight { group, sealed_len, is_synced, begun_ns: now_ns }, bytes))
@@ -395,6 +400,11 @@ impl<S: Seal> Writer<S> {
     /// Whether there is room for what need not be.
     pub fn has_room(&self) -> bool {
         self.pending_bytes < PENDING_BYTES_MAX
+    }
+
+    /// Bytes of records that wait to be written.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
     }
 
     /// The segment that the keeper is to be asked for, until [`Self::has_asked`]. Each [`Self::next_write`] may bring one up.

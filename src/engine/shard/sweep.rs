@@ -1,0 +1,324 @@
+//! Everything that is held is noted again, piece by piece, so that the journal may drop what it wrote before.
+//!
+//! A *sweep* begins behind some change. Whatever holds is told again while it goes on, and when it is over and safe, nothing that was
+//! written before it began is needed any more.
+//!
+//! What happens to a session before its turn comes is noted as ever; to somebody who reads the journal from where the sweep began it
+//! says nothing, since the session is not known there yet. So a session is told as it is when its turn comes, and the sweep is over
+//! only when every fan-out is over of which a copy may have been made and settled before that.
+//!
+//! It goes through what changes under its hands, so the ways are chosen such that nothing slips past: lists whose last element
+//! fills a gap are walked backwards, and a session's queue comes before its window, since copies move from the one into the other.
+//! What comes twice is told twice; that changes nothing after a restart.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use super::Shard;
+use crate::base::hash::{Map, Seed, map};
+use crate::engine::change::{Change, Serial};
+use crate::engine::message::{Message, SessionId};
+use crate::engine::output::Outputs;
+use crate::engine::retained::{Cursor, Progress};
+use crate::engine::session::delivery::{Delivery, Noted};
+use crate::engine::session::{Session, SessionKey};
+use crate::engine::subscriptions::entry::Subscriber;
+use crate::mqtt::PacketId;
+
+/// What a short change costs of an allowance, in bytes.
+const CHANGE_BYTES: usize = 48;
+/// What it costs to look at a place where no durable session is.
+const LOOK_BYTES: usize = 1;
+
+/// A sweep under way. One per shard at most.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// What was noted behind this change is in the newer part of the journal.
+    began: Serial,
+    /// Messages that several copies share and that were told again.
+    told: Map<Serial, ()>,
+    stage: Stage,
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Stage {
+    /// The messages of put-off fan-outs, which later copies name.
+    Fanouts,
+    /// What has crossed shards.
+    Passages(VecDeque<(SessionId, PacketId)>),
+    /// Retained messages.
+    Retained(Cursor),
+    /// The session at this place of the slab, and what of it.
+    Sessions(u32, Option<(SessionId, Part)>),
+    /// Fan-outs up to this one have to be over.
+    End(Serial),
+}
+
+/// What of a session comes next.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// So many of its plain subscriptions are left, then what is short.
+    Filters(usize),
+    /// So many of the copies that were never sent are left.
+    Queue(usize),
+    /// What is open under this identifier or a higher one.
+    Window(PacketId),
+}
+
+/// Bytes that may still be noted.
+struct Allowance(usize);
+
+impl Allowance {
+    fn is_left(&self) -> bool {
+        self.0 > 0
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.0 = self.0.saturating_sub(bytes);
+    }
+}
+
+impl Sweep {
+    fn new(began: Serial, seed: Seed) -> Self {
+        Self { began, told: map(seed), stage: Stage::Fanouts }
+    }
+}
+
+impl Shard {
+    /// Notes again about so many bytes of what is held. The first call begins a sweep; [`Outputs::swept`] says when it is over.
+    pub(super) fn sweep(&mut self, bytes: usize, out: &mut Outputs) {
+        if !self.journaling.is_on() {
+            return;
+        }
+        let (began, seed) = (self.journaling.made(), self.seed);
+        let mut sweep = self.sweeping.take().unwrap_or_else(|| Box::new(Sweep::new(began, seed)));
+        let mut allowance = Allowance(bytes);
+        while allowance.is_left() {
+            sweep.stage = match std::mem::replace(&mut sweep.stage, Stage::Fanouts) {
+                Stage::Fanouts => self.retell_fanouts(&mut sweep, &mut allowance, out),
+                Stage::Passages(left) => self.retell_passages(left, &mut allowance, out),
+                Stage::Retained(cursor) => self.retell_retained(cursor, &mut allowance, out),
+                Stage::Sessions(index, within) => self.retell_session(&mut sweep, index, within, &mut allowance, out),
+                Stage::End(last) if self.has_noted_fanout(last) => {
+                    sweep.stage = Stage::End(last);
+                    break;
+                }
+                Stage::End(_) => {
+                    self.note(Change::Swept { sessions: self.serial }, out);
+                    out.swept = Some(sweep.began);
+                    return;
+                }
+            };
+        }
+        self.sweeping = Some(sweep);
+    }
+
+    fn retell_fanouts(&mut self, sweep: &mut Sweep, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
+        for (body, message) in self.noted_fanouts() {
+            self.retell_body(body, &message, allowance, out);
+            sweep.told.insert(body, ());
+        }
+        let mut passages: Vec<_> = self.passages.come().collect();
+        passages.sort_unstable(); // a hash map's order must not show
+        Stage::Passages(passages.into())
+    }
+
+    fn retell_passages(
+        &mut self,
+        mut left: VecDeque<(SessionId, PacketId)>,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Stage {
+        while allowance.is_left() {
+            let Some((session, id)) = left.pop_front() else { return Stage::Retained(Cursor::default()) };
+            if self.passages.has_come(session, id) {
+                allowance.spend(CHANGE_BYTES);
+                self.note(Change::Passed { session, id }, out);
+            }
+        }
+        Stage::Passages(left)
+    }
+
+    fn retell_retained(&mut self, mut cursor: Cursor, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
+        const TOPICS_MAX: u32 = 64;
+        let mut messages: Vec<Message> = Vec::new();
+        let progress = self.retained.walk(&mut cursor, TOPICS_MAX, |_, message| {
+            allowance.spend(message.charged_bytes());
+            messages.push(message.clone());
+            if allowance.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        for message in messages {
+            let body = self.note(Change::Body { message }, out);
+            self.note(Change::Retained { body }, out);
+        }
+        match progress {
+            Progress::More => Stage::Retained(cursor),
+            Progress::Done => Stage::Sessions(0, None),
+        }
+    }
+
+    fn retell_session(
+        &mut self,
+        sweep: &mut Sweep,
+        index: u32,
+        within: Option<(SessionId, Part)>,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Stage {
+        if index >= self.sessions.index_bound() {
+            return Stage::End(self.journaling.made());
+        }
+        let key = self.sessions.key_at(index).filter(|key| self.is_durable(*key));
+        let Some((key, session)) = key.and_then(|key| Some((key, self.sessions.get(key)?))) else {
+            allowance.spend(LOOK_BYTES);
+            return Stage::Sessions(index + 1, None);
+        };
+        let id = session.id;
+        // Whoever has taken the place of another one was noted as a whole.
+        let part = match within {
+            Some((of, part)) if of == id => Some(part),
+            Some(_) => None,
+            None => {
+                let filters = session.filters.len();
+                allowance.spend(CHANGE_BYTES + session.client_id.len());
+                self.note_standing(key, out);
+                Some(Part::Filters(filters))
+            }
+        };
+        let part = part.and_then(|part| self.retell_part(sweep, key, part, allowance, out));
+        part.map_or(Stage::Sessions(index + 1, None), |part| Stage::Sessions(index, Some((id, part))))
+    }
+
+    /// Tells a part of a session, as far as the allowance reaches; what is to come after that.
+    fn retell_part(
+        &mut self,
+        sweep: &mut Sweep,
+        key: SessionKey,
+        part: Part,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Option<Part> {
+        match part {
+            Part::Filters(left) => Some(self.retell_filters(key, left, allowance, out)),
+            Part::Queue(left) => Some(self.retell_queue(sweep, key, left, allowance, out)),
+            Part::Window(from) => self.retell_window(sweep, key, from, allowance, out),
+        }
+    }
+
+    fn retell_filters(&mut self, key: SessionKey, left: usize, allowance: &mut Allowance, out: &mut Outputs) -> Part {
+        let mut left = left.min(self.sessions.get(key).map_or(0, |session| session.filters.len()));
+        let mut text = String::new();
+        while left > 0 && allowance.is_left() {
+            left -= 1;
+            let Some(filter) = self.sessions.get(key).and_then(|it| it.filters.as_slice().get(left).copied()) else {
+                break;
+            };
+            text.clear();
+            self.index.write_text(filter, &mut text);
+            let options = self.index.options(filter, Subscriber::session(key.index()));
+            let options = options.expect("a session is subscribed to its filters");
+            allowance.spend(CHANGE_BYTES + text.len());
+            self.note_of(key, |session| Change::Subscribed { session, filter: text.as_str().into(), options }, out);
+        }
+        if left > 0 {
+            return Part::Filters(left);
+        }
+        self.retell_what_is_short(key, allowance, out);
+        Part::Queue(usize::MAX)
+    }
+
+    /// Memberships, the will, and identifiers that the client has not released.
+    fn retell_what_is_short(&mut self, key: SessionKey, allowance: &mut Allowance, out: &mut Outputs) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let memberships = session.shared.to_vec();
+        let open: Vec<PacketId> = session.received.ids().collect();
+        allowance.spend((memberships.len() + open.len() + 1) * CHANGE_BYTES);
+        for membership in &memberships {
+            self.note_joined(key, membership, out);
+        }
+        self.note_will(key, false, out);
+        for id in open {
+            self.note_of(key, |session| Change::Incoming { session, id }, out);
+        }
+    }
+
+    fn retell_queue(
+        &mut self,
+        sweep: &mut Sweep,
+        key: SessionKey,
+        left: usize,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Part {
+        let queued = |session: &Session| session.outbound.as_ref().map_or(0, |outbound| outbound.queued_count());
+        let mut left = left.min(self.sessions.get(key).map_or(0, queued));
+        while left > 0 && allowance.is_left() {
+            left -= 1;
+            let outbound = self.sessions.get(key).and_then(|session| session.outbound.as_ref());
+            let Some(delivery) = outbound.and_then(|outbound| outbound.queued(left)) else { break };
+            let (is_shared, delivery) = (delivery.message.is_shared(), delivery.clone());
+            self.retell_copy(sweep, key, &delivery, is_shared, allowance, out);
+        }
+        if left > 0 { Part::Queue(left) } else { Part::Window(PacketId::MIN) }
+    }
+
+    fn retell_window(
+        &mut self,
+        sweep: &mut Sweep,
+        key: SessionKey,
+        from: PacketId,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Option<Part> {
+        let outbound = self.sessions.get(key)?.outbound.as_ref()?;
+        let mut open: Vec<PacketId> = outbound.open_ids().filter(|id| *id >= from).collect();
+        open.sort_unstable();
+        for id in open {
+            if !allowance.is_left() {
+                return Some(Part::Window(id));
+            }
+            let outbound = self.sessions.get(key)?.outbound.as_ref()?;
+            let open = outbound.inflight(id).map(|delivery| (delivery.message.is_shared(), delivery.clone()));
+            allowance.spend(CHANGE_BYTES);
+            match open {
+                Some((is_shared, delivery)) => {
+                    self.retell_copy(sweep, key, &delivery, is_shared, allowance, out);
+                    self.note_sent(key, delivery.noted().copy, id, out);
+                }
+                None => self.note_of(key, |session| Change::Taken { session, copy: Serial::NONE, id }, out),
+            }
+        }
+        None
+    }
+
+    /// Notes a copy again, and its message, once in a sweep where several copies share it.
+    fn retell_copy(
+        &mut self,
+        sweep: &mut Sweep,
+        key: SessionKey,
+        delivery: &Delivery,
+        is_shared: bool,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) {
+        let Noted { copy, body } = delivery.noted();
+        if copy == Serial::NONE {
+            return;
+        }
+        if !sweep.told.contains_key(&body) {
+            self.retell_body(body, &delivery.message, allowance, out);
+            if is_shared {
+                sweep.told.insert(body, ());
+            }
+        }
+        let (qos, retain, ids) = (delivery.qos, delivery.retain, delivery.ids.clone());
+        allowance.spend(CHANGE_BYTES);
+        self.note_of(key, |session| Change::QueuedAgain { copy, session, body, qos, retain, ids }, out);
+    }
+
+    fn retell_body(&mut self, body: Serial, message: &Message, allowance: &mut Allowance, out: &mut Outputs) {
+        allowance.spend(message.charged_bytes());
+        self.note(Change::BodyAgain { body, message: message.clone() }, out);
+    }
+}
