@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use crate::generator::arguments::{Arguments, Extent, Plan};
+use crate::generator::arguments::{Arguments, Extent, Plan, Sessions};
 use crate::generator::pace::Pace;
 
 fn plan(line: &str) -> Result<Plan, String> {
@@ -19,6 +19,17 @@ fn each_scenario_has_its_usual_size_and_loop() {
     assert_eq!(usual("fan-out --subscribers 500"), (1, 500, closed(50)));
     assert_eq!(usual("pairs --pairs 7"), (7, 7, closed(100)));
     assert_eq!(usual("shared --in-flight 5"), (10, 10, closed(5)));
+    assert_eq!(usual("durable --qos 1"), (50, 50, closed(100)));
+}
+
+#[test]
+fn who_is_away_is_bounded_by_the_window_alone_and_told_how_many_messages_come() {
+    assert_eq!(plan("pairs").unwrap().sessions, Sessions::Passing);
+    assert_eq!(plan("durable --qos 1").unwrap().sessions, Sessions::Lasting);
+    let away = plan("durable --qos 2 --away --pairs 4").unwrap();
+    assert_eq!((away.sessions, away.pace, away.window), (Sessions::Away, Pace::Flood, Some(20)));
+    assert_eq!(away.extent, Extent::Messages { each: 50_000 });
+    assert_eq!(plan("durable --qos 1 --away --messages 50").unwrap().extent, Extent::Messages { each: 1 });
 }
 
 #[test]
@@ -51,6 +62,9 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("fan-in --qos 3", "3"),
         ("fan-in --rate 0", "0"),
         ("walk", "walk"),
+        ("durable", "--qos 0"),
+        ("pairs --qos 1 --away", "--away"),
+        ("durable --qos 1 --away --rate 5", "--away"),
     ] {
         let error = plan(line).unwrap_err();
         assert!(error.contains(word), "{line}: {error}");

@@ -9,6 +9,7 @@ use pregon::mqtt::frame::{Next, next_frame};
 
 use crate::generator::arguments::Arguments;
 use crate::generator::report::Report;
+use crate::keeper::Keeper;
 use crate::relay::{Relay, Target};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -56,6 +57,41 @@ fn every_message_is_counted_in_each_scenario_version_and_quality_of_service() {
 }
 
 #[test]
+fn lasting_sessions_are_counted_like_others_and_their_acknowledgements_too() {
+    for options in ["--qos 1", "--mqtt 5 --qos 2", "--mqtt 3.1 --qos 1"] {
+        let report = run(relay(Target::Partner(4)), &format!("durable --pairs 4 --messages 600 {options}"));
+        assert!(report.is_sound, "{options}:\n{}", report.to_table());
+        assert!(report.to_json().contains("\"acknowledged_per_s\""), "{options}");
+    }
+}
+
+#[test]
+fn who_comes_back_gets_what_was_kept_and_leaves_no_session() {
+    for qos in [1, 2] {
+        let keeper = Keeper::default();
+        let report = run(keeping(&keeper), &format!("durable --pairs 3 --messages 300 --qos {qos} --away"));
+        assert!(report.is_sound, "{}", report.to_table());
+        assert_eq!(["sent", "deliveries"].map(|name| count(&report, name)), [300, 300]);
+        assert!(["acknowledged_per_s", "drained_per_s"].iter().all(|name| report.to_json().contains(name)));
+        assert!(keeper.is_empty());
+    }
+}
+
+#[test]
+fn a_message_that_was_acknowledged_and_not_kept_is_lost() {
+    let report = run(keeping(&Keeper::losing(70)), "durable --pairs 3 --messages 300 --qos 1 --away");
+    let found = ["deliveries", "lost", "odd_sessions"].map(|name| count(&report, name));
+    assert_eq!((found, report.is_sound), ([299, 1, 0], false), "{}", report.to_table());
+}
+
+#[test]
+fn messages_for_who_is_away_are_lost_where_nothing_is_kept() {
+    let report = run(relay(Target::Partner(4)), "durable --pairs 4 --messages 400 --qos 1 --away");
+    let found = ["sent", "deliveries", "lost", "odd_sessions", "unacknowledged"].map(|name| count(&report, name));
+    assert_eq!((found, report.is_sound), ([400, 0, 400, 4, 0], false), "{}", report.to_table());
+}
+
+#[test]
 fn a_flood_and_a_fixed_rate_lose_nothing_either() {
     for pace in ["--flood", "--rate 100000"] {
         let report = run(relay(Target::Everyone), &format!("fan-in --publishers 2 --messages 5000 {pace}"));
@@ -98,6 +134,22 @@ fn a_broker_that_is_not_there_is_named_with_what_to_look_at() {
     let arguments = Arguments::try_parse_from(line.split_ascii_whitespace()).unwrap();
     let error = crate::generator::run(&arguments).unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("is it listening"), "{error}");
+}
+
+/// The address of a broker that keeps messages.
+fn keeping(keeper: &Keeper) -> SocketAddr {
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let (address, keeper) = (listener.local_addr().unwrap(), keeper.clone());
+    beside(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let keeper = keeper.clone();
+            beside(move || {
+                // The generator closes its end without waiting for the last words.
+                let _ = keeper.serve(client);
+            });
+        }
+    });
+    address
 }
 
 /// A way to `target` on which the fifth message to a client is lost, the seventh doubled, the ninth and tenth swapped.

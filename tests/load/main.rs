@@ -8,6 +8,8 @@ mod relay;
 
 mod arguments;
 mod client;
+mod device;
+mod keeper;
 mod ledger;
 mod live;
 mod pace;

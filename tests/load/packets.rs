@@ -1,10 +1,11 @@
 //! The messages that the load generator writes and reads.
 
+use pregon::mqtt::connect::Connect;
 use pregon::mqtt::frame::{Next, next_frame};
 use pregon::mqtt::publish::Publish;
 use pregon::mqtt::{PacketId, PacketType, QoS, Version};
 
-use crate::generator::packets::{Delivery, Template, acknowledge};
+use crate::generator::packets::{Delivery, Session, Template, acknowledge, connect};
 use crate::generator::stamp::{STAMP_BYTES, Stamp};
 
 const STAMP: Stamp = Stamp { publisher: 3, sequence: 900, sent_ns: 12_345 };
@@ -54,6 +55,24 @@ fn a_delivery_that_is_cut_short_is_refused() {
     for end in 2..bytes.len() {
         assert_eq!(Delivery::read(Version::V5, bytes[0], &bytes[2..end]), None, "{end}");
     }
+}
+
+#[test]
+fn a_session_that_is_to_last_says_so_as_its_version_can() {
+    let asked = |version, session| {
+        let mut bytes = Vec::new();
+        connect(version, "load-1", session, &mut bytes);
+        let Ok(Next::Frame(frame)) = next_frame(&bytes, u32::MAX) else { panic!("one whole packet") };
+        let packet = Connect::decode(frame.first, frame.body).unwrap();
+        (packet.clean_start, packet.properties.session_expiry())
+    };
+    for version in [Version::V31, Version::V311] {
+        let sessions = [Session::Passing, Session::Lasting, Session::Resumed];
+        assert_eq!(sessions.map(|session| asked(version, session)), [(true, None), (false, None), (false, None)]);
+    }
+    assert_eq!(asked(Version::V5, Session::Passing), (true, None));
+    assert_eq!(asked(Version::V5, Session::Lasting), (true, Some(86_400)));
+    assert_eq!(asked(Version::V5, Session::Resumed), (false, Some(86_400)));
 }
 
 #[test]

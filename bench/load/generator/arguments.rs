@@ -10,9 +10,13 @@ use pregon::mqtt::{QoS, Version};
 use super::pace::{Pace, Rate};
 use super::stamp::STAMP_BYTES;
 
+/// Messages that are published while subscribers are away, if nothing else is said.
+const MESSAGES_AWAY: u64 = 200_000;
+
 /// Puts a load on an MQTT broker and tells what came of it.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "load")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line that stands alone")]
 pub struct Arguments {
     /// Who talks to whom.
     pub scenario: Scenario,
@@ -28,7 +32,7 @@ pub struct Arguments {
     /// Subscribers; 1 if not said, 100 for `fan-out`, 10 for `shared`.
     #[arg(long, value_name = "N")]
     subscribers: Option<u32>,
-    /// Pairs of a publisher and a subscriber with a topic of their own.
+    /// Pairs of a publisher and a subscriber with a topic of their own, of `pairs` and `durable`.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pairs: u32,
     /// Quality of service of messages and subscriptions.
@@ -59,7 +63,7 @@ pub struct Arguments {
     /// How long the load runs before it is measured.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     warm_up: f64,
-    /// Send so many messages in all instead of measuring for a time; there is no warm-up then.
+    /// Send so many messages in all instead of measuring for a time; there is no warm-up then. 200,000 with `--away`.
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
     /// Connections that are being made at the same time.
@@ -71,12 +75,18 @@ pub struct Arguments {
     /// Clients of `connect` subscribe, too, to a topic of their own each.
     #[arg(long)]
     pub subscribe: bool,
+    /// Subscribers of `durable` leave before the first message and come back when the last one is acknowledged.
+    #[arg(long, conflicts_with_all = ["rate", "flood", "in_flight"])]
+    away: bool,
     /// The core to run on.
     #[arg(long)]
     pub core: Option<usize>,
     /// The broker's process, for its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
+    /// A block device that only the broker writes to, such as `loop0`, for the bytes that reach it.
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
     /// Write the figures here, too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -103,6 +113,8 @@ pub enum Scenario {
     Pairs,
     /// Many publishers, one topic, one shared subscription of many members.
     Shared,
+    /// The pairs, with subscribers whose sessions outlive their connections.
+    Durable,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,6 +144,17 @@ pub enum Extent {
     },
 }
 
+/// What becomes of the sessions of subscribers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// They end with their connections.
+    Passing,
+    /// They outlive them, and the subscribers are there all the time.
+    Lasting,
+    /// They outlive them, and the subscribers are away while messages are published.
+    Away,
+}
+
 /// A run of messages, checked.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -147,6 +170,8 @@ pub struct Plan {
     pub publishers: u32,
     /// How many subscribe.
     pub subscribers: u32,
+    /// What becomes of their sessions.
+    pub sessions: Sessions,
     /// What makes publishers send.
     pub pace: Pace,
     /// Unacknowledged messages of a publisher at most; none at quality of service 0.
@@ -165,6 +190,7 @@ impl Scenario {
             Scenario::FanOut => "fan-out",
             Scenario::Pairs => "pairs",
             Scenario::Shared => "shared",
+            Scenario::Durable => "durable",
         }
     }
 }
@@ -195,7 +221,7 @@ impl Arguments {
             return Err(format!("--payload {}: at least {STAMP_BYTES} bytes are needed for the stamp", self.payload));
         }
         let (publishers, subscribers) = match self.scenario {
-            Scenario::Pairs => (self.pairs, self.pairs),
+            Scenario::Pairs | Scenario::Durable => (self.pairs, self.pairs),
             Scenario::FanOut => (self.publishers.unwrap_or(1), self.subscribers.unwrap_or(100)),
             Scenario::Shared => (self.publishers.unwrap_or(10), self.subscribers.unwrap_or(10)),
             Scenario::FanIn | Scenario::Connect | Scenario::Idle => {
@@ -206,6 +232,7 @@ impl Arguments {
             return Err("at least one publisher and one subscriber are needed".to_owned());
         }
         let qos = QoS::from_bits(self.qos).expect("the parser has checked the range");
+        let sessions = self.sessions(qos)?;
         Ok(Plan {
             scenario: self.scenario,
             version: self.version(),
@@ -213,6 +240,7 @@ impl Arguments {
             payload_len: self.payload,
             publishers,
             subscribers,
+            sessions,
             pace: self.pace(publishers, subscribers),
             window: (qos > QoS::AtMostOnce).then_some(self.window),
             extent: self.extent(publishers)?,
@@ -224,22 +252,33 @@ impl Arguments {
         self.rate.is_some()
     }
 
+    fn sessions(&self, qos: QoS) -> Result<Sessions, String> {
+        match (self.scenario == Scenario::Durable, self.away) {
+            (false, true) => Err("--away: only the subscribers of `durable` find their messages later".to_owned()),
+            (false, false) => Ok(Sessions::Passing),
+            (true, _) if qos == QoS::AtMostOnce => Err("durable: nothing is kept at --qos 0, take 1 or 2".to_owned()),
+            (true, false) => Ok(Sessions::Lasting),
+            (true, true) => Ok(Sessions::Away),
+        }
+    }
+
     fn pace(&self, publishers: u32, subscribers: u32) -> Pace {
         let usual = match self.scenario {
             Scenario::FanIn => 1_000,
             Scenario::FanOut if subscribers < 500 => 200,
             Scenario::FanOut => 50,
-            Scenario::Pairs | Scenario::Shared | Scenario::Connect | Scenario::Idle => 100,
+            Scenario::Pairs | Scenario::Shared | Scenario::Durable | Scenario::Connect | Scenario::Idle => 100,
         };
         match self.rate {
             Some(rate) => Pace::Fixed(Rate::new(rate, u64::from(publishers))),
-            None if self.flood => Pace::Flood,
+            None if self.flood || self.away => Pace::Flood, // nothing arrives that a loop could wait for: the window bounds it
             None => Pace::Closed { in_flight: self.in_flight.unwrap_or(usual).max(1) },
         }
     }
 
     fn extent(&self, publishers: u32) -> Result<Extent, String> {
-        Ok(match self.messages {
+        let messages = self.messages.or(self.away.then_some(MESSAGES_AWAY));
+        Ok(match messages {
             Some(messages) => Extent::Messages { each: messages.div_ceil(u64::from(publishers)) },
             None => Extent::Time { warm_up: duration("--warm-up", self.warm_up)?, measured: self.measured()? },
         })

@@ -5,7 +5,7 @@ use pregon::mqtt::frame::Frame;
 use pregon::mqtt::suback::SubAck;
 use pregon::mqtt::{PacketType, QoS, Reason, Version};
 
-use super::packets;
+use super::packets::{self, Session};
 
 /// What a client is for.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Client {
     pub role: Role,
     /// How far it has come.
     pub stage: Stage,
+    /// What it asks of its session.
+    session: Session,
     /// What it subscribes to.
     filter: Option<Box<str>>,
     /// When it began to connect, in nanoseconds.
@@ -54,8 +56,13 @@ pub struct Client {
 /// What an answer to CONNECT or SUBSCRIBE has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Welcome {
-    /// CONNACK, and a Receive Maximum of the broker if it named one; SUBSCRIBE follows if there is a filter.
-    Connected(Option<u16>),
+    /// CONNACK; SUBSCRIBE follows if there is a filter.
+    Connected {
+        /// The Receive Maximum of the broker if it named one.
+        receive_maximum: Option<u16>,
+        /// Whether the broker had no session of before where there should be one, or had one where there should be none.
+        is_odd: bool,
+    },
     /// SUBACK: all is granted.
     Subscribed,
     /// The broker says no.
@@ -66,10 +73,17 @@ pub enum Welcome {
 
 impl Client {
     /// A client that is about to connect.
-    pub fn new(version: Version, role: Role, client_id: &str, filter: Option<&str>, now_ns: u64) -> Self {
+    pub fn new(
+        version: Version,
+        role: Role,
+        client_id: &str,
+        session: Session,
+        filter: Option<&str>,
+        now_ns: u64,
+    ) -> Self {
         let mut outbox = Vec::new();
-        packets::connect(version, client_id, &mut outbox);
-        Client { role, stage: Stage::Connecting, filter: filter.map(Box::from), opened_ns: now_ns, outbox }
+        packets::connect(version, client_id, session, &mut outbox);
+        Client { role, stage: Stage::Connecting, session, filter: filter.map(Box::from), opened_ns: now_ns, outbox }
     }
 
     /// CONNACK or SUBACK has come.
@@ -77,7 +91,10 @@ impl Client {
         let welcome = match (self.stage, PacketType::of_first_byte(frame.first)) {
             (Stage::Connecting, Some(PacketType::ConnAck)) => match ConnAck::decode(version, frame.body) {
                 Ok(answer) if answer.reason.is_error() => Welcome::Refused(answer.reason),
-                Ok(answer) => Welcome::Connected(answer.properties.receive_maximum()),
+                Ok(answer) => Welcome::Connected {
+                    receive_maximum: answer.properties.receive_maximum(),
+                    is_odd: self.is_odd(version, answer.session_present),
+                },
                 Err(_) => Welcome::Wrong, // what is wrong with it is the matter of other tests
             },
             (Stage::Subscribing, Some(PacketType::SubAck)) => match SubAck::decode(version, frame.body) {
@@ -90,14 +107,19 @@ impl Client {
             _ => Welcome::Wrong,
         };
         self.stage = match (welcome, self.filter.take()) {
-            (Welcome::Connected(_), Some(filter)) => {
+            (Welcome::Connected { .. }, Some(filter)) => {
                 packets::subscribe(version, &filter, qos, &mut self.outbox);
                 Stage::Subscribing
             }
-            (Welcome::Connected(_) | Welcome::Subscribed, _) => Stage::Ready,
+            (Welcome::Connected { .. } | Welcome::Subscribed, _) => Stage::Ready,
             (Welcome::Refused(_), _) => Stage::Gone,
             (Welcome::Wrong, _) => self.stage,
         };
         welcome
+    }
+
+    /// Whether this is not what is to be said of its session. Before 3.1.1 nothing is said of it.
+    fn is_odd(&self, version: Version, is_present: bool) -> bool {
+        version != Version::V31 && is_present != (self.session == Session::Resumed)
     }
 }

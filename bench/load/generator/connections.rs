@@ -22,7 +22,7 @@ const CALM_NS_MAX: u64 = 10_000_000_000;
 
 /// Connects clients and lets them leave, in rounds.
 pub fn connect(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Failure> {
-    let watch = Watch::new(arguments.pid);
+    let watch = Watch::new(arguments);
     let mut fleet = crew::fleet(arguments, arguments.version(), QoS::AtMostOnce, Vec::new())?;
     fleet.desk.latency = Some(latency_histogram());
     let parts = crew::holders(arguments.connections, arguments.subscribe);
@@ -60,7 +60,7 @@ pub fn connect(arguments: &Arguments, progress: &mut Progress) -> Result<Report,
 /// Connects clients with a subscription each and holds them.
 pub fn idle(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Failure> {
     let hold = arguments.measured().map_err(Failure::Arguments)?;
-    let watch = Watch::new(arguments.pid);
+    let watch = Watch::new(arguments);
     let mut fleet = crew::fleet(arguments, arguments.version(), QoS::AtMostOnce, Vec::new())?;
     calm(&mut fleet, &watch, progress)?;
     let before = watch.memory()?;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use pregon::mqtt::{QoS, Version};
 
-use super::arguments::{Arguments, Plan, Scenario};
+use super::arguments::{Arguments, Plan, Scenario, Sessions};
 use super::client::{Client, Role};
 use super::clock::Clock;
 use super::desk::Desk;
 use super::failure::{Failure, io};
 use super::fleet::Fleet;
 use super::ledger::Audience;
-use super::packets::Template;
+use super::packets::{Session, Template};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::window::Window;
@@ -27,14 +27,18 @@ pub const WAIT: Duration = Duration::from_millis(20);
 pub struct Part {
     /// What it is for.
     pub role: Role,
+    /// Stands in its client identifier.
+    number: u32,
+    /// What it asks of its session.
+    session: Session,
     /// What it subscribes to.
-    pub filter: Option<String>,
+    filter: Option<String>,
 }
 
 /// The publishers of a plan.
 pub fn publishers(plan: &Plan) -> Vec<Publisher> {
     let audience = match plan.scenario {
-        Scenario::Pairs => Audience::everyone(1),
+        Scenario::Pairs | Scenario::Durable => Audience::everyone(1),
         Scenario::Shared => Audience::any_one(plan.subscribers as usize),
         Scenario::FanIn | Scenario::FanOut | Scenario::Connect | Scenario::Idle => {
             Audience::everyone(plan.subscribers as usize)
@@ -49,31 +53,52 @@ pub fn publishers(plan: &Plan) -> Vec<Publisher> {
 
 /// The clients of a plan: subscribers first, so that nobody misses a message.
 pub fn parts(plan: &Plan) -> Vec<Part> {
+    let session = match plan.sessions {
+        Sessions::Passing => Session::Passing,
+        Sessions::Lasting | Sessions::Away => Session::Lasting,
+    };
+    [subscribers(plan, session), senders(plan)].concat()
+}
+
+/// The subscribers of a plan. Those that find their sessions have subscribed already.
+pub fn subscribers(plan: &Plan, session: Session) -> Vec<Part> {
     let subscriber = |number| match plan.scenario {
-        Scenario::Pairs => (0, (number, number + 1), topic(plan.scenario, number)),
+        Scenario::Pairs | Scenario::Durable => (0, (number, number + 1), topic(plan.scenario, number)),
         Scenario::Shared => (number, (0, plan.publishers), format!("$share/load/{}", topic(plan.scenario, 0))),
         Scenario::FanIn | Scenario::FanOut | Scenario::Connect | Scenario::Idle => {
             (number, (0, plan.publishers), topic(plan.scenario, 0))
         }
     };
-    let subscribers = (0..plan.subscribers).map(|number| {
+    let part = |number| {
         let (slot, publishers, filter) = subscriber(number);
-        Part { role: Role::Subscriber { slot, publishers }, filter: Some(filter) }
-    });
-    let publishers = (0..plan.publishers).map(|number| Part { role: Role::Publisher(number), filter: None });
-    subscribers.chain(publishers).collect()
+        let filter = (session != Session::Resumed).then_some(filter);
+        Part { role: Role::Subscriber { slot, publishers }, number, session, filter }
+    };
+    (0..plan.subscribers).map(part).collect()
+}
+
+/// The clients of the publishers of a plan.
+pub fn senders(plan: &Plan) -> Vec<Part> {
+    let part = |number| Part {
+        role: Role::Publisher(number),
+        number: plan.subscribers + number,
+        session: Session::Passing,
+        filter: None,
+    };
+    (0..plan.publishers).map(part).collect()
 }
 
 /// Clients that only are there, each with a topic of its own if it subscribes.
 pub fn holders(count: u32, subscribe: bool) -> Vec<Part> {
     let filter = |number| subscribe.then(|| topic(Scenario::Idle, number));
-    (0..count).map(|number| Part { role: Role::Holder, filter: filter(number) }).collect()
+    let part = |number| Part { role: Role::Holder, number, session: Session::Passing, filter: filter(number) };
+    (0..count).map(part).collect()
 }
 
 /// The topic that a publisher of this number sends to.
 fn topic(scenario: Scenario, number: u32) -> String {
     match scenario {
-        Scenario::Pairs | Scenario::Idle => format!("load/{}/{number:05}", scenario.name()),
+        Scenario::Pairs | Scenario::Idle | Scenario::Durable => format!("load/{}/{number:05}", scenario.name()),
         Scenario::FanIn | Scenario::FanOut | Scenario::Shared | Scenario::Connect => {
             format!("load/{}", scenario.name())
         }
@@ -84,6 +109,15 @@ fn topic(scenario: Scenario, number: u32) -> String {
 pub fn fleet(arguments: &Arguments, version: Version, qos: QoS, publishers: Vec<Publisher>) -> Result<Fleet, Failure> {
     let desk = Desk::new(version, qos, publishers);
     Fleet::new(arguments.address, Clock::start(), desk, arguments.is_open_loop()).map_err(io("epoll"))
+}
+
+/// Ends the sessions that the subscribers of a plan have left behind.
+pub fn forget(fleet: &mut Fleet, arguments: &Arguments, plan: &Plan, progress: &mut Progress) -> Result<(), Failure> {
+    let parts: Vec<Part> =
+        subscribers(plan, Session::Passing).into_iter().map(|part| Part { filter: None, ..part }).collect();
+    gather(fleet, arguments, &parts, progress)?;
+    fleet.close_all();
+    Ok(())
 }
 
 /// Connects all clients, so many at once, and waits until each of them is ready.
@@ -115,9 +149,9 @@ pub fn gather(
         }
         while opened < wanted && opened - settled < u64::from(arguments.at_once) {
             let part = &parts[usize::try_from(opened).expect("it is below the length")];
-            let client_id = format!("{}-{}", arguments.prefix, fleet.len());
-            let version = arguments.version();
-            let client = Client::new(version, part.role.clone(), &client_id, part.filter.as_deref(), now_ns);
+            let client_id = format!("{}-{}", arguments.prefix, part.number);
+            let (version, filter) = (arguments.version(), part.filter.as_deref());
+            let client = Client::new(version, part.role.clone(), &client_id, part.session, filter, now_ns);
             fleet.open(client).map_err(io(format!("client {opened} to {}", arguments.address)))?;
             opened += 1;
         }

@@ -24,10 +24,14 @@ pub struct Tally {
     pub deliveries: u64,
     /// Deliveries that the subscriber has no part in, or that nobody sent.
     pub foreign: u64,
+    /// Messages that the broker acknowledged.
+    pub acknowledged: u64,
     /// Messages that the broker acknowledged with an error.
     pub refused: u64,
     /// Packets that are malformed or that nothing asked for.
     pub wrong: u64,
+    /// Clients whose session was not there and should have been, or the other way round.
+    pub odd_sessions: u64,
 }
 
 /// Everything that packets change.
@@ -134,7 +138,7 @@ impl Desk {
         let is_refusal = body.get(2).is_some_and(|code| *code >= 0x80);
         let window = self.publishers[number as usize].window.as_mut();
         match window.map_or(Step::Unexpected, |window| window.acknowledged(packet, id, is_refusal)) {
-            Step::Done => {}
+            Step::Done => self.tally.acknowledged += 1,
             Step::Release => acknowledge(PacketType::PubRel, id, &mut client.outbox),
             Step::Refused => self.tally.refused += 1,
             Step::Unexpected => self.tally.wrong += 1,
@@ -144,7 +148,8 @@ impl Desk {
 
     fn welcome(&mut self, client: &mut Client, frame: &Frame<'_>) {
         match client.welcome(self.version, self.qos, frame) {
-            Welcome::Connected(receive_maximum) => {
+            Welcome::Connected { receive_maximum, is_odd } => {
+                self.tally.odd_sessions += u64::from(is_odd);
                 if let (Role::Publisher(number), Some(maximum)) = (&client.role, receive_maximum)
                     && let Some(window) = &mut self.publishers[*number as usize].window
                 {

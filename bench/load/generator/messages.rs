@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::arguments::{Arguments, Extent, Plan};
+use super::arguments::{Arguments, Extent, Plan, Sessions};
+use super::away;
 use super::crew::{self, WAIT};
 use super::desk::{Desk, latency_histogram};
 use super::failure::{Failure, io};
@@ -13,7 +14,7 @@ use super::publisher::Orders;
 use super::report::Report;
 use super::watch::{Span, Watch, number, report_memory, seconds};
 
-/// After so long without a delivery a run has stalled: what is on its way will not arrive.
+/// After so long without a delivery or an acknowledgement a run has stalled: what is on its way will not arrive.
 const SILENCE_NS_MAX: u64 = 3_000_000_000;
 
 /// How long what is on its way may take when sending has ended.
@@ -21,24 +22,30 @@ const SETTLING_NS_MAX: u64 = 60_000_000_000;
 
 /// Why a stretch of a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub enum End {
     /// What was waited for.
     Reached,
-    /// No delivery came for too long.
+    /// Nothing came for too long.
     Silence,
 }
 
 /// A run under way.
-struct Run<'a> {
-    fleet: Fleet,
-    plan: &'a Plan,
-    progress: &'a mut Progress,
+pub struct Run<'a> {
+    /// Who takes part.
+    pub fleet: Fleet,
+    /// What is run.
+    pub plan: &'a Plan,
+    /// Says how far it is.
+    pub progress: &'a mut Progress,
 }
 
 /// Runs a plan and reports.
 pub fn run(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Failure> {
     let plan = arguments.plan().map_err(Failure::Arguments)?;
-    let watch = Watch::new(arguments.pid);
+    if plan.sessions == Sessions::Away {
+        return away::run(arguments, &plan, progress);
+    }
+    let watch = Watch::new(arguments);
     let mut fleet = crew::fleet(arguments, plan.version, plan.qos, crew::publishers(&plan))?;
     crew::gather(&mut fleet, arguments, &crew::parts(&plan), progress)?;
     let before = watch.memory()?;
@@ -48,11 +55,14 @@ pub fn run(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Fai
     let after = watch.memory()?;
     let mut report = Report::default();
     report_plan(&mut report, &plan);
-    report_span(&mut report, &span);
+    report_span(&mut report, &plan, &span);
     report_memory(&mut report, before, after);
     report_latency(&mut report, &run.fleet.desk);
     report_verdict(&mut report, &run.fleet.desk, end);
     run.fleet.close_all();
+    if plan.sessions == Sessions::Lasting {
+        crew::forget(&mut run.fleet, arguments, &plan, progress)?;
+    }
     Ok(report)
 }
 
@@ -88,7 +98,7 @@ impl Run<'_> {
     }
 
     /// Stops the publishers and waits for all that is on its way, acknowledgements included.
-    fn settle(&mut self) -> Result<(), Failure> {
+    pub fn settle(&mut self) -> Result<(), Failure> {
         let stop_ns = self.fleet.clock.now_ns();
         if let Some(orders) = &mut self.fleet.desk.orders {
             orders.stop_ns = stop_ns;
@@ -101,8 +111,9 @@ impl Run<'_> {
     }
 
     /// Turns until `until` holds, or nothing has arrived for too long.
-    fn advance(&mut self, doing: &str, until: impl Fn(&Fleet) -> bool) -> Result<End, Failure> {
-        let mut deliveries = self.fleet.desk.tally.deliveries;
+    pub fn advance(&mut self, doing: &str, until: impl Fn(&Fleet) -> bool) -> Result<End, Failure> {
+        let heard = |fleet: &Fleet| fleet.desk.tally.deliveries + fleet.desk.tally.acknowledged;
+        let mut heard_count = heard(&self.fleet);
         let mut heard_ns = self.fleet.clock.now_ns();
         let is_fixed = matches!(self.plan.pace, Pace::Fixed(_));
         while !until(&self.fleet) {
@@ -111,12 +122,12 @@ impl Run<'_> {
             }
             self.fleet.turn(WAIT).map_err(io("epoll"))?;
             let now_ns = self.fleet.desk.now_ns;
-            if self.fleet.desk.tally.deliveries > deliveries {
-                (deliveries, heard_ns) = (self.fleet.desk.tally.deliveries, now_ns);
+            if heard(&self.fleet) > heard_count {
+                (heard_count, heard_ns) = (heard(&self.fleet), now_ns);
             } else if now_ns.saturating_sub(heard_ns) > SILENCE_NS_MAX {
                 return Ok(End::Silence);
             }
-            self.progress.show(now_ns, doing, deliveries);
+            self.progress.show(now_ns, doing, self.fleet.desk.tally.deliveries);
         }
         Ok(End::Reached)
     }
@@ -126,7 +137,8 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn report_plan(report: &mut Report, plan: &Plan) {
+/// Adds what was asked for.
+pub fn report_plan(report: &mut Report, plan: &Plan) {
     report.text("scenario", plan.scenario.name());
     report.text("mqtt", plan.version_name());
     report.count("qos", plan.qos.bits());
@@ -143,9 +155,15 @@ fn report_plan(report: &mut Report, plan: &Plan) {
     }
 }
 
-fn report_span(report: &mut Report, span: &Span) {
+fn report_span(report: &mut Report, plan: &Plan, span: &Span) {
     report.number("seconds", span.seconds);
     report.number("published_per_s", span.sent / span.seconds);
+    if plan.sessions == Sessions::Lasting {
+        report.number("acknowledged_per_s", span.acknowledged / span.seconds);
+        if let Some(written) = span.written {
+            report.number("written_bytes_each", written / span.acknowledged);
+        }
+    }
     report.number("deliveries_per_s", span.deliveries / span.seconds);
     if let Some(broker_s) = span.broker_s.filter(|_| span.deliveries > 0.0) {
         report.number("broker_cpu_s_per_million", broker_s / span.deliveries * 1e6);
@@ -168,7 +186,8 @@ fn report_latency(report: &mut Report, desk: &Desk) {
     }
 }
 
-fn report_verdict(report: &mut Report, desk: &Desk, end: End) {
+/// Adds what the books say.
+pub fn report_verdict(report: &mut Report, desk: &Desk, end: End) {
     let (verdict, tally) = (desk.verdict(), desk.tally);
     report.count("sent", desk.sent());
     report.count("deliveries", tally.deliveries);
@@ -182,6 +201,7 @@ fn report_verdict(report: &mut Report, desk: &Desk, end: End) {
         ("refused", tally.refused),
         ("wrong_packets", tally.wrong),
         ("clients_gone", tally.gone),
+        ("odd_sessions", tally.odd_sessions),
     ] {
         report.count(name, count);
     }
@@ -194,6 +214,6 @@ fn report_verdict(report: &mut Report, desk: &Desk, end: End) {
         report.text("last_word", reason.name());
     }
     report.truth("stalled", end == End::Silence);
-    let odd = tally.foreign + tally.refused + tally.wrong + tally.gone + desk.unacknowledged();
+    let odd = tally.foreign + tally.refused + tally.wrong + tally.gone + tally.odd_sessions + desk.unacknowledged();
     report.is_sound = verdict.is_clean() && odd == 0 && end == End::Reached;
 }

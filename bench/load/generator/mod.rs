@@ -2,17 +2,20 @@
 //!
 //! # Map
 //! [`arguments`] is the command line and the plan of a run, [`crew`] who takes part and how they get connected. [`messages`] and
-//! [`connections`] are the two kinds of runs, [`watch`] and [`process`] what is measured of them, [`report`] the figures.
+//! [`connections`] are the two kinds of runs, [`away`] is the one in which subscribers come late, [`watch`], [`process`] and
+//! [`device`] what is measured of them, [`report`] the figures.
 //! [`fleet`] is the sockets on one thread. [`desk`] understands packets: [`client`] is what a connection knows, [`publisher`]
 //! what it may send by [`pace`] and [`window`], [`packets`] the bytes, [`stamp`] what each payload begins with, [`ledger`] the
 //! books of what arrived.
 
 pub mod arguments;
+mod away;
 pub mod client;
 mod clock;
 mod connections;
 mod crew;
 mod desk;
+pub mod device;
 pub mod failure;
 mod fleet;
 pub mod ledger;
@@ -43,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<Report, Failure> {
     match arguments.scenario {
         Scenario::Connect => connections::connect(arguments, &mut progress),
         Scenario::Idle => connections::idle(arguments, &mut progress),
-        Scenario::FanIn | Scenario::FanOut | Scenario::Pairs | Scenario::Shared => {
+        Scenario::FanIn | Scenario::FanOut | Scenario::Pairs | Scenario::Shared | Scenario::Durable => {
             messages::run(arguments, &mut progress)
         }
     }

@@ -5,7 +5,7 @@
 
 use pregon::mqtt::connect::Connect;
 use pregon::mqtt::outgoing::{Outgoing, encode_head};
-use pregon::mqtt::properties::Properties;
+use pregon::mqtt::properties::{Properties, Property, PropertyBuffer};
 use pregon::mqtt::subscribe::{RequestBuffer, Requested, Subscribe};
 use pregon::mqtt::{PacketId, PacketType, QoS, Version, varint};
 
@@ -14,18 +14,38 @@ use super::stamp::{STAMP_BYTES, Stamp};
 /// The longest silence that is announced, in seconds: no run is as long, so the generator never pings.
 const KEEP_ALIVE_S: u16 = u16::MAX;
 
-/// Appends the first packet of a connection, for a session that ends with it.
-pub fn connect(version: Version, client_id: &str, out: &mut Vec<u8>) {
+/// How long a session outlives its connection where the version asks for a number, in seconds: longer than any run.
+const LASTING_S: u32 = 86_400;
+
+/// What a client asks of its session when it connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// It is new and ends with the connection.
+    Passing,
+    /// It outlives the connection, and is not there yet.
+    Lasting,
+    /// It outlives the connection, and is there from an earlier one.
+    Resumed,
+}
+
+/// Appends the first packet of a connection.
+pub fn connect(version: Version, client_id: &str, session: Session, out: &mut Vec<u8>) {
+    let mut properties = PropertyBuffer::new();
+    if session != Session::Passing && version.has_properties() {
+        properties.push(Property::SessionExpiry(LASTING_S));
+    }
+    // Before 5.0 a session that is to last cannot be begun anew: the first of them must not be there.
+    let clean_start = session == Session::Passing || session == Session::Lasting && version.has_properties();
     let packet = Connect {
         version,
         bridge: false,
-        clean_start: true,
+        clean_start,
         keep_alive: KEEP_ALIVE_S,
         client_id,
         will: None,
         user_name: None,
         password: None,
-        properties: Properties::NONE,
+        properties: properties.as_properties(),
     };
     packet.encode(out);
 }

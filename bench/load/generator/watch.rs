@@ -1,5 +1,7 @@
 //! Looks at a run from outside: the clock, the counters, the broker's process and the generator's own.
 
+use super::arguments::Arguments;
+use super::device::Device;
 use super::failure::{Failure, io};
 use super::fleet::Fleet;
 use super::process::{CpuTime, Memory, Process};
@@ -8,6 +10,7 @@ use super::report::Report;
 /// Who is looked at.
 pub struct Watch {
     broker: Option<Process>,
+    device: Option<Device>,
     own: Process,
 }
 
@@ -17,8 +20,11 @@ pub struct Look {
     pub at_ns: u64,
     /// Messages sent so far.
     pub sent: u64,
+    /// Messages acknowledged so far.
+    pub acknowledged: u64,
     /// Messages delivered so far.
     pub deliveries: u64,
+    written: Option<u64>,
     broker: Option<CpuTime>,
     own: CpuTime,
 }
@@ -30,8 +36,12 @@ pub struct Span {
     pub seconds: f64,
     /// Messages sent.
     pub sent: f64,
+    /// Messages acknowledged.
+    pub acknowledged: f64,
     /// Messages delivered.
     pub deliveries: f64,
+    /// Bytes written to the broker's device, if that is known.
+    pub written: Option<f64>,
     /// CPU seconds of the broker, if it is watched.
     pub broker_s: Option<f64>,
     /// CPU seconds of the broker's busiest thread, if they are known.
@@ -41,9 +51,10 @@ pub struct Span {
 }
 
 impl Watch {
-    /// Looks at the generator, and at the broker if its process is known.
-    pub fn new(pid: Option<u32>) -> Self {
-        Watch { broker: pid.map(Process::new), own: Process::new(std::process::id()) }
+    /// Looks at the generator, and at what is known of the broker.
+    pub fn new(arguments: &Arguments) -> Self {
+        let (broker, device) = (arguments.pid.map(Process::new), arguments.device.as_deref().map(Device::new));
+        Watch { broker, device, own: Process::new(std::process::id()) }
     }
 
     /// The broker's memory.
@@ -58,7 +69,9 @@ impl Watch {
             own: self.own.cpu_time().map_err(io("own CPU time"))?,
             at_ns: fleet.clock.now_ns(),
             sent: fleet.desk.sent(),
+            acknowledged: fleet.desk.tally.acknowledged,
             deliveries: fleet.desk.tally.deliveries,
+            written: self.device.as_ref().map(Device::written).transpose().map_err(io("--device"))?,
         })
     }
 }
@@ -70,7 +83,9 @@ impl Look {
         Span {
             seconds: seconds(self.at_ns - earlier.at_ns),
             sent: number(self.sent - earlier.sent),
+            acknowledged: number(self.acknowledged - earlier.acknowledged),
             deliveries: number(self.deliveries - earlier.deliveries),
+            written: self.written.zip(earlier.written).map(|(now, before)| number(now.saturating_sub(before))),
             broker_s: broker.map(|(now, before)| seconds(now.since_ns(before))),
             busiest_s: broker.and_then(|(now, before)| now.busiest_since_ns(before)).map(seconds),
             own_s: seconds(self.own.since_ns(&earlier.own)),
