@@ -14,7 +14,7 @@ import asking
 import feeding
 import scenarios
 import tables
-from brokers import Broker, BrokerError, Running, core_list, running
+from brokers import Broker, BrokerError, Running, core_list, lasting, running
 
 RUN_SECONDS_MAX = 300
 # A sweep ends where the broker is busy all the time or delivers less than this share of what was sent.
@@ -58,7 +58,7 @@ class Bench:
         results = []
         count = min(self.arguments.rounds, scenario.rounds_max)
         for number in range(count):
-            present = [broker for broker in self.brokers if scenario.has_floor or broker.name != tables.FLOOR]
+            present = self.present(scenario)
             turn = number % len(present)
             order = present[turn:] + present[:turn]
             results.append({broker.name: self.once(scenario, broker) for broker in order})
@@ -67,6 +67,12 @@ class Bench:
             highest = tables.median(tables.values(results, broker.name, "published_per_s"))
             self.highest |= {(scenario.name, broker.name): highest} if highest else {}
         return results
+
+    def present(self, scenario: scenarios.Scenario) -> list[Broker]:
+        """Who takes part in a scenario, and as what."""
+        if scenario.is_durable:
+            return [kept for kept in map(lasting, self.brokers) if kept is not None]
+        return [broker for broker in self.brokers if scenario.has_floor or broker.name != tables.FLOOR]
 
     def once(self, scenario: scenarios.Scenario, broker: Broker) -> dict:
         """One run against a fresh broker: its figures, or why there are none."""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,6 +18,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pregon
 START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 10
 VERSION_SECONDS_MAX = 10
+# Messages that one session may have waiting in the durable scenarios: more than a run publishes.
+QUEUE_MESSAGES_MAX = 1_000_000
 # Lines of its log that are shown of a broker that does not start.
 SAID_LINES_MAX = 3
 
@@ -39,16 +41,30 @@ class Broker:
     asks_version: str | None = "--version"
     # Whether it uses more than one core, so that one can be compared with two.
     is_parallel: bool = True
+    # How it is started and configured to keep sessions over its own end; nothing if it takes no part in that.
+    durable_command: str | None = None
+    durable_config: Path | None = None
+    # When it acknowledges a message for such a session.
+    promise: str = ""
     # Whether its allocations go through entries that `counts` knows.
     has_known_allocator: bool = False
 
 
-def pregon(command: str | None, config: Path | None, built: Path) -> Broker | None:
+def pregon(command: str | None, durable: str | None, config: Path | None, built: Path) -> Broker | None:
     """Ours: the command that was given, or what is built; nothing if nothing is."""
     if command is None and not built.exists():
         return None
-    default = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:{{second_port}} --memory"
-    return Broker("pregon", command or default, config, has_known_allocator=True)
+    base = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:{{second_port}}"
+    # Whoever is away gets all that was published, as from a mosquitto without limits.
+    kept = f"{base} --data-dir {{folder}}/data --set limits.queue_messages_max={QUEUE_MESSAGES_MAX}"
+    return Broker(
+        "pregon",
+        command or f"{base} --memory",
+        config,
+        durable_command=durable or (None if command else kept),
+        promise="when it is on the device, after fdatasync",
+        has_known_allocator=True,
+    )
 
 
 def mosquitto() -> Broker:
@@ -56,8 +72,18 @@ def mosquitto() -> Broker:
     path = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
         raise BrokerError("mosquitto is missing: apt-get install mosquitto")
-    config = HERE / "mosquitto.conf"
-    return Broker("mosquitto", f"{path} -c {{config}}", config, asks_version="-h", is_parallel=False, has_known_allocator=True)
+    command = f"{path} -c {{config}}"
+    return Broker(
+        "mosquitto",
+        command,
+        HERE / "mosquitto.conf",
+        asks_version="-h",
+        is_parallel=False,
+        durable_command=command,
+        durable_config=HERE / "mosquitto-durable.conf",
+        promise="when it is in memory; nothing is synced before PUBACK, and its database is written every half an hour and at its end",
+        has_known_allocator=True,
+    )
 
 
 def rumqttd(path: str) -> Broker:
@@ -98,6 +124,13 @@ def from_template(text: str, configs: dict[str, Path]) -> Broker:
     if not command or "{port}" not in command + (configs[name].read_text() if name in configs else ""):
         raise BrokerError(f"--other {text}: NAME=COMMAND, with {{port}} in the command or in its --config")
     return Broker(name, command, configs.get(name))
+
+
+def lasting(broker: Broker) -> Broker | None:
+    """The same broker, started so that it keeps sessions over its own end; nothing if it takes no part in that."""
+    if broker.durable_command is None:
+        return None
+    return replace(broker, command=broker.durable_command, config=broker.durable_config or broker.config)
 
 
 def version(broker: Broker) -> str:

@@ -36,6 +36,12 @@ def command_line(broker: Broker) -> str:
     return f"{Path(program).name} {words}"
 
 
+def promises(brokers: list[Broker]) -> str:
+    """How brokers that keep sessions were started, and what an acknowledgement of each of them says."""
+    lines = [f"- {broker.name}, `{command_line(broker)}`: a message is acknowledged {broker.promise}." for broker in brokers]
+    return "\n".join([*lines, ""])
+
+
 def load_average() -> float:
     """How busy the machine was in the last minute."""
     return os.getloadavg()[0]

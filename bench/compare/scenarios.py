@@ -28,6 +28,8 @@ class Scenario:
     half_of: str | None = None
     is_same_rate: bool = False
     rounds_max: int = ROUNDS_MAX
+    # Whether brokers keep sessions over their own end; those that do not take no part.
+    is_durable: bool = False
 
 
 RATE = {"deliveries_per_s": ("deliveries/s", 1.0), "broker_cpu_share": ("CPU", 1.0), "resident_peak_bytes": ("peak RSS, MiB", MEBIBYTE)}
@@ -42,6 +44,30 @@ MESSAGES = [
     Scenario("pairs-qos0", "pairs --pairs 50 --in-flight 100", columns=RATE | BOOKS),
     Scenario("pairs-qos1", "pairs --pairs 50 --in-flight 100 --qos 1 --window 20", columns=RATE | BOOKS),
     Scenario("pairs-qos2", "pairs --pairs 50 --in-flight 100 --qos 2 --window 20", columns=RATE | BOOKS),
+]
+
+ACKNOWLEDGED = {"acknowledged_per_s": ("acknowledged/s", 1.0)}
+DRAINED = {
+    "drained_per_s": ("drained/s", 1.0),
+    "store_cpu_s_per_million": ("CPU s / 1 M stored", 1.0),
+    "drain_cpu_s_per_million": ("CPU s / 1 M drained", 1.0),
+}
+COST = {"broker_cpu_share": ("CPU", 1.0), "resident_peak_bytes": ("peak RSS, MiB", MEBIBYTE)}
+
+
+def durable(name: str, arguments: str, columns: dict[str, tuple[str, float]], is_timed: bool) -> Scenario:
+    """Subscribers whose sessions outlive their connections, and a broker that keeps them over its own end."""
+    columns = ACKNOWLEDGED | columns | COST | BOOKS
+    return Scenario(
+        name, f"durable --pairs 50 --window 20 {arguments}", columns=columns, is_timed=is_timed, has_floor=False, is_durable=True
+    )
+
+
+DURABLE = [
+    durable("durable-online-qos1", "--qos 1 --in-flight 100", {}, is_timed=True),
+    durable("durable-online-qos2", "--qos 2 --in-flight 100", {}, is_timed=True),
+    durable("durable-offline-qos1", "--qos 1 --away --messages 200000", DRAINED, is_timed=False),
+    durable("durable-offline-qos2", "--qos 2 --away --messages 200000", DRAINED, is_timed=False),
 ]
 
 FLOOD = Scenario(
@@ -109,7 +135,7 @@ GROWTH = Scenario(
     rounds_max=1,
 )
 
-USUAL = [*MESSAGES, FLOOD, CONNECT, *HALVES, LATENCY_SAME]
+USUAL = [*MESSAGES, *DURABLE, FLOOD, CONNECT, *HALVES, LATENCY_SAME]
 ALL = {scenario.name: scenario for scenario in [*USUAL, GROWTH]}
 
 # The pairs of the floor are made by client numbers.

@@ -40,8 +40,6 @@ def table(scenario: Scenario, brokers: list[str], rounds: list[dict]) -> str:
     heads += [head for head, _ in scenario.columns.values()]
     lines = [f"### {scenario.name}", f"`load {scenario.arguments}`", "", row(heads), ruler(heads)]
     for broker in brokers:
-        if broker == FLOOR and not scenario.has_floor:
-            continue
         own = [each / scenario.divisor for each in values(rounds, broker, scenario.figure)]
         spread = f"{short(min(own))} to {short(max(own))}" if own else "—"
         cells = [broker, short(median(own)), spread]
