@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pregon::config::Config;
+use pregon::config::{Config, Durability};
 use pregon::ops::http::{Admin, Readiness};
 use pregon::shell::broker::{Broker, Stopped};
 
@@ -20,6 +20,7 @@ fn start() -> (Broker, Admin, Arc<Readiness>) {
     let mut config = Config::default();
     config.listeners.tcp = vec![LOOPBACK];
     config.runtime.shards = Some(SHARDS);
+    config.storage.durability = Durability::Memory;
     let broker = Broker::start(&config).expect("loopback has a free port");
     let readiness = Readiness::new(SHARDS);
     let reporter = broker.reporter();

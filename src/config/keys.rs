@@ -265,7 +265,7 @@ pub const KEYS: &[Key] = &[
     ),
     key!(
         storage.segment_bytes,
-        Kind::size(MIB, GIB),
+        Kind::size(64 * KIB, GIB),
         "The length of a file of the journal. Each shard has at least two: the next one is made ahead of need."
     ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),

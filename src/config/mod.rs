@@ -247,7 +247,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             data_dir: "./pregon-data".into(),
-            durability: Durability::Memory,
+            durability: Durability::Fsync,
             interval_ms: 100,
             segment_bytes: 64 << 20,
         }

@@ -95,7 +95,7 @@ impl Run {
     fn start(&mut self) -> Broker {
         let data_dir = format!("storage.data_dir={}", self.folder.display());
         let options = Options::shards(self.shards).set("storage.durability=fsync").set(&data_dir);
-        let broker = options.set("storage.segment_bytes=1MiB").start();
+        let broker = options.set("storage.segment_bytes=64KiB").start();
         self.sockets.address = broker.address;
         broker
     }
@@ -129,6 +129,16 @@ impl Run {
         drop(broker); // with SIGKILL
         // What it had said before it died was said.
         self.turn(false);
+    }
+
+    /// The number of the first segment of a shard.
+    fn oldest_segment(&self, shard: usize) -> u64 {
+        let entries = fs::read_dir(self.folder.join(format!("shard-{shard}"))).expect("the shard has a folder");
+        let names =
+            entries.map(|entry| entry.expect("it can be listed").file_name().into_string().expect("names are ASCII"));
+        let numbers =
+            names.filter_map(|name| u64::from_str_radix(name.strip_suffix(".segment")?.split_once('-')?.1, 16).ok());
+        numbers.min().expect("the shard has segments")
     }
 
     /// The last life: everybody stays until nothing is owed.
@@ -168,6 +178,10 @@ fn survive(shards: usize) {
     judge(&run.publishers, &run.subscribers, &run.messages);
     let promised: usize = run.publishers.iter().map(|publisher| publisher.promised.len()).sum();
     assert!(promised > 100 && received > 100, "{promised} promises, {received} deliveries: too little happens");
+    for shard in 0..shards {
+        let oldest = run.oldest_segment(shard);
+        assert!(oldest > 1, "the log of shard {shard} was never swept: it begins with segment {oldest}");
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn client_that_does_not_read_cannot_hold_up_the_end() {
 fn second_start_on_the_same_address_names_it() {
     let broker = Broker::start(1);
     let address = broker.address.to_string();
-    let (code, log) = run_to_end(&["--listen", &address, "--admin", "127.0.0.1:0"]);
+    let (code, log) = run_to_end(&["--memory", "--listen", &address, "--admin", "127.0.0.1:0"]);
     assert_eq!(code, NOT_STARTED, "{log}");
     assert!(log.contains(&address), "{log}");
     Client::join(&broker, Version::V5, "undisturbed").expect_silence();
@@ -103,21 +103,22 @@ fn second_start_on_the_same_address_names_it() {
 fn address_of_another_program_is_not_taken() {
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the kernel has a free port");
     let address = other.local_addr().expect("a bound socket has an address").to_string();
-    let (code, log) = run_to_end(&["--listen", &address, "--admin", "127.0.0.1:0"]);
+    let (code, log) = run_to_end(&["--memory", "--listen", &address, "--admin", "127.0.0.1:0"]);
     assert_eq!(code, NOT_STARTED, "{log}");
     assert!(log.contains(&address), "{log}");
 }
 
 #[test]
 fn core_that_is_missing_is_named() {
-    let (code, log) = run_to_end(&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "4000-4001"]);
+    let (code, log) =
+        run_to_end(&["--memory", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "4000-4001"]);
     assert!(code == NOT_STARTED || code == MISUSED, "{code:?}: {log}");
     assert!(log.contains("4000"), "{log}");
 }
 
 #[test]
 fn unknown_key_is_named_with_its_neighbour() {
-    let (code, log) = run_to_end(&["--listen", "127.0.0.1:0", "--set", "limits.recieve_maximum=5"]);
+    let (code, log) = run_to_end(&["--memory", "--listen", "127.0.0.1:0", "--set", "limits.recieve_maximum=5"]);
     assert_eq!(code, MISUSED, "{log}");
     assert!(log.contains("recieve_maximum") && log.contains("receive_maximum"), "{log}");
 }
@@ -125,7 +126,8 @@ fn unknown_key_is_named_with_its_neighbour() {
 #[test]
 fn value_that_makes_no_sense_is_named() {
     for setting in ["limits.receive_maximum=none", "runtime.shards=0", "runtime.shards=65"] {
-        let (code, log) = run_to_end(&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", setting]);
+        let (code, log) =
+            run_to_end(&["--memory", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", setting]);
         assert!(code == MISUSED || code == NOT_STARTED, "{setting}: {code:?}: {log}");
         let (key, _) = setting.split_once('=').expect("a setting");
         let (_, name) = key.split_once('.').expect("a section");

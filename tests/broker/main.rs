@@ -34,6 +34,7 @@ mod golden;
 mod growth;
 mod hidden;
 mod keep_alive;
+mod moves;
 mod retained;
 mod rumqttc;
 mod sessions;

@@ -94,8 +94,10 @@ impl Options {
         let mut words: Vec<String> = fixed.map(str::to_owned).to_vec();
         let shards = format!("runtime.shards={}", self.shards);
         let further = std::env::var(SETTINGS).unwrap_or_default();
+        // Who says nothing else keeps nothing: many brokers run at once, and a data directory belongs to one.
+        let usual = std::iter::once("storage.durability=memory").chain(further.split_whitespace());
         let chosen = std::iter::once(shards.as_str()).chain(self.settings.iter().map(String::as_str));
-        for setting in further.split_whitespace().chain(chosen) {
+        for setting in usual.chain(chosen) {
             words.extend(["--set".to_owned(), setting.to_owned()]);
         }
         words
