@@ -76,7 +76,7 @@ impl Shelf {
     /// The same in a folder that is there.
     pub fn of(path: PathBuf, segment_bytes: u64) -> Result<Self, FolderError> {
         let mut shelf = Self { path, segment_bytes, spares: Vec::new(), used: 0 };
-        for path in shelf.files()? {
+        for path in files(&shelf.path)? {
             let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
             let is_spare = path.extension().is_some_and(|end| end == SPARE);
             shelf.used += usize::from(parse(&path).is_some());
@@ -89,26 +89,14 @@ impl Shelf {
         Ok(shelf)
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>, FolderError> {
-        let entries = fs::read_dir(&self.path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-        entries.map_err(refused("list", &self.path))
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The segments that are there, by stream and number. Whatever else lies in the folder is left alone.
+    /// The segments that are there.
     pub fn list(&self) -> Result<Vec<Found>, FolderError> {
-        let mut found = Vec::new();
-        for path in self.files()? {
-            let Some((stream, number)) = parse(&path) else { continue };
-            let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
-            found.push(Found { stream, number, path, bytes });
-        }
-        found.sort_by_key(|segment| (segment.stream, segment.number));
-        Ok(found)
+        list(&self.path)
     }
 
     /// Makes a segment ready, at least so long. A spare one is taken where there is one; one of the same name gives way.
@@ -170,6 +158,23 @@ pub fn name_of(shard: ShardId) -> String {
     format!("shard-{}", shard.index())
 }
 
+/// The segments in the folder of a shard, by stream and number. Whatever else lies there is left alone.
+pub fn list(folder: &Path) -> Result<Vec<Found>, FolderError> {
+    let mut found = Vec::new();
+    for path in files(folder)? {
+        let Some((stream, number)) = parse(&path) else { continue };
+        let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
+        found.push(Found { stream, number, path, bytes });
+    }
+    found.sort_by_key(|segment| (segment.stream, segment.number));
+    Ok(found)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(refused("list", folder))
+}
+
 fn open(path: &Path, is_new: bool) -> Result<File, FolderError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(is_new).truncate(is_new).mode(FILE_MODE);
@@ -228,7 +233,7 @@ mod tests {
 
     fn names(shelf: &Shelf) -> Vec<String> {
         let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-        let mut names: Vec<String> = shelf.files().unwrap().into_iter().map(name).collect();
+        let mut names: Vec<String> = files(&shelf.path).unwrap().into_iter().map(name).collect();
         names.sort();
         names
     }
