@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 
 use super::files::segments::{Found, Segment};
@@ -12,7 +13,7 @@ use crate::engine::change::Serial;
 use crate::engine::output::Outputs;
 use crate::engine::shard::Shard;
 use crate::journal::place::{BLOCK_BYTES, SegmentNumber};
-use crate::journal::replay::{Listed, Replay, Step};
+use crate::journal::replay::{Found as Noted, Listed, Replay, Step};
 use crate::journal::report::Report;
 use crate::journal::segment::{Header, HeaderError};
 
@@ -43,6 +44,13 @@ pub enum ReplayError {
     },
 }
 
+impl ReplayError {
+    /// Whether a file is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Read { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// Where writing goes on.
 #[derive(Debug)]
 pub struct End {
@@ -65,6 +73,50 @@ pub fn header_of(segment: &Found) -> Result<Result<Header, HeaderError>, ReplayE
     Ok(Header::parse(&block).map(|(header, _)| header))
 }
 
+/// The segments of a shard, and what they have told.
+pub struct Told<'a> {
+    /// What was read and found; of all of it, unless whoever took the changes wanted no more.
+    pub report: Report,
+    listed: Vec<Listed>,
+    files: Vec<(SegmentNumber, File, &'a Found)>,
+}
+
+/// Reads the segments of a shard and hands on each change in its order, until that breaks off. Nothing is written.
+pub fn tell_all<'a>(
+    frames: &Frames,
+    segments: &'a [Found],
+    mut take: impl FnMut(Noted) -> ControlFlow<()>,
+) -> Result<Told<'a>, ReplayError> {
+    let mut files = Vec::new();
+    let mut listed = Vec::new();
+    for segment in segments {
+        let file = open(segment)?;
+        let block = read(&file, segment, 0, BLOCK_BYTES as u64)?;
+        let number = SegmentNumber::new(segment.number);
+        listed.push(Listed { number, available: segment.bytes, header: Header::parse(&block) });
+        files.push((number, file, segment));
+    }
+    let mut replay = Replay::new(frames.id, frames.shard, frames.epoch, &listed)?;
+    loop {
+        match replay.step() {
+            Step::Change(found) => {
+                if take(found).is_break() {
+                    break;
+                }
+            }
+            Step::Wants { place, bytes } => {
+                let (_, file, segment) =
+                    files.iter().find(|(number, ..)| *number == place.segment).expect("it was listed");
+                let piece = read(file, segment, place.position, bytes)?;
+                replay.feed(place, bytes, &piece);
+            }
+            Step::Newer { kind, .. } => return Err(ReplayError::Newer { kind }),
+            Step::Done => break,
+        }
+    }
+    Ok(Told { report: replay.report().clone(), listed, files })
+}
+
 /// Reads all segments of a shard, gives their changes back to it, and lets it go on behind them.
 pub fn replay(
     frames: &Frames,
@@ -85,36 +137,14 @@ pub fn read_back(
     shard: &mut Shard,
     out: &mut Outputs,
 ) -> Result<End, ReplayError> {
-    let mut files = Vec::new();
-    let mut listed = Vec::new();
-    for segment in segments {
-        let file = open(segment)?;
-        let block = read(&file, segment, 0, BLOCK_BYTES as u64)?;
-        let number = SegmentNumber::new(segment.number);
-        listed.push(Listed { number, available: segment.bytes, header: Header::parse(&block) });
-        files.push((number, file, segment));
-    }
     let mut births = 0;
     let mut firsts = BTreeMap::new();
-    let mut replay = Replay::new(frames.id, frames.shard, frames.epoch, &listed)?;
-    loop {
-        match replay.step() {
-            Step::Change(found) => {
-                births += u64::from(found.change.is_birth());
-                firsts.entry(found.place.segment).or_insert(found.serial);
-                shard.restore(found.serial, found.change, out);
-            }
-            Step::Wants { place, bytes } => {
-                let (_, file, segment) =
-                    files.iter().find(|(number, ..)| *number == place.segment).expect("it was listed");
-                let piece = read(file, segment, place.position, bytes)?;
-                replay.feed(place, bytes, &piece);
-            }
-            Step::Newer { kind, .. } => return Err(ReplayError::Newer { kind }),
-            Step::Done => break,
-        }
-    }
-    let report = replay.report();
+    let Told { report, listed, files } = tell_all(frames, segments, |found| {
+        births += u64::from(found.change.is_birth());
+        firsts.entry(found.place.segment).or_insert(found.serial);
+        shard.restore(found.serial, found.change, out);
+        ControlFlow::Continue(())
+    })?;
     for mend in &report.mends {
         let (_, _, segment) =
             files.iter().find(|(number, ..)| *number == mend.damage.place.segment).expect("it was read");
@@ -125,7 +155,7 @@ pub fn read_back(
     for (_, file, segment) in &files {
         file.sync_data().map_err(|error| unread(segment, error))?;
     }
-    tell(frames.shard.index(), report);
+    tell(frames.shard.index(), &report);
     let after = report.resume_after();
     let current = report.tail.and_then(|tail| {
         let segment = segments.iter().find(|segment| segment.number == tail.place.segment.get())?;
@@ -133,7 +163,7 @@ pub fn read_back(
     });
     let first_segment = report.next.get();
     let current = current.map(|(segment, position)| resume(segment, position)).transpose()?;
-    Ok(End { current, first_segment, after, spans: spans(frames, &listed, &firsts, report), births })
+    Ok(End { current, first_segment, after, spans: spans(frames, &listed, &firsts, &report), births })
 }
 
 /// The segments that belong to the log.
