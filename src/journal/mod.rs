@@ -4,7 +4,8 @@
 //! A [`Change`](crate::engine::change::Change) becomes a [`record`], whose inside is [`content`] of a [`kind`], made of [`fields`] and
 //! [`varint`]s; points in time cross over an [`epoch`]. Records that are committed together form a [`group`] and lie on disk as a
 //! [`frame`]; frames lie behind each other in a [`segment`], [`place`] says where, and the next one goes to the [`tail`]. A [`reader`] goes
-//! through one segment, a [`replay`] through all of a shard in their order, and its [`report`] says what was wrong.
+//! through one segment, a [`replay`] through all of a shard in their order, and its [`report`] says what was wrong. A [`ledger`] adds
+//! up for people what the changes come to.
 //!
 //! # On disk
 //! ```text
@@ -51,6 +52,7 @@ mod fixture_tests;
 pub mod frame;
 pub mod group;
 pub mod kind;
+pub mod ledger;
 pub mod place;
 pub mod reader;
 pub mod record;
