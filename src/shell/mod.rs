@@ -10,6 +10,7 @@
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
+//! | [`archive`] | the same looked at from outside, while a broker may run on it |
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
 //! | [`listener`] [`clock`] [`events`] | sockets that listen, the time, what the log hears |
@@ -19,6 +20,7 @@
 //! report and sends wishes.
 
 mod accepting;
+pub mod archive;
 pub mod broker;
 pub mod clock;
 pub mod core;
