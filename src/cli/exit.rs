@@ -22,6 +22,14 @@ Exit codes:
        5:   128 and above, the reason codes of the standard.
   Codes 1, 2 and 3 of a refusal by a 3.x broker are told from ours by the message on standard error.";
 
+/// What the help of `journal` says about them.
+pub const JOURNAL_HELP: &str = "\
+Exit codes:
+  0  done, and all that was read is as it was written
+  1  the directory cannot be read, holds no journal, or one of a newer version
+  2  the arguments are wrong
+  4  done, and something is damaged or missing";
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -33,6 +41,8 @@ pub enum Exit {
     Misused,
     /// The broker could not start.
     NotStarted,
+    /// A journal was read, and not all of it is as it was written.
+    Damaged,
     /// The time was over before the work was.
     TimedOut,
     /// A broker refused the connection with this code.
@@ -47,6 +57,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Misused => 2,
             Self::NotStarted => 3,
+            Self::Damaged => 4,
             Self::TimedOut => 27,
             Self::Refused(code) => code,
         }

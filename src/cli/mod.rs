@@ -1,4 +1,4 @@
-//! Floor 7, the command line: the broker itself, `check`, `pub` and `sub`.
+//! Floor 7, the command line: the broker itself, `check`, `journal`, `pub` and `sub`.
 //!
 //! | file | what lives there |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`exit`] | the exit codes |
 //! | [`sources`] | the texts that make the configuration: files, environment, flags |
 //! | [`serve`] [`check`] | the broker from start to stop; the look at its configuration |
+//! | [`journal`] | what a broker has kept on disk |
 //! | [`publish`] [`subscribe`] | `pub` and `sub` |
 //! | [`mod@format`] | how `sub` prints a message |
 //! | [`client`] | the MQTT client that both stand on |
@@ -19,6 +20,7 @@ pub mod check;
 pub mod client;
 pub mod exit;
 pub mod format;
+pub mod journal;
 pub mod publish;
 pub mod serve;
 pub mod signals;
@@ -46,6 +48,7 @@ pub fn run() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { command: None, settings }) => serve(&settings).into(),
         Ok(Arguments { command: Some(Command::Check(settings)), .. }) => check(&settings).into(),
+        Ok(Arguments { command: Some(Command::Journal(question)), .. }) => journal::run(&question).into(),
         Ok(Arguments { command: Some(Command::Pub(arguments)), .. }) => publish(&arguments).into(),
         Ok(Arguments { command: Some(Command::Sub(arguments)), .. }) => subscribe(&arguments).into(),
         Err(told) => {

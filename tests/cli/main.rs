@@ -2,6 +2,7 @@
 #![cfg(feature = "shell")]
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
+mod journal;
 mod played;
 
 use std::io::Write as _;
@@ -77,6 +78,9 @@ fn wrong_arguments_end_with_2_and_say_why() {
         ("check --listen nowhere", "--listen"),
         ("check --log shel=debug", "\"shell\" is one"),
         ("check --config /does/not/exist.toml", "/does/not/exist.toml"),
+        ("journal", "Usage"),
+        ("journal dump", "<DIR>"),
+        ("journal dump /tmp --shard one", "--shard"),
     ] {
         let output = run(line);
         assert_eq!(code(&output), 2, "{line}");
@@ -113,7 +117,7 @@ fn check_complains_of_everything_at_once() {
 
 #[test]
 fn help_and_version_are_no_failures() {
-    for line in ["--help", "check --help", "pub --help", "sub --help", "--version"] {
+    for line in ["--help", "check --help", "pub --help", "sub --help", "journal check --help", "--version"] {
         let output = run(line);
         assert_eq!((code(&output), errors(&output).as_str()), (0, ""), "{line}");
         assert!(!output.stdout.is_empty(), "{line}");

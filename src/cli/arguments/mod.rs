@@ -6,8 +6,10 @@
 //! | [`settings`] | what the broker itself may be told, also by `check` |
 //! | [`peer`] | what `pub` and `sub` share: where the broker is and who we are |
 //! | [`publishing`] [`subscribing`] | what each of them has of its own |
+//! | [`journal`] | what can be asked of a data directory |
 //! | [`value`] | texts that must be something: a version, a topic, a time |
 
+pub mod journal;
 pub mod peer;
 pub mod publishing;
 pub mod settings;
@@ -16,6 +18,7 @@ pub mod value;
 
 use clap::{Parser, Subcommand};
 
+use self::journal::Journal;
 use self::publishing::Publishing;
 use self::settings::Settings;
 use self::subscribing::Subscribing;
@@ -65,6 +68,9 @@ pub enum Command {
     /// each one comes from, or everything that is wrong with them.
     #[command(after_help = exit::HELP)]
     Check(Settings),
+    /// Look at what a broker has kept on disk; nothing is written, and a broker may go on meanwhile
+    #[command(subcommand, after_help = exit::JOURNAL_HELP)]
+    Journal(Journal),
     /// Publish messages, with the flags of `mosquitto_pub`
     #[command(after_help = exit::CLIENT_HELP, disable_help_flag = true)]
     Pub(Publishing),
