@@ -16,7 +16,7 @@ use super::core::Parts;
 use super::executor::{self, Handshake};
 use super::listener;
 use super::mesh::{Parcel, Ways, connect};
-use super::report::Report;
+use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
@@ -167,6 +167,7 @@ impl Broker {
                 spin_before_park_us: config.runtime.spin_before_park_us,
                 driver: config.runtime.driver,
                 ring_entries: config.runtime.ring_entries,
+                promise: Promise::of(&config.storage),
                 kept: kept.pop_front(),
             };
             let thread = executor::start(parts, &config.runtime, sender.clone())

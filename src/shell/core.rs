@@ -17,7 +17,7 @@ use super::mesh::{Held, Inbox, Ways};
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
-use super::report::{Report, ShellStats};
+use super::report::{Promise, Replayed, Report, ShellStats};
 use super::ring::disk::Written;
 use super::ring::net::Net;
 use super::storage::Kept;
@@ -80,6 +80,10 @@ pub struct Core {
     pub(super) journal: Option<Journal>,
     /// Writes of the journal that are over.
     pub(super) written: Vec<Written>,
+    /// When the journal last let bytes go that waited for it, or the first of them came.
+    pub(super) promised_since_ns: u64,
+    promise: Promise,
+    replayed: Replayed,
 }
 
 /// Why a core cannot be made.
@@ -119,6 +123,8 @@ pub struct Parts {
     pub driver: Driver,
     /// Entries of its ring.
     pub ring_entries: u32,
+    /// What an acknowledgement promises.
+    pub promise: Promise,
     /// What it starts from, if anything is kept.
     pub kept: Option<Kept>,
 }
@@ -161,13 +167,17 @@ impl Core {
             stop_at_ns: None,
             journal: None,
             written: Vec::new(),
+            promised_since_ns: 0,
+            promise: parts.promise,
+            replayed: Replayed::default(),
         };
         core.net.watch_waker(core.inbox.waker(&core.ways));
         core.net.submit();
         if let Some(kept) = parts.kept {
             let Kept { frames, segments, cadence, segment_bytes, desk } = kept;
-            let now = core.clock.now();
-            let end = replay(&frames, &segments, &mut core.shard, now, &mut core.out)?;
+            let start_ns = core.clock.now_ns();
+            let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &mut core.out)?;
+            core.replayed = Replayed { took_ns: core.clock.now_ns() - start_ns, ..end.replayed };
             core.journal = Some(Journal::new(Continuation { frames, cadence, segment_bytes, end, desk }));
         }
         Ok(core)
@@ -246,6 +256,10 @@ impl Core {
         shell.mesh_depth = self.inbox.depth() as u64;
         shell.mesh_held = self.held.len() as u64;
         shell.buffer_bytes = (self.buffer.len() + self.net.buffer_bytes() + self.lines.heap_bytes()) as u64;
+        shell.promises_waiting = self.promised.len() as u64;
+        if !self.promised.is_empty() {
+            shell.promises_stalled_ns = self.clock.now_ns().saturating_sub(self.promised_since_ns);
+        }
         let ring = self.net.stats();
         shell.ring_submissions = ring.submissions;
         shell.ring_completions = ring.completions;
@@ -260,6 +274,9 @@ impl Core {
             stats: self.shard.stats().clone(),
             sizes: self.shard.sizes(),
             shell,
+            promise: self.promise,
+            journal: self.journal.as_ref().map(Journal::stats).unwrap_or_default(),
+            replayed: self.replayed,
             uptime_s,
         }
     }

@@ -6,6 +6,7 @@ use super::files::keeper::{Answer, Desk, Order};
 use super::files::writer::{Cadence, Place, Seal, Site, State, Terms, Writer};
 use super::reclaim::Reclaim;
 use super::replay::End;
+use super::report::JournalStats;
 use super::ring::disk::{Stream, Write, Written};
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
@@ -83,6 +84,8 @@ pub struct Journal {
     desk: Desk,
     /// What the keeper had no room to hear.
     orders: VecDeque<Order>,
+    /// Times the keeper found no room for a segment.
+    shortages: u64,
     /// The shard knows that all up to this change is safe.
     told: u64,
     /// The operator has heard that nothing is safe any more.
@@ -107,7 +110,7 @@ impl Journal {
     /// A journal that goes on behind what was replayed.
     pub fn new(from: Continuation) -> Self {
         let Continuation { frames, cadence, segment_bytes, end, desk } = from;
-        let End { current, first_segment, after, spans, births } = end;
+        let End { current, first_segment, after, spans, births, .. } = end;
         let terms = Terms { cadence, segment_bytes, current, first_segment, upto: after.get() };
         let writer = Writer::new(HOT, frames, terms);
         let reclaim = Reclaim::new(segment_bytes, spans, births);
@@ -117,6 +120,7 @@ impl Journal {
             written: after,
             desk,
             orders: VecDeque::new(),
+            shortages: 0,
             told: after.get(),
             has_complained: false,
         }
@@ -199,12 +203,25 @@ impl Journal {
         match answer {
             Answer::Ready(segment) => self.writer.offer(segment),
             Answer::Short { error, .. } => {
+                self.shortages += 1;
                 tracing::error!(%error, "no segment can be made: what must be kept waits until there is room");
                 self.writer.fall_short();
             }
             Answer::NotRetired { number, error, .. } => {
                 tracing::warn!(%error, segment = number, "a dead segment cannot be taken away, nor any after it: it is tried again");
             }
+        }
+    }
+
+    /// What it counts, and how it stands at this moment.
+    pub fn stats(&self) -> JournalStats {
+        JournalStats {
+            tally: self.writer.tally().clone(),
+            shortages: self.shortages,
+            state: self.writer.state(),
+            pending_bytes: self.writer.pending_bytes() as u64,
+            segments: self.reclaim.segments() as u64,
+            log_bytes: self.reclaim.log_bytes(),
         }
     }
 

@@ -15,6 +15,7 @@ impl Core {
             let Some(journal) = &mut self.journal else { continue };
             if let Some(upto) = journal.told(written, start_ns) {
                 self.shard.handle(Input::Stored { upto }, now, &mut self.out);
+                self.promised_since_ns = start_ns;
                 self.keep_promises(upto);
             }
         }

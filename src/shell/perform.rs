@@ -72,6 +72,7 @@ impl Core {
         }
         self.gather.collect(&self.out, &mut self.lines, &mut self.stats);
         let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
+        let has_waited = !self.promised.is_empty();
         let promised = &mut self.promised;
         self.gather.flush(&self.out, &mut self.lines, &mut self.stats, |line, sent| match sent {
             Sent::All => {}
@@ -85,6 +86,9 @@ impl Core {
             }
             Sent::Broken => broken.push(line.key),
         });
+        if !has_waited && !self.promised.is_empty() {
+            self.promised_since_ns = self.clock.now_ns();
+        }
     }
 
     fn close_lines(&mut self, now: Time) {

@@ -11,6 +11,7 @@ use super::lines::Watch;
 use super::listener;
 use super::mesh::connect;
 use super::reading::Due;
+use super::report::Promise;
 use super::ring::Ended;
 use crate::base::hash::Seed;
 use crate::config::{Config, Driver};
@@ -66,6 +67,7 @@ impl Scene {
             spin_before_park_us: 0,
             driver: Driver::Ring,
             ring_entries,
+            promise: Promise::of(&config.storage),
             kept: None,
         });
         let mut core = core.unwrap();

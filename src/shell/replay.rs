@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 
 use super::files::segments::{Found, Segment};
 use super::reclaim::Span;
+use super::report::Replayed;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
 use crate::engine::output::Outputs;
@@ -64,6 +65,8 @@ pub struct End {
     pub spans: Vec<Span>,
     /// How many changes in it tell of something that is held from then on.
     pub births: u64,
+    /// What was read on the way there; how long that took is not known here.
+    pub replayed: Replayed,
 }
 
 /// What the first block of a segment says.
@@ -163,7 +166,10 @@ pub fn read_back(
     });
     let first_segment = report.next.get();
     let current = current.map(|(segment, position)| resume(segment, position)).transpose()?;
-    Ok(End { current, first_segment, after, spans: spans(frames, &listed, &firsts, &report), births })
+    let damages = report.damages_count + report.missing.len() as u64;
+    let replayed = Replayed { took_ns: 0, bytes: report.bytes, records: report.records, damages };
+    let spans = spans(frames, &listed, &firsts, &report);
+    Ok(End { current, first_segment, after, spans, births, replayed })
 }
 
 /// The segments that belong to the log.

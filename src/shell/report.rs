@@ -1,5 +1,8 @@
 //! What a shard tells the floor above about itself: plain numbers, copied once when somebody asks.
 
+use super::files::tally::Tally;
+use super::files::writer::State;
+use crate::config::{Durability, Storage};
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
 
@@ -62,6 +65,10 @@ pub struct ShellStats {
     pub journal_writes: u64,
     /// Pieces of sweeps.
     pub sweep_pieces: u64,
+    /// At this moment: times that bytes for a client wait until what they promise is kept.
+    pub promises_waiting: u64,
+    /// At this moment: nanoseconds since the journal last let some of them go, or since the first of them came.
+    pub promises_stalled_ns: u64,
     /// Reads that brought bytes.
     pub reads: u64,
     /// Bytes read.
@@ -106,6 +113,58 @@ pub struct ShellStats {
     pub ring_enters: u64,
 }
 
+/// What the journal of one shard counts; it only grows but where a field says that it is of this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// What its writer has done.
+    pub tally: Tally,
+    /// Times there was no room for another segment.
+    pub shortages: u64,
+    /// At this moment: how it stands.
+    pub state: State,
+    /// At this moment: bytes that wait to be written.
+    pub pending_bytes: u64,
+    /// At this moment: segments of the log, without what was made ahead of use and what is spare.
+    pub segments: u64,
+    /// At this moment: bytes that are used of them.
+    pub log_bytes: u64,
+}
+
+/// What a shard has found of before the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// How long it took to read.
+    pub took_ns: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Intact records in them.
+    pub records: u64,
+    /// Pieces of damage, missing segments included.
+    pub damages: u64,
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug)]
+pub struct Promise {
+    /// When something counts as kept.
+    pub durability: Durability,
+    /// How much of what was acknowledged a power cut may take, in seconds; without end where all of it goes with the process.
+    pub loss_window_s: f64,
+}
+
+impl Promise {
+    /// What these settings promise.
+    #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+    pub fn of(storage: &Storage) -> Self {
+        let loss_window_s = match storage.durability {
+            Durability::Fsync => 0.0,
+            Durability::Interval => storage.interval_ms as f64 / 1e3,
+            Durability::Memory => f64::INFINITY,
+        };
+        Self { durability: storage.durability, loss_window_s }
+    }
+}
+
 /// What one shard says about itself at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -119,6 +178,12 @@ pub struct Report {
     pub sizes: Sizes,
     /// What the shell counted.
     pub shell: ShellStats,
+    /// What it promises.
+    pub promise: Promise,
+    /// What its journal counted.
+    pub journal: JournalStats,
+    /// What it has started from.
+    pub replayed: Replayed,
     /// Seconds since the shard started.
     pub uptime_s: f64,
 }

@@ -100,9 +100,10 @@ pub struct Committed {
 }
 
 /// How it stands with a writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Everything that comes is written.
+    #[default]
     Open,
     /// There is no room for another segment, or none in the last one. What must be written uses what is left; it goes on when there is room.
     Full,
