@@ -3,10 +3,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pregon::config::{Config, Durability};
+use pregon::config::{Config, Durability, Storage};
 use pregon::ops::http::{Admin, Readiness};
 use pregon::shell::broker::{Broker, Stopped};
 
@@ -17,10 +18,15 @@ const SHARDS: usize = 2;
 
 /// Two shards and their door.
 fn start() -> (Broker, Admin, Arc<Readiness>) {
+    start_with(Storage { durability: Durability::Memory, ..Storage::default() })
+}
+
+/// The same, with what outlives the process.
+fn start_with(storage: Storage) -> (Broker, Admin, Arc<Readiness>) {
     let mut config = Config::default();
     config.listeners.tcp = vec![LOOPBACK];
     config.runtime.shards = Some(SHARDS);
-    config.storage.durability = Durability::Memory;
+    config.storage = storage;
     let broker = Broker::start(&config).expect("loopback has a free port");
     let readiness = Readiness::new(SHARDS);
     let reporter = broker.reporter();
@@ -99,6 +105,57 @@ fn a_scrape_tells_what_clients_did() {
     assert!(sum(&text, "pregon_shard_busy_seconds_total", "shard=\"0\"") > 0.0);
     assert!(sum(&text, "pregon_turn_seconds_count", "") > 0.0);
     assert!(text.contains("\npregon_shards_answering 2\n"), "{text}");
+    admin.stop();
+    assert_eq!(broker.stop(), Stopped::Clean);
+}
+
+/// A data directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed lies in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_scrape_tells_what_the_journal_did_and_what_was_found_at_the_start() {
+    let scratch = Scratch(std::env::temp_dir().join(format!("pregon-scrape-{}", std::process::id())));
+    let data_dir = scratch.0.clone();
+    let storage = Storage { data_dir, durability: Durability::Fsync, segment_bytes: 1 << 20, ..Storage::default() };
+    let (broker, admin, _readiness) = start_with(storage.clone());
+    let mut keeper = connect(b'k');
+    keeper[9] = 0; // its session is kept
+    let _keeper = client(&broker, &[&keeper[..], &SUBSCRIBE].concat(), 4 + 5);
+    let text = get(&admin, "/metrics");
+    assert!(text.contains("\npregon_storage_info{durability=\"fsync\"} 1\n"), "{text}");
+    assert!(text.contains("\npregon_storage_loss_window_seconds 0\n"), "{text}");
+    let commits = sum(&text, "pregon_journal_commit_seconds_count", "");
+    assert!(commits >= 1.0 && sum(&text, "pregon_journal_writes_total", "") >= commits, "{text}");
+    assert!(sum(&text, "pregon_journal_commit_seconds_sum", "") > 0.0);
+    assert!(sum(&text, "pregon_journal_group_bytes_sum", "") >= 4096.0 * commits, "{text}");
+    assert!(sum(&text, "pregon_journal_segments", "") >= 1.0);
+    let (log, groups) = (sum(&text, "pregon_journal_log_bytes", ""), sum(&text, "pregon_journal_group_bytes_sum", ""));
+    assert!((log - groups).abs() < 0.5, "what was written is the log: {text}");
+    for (name, label, figure) in [
+        ("pregon_journal_state", "state=\"open\"", 2.0),
+        ("pregon_journal_faults_total", "", 0.0),
+        ("pregon_journal_promises_waiting", "", 0.0),
+        ("pregon_journal_stalled_seconds", "", 0.0),
+        ("pregon_replay_records", "", 0.0),
+    ] {
+        assert!((sum(&text, name, label) - figure).abs() < 0.5, "{name} {label}: {}", sum(&text, name, label));
+    }
+    admin.stop();
+    assert_eq!(broker.stop(), Stopped::Clean);
+
+    let (broker, admin, _readiness) = start_with(storage);
+    let text = get(&admin, "/metrics");
+    assert!(sum(&text, "pregon_replay_records", "") >= 2.0, "the session and its subscription: {text}");
+    assert!(sum(&text, "pregon_replay_bytes", "") > 0.0 && sum(&text, "pregon_replay_seconds", "") > 0.0, "{text}");
+    assert!(sum(&text, "pregon_replay_damages", "") < 0.5, "{text}");
+    assert!((sum(&text, "pregon_sessions", "") - 1.0).abs() < 0.5, "{text}");
     admin.stop();
     assert_eq!(broker.stop(), Stopped::Clean);
 }

@@ -13,7 +13,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::names::{Kind, METRICS, Metric, Reading, Scrape, packet_types, seconds};
 use crate::engine::stats::DropReason;
-use crate::shell::report::{BUCKETS_US, Histogram};
+use crate::shell::files::tally::{BUCKETS_BYTES, Sizes};
+use crate::shell::report::{BUCKETS_US, Histogram, Report};
 
 /// In which words the same is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,8 @@ pub fn render(scrape: &Scrape<'_>, form: Form) -> String {
     let mut text = String::with_capacity(kept.len() * 2);
     for metric in &METRICS {
         let single = lines.get(metric.name).map_or(&[][..], Vec::as_slice);
-        let durations = durations(metric, scrape);
-        if single.is_empty() && durations.is_empty() {
+        let counts = counts(metric, scrape);
+        if single.is_empty() && counts.is_empty() {
             continue; // the kernel did not tell, or no shard answered
         }
         write_head(metric, form, &mut text);
@@ -54,8 +55,8 @@ pub fn render(scrape: &Scrape<'_>, form: Form) -> String {
             text.push_str(line);
             text.push('\n');
         }
-        for (shard, histogram) in durations {
-            write_histogram(metric.name, shard, histogram, &mut text);
+        for (shard, counts) in &counts {
+            counts.write(metric.name, *shard, &mut text);
         }
     }
     if form == Form::OpenMetrics {
@@ -95,12 +96,22 @@ fn each_value(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMut(Labels, 
             }
         }
         Reading::Build(labels) => set(labels.iter().map(|(name, value)| (*name, (*value).to_string())).collect(), one),
-        Reading::Durations(_) => {}
+        Reading::Durabilities => {
+            if let Some(report) = scrape.reports.first() {
+                set(vec![("durability", report.promise.durability.word().to_string())], one);
+            }
+        }
+        Reading::LossWindow => {
+            if let Some(report) = scrape.reports.first() {
+                set(Vec::new(), Value::Fraction(report.promise.loss_window_s));
+            }
+        }
+        Reading::Durations(_) | Reading::Sizes(_) => {}
         Reading::Shard(_)
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
-        | Reading::Components(_)
+        | Reading::Parts(..)
         | Reading::Cores => each_value_of_shards(metric, scrape, set),
     }
 }
@@ -123,24 +134,44 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
                     set_part("reason", why.name(), Value::Whole(read(&report.stats, why)));
                 }
             }
-            Reading::Components(parts) => {
+            Reading::Parts(label, parts) => {
                 for (name, read) in parts {
-                    set_part("component", name, Value::Whole(read(report)));
+                    set_part(label, name, Value::Whole(read(report)));
                 }
             }
             Reading::Cores => {
                 let core = report.core.map_or_else(|| "none".to_string(), |core| core.to_string());
                 set_part("core", &core, Value::Whole(1));
             }
-            Reading::Durations(_) | Reading::Broker(_) | Reading::Process(_) | Reading::Build(_) => {}
+            Reading::Durations(_)
+            | Reading::Sizes(_)
+            | Reading::Durabilities
+            | Reading::LossWindow
+            | Reading::Broker(_)
+            | Reading::Process(_)
+            | Reading::Build(_) => {}
         }
     }
 }
 
-/// The durations of a metric by shard; none where it is none of durations.
-fn durations<'a>(metric: &Metric, scrape: &Scrape<'a>) -> Vec<(usize, &'a Histogram)> {
-    let Reading::Durations(read) = metric.reading else { return Vec::new() };
-    scrape.reports.iter().map(|report| (report.shard, read(report))).collect()
+/// What falls into buckets, by shard; none where a metric is of something else.
+fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(usize, Counts)> {
+    let of = |report: &Report| match metric.reading {
+        Reading::Durations(read) => Some(Counts::of_durations(read(report))),
+        Reading::Sizes(read) => Some(Counts::of_sizes(read(report))),
+        Reading::Shard(_)
+        | Reading::ShardFraction(_)
+        | Reading::PacketTypes(_)
+        | Reading::DropReasons(_)
+        | Reading::Parts(..)
+        | Reading::Durabilities
+        | Reading::LossWindow
+        | Reading::Cores
+        | Reading::Broker(_)
+        | Reading::Process(_)
+        | Reading::Build(_) => None,
+    };
+    scrape.reports.iter().filter_map(|report| Some((report.shard, of(report)?))).collect()
 }
 
 /// The recorder's lines of values under the name of their metric, in the order of their labels.
@@ -171,21 +202,41 @@ fn write_head(metric: &Metric, form: Form, text: &mut String) {
     }
 }
 
-/// Adds the buckets up, as the format wants them.
-fn write_histogram(name: &str, shard: usize, histogram: &Histogram, text: &mut String) {
-    let mut count = 0;
-    let bounds = BUCKETS_US.iter().map(|bound| bound_text(*bound)).chain(["+Inf".to_string()]);
-    for (bound, bucket) in bounds.zip(histogram.buckets) {
-        count += bucket;
-        put(text, format_args!("{name}_bucket{{shard=\"{shard}\",le=\"{bound}\"}} {count}\n"));
-    }
-    put(text, format_args!("{name}_sum{{shard=\"{shard}\"}} {}\n", seconds(histogram.sum_ns)));
-    put(text, format_args!("{name}_count{{shard=\"{shard}\"}} {count}\n"));
+/// A histogram in base units.
+struct Counts {
+    /// Each bucket's bound and what fell into it alone; the last one has no bound.
+    buckets: Vec<(String, u64)>,
+    sum: f64,
 }
 
-/// Microseconds as seconds; a whole number keeps its point, as OpenMetrics wants it.
-fn bound_text(us: u64) -> String {
-    let bound = seconds(us * 1_000);
+impl Counts {
+    fn of_durations(Histogram { buckets, sum_ns }: &Histogram) -> Self {
+        Self::new(BUCKETS_US.map(|us| seconds(us * 1_000)), buckets, seconds(*sum_ns))
+    }
+
+    fn of_sizes(Sizes { buckets, sum_bytes }: &Sizes) -> Self {
+        Self::new(BUCKETS_BYTES.map(as_fraction), buckets, as_fraction(*sum_bytes))
+    }
+
+    fn new(bounds: impl IntoIterator<Item = f64>, buckets: &[u64], sum: f64) -> Self {
+        let bounds = bounds.into_iter().map(bound_text).chain(["+Inf".to_string()]);
+        Self { buckets: bounds.zip(buckets.iter().copied()).collect(), sum }
+    }
+
+    /// Adds the buckets up, as the format wants them.
+    fn write(&self, name: &str, shard: usize, text: &mut String) {
+        let mut count = 0;
+        for (bound, bucket) in &self.buckets {
+            count += bucket;
+            put(text, format_args!("{name}_bucket{{shard=\"{shard}\",le=\"{bound}\"}} {count}\n"));
+        }
+        put(text, format_args!("{name}_sum{{shard=\"{shard}\"}} {}\n", self.sum));
+        put(text, format_args!("{name}_count{{shard=\"{shard}\"}} {count}\n"));
+    }
+}
+
+/// A whole number keeps its point, as OpenMetrics wants it.
+fn bound_text(bound: f64) -> String {
     if bound.fract() == 0.0 { format!("{bound:.1}") } else { bound.to_string() }
 }
 
@@ -193,7 +244,7 @@ fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("a String takes every write");
 }
 
-#[expect(clippy::cast_precision_loss, reason = "what is of this moment stays far below 2^53")]
+#[expect(clippy::cast_precision_loss, reason = "what is of this moment stays far below 2^53, and so do sums of bytes")]
 fn as_fraction(value: u64) -> f64 {
     value as f64
 }
@@ -203,7 +254,9 @@ mod tests {
     use super::super::process::Process;
     use super::super::sample::report;
     use super::*;
-    use crate::shell::report::Report;
+    use crate::config::{Durability, Storage};
+    use crate::shell::files::writer::State;
+    use crate::shell::report::Promise;
 
     fn text(reports: &[Report], form: Form) -> String {
         let process = Process { cpu_s: Some(1.25), max_fds: Some(f64::INFINITY), ..Process::default() };
@@ -254,6 +307,38 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_tells_what_it_promises_how_it_stands_and_what_it_wrote() {
+        let mut kept = report(0);
+        (kept.promise.durability, kept.promise.loss_window_s) = (Durability::Interval, 0.1);
+        kept.journal.state = State::Full;
+        (kept.journal.tally.refusals, kept.journal.shortages, kept.journal.tally.failures) = (2, 3, 1);
+        kept.journal.tally.group_bytes.note(4_096);
+        kept.journal.tally.group_bytes.note(5_000);
+        kept.shell.promises_stalled_ns = 2_500_000_000;
+        kept.replayed.took_ns = 1_500_000_000;
+        let told = text(&[kept], Form::Prometheus);
+        for (series, value) in [
+            ("pregon_storage_info{durability=\"interval\"}", "1"),
+            ("pregon_storage_loss_window_seconds", "0.1"),
+            ("pregon_journal_state{shard=\"0\",state=\"full\"}", "1"),
+            ("pregon_journal_state{shard=\"0\",state=\"open\"}", "0"),
+            ("pregon_journal_faults_total{shard=\"0\",cause=\"full\"}", "5"),
+            ("pregon_journal_faults_total{shard=\"0\",cause=\"failed\"}", "1"),
+            ("pregon_journal_group_bytes_bucket{shard=\"0\",le=\"4096.0\"}", "1"),
+            ("pregon_journal_group_bytes_bucket{shard=\"0\",le=\"8192.0\"}", "2"),
+            ("pregon_journal_group_bytes_sum{shard=\"0\"}", "9096"),
+            ("pregon_journal_stalled_seconds{shard=\"0\"}", "2.5"),
+            ("pregon_replay_seconds{shard=\"0\"}", "1.5"),
+        ] {
+            assert_eq!(sample(&told, series), Some(value), "{series}");
+        }
+        let mut in_memory = report(0);
+        in_memory.promise = Promise::of(&Storage { durability: Durability::Memory, ..Storage::default() });
+        let in_memory = text(&[in_memory], Form::Prometheus);
+        assert_eq!(sample(&in_memory, "pregon_storage_loss_window_seconds"), Some("inf"));
+    }
+
+    #[test]
     fn a_silent_shard_leaves_a_gap_and_no_other_takes_its_number() {
         let text = text(&[report(1)], Form::Prometheus);
         assert_eq!((sample(&text, "pregon_shards"), sample(&text, "pregon_shards_answering")), (Some("2"), Some("1")));
@@ -284,7 +369,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_written_as_a_fraction_of_seconds() {
-        assert_eq!([1, 500, 1_000, 1_000_000].map(bound_text), ["0.000001", "0.0005", "0.001", "1.0"]);
+    fn a_bound_is_written_in_base_units() {
+        let bounds = |counts: Counts| -> Vec<String> { counts.buckets.into_iter().map(|(bound, _)| bound).collect() };
+        let durations = bounds(Counts::of_durations(&Histogram::default()));
+        assert_eq!([0, 8, 9, 15, 16].map(|at| &*durations[at]), ["0.000001", "0.0005", "0.001", "1.0", "+Inf"]);
+        let sizes = bounds(Counts::of_sizes(&Sizes::default()));
+        assert_eq!([0, 7, 8].map(|at| &*sizes[at]), ["4096.0", "16777216.0", "+Inf"]);
     }
 }

@@ -3,11 +3,16 @@
 //! A metric that is not in [`METRICS`] cannot be exported, and one that is cannot be forgotten. Its labels follow from what
 //! is read, its unit from its name. No label ever carries a client id, a topic or an address: their number has no bound.
 
-use Reading::{Broker, Build, Components, Cores, DropReasons, PacketTypes, Process as Kernel, Shard, ShardFraction};
+use Reading::{
+    Broker, Build, Cores, DropReasons, Durabilities, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
+    ShardFraction,
+};
 
 use super::process::Process;
 use crate::engine::stats::{DropReason, Stats};
 use crate::mqtt::PacketType;
+use crate::shell::files::tally::Sizes;
+use crate::shell::files::writer::State;
 use crate::shell::report::{Histogram, Report};
 
 /// What a metric is to a reader of its values.
@@ -34,10 +39,16 @@ pub enum Reading {
     PacketTypes(fn(&Report) -> &[u64; 16]),
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
-    /// Numbers of the parts of a shard, each with its name.
-    Components(&'static [Component]),
+    /// Numbers of each shard that stand under one name, each with the value of this label.
+    Parts(&'static str, &'static [Part]),
     /// Durations of each shard.
     Durations(fn(&Report) -> &Histogram),
+    /// Sizes of each shard.
+    Sizes(fn(&Report) -> &Sizes),
+    /// When something counts as kept: the word of the configuration.
+    Durabilities,
+    /// How much of what was acknowledged a power cut may take.
+    LossWindow,
     /// On which core each shard runs.
     Cores,
     /// One number of the broker.
@@ -48,19 +59,20 @@ pub enum Reading {
     Build(&'static [(&'static str, &'static str)]),
 }
 
-/// The name of a part of a shard, and its number.
-pub type Component = (&'static str, fn(&Report) -> u64);
+/// The name of a part, and its number.
+pub type Part = (&'static str, fn(&Report) -> u64);
 
 impl Reading {
     /// The names of the labels that its values carry, beside `le` of a bucket.
     pub fn labels(self) -> Vec<&'static str> {
         match self {
-            Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) => vec!["shard"],
+            Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) | Self::Sizes(_) => vec!["shard"],
             Self::PacketTypes(_) => vec!["shard", "type"],
             Self::DropReasons(_) => vec!["shard", "reason"],
-            Self::Components(_) => vec!["shard", "component"],
+            Self::Parts(label, _) => vec!["shard", label],
             Self::Cores => vec!["shard", "core"],
-            Self::Broker(_) | Self::Process(_) => Vec::new(),
+            Self::Durabilities => vec!["durability"],
+            Self::Broker(_) | Self::LossWindow | Self::Process(_) => Vec::new(),
             Self::Build(labels) => labels.iter().map(|(name, _)| *name).collect(),
         }
     }
@@ -118,13 +130,17 @@ const fn histogram(name: &'static str, reading: fn(&Report) -> &Histogram, help:
     Metric { name, kind: Kind::Histogram, reading: Reading::Durations(reading), help }
 }
 
+const fn sizes(name: &'static str, reading: fn(&Report) -> &Sizes, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, reading: Reading::Sizes(reading), help }
+}
+
 const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metric {
     Metric { name, kind: Kind::Info, reading, help }
 }
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 78] = [
+pub const METRICS: [Metric; 96] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -141,8 +157,6 @@ pub const METRICS: [Metric; 78] = [
         "Connections that ended here or moved to their home shard."),
     counter("pregon_connections_handed_over_total", Shard(|r| r.shell.handed_over),
         "Connections that moved from here to their home shard."),
-    counter("pregon_journal_writes_total", Shard(|r| r.shell.journal_writes),
-        "Groups of changes that were handed to the disk."),
     counter("pregon_connections_adopted_total", Shard(|r| r.shell.adopted),
         "Connections that moved here, to their home shard."),
     counter("pregon_connects_refused_total", Shard(|r| r.stats.connects_refused),
@@ -237,6 +251,41 @@ pub const METRICS: [Metric; 78] = [
     counter("pregon_shard_wakes_received_total", Shard(|r| r.shell.wakes_received),
         "Times the shard was woken by another one."),
     counter("pregon_shard_wakes_sent_total", Shard(|r| r.shell.wakes_sent), "Times the shard woke another one."),
+    // What outlives the process.
+    info("pregon_storage_info", Durabilities, "When something counts as kept."),
+    gauge("pregon_storage_loss_window_seconds", LossWindow,
+        "How much of what was acknowledged a power cut may take; +Inf where nothing outlives the process."),
+    gauge("pregon_replay_seconds", ShardFraction(|r| seconds(r.replayed.took_ns)),
+        "How long the shard took at its start to read its journal."),
+    gauge("pregon_replay_bytes", Shard(|r| r.replayed.bytes), "Bytes of its journal that it read at its start."),
+    gauge("pregon_replay_records", Shard(|r| r.replayed.records), "Intact records that it found there."),
+    gauge("pregon_replay_damages", Shard(|r| r.replayed.damages),
+        "Pieces of damage that it found there, missing segments included."),
+    counter("pregon_journal_writes_total", Shard(|r| r.shell.journal_writes),
+        "Writes of the journal that were begun, syncs alone included."),
+    counter("pregon_journal_lone_syncs_total", Shard(|r| r.journal.tally.lone_syncs),
+        "Syncs without a write, which end an interval or a segment."),
+    histogram("pregon_journal_commit_seconds", |r| &r.journal.tally.commit_latency,
+        "How long groups of changes were on their way to the disk, their sync included where they had one."),
+    sizes("pregon_journal_group_bytes", |r| &r.journal.tally.group_bytes,
+        "How large these groups were, with what pads them."),
+    gauge("pregon_journal_pending_bytes", Shard(|r| r.journal.pending_bytes),
+        "Bytes that wait to be written at this moment."),
+    gauge("pregon_journal_promises_waiting", Shard(|r| r.shell.promises_waiting),
+        "Pieces for clients, such as acknowledgements, that wait until what they promise is kept."),
+    gauge("pregon_journal_stalled_seconds", ShardFraction(|r| seconds(r.shell.promises_stalled_ns)),
+        "How long no such piece could leave although some wait; 0 where none waits."),
+    gauge("pregon_journal_state", Parts("state", STATES), "1 at how the journal stands: open, full or failed."),
+    counter("pregon_journal_faults_total", Parts("cause", FAULTS),
+        "Times the disk had no room for a group or a segment, and failures after which nothing is written."),
+    gauge("pregon_journal_segments", Shard(|r| r.journal.segments),
+        "Segments of the log, without what was made ahead of use and what is spare."),
+    gauge("pregon_journal_log_bytes", Shard(|r| r.journal.log_bytes),
+        "Bytes that are used of them."),
+    counter("pregon_journal_segments_begun_total", Shard(|r| r.journal.tally.segments),
+        "Segments that were begun."),
+    counter("pregon_journal_segment_waits_total", Shard(|r| r.journal.tally.segment_waits),
+        "Times a group had to wait until a segment was made."),
     // The network ring.
     counter("pregon_ring_submissions_total", Shard(|r| r.shell.ring_submissions), "Entries submitted to the ring."),
     counter("pregon_ring_completions_total", Shard(|r| r.shell.ring_completions), "Completions of the ring."),
@@ -252,7 +301,7 @@ pub const METRICS: [Metric; 78] = [
     counter("pregon_receive_shortages_total", Shard(|r| r.shell.receive_shortages),
         "Times it stopped because no buffer was left for what had come."),
     // Memory.
-    gauge("pregon_memory_bytes", Components(MEMORY), "Memory by what it is used for, as far as a shard counts it."),
+    gauge("pregon_memory_bytes", Parts("component", MEMORY), "Memory by what it is used for, as far as a shard counts it."),
     // The process, by the names that every Prometheus client uses.
     counter("process_cpu_seconds_total", Kernel(|p| p.cpu_s), "Time that the process spent on cores, user and system."),
     gauge("process_resident_memory_bytes", Kernel(|p| p.resident_bytes), "Resident memory of the process."),
@@ -266,8 +315,19 @@ pub const METRICS: [Metric; 78] = [
 /// What was built, as labels.
 const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH)];
 
+/// How the journal may stand.
+const STATES: &[Part] = &[
+    ("open", |r| u64::from(r.journal.state == State::Open)),
+    ("full", |r| u64::from(r.journal.state == State::Full)),
+    ("failed", |r| u64::from(r.journal.state == State::Failed)),
+];
+
+/// What the journal may suffer from.
+const FAULTS: &[Part] =
+    &[("full", |r| r.journal.tally.refusals + r.journal.shortages), ("failed", |r| r.journal.tally.failures)];
+
 /// The parts of a shard whose memory is counted.
-const MEMORY: &[Component] = &[
+const MEMORY: &[Part] = &[
     ("buffers", |r| r.shell.buffer_bytes),
     ("backlog", |r| r.sizes.memory.backlog),
     ("connections", |r| r.sizes.memory.connections),
@@ -308,7 +368,9 @@ mod tests {
             assert_eq!(kind == Kind::Info, name.ends_with("_info"), "{name}: infos and only they end in _info");
             assert!(!["_count", "_sum", "_bucket", "_created"].iter().any(|end| name.ends_with(end)), "{name}");
             assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"']), "{name}: {help}");
-            assert!(kind != Kind::Histogram || metric.unit() == Some("seconds"), "{name}: durations are in seconds");
+            let is_in = |unit| metric.unit() == Some(unit);
+            assert!(!matches!(metric.reading, Reading::Durations(_)) || is_in("seconds"), "{name}: durations");
+            assert!(!matches!(metric.reading, Reading::Sizes(_)) || is_in("bytes"), "{name}: sizes");
         }
     }
 
@@ -321,7 +383,7 @@ mod tests {
 
     #[test]
     fn labels_have_a_bound_that_clients_cannot_move() {
-        let known = ["shard", "type", "reason", "component", "core", "version", "arch"];
+        let known = ["shard", "type", "reason", "component", "core", "version", "arch", "durability", "state", "cause"];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));
     }
