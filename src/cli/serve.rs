@@ -11,6 +11,7 @@ use crate::ops::http::{Admin, Readiness};
 use crate::ops::log::{Log, LogError};
 use crate::ops::notify::Notifier;
 use crate::shell::broker::{Broker, StartError, Stopped};
+use crate::shell::report::Promise;
 
 /// Why nothing runs.
 #[derive(thiserror::Error, Debug)]
@@ -74,8 +75,9 @@ impl Running {
     /// Says what runs and where it can be reached.
     fn announce(&self) {
         let (version, shards, driver) = (env!("CARGO_PKG_VERSION"), self.broker.shards(), self.broker.driver());
-        let (durability, data_dir) = self.broker.storage();
-        tracing::info!(version, shards, driver, durability, data_dir, "pregon runs");
+        let (Promise { durability, loss_window_s }, data_dir) = self.broker.storage();
+        let durability = durability.word();
+        tracing::info!(version, shards, driver, durability, loss_window_s, data_dir, "pregon runs");
         for address in self.broker.addresses() {
             tracing::info!(%address, "listening");
         }

@@ -7,17 +7,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
 use socket2::SockRef;
 
 use super::clock::Clock;
 use super::core::Parts;
-use super::executor::{self, Handshake};
+use super::executor;
 use super::listener;
 use super::mesh::{Parcel, Ways, connect};
+use super::progress::Progress;
 use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
+use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
 use crate::config::{Config, Cores};
@@ -27,10 +29,6 @@ use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
 use crate::journal::place::JournalId;
 
-/// How long the shards have to say that they are ready.
-const START_PATIENCE: Duration = Duration::from_secs(10);
-/// The same where they have a journal to read.
-const REPLAY_PATIENCE: Duration = Duration::from_hours(1);
 /// How long an address is waited for that another process has: it may have been killed just now.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a report may take.
@@ -110,26 +108,31 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     /// Second handles of all listening sockets, so that all of them end before the first client hears of the stop.
     listeners: Vec<OwnedFd>,
-    reporter: Reporter,
-    threads: Vec<ExecutorJoinHandle<()>>,
-    driver: &'static str,
+    pub(super) reporter: Reporter,
+    pub(super) threads: Vec<ExecutorJoinHandle<()>>,
+    pub(super) driver: &'static str,
     drain_timeout_ms: u64,
     /// The data directory, as long as shards write to it.
     storage: Option<Storage>,
-    durability: &'static str,
+    promise: Promise,
     data_dir: String,
 }
 
 /// Asks the shards how they are doing. Cheap to copy, usable from every thread.
 #[derive(Clone, Debug)]
 pub struct Reporter {
-    ways: Ways,
+    pub(super) ways: Ways,
     clock: Clock,
 }
 
 impl Broker {
     /// Starts all shards; it listens when this returns.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::begin(config)?.finish(|_standing| {})
+    }
+
+    /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
+    pub fn begin(config: &Config) -> Result<Starting, StartError> {
         let places = places(config)?;
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
@@ -148,9 +151,11 @@ impl Broker {
         })?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
+        let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
         let shared = shared(config, places.len(), seed, storage.as_ref().map(Storage::id));
+        let promise = Promise::of(&config.storage);
         let mut sockets = by_shard(listeners, places.len());
-        let (sender, receiver) = bounded(places.len());
+        let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
         for ((number, core), inbox) in places.iter().enumerate().zip(inboxes) {
             let id = ShardId::new(number);
@@ -167,34 +172,29 @@ impl Broker {
                 spin_before_park_us: config.runtime.spin_before_park_us,
                 driver: config.runtime.driver,
                 ring_entries: config.runtime.ring_entries,
-                promise: Promise::of(&config.storage),
+                promise,
+                share: progress.share(id),
                 kept: kept.pop_front(),
             };
             let thread = executor::start(parts, &config.runtime, sender.clone())
                 .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
             threads.push(thread);
         }
-        drop(sender);
-        let driver = await_shards(&receiver, &mut threads, storage.is_some())?;
-        for number in 0..threads.len() {
-            post(&ways, ShardId::new(number), || Parcel::Serve);
-        }
-        let reporter = Reporter { ways, clock };
-        let drain_timeout_ms = config.runtime.drain_timeout_ms;
-        let durability = config.storage.durability.word();
+        let has_journal = storage.is_some();
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
-        Ok(Self {
+        let broker = Self {
             addresses,
             listeners: handles,
-            reporter,
+            reporter: Reporter { ways, clock },
             threads,
-            driver,
-            drain_timeout_ms,
+            driver: "",
+            drain_timeout_ms: config.runtime.drain_timeout_ms,
             storage,
-            durability,
+            promise,
             data_dir,
-        })
+        };
+        Ok(Starting { broker, handshakes, progress, has_journal })
     }
 
     /// Where it listens.
@@ -212,9 +212,9 @@ impl Broker {
         self.driver
     }
 
-    /// When something counts as kept, and where it lies.
-    pub fn storage(&self) -> (&'static str, &str) {
-        (self.durability, &self.data_dir)
+    /// What an acknowledgement promises, and where what is kept lies.
+    pub fn storage(&self) -> (Promise, &str) {
+        (self.promise, &self.data_dir)
     }
 
     /// Somebody to ask how it is doing.
@@ -271,7 +271,7 @@ impl Reporter {
 }
 
 /// Puts a parcel into a channel that may be full for a moment.
-fn post(ways: &Ways, to: ShardId, make: impl Fn() -> Parcel) {
+pub(super) fn post(ways: &Ways, to: ShardId, make: impl Fn() -> Parcel) {
     while ways.put(to, make()).is_err() {
         ways.wake(to);
         std::thread::yield_now();
@@ -354,40 +354,4 @@ fn random_seed() -> io::Result<u64> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))
-}
-
-/// Waits until all are ready; by what they are driven, which one kernel answers alike for all of them.
-fn await_shards(
-    receiver: &Receiver<Handshake>,
-    threads: &mut Vec<ExecutorJoinHandle<()>>,
-    has_journal: bool,
-) -> Result<&'static str, StartError> {
-    let patience = if has_journal { REPLAY_PATIENCE } else { START_PATIENCE };
-    let mut driven_by = "";
-    for number in 0..threads.len() {
-        match receiver.recv_timeout(patience) {
-            Ok((_, Ok(driver))) => driven_by = driver,
-            Ok((shard, Err(reason))) => return Err(StartError::Shard { shard: shard.index(), reason }),
-            // Its executor has ended before it could say anything: why is known to whoever joins it.
-            Err(RecvTimeoutError::Disconnected) => return Err(why_it_ended(threads)),
-            Err(RecvTimeoutError::Timeout) => {
-                let reason = format!("it did not answer within {} s", patience.as_secs());
-                return Err(StartError::Shard { shard: number, reason });
-            }
-        }
-    }
-    Ok(driven_by)
-}
-
-fn why_it_ended(threads: &mut Vec<ExecutorJoinHandle<()>>) -> StartError {
-    for (shard, thread) in threads.drain(..).enumerate() {
-        if let Err(error) = thread.join() {
-            let reason = format!(
-                "{error}; if it speaks of memlock, raise that limit (LimitMEMLOCK of a service) or lower \
-                 runtime.io_memory, if of open files, raise nofile (LimitNOFILE)"
-            );
-            return StartError::Shard { shard, reason };
-        }
-    }
-    StartError::Shard { shard: 0, reason: "its thread ended at once".into() }
 }

@@ -14,6 +14,7 @@ use super::journal::{Continuation, Journal};
 use super::leaving::Leavers;
 use super::lines::Lines;
 use super::mesh::{Held, Inbox, Ways};
+use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
@@ -125,6 +126,8 @@ pub struct Parts {
     pub ring_entries: u32,
     /// What an acknowledgement promises.
     pub promise: Promise,
+    /// Where it tells how far it has come.
+    pub share: Share,
     /// What it starts from, if anything is kept.
     pub kept: Option<Kept>,
 }
@@ -176,10 +179,11 @@ impl Core {
         if let Some(kept) = parts.kept {
             let Kept { frames, segments, cadence, segment_bytes, desk } = kept;
             let start_ns = core.clock.now_ns();
-            let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &mut core.out)?;
+            let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &parts.share, &mut core.out)?;
             core.replayed = Replayed { took_ns: core.clock.now_ns() - start_ns, ..end.replayed };
             core.journal = Some(Journal::new(Continuation { frames, cadence, segment_bytes, end, desk }));
         }
+        parts.share.is_ready(core.replayed.records);
         Ok(core)
     }
 

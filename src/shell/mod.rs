@@ -3,6 +3,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | [`broker`] | the running broker: started, asked, stopped |
+//! | [`starting`] [`progress`] | the same before anybody comes in, and how far it is |
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
 //! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
@@ -37,6 +38,7 @@ pub mod mesh;
 pub mod moving;
 mod parcels;
 mod perform;
+pub mod progress;
 mod reading;
 mod receiving;
 #[cfg(test)]
@@ -46,4 +48,5 @@ pub mod replay;
 pub mod report;
 mod resting;
 pub mod ring;
+pub mod starting;
 pub mod storage;

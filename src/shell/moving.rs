@@ -98,7 +98,7 @@ fn move_shard(
 ) -> Result<(), MoveError> {
     let mut shard = Shard::new(frames.shard, common.clone(), 0);
     let mut out = Outputs::new(frames.shards);
-    read_back(&frames, segments, &mut shard, &mut out)?;
+    read_back(&frames, segments, &mut shard, |_bytes| {}, &mut out)?;
     shard.move_out(Time::ZERO, homes, &mut |home, change| logs[home.index()].note(&change));
     logs.iter_mut().try_for_each(Log::write)?;
     Ok(())

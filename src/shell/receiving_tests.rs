@@ -10,6 +10,7 @@ use super::core::{Core, Parts};
 use super::lines::Watch;
 use super::listener;
 use super::mesh::connect;
+use super::progress::Progress;
 use super::reading::Due;
 use super::report::Promise;
 use super::ring::Ended;
@@ -54,10 +55,11 @@ impl Scene {
             policy: Arc::new(Policy::open()),
             has_journal: false,
         };
+        let clock = Clock::start();
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,
-            clock: Clock::start(),
+            clock,
             shared,
             seed: 7,
             inbox: inboxes.remove(0),
@@ -68,6 +70,7 @@ impl Scene {
             driver: Driver::Ring,
             ring_entries,
             promise: Promise::of(&config.storage),
+            share: Progress::new(clock, [0]).share(ShardId::new(0)),
             kept: None,
         });
         let mut core = core.unwrap();

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 
 use super::files::segments::{Found, Segment};
+use super::progress::Share;
 use super::reclaim::Span;
 use super::report::Replayed;
 use crate::base::time::Time;
@@ -84,11 +85,13 @@ pub struct Told<'a> {
     files: Vec<(SegmentNumber, File, &'a Found)>,
 }
 
-/// Reads the segments of a shard and hands on each change in its order, until that breaks off. Nothing is written.
+/// Reads the segments of a shard and hands on each change in its order, until that breaks off. Nothing is written. `has_read` hears of
+/// the bytes piece by piece.
 pub fn tell_all<'a>(
     frames: &Frames,
     segments: &'a [Found],
     mut take: impl FnMut(Noted) -> ControlFlow<()>,
+    mut has_read: impl FnMut(u64),
 ) -> Result<Told<'a>, ReplayError> {
     let mut files = Vec::new();
     let mut listed = Vec::new();
@@ -111,6 +114,7 @@ pub fn tell_all<'a>(
                 let (_, file, segment) =
                     files.iter().find(|(number, ..)| *number == place.segment).expect("it was listed");
                 let piece = read(file, segment, place.position, bytes)?;
+                has_read(piece.len() as u64);
                 replay.feed(place, bytes, &piece);
             }
             Step::Newer { kind, .. } => return Err(ReplayError::Newer { kind }),
@@ -126,28 +130,31 @@ pub fn replay(
     segments: &[Found],
     shard: &mut Shard,
     now: Time,
+    progress: &Share,
     out: &mut Outputs,
 ) -> Result<End, ReplayError> {
-    let end = read_back(frames, segments, shard, out)?;
+    let end = read_back(frames, segments, shard, |bytes| progress.has_read(bytes), out)?;
     shard.restored(end.after, now, out);
     Ok(end)
 }
 
-/// Reads all segments of a shard and gives their changes back to it.
+/// Reads all segments of a shard and gives their changes back to it. `has_read` hears of the bytes piece by piece.
 pub fn read_back(
     frames: &Frames,
     segments: &[Found],
     shard: &mut Shard,
+    has_read: impl FnMut(u64),
     out: &mut Outputs,
 ) -> Result<End, ReplayError> {
     let mut births = 0;
     let mut firsts = BTreeMap::new();
-    let Told { report, listed, files } = tell_all(frames, segments, |found| {
+    let restore = |found: Noted| {
         births += u64::from(found.change.is_birth());
         firsts.entry(found.place.segment).or_insert(found.serial);
         shard.restore(found.serial, found.change, out);
         ControlFlow::Continue(())
-    })?;
+    };
+    let Told { report, listed, files } = tell_all(frames, segments, restore, has_read)?;
     for mend in &report.mends {
         let (_, _, segment) =
             files.iter().find(|(number, ..)| *number == mend.damage.place.segment).expect("it was read");
@@ -233,12 +240,12 @@ fn unread(segment: &Found, error: io::Error) -> ReplayError {
 
 /// Says what was read, and whatever is not as it was written.
 fn tell(shard: usize, report: &Report) {
-    tracing::info!(
+    tracing::debug!(
         shard,
         segments = report.segments,
         records = report.records,
         bytes = report.bytes,
-        "the journal was replayed"
+        "the shard's journal was read"
     );
     for damage in report.damages.iter().take(DAMAGES_TOLD_MAX) {
         let (segment, position) = (damage.place.segment.get(), damage.place.position);

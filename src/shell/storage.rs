@@ -60,6 +60,13 @@ pub struct Kept {
     pub desk: Desk,
 }
 
+impl Kept {
+    /// How much there is to read: the segments' bytes, also where nothing was written yet.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
 /// The data directory in use. One for the process; the directory is free for others when this is dropped.
 #[derive(Debug)]
 pub struct Storage {
