@@ -161,6 +161,26 @@ fn a_scrape_tells_what_the_journal_did_and_what_was_found_at_the_start() {
 }
 
 #[test]
+fn the_door_is_open_before_the_journal_is_read_and_says_so() {
+    let scratch = Scratch(std::env::temp_dir().join(format!("pregon-starting-{}", std::process::id())));
+    let mut config = Config::default();
+    config.listeners.tcp = vec![LOOPBACK];
+    config.runtime.shards = Some(SHARDS);
+    (config.storage.data_dir, config.storage.durability) = (scratch.0.clone(), Durability::Fsync);
+    config.storage.segment_bytes = 1 << 20;
+    let starting = Broker::begin(&config).expect("loopback has a free port");
+    let (reporter, readiness) = (starting.reporter(), Readiness::starting(starting.progress()));
+    let admin = Admin::start(LOOPBACK, move || reporter.reports(), readiness).expect("it opens");
+    let answer = get(&admin, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\n\r\nstarting: "), "{answer}");
+    assert!(get(&admin, "/livez").starts_with("HTTP/1.1 200 "));
+    let broker = starting.finish(|_standing| {}).expect("there is nothing to read");
+    assert!(get(&admin, "/readyz").starts_with("HTTP/1.1 200 "));
+    let _client = client(&broker, &connect(b'c'), 4);
+    assert_eq!(broker.stop(), Stopped::Clean);
+}
+
+#[test]
 fn a_broker_is_ready_until_it_begins_to_stop() {
     let (broker, admin, readiness) = start();
     assert!(get(&admin, "/readyz").starts_with("HTTP/1.1 200 "));

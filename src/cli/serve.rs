@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::complain;
 use super::exit::Exit;
 use super::signals::Interrupts;
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::ops::http::{Admin, Readiness};
 use crate::ops::log::{Log, LogError};
 use crate::ops::notify::Notifier;
-use crate::shell::broker::{Broker, StartError, Stopped};
+use crate::shell::broker::{Broker, Reporter, StartError, Stopped};
+use crate::shell::progress::Standing;
 use crate::shell::report::Promise;
 
 /// Why nothing runs.
@@ -59,16 +60,24 @@ impl Running {
         // From here on a signal waits until the broker can be stopped.
         let interrupts = Interrupts::register().map_err(ServeError::Signals)?;
         let notifier = Notifier::of_environment().map_err(ServeError::Notifier)?;
-        let broker = Broker::start(config)?;
-        let readiness = Readiness::new(broker.shards());
-        let door = match open_door(config, &broker, &readiness) {
+        let starting = Broker::begin(config)?;
+        let readiness = Readiness::starting(starting.progress());
+        let door = match open_door(config, starting.reporter(), &readiness) {
             Ok(door) => door,
             Err(error) => {
                 // Nobody was told that it runs, so nobody is told that it does not.
-                let (Stopped::Clean | Stopped::Broken) = broker.stop();
+                if let Ok(broker) = starting.finish(|_standing| {}) {
+                    let (Stopped::Clean | Stopped::Broken) = broker.stop();
+                }
                 return Err(ServeError::Door(error));
             }
         };
+        let progress = starting.progress();
+        let broker = starting.finish(|standing| tell(standing, notifier.as_ref()))?;
+        if broker.storage().0.durability != Durability::Memory {
+            let (took_ms, bytes, records) = (progress.elapsed_ms(), progress.read_bytes(), progress.records());
+            tracing::info!(took_ms, bytes, records, "the journal was read");
+        }
         Ok(Self { broker, door, readiness, interrupts, notifier, _log: log })
     }
 
@@ -113,9 +122,18 @@ impl Running {
     }
 }
 
+/// Says how far the start has come. The service manager is to wait on, but not for ever.
+fn tell(standing: &Standing, notifier: Option<&Notifier>) {
+    const WITHIN_MS: u64 = 60_000;
+    let Standing { ready, shards, bytes_per_s, left_s, .. } = *standing;
+    tracing::info!(percent = standing.percent(), bytes_per_s, left_s, ready, shards, "reading the journal");
+    if let Some(error) = notifier.and_then(|notifier| notifier.starting(&standing.to_string(), WITHIN_MS).err()) {
+        tracing::warn!(%error, "the service manager does not hear");
+    }
+}
+
 /// Opens the operator's door, if there is to be one.
-fn open_door(config: &Config, broker: &Broker, readiness: &Arc<Readiness>) -> io::Result<Option<Admin>> {
-    let reporter = broker.reporter();
+fn open_door(config: &Config, reporter: Reporter, readiness: &Arc<Readiness>) -> io::Result<Option<Admin>> {
     let open = |address| Admin::start(address, move || reporter.reports(), Arc::clone(readiness));
     config.admin.listen.map(open).transpose()
 }

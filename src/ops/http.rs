@@ -14,6 +14,7 @@ use socket2::SockRef;
 
 use super::request::{Page, REQUEST_BYTES_MAX, Refusal, Request, parse};
 use super::scrape::Scrapes;
+use crate::shell::progress::Progress;
 use crate::shell::report::Report;
 
 /// Guests that are served at once; the next one hears 503.
@@ -32,20 +33,28 @@ const INDEX: &str = concat!(
     "Pregon ",
     env!("CARGO_PKG_VERSION"),
     "\n\n/metrics  what the broker counts, for Prometheus\n/livez    200 while the process runs\n\
-     /readyz   200 while every shard answers and the broker does not stop\n"
+     /readyz   200 once the journal is read, while every shard answers and the broker does not stop\n"
 );
 
 /// Whether clients may come. Shared between the door and whoever stops the broker.
 #[derive(Debug)]
 pub struct Readiness {
     shards: usize,
+    /// The start, if it may not be over yet.
+    progress: Option<Arc<Progress>>,
     is_stopping: AtomicBool,
 }
 
 impl Readiness {
     /// Of a broker with so many shards that has started.
     pub fn new(shards: usize) -> Arc<Self> {
-        Arc::new(Self { shards, is_stopping: AtomicBool::new(false) })
+        Arc::new(Self { shards, progress: None, is_stopping: AtomicBool::new(false) })
+    }
+
+    /// Of a broker that has begun to start.
+    pub fn starting(progress: Arc<Progress>) -> Arc<Self> {
+        let shards = progress.shards();
+        Arc::new(Self { shards, progress: Some(progress), is_stopping: AtomicBool::new(false) })
     }
 
     /// From now on the broker is not ready: it drains.
@@ -206,9 +215,12 @@ impl Door {
 
     /// Why clients should not come now.
     fn unready(&self) -> Option<String> {
-        let Readiness { shards, is_stopping } = &*self.readiness;
+        let Readiness { shards, progress, is_stopping } = &*self.readiness;
         if is_stopping.load(Ordering::Relaxed) {
             return Some("stopping\n".into());
+        }
+        if let Some(standing) = progress.as_ref().and_then(|progress| progress.standing()) {
+            return Some(format!("{standing}\n"));
         }
         let answering = self.scrapes.answering();
         (answering < *shards).then(|| format!("{answering} of {shards} shards answer\n"))

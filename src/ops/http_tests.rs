@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use super::http::{Admin, Readiness, now};
 use super::sample::report;
+use crate::engine::homes::ShardId;
+use crate::shell::clock::Clock;
+use crate::shell::progress::Progress;
 use crate::shell::report::Report;
 
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -120,6 +123,30 @@ fn ready_is_who_has_every_shard_and_does_not_stop() {
     let door = self::door(2, move || (silent.load(Ordering::Relaxed)..2).map(report).collect(), LONG);
     let incomplete = get(&door, "/readyz");
     assert!(incomplete.starts_with("HTTP/1.1 503") && body(&incomplete) == "1 of 2 shards answer\n", "{incomplete}");
+}
+
+#[test]
+fn nobody_is_ready_before_the_journal_is_read_and_the_door_says_how_far_it_is() {
+    let progress = Progress::new(Clock::start(), [100, 300]);
+    let (first, second) = (progress.share(ShardId::new(0)), progress.share(ShardId::new(1)));
+    let reports = || vec![report(0), report(1)];
+    let door = Admin::start(ANYWHERE, reports, Readiness::starting(Arc::clone(&progress))).unwrap();
+    let unready = || {
+        let answer = get(&door, "/readyz");
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        body(&answer).to_owned()
+    };
+    assert_eq!(unready(), "reading the journal: 0 %, 0 MB/s, time left unknown\n");
+    assert!(get(&door, "/livez").starts_with("HTTP/1.1 200"), "a broker that starts is alive");
+    first.has_read(60);
+    second.has_read(140);
+    let halfway = unready();
+    assert!(halfway.starts_with("reading the journal: 50 %, ") && halfway.ends_with(" s left\n"), "{halfway}");
+    first.is_ready(1);
+    second.is_ready(1);
+    assert_eq!(unready(), "starting: 2 of 2 shards are ready\n");
+    progress.open();
+    assert!(get(&door, "/readyz").starts_with("HTTP/1.1 200"));
 }
 
 #[test]

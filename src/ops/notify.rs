@@ -44,6 +44,14 @@ impl Notifier {
         Ok(Self { socket, manager })
     }
 
+    /// The broker starts and is not ready yet; it will be, or say more, within so many milliseconds.
+    ///
+    /// # Errors
+    /// The manager's socket does not take it.
+    pub fn starting(&self, status: &str, within_ms: u64) -> io::Result<()> {
+        self.send(&format!("STATUS={}\nEXTEND_TIMEOUT_USEC={}\n", one_line(status), within_ms.saturating_mul(1_000)))
+    }
+
     /// The broker listens.
     ///
     /// # Errors
@@ -90,6 +98,8 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let notifier = Notifier::to(path.as_os_str()).unwrap();
 
+        notifier.starting("42 %", 30_000).unwrap();
+        assert_eq!(heard(&manager), "STATUS=42 %\nEXTEND_TIMEOUT_USEC=30000000\n");
         notifier.ready("2 shards\nMAINPID=1").unwrap();
         assert_eq!(heard(&manager), "READY=1\nSTATUS=2 shards MAINPID=1\n");
         notifier.stopping(10_000).unwrap();
