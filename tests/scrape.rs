@@ -102,7 +102,7 @@ fn a_scrape_tells_what_clients_did() {
     ] {
         assert!((sum(&text, name, label) - figure).abs() < 0.5, "{name} {label}: {}", sum(&text, name, label));
     }
-    assert!(sum(&text, "pregon_shard_busy_seconds_total", "shard=\"0\"") > 0.0);
+    assert!(sum(&text, "pregon_shard_busy_seconds_total", "") > 0.0, "one of them was busy");
     assert!(sum(&text, "pregon_turn_seconds_count", "") > 0.0);
     assert!(text.contains("\npregon_shards_answering 2\n"), "{text}");
     admin.stop();
