@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 96] = [
+pub const METRICS: [Metric; 100] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -282,6 +282,14 @@ pub const METRICS: [Metric; 96] = [
         "Segments of the log, without what was made ahead of use and what is spare."),
     gauge("pregon_journal_log_bytes", Shard(|r| r.journal.log_bytes),
         "Bytes that are used of them."),
+    gauge("pregon_journal_live_bytes", Shard(|r| r.journal.live_bytes),
+        "How many of them hold, estimated between two sweeps."),
+    counter("pregon_journal_sweeps_total", Shard(|r| r.journal.sweeps),
+        "Times the shard has noted all that it holds again, so that older segments may go."),
+    counter("pregon_journal_swept_bytes_total", Shard(|r| r.journal.swept_bytes),
+        "Bytes of records that were noted again for that."),
+    counter("pregon_journal_dead_segments_total", Shard(|r| r.journal.dead_segments),
+        "Segments that were not needed any more, to be used again or removed."),
     counter("pregon_journal_segments_begun_total", Shard(|r| r.journal.tally.segments),
         "Segments that were begun."),
     counter("pregon_journal_segment_waits_total", Shard(|r| r.journal.tally.segment_waits),

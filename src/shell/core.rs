@@ -279,7 +279,7 @@ impl Core {
             sizes: self.shard.sizes(),
             shell,
             promise: self.promise,
-            journal: self.journal.as_ref().map(Journal::stats).unwrap_or_default(),
+            journal: self.journal.as_ref().map(|journal| journal.stats(self.shard.held())).unwrap_or_default(),
             replayed: self.replayed,
             uptime_s,
         }

@@ -214,7 +214,7 @@ impl Journal {
     }
 
     /// What it counts, and how it stands at this moment.
-    pub fn stats(&self) -> JournalStats {
+    pub fn stats(&self, held: u64) -> JournalStats {
         JournalStats {
             tally: self.writer.tally().clone(),
             shortages: self.shortages,
@@ -222,6 +222,10 @@ impl Journal {
             pending_bytes: self.writer.pending_bytes() as u64,
             segments: self.reclaim.segments() as u64,
             log_bytes: self.reclaim.log_bytes(),
+            live_bytes: self.reclaim.live_bytes(held),
+            sweeps: self.reclaim.sweeps,
+            swept_bytes: self.reclaim.told_bytes,
+            dead_segments: self.reclaim.dead_segments,
         }
     }
 

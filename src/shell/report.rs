@@ -128,6 +128,14 @@ pub struct JournalStats {
     pub segments: u64,
     /// At this moment: bytes that are used of them.
     pub log_bytes: u64,
+    /// At this moment: how many of them hold, as far as it is known.
+    pub live_bytes: u64,
+    /// Sweeps that are over.
+    pub sweeps: u64,
+    /// Bytes that sweeps have noted again.
+    pub swept_bytes: u64,
+    /// Segments that were found dead.
+    pub dead_segments: u64,
 }
 
 /// What a shard has found of before the start.
