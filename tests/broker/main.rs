@@ -13,6 +13,7 @@
 //! | `patience` | the only clock: deadlines, and waiting for a condition |
 //! | `process` | starting, watching and ending the broker |
 //! | `client` | a blocking client that says and hears packets |
+//! | `lives` | publishers and subscribers that outlive the broker, and their books |
 //! | the others | the tests, by what they are about |
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
@@ -21,6 +22,7 @@
 mod support;
 
 mod client;
+mod lives;
 mod patience;
 mod process;
 
