@@ -14,10 +14,16 @@
 //! | `process` | starting, watching and ending the broker |
 //! | `client` | a blocking client that says and hears packets |
 //! | `lives` | publishers and subscribers that outlive the broker, and their books |
+//! | `fickle`, `mounted` | a disk that loses power, fills up and fails |
 //! | the others | the tests, by what they are about |
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
 
+#[path = "../../bench/disk/fickle/mod.rs"]
+#[expect(dead_code, reason = "only its own program reads orders from words")]
+mod fickle;
+#[path = "../disk/mounted.rs"]
+mod mounted;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -37,6 +43,7 @@ mod growth;
 mod hidden;
 mod keep_alive;
 mod moves;
+mod power;
 mod retained;
 mod rumqttc;
 mod sessions;

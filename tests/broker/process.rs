@@ -58,10 +58,16 @@ impl Options {
         self
     }
 
+    /// Starts the broker and does not wait for anything.
+    pub fn launch(self) -> Broker {
+        let address = self.address;
+        let (child, log) = spawn(self.limited(self.words()));
+        Broker { child, log, address }
+    }
+
     /// Starts the broker and waits until it listens.
     pub fn start(self) -> Broker {
-        let log = log_path();
-        let (mut command, port) = match std::env::var(FOREIGN) {
+        let (command, port) = match std::env::var(FOREIGN) {
             Ok(foreign) => {
                 let port = free_port();
                 let words = foreign.replace("{port}", &port.to_string());
@@ -69,8 +75,7 @@ impl Options {
             }
             Err(_) => (self.limited(self.words()), None),
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log can be written"));
-        let mut child = command.spawn().expect("the broker can be started");
+        let (mut child, log) = spawn(command);
         let address = match port {
             Some(port) => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -179,14 +184,19 @@ impl Drop for Broker {
     }
 }
 
+/// Starts a process that writes a log.
+fn spawn(mut command: Command) -> (Child, PathBuf) {
+    let log = log_path();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log can be written"));
+    (command.spawn().expect("the broker can be started"), log)
+}
+
 /// Runs our broker with these arguments to its end: exit code and standard error.
 pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
-    let log = log_path();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pregon"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-    let child = command.stderr(File::create(&log).expect("a log can be written")).spawn();
-    let mut broker =
-        Broker { child: child.expect("the broker can be started"), log, address: SocketAddr::from(([0; 4], 0)) };
+    command.args(arguments);
+    let (child, log) = spawn(command);
+    let mut broker = Broker { child, log, address: SocketAddr::from(([0; 4], 0)) };
     let status = broker.wait();
     (status.code(), read(&broker.log))
 }
