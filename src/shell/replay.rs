@@ -24,6 +24,9 @@ use super::journal::Frames;
 /// Pieces of damage that are told one by one.
 const DAMAGES_TOLD_MAX: usize = 20;
 
+/// How much is written again at a time.
+const AGAIN_BYTES: u64 = 1 << 20;
+
 /// Why a shard cannot start from its journal.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -209,8 +212,23 @@ fn write(segment: &Found, position: u64, bytes: &[u8]) -> Result<(), ReplayError
 /// The segment that is written on, behind what lies there.
 fn resume(segment: &Found, position: u64) -> Result<(Segment, u64), ReplayError> {
     let file = File::options().read(true).write(true).open(&segment.path).map_err(|error| unread(segment, error))?;
+    write_again(&file, segment, position)?;
     let Found { stream, number, bytes, .. } = *segment;
     Ok((Segment { stream, number, file, bytes }, position))
+}
+
+/// Writes what lies in a segment once more, up to a place. Where a sync has failed under an earlier process, the kernel may show bytes that
+/// the device has not, and hold them for clean, so that no further sync brings them there. Only the newest segment can have such bytes:
+/// none is left before it is synced.
+fn write_again(file: &File, segment: &Found, upto: u64) -> Result<(), ReplayError> {
+    let mut position = 0;
+    while position < upto {
+        let piece = read(file, segment, position, (upto - position).min(AGAIN_BYTES))?;
+        assert!(!piece.is_empty(), "what was replayed is there");
+        file.write_all_at(&piece, position).map_err(|error| unread(segment, error))?;
+        position += piece.len() as u64;
+    }
+    file.sync_data().map_err(|error| unread(segment, error))
 }
 
 fn open(segment: &Found) -> Result<File, ReplayError> {
