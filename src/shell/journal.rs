@@ -88,8 +88,8 @@ pub struct Journal {
     shortages: u64,
     /// The shard knows that all up to this change is safe.
     told: u64,
-    /// The operator has heard that nothing is safe any more.
-    has_complained: bool,
+    /// How the operator has heard that it stands.
+    said: State,
 }
 
 /// Where a shard's journal goes on, and how.
@@ -122,7 +122,7 @@ impl Journal {
             orders: VecDeque::new(),
             shortages: 0,
             told: after.get(),
-            has_complained: false,
+            said: State::Open,
         }
     }
 
@@ -187,13 +187,7 @@ impl Journal {
         while let Some(number) = self.reclaim.next_dead(durable) {
             self.orders.push_back(Order::Retire { stream: HOT, number });
         }
-        if let Some(fault) = self.writer.failure().filter(|_| !self.has_complained) {
-            tracing::error!(
-                error = %fault,
-                "the journal has failed: nothing that must be kept is acknowledged any more; look after the disk and restart"
-            );
-            self.has_complained = true;
-        }
+        self.say_how_it_stands();
         let upto = self.writer.kept_upto();
         (upto > std::mem::replace(&mut self.told, upto)).then(|| Serial::new(upto))
     }
@@ -202,14 +196,32 @@ impl Journal {
     pub fn answer(&mut self, answer: Answer) {
         match answer {
             Answer::Ready(segment) => self.writer.offer(segment),
-            Answer::Short { error, .. } => {
+            Answer::Short { .. } => {
                 self.shortages += 1;
-                tracing::error!(%error, "no segment can be made: what must be kept waits until there is room");
                 self.writer.fall_short();
             }
             Answer::NotRetired { number, error, .. } => {
                 tracing::warn!(%error, segment = number, "a dead segment cannot be taken away, nor any after it: it is tried again");
             }
+        }
+        self.say_how_it_stands();
+    }
+
+    /// Tells the operator, when it has changed.
+    fn say_how_it_stands(&mut self) {
+        let state = self.writer.state();
+        if std::mem::replace(&mut self.said, state) == state {
+            return;
+        }
+        match (state, self.writer.failure()) {
+            (State::Open, _) => tracing::info!("the journal has room again"),
+            (State::Full, _) => {
+                tracing::error!("the journal has no room: what must be kept uses what is left, and then waits");
+            }
+            (State::Failed, fault) => tracing::error!(
+                error = fault.map(tracing::field::display),
+                "the journal has failed: nothing that must be kept is acknowledged any more; look after the disk and restart"
+            ),
         }
     }
 
