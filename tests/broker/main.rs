@@ -35,6 +35,7 @@ mod process;
 mod big;
 mod crash;
 mod crowd;
+mod disk;
 mod ending;
 mod fairness;
 mod flows;

@@ -127,6 +127,11 @@ impl Broker {
         Options::shards(shards).start()
     }
 
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        read(&self.log)
+    }
+
     /// Open descriptors.
     pub fn descriptor_count(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the broker runs").count()
