@@ -21,6 +21,7 @@ use super::replay::{ReplayError, replay};
 use super::report::{Promise, Replayed, Report, ShellStats};
 use super::ring::disk::Written;
 use super::ring::net::Net;
+use super::ring::sys::give_back_memory;
 use super::storage::Kept;
 use crate::base::time::Time;
 use crate::config::{Driver, Turn};
@@ -182,6 +183,7 @@ impl Core {
             let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &parts.share, &mut core.out)?;
             core.replayed = Replayed { took_ns: core.clock.now_ns() - start_ns, ..end.replayed };
             core.journal = Some(Journal::new(Continuation { frames, cadence, segment_bytes, end, desk }));
+            give_back_memory(); // what only the replay needed
         }
         parts.share.is_ready(core.replayed.records);
         Ok(core)

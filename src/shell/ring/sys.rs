@@ -1,4 +1,4 @@
-//! System calls that neither the standard library nor a crate of ours wraps: eventfd, the limit of open files, the user.
+//! System calls that neither the standard library nor a crate of ours wraps: eventfd, the limit of open files, the user, freed memory.
 #![expect(unsafe_code, reason = "system calls; tidy lists this file")]
 
 use std::fs::File;
@@ -61,6 +61,12 @@ pub fn raise_open_files() -> io::Result<u64> {
         }
     }
     Ok(limit.rlim_cur)
+}
+
+/// Gives back to the system what this thread has freed. It takes as long as there is memory to look at: nobody is served yet.
+pub fn give_back_memory() {
+    // SAFETY: the call takes no pointers, and what is in use stays where it is.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// The user whose rights this process has.
