@@ -32,6 +32,11 @@ impl SessionId {
         Self(number)
     }
 
+    /// The session's number where so many others were numbered before all of its shard: on the way from one broker to another.
+    pub(super) fn after(self, others: u64) -> Self {
+        if self == Self::BROKER { self } else { Self(self.0 + (others << 8)) }
+    }
+
     /// The number itself, for logs and for the journal.
     pub fn get(self) -> u64 {
         self.0

@@ -50,3 +50,4 @@ mod resting;
 pub mod ring;
 pub mod starting;
 pub mod storage;
+pub mod transfer;

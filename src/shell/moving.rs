@@ -1,4 +1,4 @@
-//! A data directory that shards of another number have written: all that they kept is told again to those that are to run.
+//! Everything that lies in a data directory, told again to other shards: to another number of them, or to those of another broker.
 //!
 //! Nobody is served meanwhile. The new logs are written beside the old ones, and take their place in steps of which each may be the last
 //! one before the power goes:
@@ -15,13 +15,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::files::folder::{Folder, FolderError, inner, refused, sync_folder};
-use super::files::segments::{Found, Segment, Shelf, name_of};
+use super::files::segments::{Segment, Shelf, name_of};
 use super::journal::{Frames, HOT};
 use super::replay::{ReplayError, read_back};
+use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::output::Outputs;
+use crate::engine::shard::moving::{Destination, Movers, Subject};
 use crate::engine::shard::{Shard, Shared};
 use crate::journal::epoch::Epoch;
 use crate::journal::group::Group;
@@ -63,45 +65,131 @@ impl Layout {
     }
 }
 
-/// Tells again all that lies in the folder, which `old` shards have written, to as many shards as `homes` knows.
+/// A folder, and who has written what lies there.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Where it lies.
+    pub folder: &'a Folder,
+    /// Who has written it.
+    pub layout: Layout,
+}
+
+/// Where all of it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The folder; a log that lies there is void then.
+    pub folder: &'a Folder,
+    /// How long a segment is.
+    pub segment_bytes: u64,
+    /// Whose it is from now on.
+    pub layout: Layout,
+    /// Who lives where.
+    pub homes: &'a Homes,
+}
+
+/// What two sources may both have: a session of the same client, a retained message of the same topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clash {
+    /// There is one source only.
+    Impossible,
+    /// The first one counts.
+    First,
+    /// Nothing is moved then.
+    Refused,
+}
+
+/// What was moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Sessions.
+    pub sessions: u64,
+    /// Retained messages.
+    pub retained: u64,
+    /// What was left behind because it was there already.
+    pub clashes: u64,
+    /// The first of these, for people.
+    pub first_clash: Option<String>,
+}
+
+/// Tells again all that lies in the sources, one after the other, to the shards of the target. `now` is the time by the epoch of the
+/// layouts, and `common` what the shards of a layout have in common.
 pub fn move_all(
-    folder: &Folder,
-    segment_bytes: u64,
-    old: Layout,
-    new: JournalId,
-    homes: &Homes,
-    common: &Shared,
-) -> Result<(), MoveError> {
-    let new = Layout { id: new, shards: homes.shards(), ..old };
+    target: Target<'_>,
+    sources: &[Source<'_>],
+    clash: Clash,
+    now: Time,
+    common: impl Fn(Layout) -> Shared,
+) -> Result<Moved, MoveError> {
+    let Target { folder, segment_bytes, layout, homes } = target;
     let moving = folder.inner(MOVING)?;
     let mut logs = Vec::new();
     for shard in homes.all() {
         let shelf = Shelf::of(inner(&moving, &name_of(shard))?, segment_bytes)?;
-        logs.push(Log::new(shelf, segment_bytes, new, shard));
+        logs.push(Log::new(shelf, segment_bytes, layout, shard));
     }
-    for number in 0..old.shards {
-        let shard = ShardId::new(number);
-        let segments = Shelf::open(folder, shard, segment_bytes)?.list()?;
-        move_shard(old.frames(shard), &segments, homes, common, &mut logs)?;
+    let mut crew = Crew::new(logs, clash);
+    let mut numbered = 0;
+    for source in sources {
+        let common = common(source.layout);
+        for number in 0..source.layout.shards {
+            let frames = source.layout.frames(ShardId::new(number));
+            let segments = Shelf::open(source.folder, frames.shard, segment_bytes)?.list()?;
+            let mut shard = Shard::new(frames.shard, common.clone(), 0);
+            let mut out = Outputs::new(frames.shards);
+            read_back(&frames, &segments, &mut shard, |_bytes| {}, &mut out)?;
+            let after = shard.move_out(now, Destination { homes, numbered }, &mut crew);
+            crew.logs.iter_mut().try_for_each(Log::write)?;
+            crew.numbered = crew.numbered.max(after);
+        }
+        numbered = crew.numbered;
     }
-    logs.iter_mut().try_for_each(Log::end)?;
+    if clash == Clash::Refused && crew.moved.clashes > 0 {
+        remove(&moving)?;
+        return Ok(crew.moved);
+    }
+    crew.logs.iter_mut().try_for_each(Log::end)?;
     step(folder, MOVING, MOVED)?;
-    finish(folder)
+    finish(folder)?;
+    Ok(crew.moved)
 }
 
-fn move_shard(
-    frames: Frames,
-    segments: &[Found],
-    homes: &Homes,
-    common: &Shared,
-    logs: &mut [Log],
-) -> Result<(), MoveError> {
-    let mut shard = Shard::new(frames.shard, common.clone(), 0);
-    let mut out = Outputs::new(frames.shards);
-    read_back(&frames, segments, &mut shard, |_bytes| {}, &mut out)?;
-    shard.move_out(Time::ZERO, homes, &mut |home, change| logs[home.index()].note(&change));
-    logs.iter_mut().try_for_each(Log::write)?;
-    Ok(())
+/// Who carries everything to its place.
+struct Crew {
+    logs: Vec<Log>,
+    clash: Clash,
+    /// What was carried, where two sources may have the same.
+    clients: Map<Box<str>, ()>,
+    topics: Map<Box<str>, ()>,
+    moved: Moved,
+    /// The highest number of a session.
+    numbered: u64,
+}
+
+impl Crew {
+    fn new(logs: Vec<Log>, clash: Clash) -> Self {
+        let (clients, topics) = (map(Seed::new(0)), map(Seed::new(1)));
+        Self { logs, clash, clients, topics, moved: Moved::default(), numbered: 0 }
+    }
+}
+
+impl Movers for Crew {
+    fn takes(&mut self, subject: Subject<'_>) -> bool {
+        let (known, name, count, what) = match subject {
+            Subject::Client(client) => (&mut self.clients, client, &mut self.moved.sessions, "the session of"),
+            Subject::Topic(topic) => (&mut self.topics, topic, &mut self.moved.retained, "the retained message of"),
+        };
+        if self.clash != Clash::Impossible && known.insert(name.into(), ()).is_some() {
+            self.moved.clashes += 1;
+            self.moved.first_clash.get_or_insert_with(|| format!("{what} {name:?}"));
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn note(&mut self, home: ShardId, change: Change) -> Serial {
+        self.logs[home.index()].note(&change)
+    }
 }
 
 /// Goes on with a move that was interrupted when it could not be undone any more, and removes what is left of another one.
@@ -111,6 +199,7 @@ pub fn finish(folder: &Folder) -> Result<(), MoveError> {
         for path in shelves(folder.path())? {
             remove(&path)?;
         }
+        sync_folder(folder.path())?;
         step(folder, MOVED, SETTLING)?;
     }
     let settling = folder.path().join(SETTLING);

@@ -10,8 +10,9 @@ use super::files::segments::{Found, Shelf};
 use super::files::writer::Cadence;
 use super::journal::Frames;
 use super::mesh::Ways;
-use super::moving::{Layout, MoveError, finish, move_all, shelf_count};
+use super::moving::{Clash, Layout, MoveError, Source, Target, finish, move_all, shelf_count};
 use super::replay::{ReplayError, header_of};
+use crate::base::time::Time;
 use crate::config::{Durability, Storage as Settings};
 use crate::engine::homes::{SHARDS_MAX, ShardId};
 use crate::engine::shard::Shared;
@@ -104,17 +105,14 @@ impl Storage {
                 shards,
                 "the number of shards has changed: what they kept is moved to its new places"
             );
-            let (old, new) = (Layout { id, epoch, shards: written }, new_identity()?);
-            move_all(
-                &folder,
-                settings.segment_bytes,
-                old,
-                new,
-                &in_common(new, shards).homes,
-                &in_common(id, written),
-            )?;
+            let (old, new) = (Layout { id, epoch, shards: written }, Layout { id: new_identity()?, epoch, shards });
+            let homes = &in_common(new.id, shards).homes;
+            let target = Target { folder: &folder, segment_bytes: settings.segment_bytes, layout: new, homes };
+            let common = |layout: Layout| in_common(layout.id, layout.shards);
+            let source = Source { folder: &folder, layout: old };
+            move_all(target, &[source], Clash::Impossible, Time::ZERO, common)?;
             tracing::info!("everything has its new place");
-            found = Some((new, shards));
+            found = Some((new.id, shards));
         }
         let id = found.map_or_else(new_identity, |(id, _)| Ok(id))?;
         let numbers = (0..shards).map(ShardId::new);
@@ -134,7 +132,7 @@ impl Storage {
 }
 
 /// The journal that lies there, and how many shards have written it.
-fn identity(folder: &Folder, segment_bytes: u64) -> Result<Option<(JournalId, usize)>, StorageError> {
+pub(super) fn identity(folder: &Folder, segment_bytes: u64) -> Result<Option<(JournalId, usize)>, StorageError> {
     let mut known: Option<(JournalId, usize)> = None;
     for number in 0..shelf_count(folder)?.min(SHARDS_MAX) {
         for segment in Shelf::open(folder, ShardId::new(number), segment_bytes)?.list()? {
@@ -154,7 +152,7 @@ pub fn seed_of(id: JournalId) -> u64 {
     u64::from_le_bytes(*uuid.first_chunk().expect("a uuid has sixteen bytes"))
 }
 
-fn new_identity() -> Result<JournalId, StorageError> {
+pub(super) fn new_identity() -> Result<JournalId, StorageError> {
     use std::io::Read;
     let mut uuid = [0; 16];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut uuid));

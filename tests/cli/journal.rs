@@ -287,3 +287,71 @@ fn a_directory_without_a_journal_ends_with_1() {
     fs::create_dir(&kept.path).unwrap();
     assert!(refusal(&kept.path).contains("holds no journal"));
 }
+
+/// What each session owns, by client identifier, and how many messages are retained.
+fn owned(kept: &Kept) -> (BTreeMap<String, Vec<String>>, u64) {
+    let rows = values(&kept.ask("stats", "--json --sessions", 0));
+    let of_session = ["subscriptions", "memberships", "queued", "inflight", "expiry_s", "is_connected", "owner"];
+    let mut sessions = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row["client_id"].is_null()) {
+        let values = of_session.map(|name| format!("{name}={}", row[name])).to_vec();
+        assert_eq!(sessions.insert(row["client_id"].to_string(), values), None, "{rows:?}");
+    }
+    (sessions, rows.iter().filter_map(|row| row["retained_messages"].as_u64()).sum())
+}
+
+#[test]
+fn export_and_import_carry_everything() {
+    let kept = Kept::new("export", 2);
+    let before = owned(&kept);
+    assert_eq!((before.0.len(), before.1), (2, 1));
+    let carried = Kept::empty("exported", 1);
+    let said = kept.ask("export", carried.path.to_str().unwrap(), 0);
+    assert_eq!(said, "2 sessions and 1 retained messages are there now\n");
+    assert_eq!((owned(&carried), owned(&kept)), (before.clone(), before.clone()));
+    carried.ask("check", "", 0);
+
+    let there = Kept::empty("imported", 2);
+    there.ask("import", carried.path.to_str().unwrap(), 0);
+    assert_eq!(owned(&there), before);
+    // The broker of the other machine has more shards, finds it all and adds to it.
+    let there = Kept { shards: 3, path: there.path.clone() };
+    let broker = there.start();
+    client(&broker, "pub -i pen -q 1 -t hall/9 -m later");
+    client(&broker, "sub -c -i third -q 1 -t attic -E");
+    assert_eq!(broker.stop(), Stopped::Clean);
+    let after = owned(&there);
+    assert_eq!((after.0.len(), after.1), (3, 1));
+    assert!(after.0["\"keeper\""].contains(&"queued=4".to_owned()), "{after:?}");
+
+    there.ask("export", carried.path.to_str().unwrap(), 1);
+    assert_eq!(owned(&carried), before, "what is there already is left alone");
+}
+
+#[test]
+fn an_import_of_what_is_there_already_asks_who_counts() {
+    let (first, second) = (Kept::new("first", 2), Kept::new("second", 1));
+    let broker = second.start();
+    client(&broker, "pub -i pen -q 1 -t hall/9 -m later");
+    client(&broker, "sub -c -i third -q 1 -t attic -E");
+    assert_eq!(broker.stop(), Stopped::Clean);
+    let (here, coming) = (owned(&first), owned(&second));
+
+    let question = format!("journal import {} {}", first.path.display(), second.path.display());
+    let output = run(&question);
+    let complaint = errors(&output);
+    assert!(code(&output) == 1 && complaint.contains("and 2 more: choose with --keep or --replace"), "{complaint}");
+    assert_eq!(owned(&first), here, "nothing was changed");
+
+    let said = printed(&run(&format!("{question} --keep")));
+    assert_eq!(said, "3 sessions and 1 retained messages are there now, 3 more were there twice\n");
+    let kept = owned(&first);
+    assert_eq!((&kept.0["\"keeper\""], &kept.0["\"third\""]), (&here.0["\"keeper\""], &coming.0["\"third\""]));
+
+    assert_eq!(code(&run(&format!("{question} --replace"))), 0);
+    assert_eq!(owned(&first), coming);
+    let broker = first.start();
+    let output = run(&question);
+    assert!(code(&output) == 1 && errors(&output).contains("is in use by process"), "{}", errors(&output));
+    assert_eq!(broker.stop(), Stopped::Clean);
+}

@@ -11,7 +11,7 @@ use super::disk::Disk;
 use pregon::base::hash::Seed;
 use pregon::base::time::Time;
 use pregon::engine::auth::policy::Policy;
-use pregon::engine::change::Serial;
+use pregon::engine::change::{Change, Serial};
 use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::event::Event;
 use pregon::engine::homes::{Homes, ShardId};
@@ -19,6 +19,7 @@ use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::Limits;
 use pregon::engine::mesh::Mesh;
 use pregon::engine::output::{Arrival, Outputs, Question};
+use pregon::engine::shard::moving::{Destination, Movers, Subject};
 use pregon::engine::shard::{Shard, Shared};
 use pregon::engine::subscriptions::interest::Interest;
 
@@ -91,6 +92,25 @@ impl Link {
         let count = self.backlog.len().min(room);
         self.incoming.extend(self.backlog.drain(..count));
         self.taken += count;
+    }
+}
+
+/// Who takes in what is moved.
+struct Crew<'a> {
+    serials: Vec<Serial>,
+    disks: &'a mut [Disk],
+}
+
+impl Movers for Crew<'_> {
+    fn takes(&mut self, _subject: Subject<'_>) -> bool {
+        true
+    }
+
+    fn note(&mut self, home: ShardId, change: Change) -> Serial {
+        let serial = self.serials[home.index()].next();
+        self.serials[home.index()] = serial;
+        self.disks[home.index()].take(&mut vec![(serial, change)], None);
+        serial
     }
 }
 
@@ -336,17 +356,12 @@ impl World {
         let limits = Limits::clone(&self.shared.limits);
         let mut next = Self::make(shards, limits, Policy::open(), self.seed, true);
         let homes = Arc::clone(&next.shared.homes);
-        let mut serials = vec![Serial::NONE; shards];
+        let mut movers = Crew { serials: vec![Serial::NONE; shards], disks: &mut next.disks };
         for number in 0..self.shards.len() {
             let mut old = shard(number, &self.shared, self.seed);
             let out = &mut self.outs[number];
             self.disks[number].lose_power(|serial, change| old.restore(serial, change, out));
-            old.move_out(self.now, &homes, &mut |home, change| {
-                let serial = serials[home.index()].next();
-                serials[home.index()] = serial;
-                next.disks[home.index()].take(&mut vec![(serial, change)], None);
-                serial
-            });
+            old.move_out(self.now, Destination { homes: &homes, numbered: 0 }, &mut movers);
         }
         for disk in &mut next.disks {
             disk.store(usize::MAX);

@@ -6,6 +6,7 @@
 //! | [`check`] | whether all is as it was written |
 //! | [`dump`] [`fields`] | each change, and what there is to say about one |
 //! | [`stats`] | what the changes add up to |
+//! | [`transfer`] | from one directory to another |
 //! | [`row`] [`moment`] | named values as a line or as JSON, points in time |
 
 pub mod check;
@@ -14,6 +15,7 @@ pub mod fields;
 pub mod moment;
 pub mod row;
 pub mod stats;
+pub mod transfer;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
@@ -22,12 +24,15 @@ use crate::cli::complain;
 use crate::cli::exit::Exit;
 use crate::journal::report::Report;
 use crate::shell::archive::{Archive, ArchiveError, Shelved};
+use crate::shell::transfer::TransferError;
 
 /// Why a question stays without an answer.
 #[derive(thiserror::Error, Debug)]
 enum JournalError {
     #[error("{0}")]
     Archive(#[from] ArchiveError),
+    #[error("{0}")]
+    Transfer(#[from] TransferError),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     #[error("there is no shard {wanted}, only {known}")]
@@ -62,6 +67,8 @@ pub fn run(question: &Journal) -> Exit {
         Journal::Check(place) => check::run(&place.directory, &mut out),
         Journal::Dump(flags) => dump::run(flags, &mut out),
         Journal::Stats(flags) => stats::run(flags, &mut out),
+        Journal::Export(flags) => transfer::export(flags, &mut out),
+        Journal::Import(flags) => transfer::import(flags, &mut out),
     };
     match answer.and_then(|finding| Ok(out.flush().map(|()| finding)?)) {
         Ok(Finding::Clean) => Exit::Done,

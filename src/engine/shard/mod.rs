@@ -32,7 +32,7 @@ mod groups;
 mod identify;
 mod letters;
 pub mod memory;
-mod moving;
+pub mod moving;
 mod open;
 mod passages;
 pub mod publish;

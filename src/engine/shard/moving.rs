@@ -23,41 +23,74 @@ use crate::engine::session::delivery::Delivery;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::mqtt::{PacketId, QoS};
 
-/// Where everything goes, and who numbers it there.
-struct Removal<'a> {
-    homes: &'a Homes,
-    note: &'a mut dyn FnMut(ShardId, Change) -> Serial,
+/// What may go along or stay behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject<'a> {
+    /// The session of this client, with all that belongs to it.
+    Client(&'a str),
+    /// The retained message of this topic.
+    Topic(&'a str),
+}
+
+/// Where everything goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    /// Who lives where from now on.
+    pub homes: &'a Homes,
+    /// Sessions that have numbers there already: those that come are numbered behind them.
+    pub numbered: u64,
+}
+
+/// Who takes it in.
+pub trait Movers {
+    /// Whether this goes along.
+    fn takes(&mut self, subject: Subject<'_>) -> bool;
+
+    /// A piece of it, for this shard; its number there.
+    fn note(&mut self, home: ShardId, change: Change) -> Serial;
+}
+
+/// A move under way.
+struct Removal<'a, M> {
+    to: Destination<'a>,
+    movers: &'a mut M,
     /// Messages that several copies share: the number that each has on a shard.
     told: Map<(ShardId, Serial), Serial>,
 }
 
 impl Shard {
-    /// Tells all that was restored to the shards where it lives from now on, piece by piece; each piece is numbered there.
+    /// Tells all that was restored to the shards where it lives from now on, piece by piece; each piece is numbered there. How many
+    /// sessions have numbers then.
     ///
     /// # Panics
     /// When the shard serves clients already.
-    pub fn move_out(mut self, now: Time, homes: &Homes, note: &mut dyn FnMut(ShardId, Change) -> Serial) {
+    pub fn move_out<M: Movers>(mut self, now: Time, to: Destination<'_>, movers: &mut M) -> u64 {
         assert!(self.connections.is_empty(), "who moves out has no clients");
-        let mut out = Outputs::new(homes.shards());
+        let mut out = Outputs::new(to.homes.shards());
         self.journaling.pause();
         let (keys, fanouts) = self.unfold(now);
         for (body, message, served) in fanouts {
             self.finish_fanout(body, &message, &served, &mut out);
         }
-        let mut removal = Removal { homes, note, told: map(self.seed) };
+        let mut removal = Removal { to, movers, told: map(self.seed) };
         for (key, was_connected) in keys {
             self.move_session(key, was_connected, &mut removal);
         }
         self.move_retained(&mut removal);
-        for home in homes.all() {
-            (removal.note)(home, Change::Swept { sessions: self.serial });
+        let sessions = to.numbered + self.serial;
+        for home in to.homes.all() {
+            removal.movers.note(home, Change::Swept { sessions });
         }
+        sessions
     }
 
-    fn move_session(&self, key: SessionKey, was_connected: bool, removal: &mut Removal<'_>) {
+    fn move_session<M: Movers>(&self, key: SessionKey, was_connected: bool, removal: &mut Removal<'_, M>) {
         let Some(session) = self.sessions.get(key) else { return };
-        let (id, home) = (session.id, removal.homes.client(&session.client_id));
-        let note = &mut removal.note;
+        if !removal.movers.takes(Subject::Client(&session.client_id)) {
+            return;
+        }
+        let (id, home) = (session.id.after(removal.to.numbered), removal.to.homes.client(&session.client_id));
+        let mut note = |home, change| removal.movers.note(home, change);
         let standing = Standing {
             client_id: session.client_id.clone(),
             owner: Arc::clone(&session.owner),
@@ -82,16 +115,16 @@ impl Shard {
         }
         for open in session.received.ids() {
             note(home, Change::Incoming { session: id, id: open });
-            for other in removal.homes.all().filter(|other| *other != home && !was_connected) {
+            for other in removal.to.homes.all().filter(|other| *other != home && !was_connected) {
                 note(other, Change::Passed { session: id, id: open });
             }
         }
         self.move_copies(key, home, removal);
     }
 
-    fn move_copies(&self, key: SessionKey, home: ShardId, removal: &mut Removal<'_>) {
+    fn move_copies<M: Movers>(&self, key: SessionKey, home: ShardId, removal: &mut Removal<'_, M>) {
         let Some(session) = self.sessions.get(key) else { return };
-        let (Some(outbound), id) = (session.outbound.as_ref(), session.id) else { return };
+        let (Some(outbound), id) = (session.outbound.as_ref(), session.id.after(removal.to.numbered)) else { return };
         let mut open: Vec<(PacketId, Option<&Delivery>)> =
             outbound.open_ids().map(|id| (id, outbound.inflight(id))).collect();
         // In the order in which they were sent.
@@ -100,10 +133,10 @@ impl Shard {
             match delivery {
                 Some(delivery) => {
                     let copy = removal.copy(home, id, delivery);
-                    (removal.note)(home, Change::Sent { session: id, copy, id: packet_id });
+                    removal.movers.note(home, Change::Sent { session: id, copy, id: packet_id });
                 }
                 None => {
-                    (removal.note)(home, Change::Taken { session: id, copy: Serial::NONE, id: packet_id });
+                    removal.movers.note(home, Change::Taken { session: id, copy: Serial::NONE, id: packet_id });
                 }
             }
         }
@@ -113,7 +146,7 @@ impl Shard {
         }
     }
 
-    fn move_retained(&self, removal: &mut Removal<'_>) {
+    fn move_retained<M: Movers>(&self, removal: &mut Removal<'_, M>) {
         let mut cursor = Cursor::default();
         loop {
             let mut messages: Vec<Message> = Vec::new();
@@ -121,10 +154,14 @@ impl Shard {
                 messages.push(message.clone());
                 ControlFlow::Continue(())
             });
-            for message in messages {
-                let home = removal.homes.topic(message.topic());
-                let body = (removal.note)(home, Change::Body { message });
-                (removal.note)(home, Change::Retained { body });
+            for mut message in messages {
+                if !removal.movers.takes(Subject::Topic(message.topic())) {
+                    continue;
+                }
+                let home = removal.to.homes.topic(message.topic());
+                message.origin = message.origin.after(removal.to.numbered);
+                let body = removal.movers.note(home, Change::Body { message });
+                removal.movers.note(home, Change::Retained { body });
             }
             if matches!(progress, Progress::Done) {
                 return;
@@ -133,16 +170,20 @@ impl Shard {
     }
 }
 
-impl Removal<'_> {
+impl<M: Movers> Removal<'_, M> {
     /// Tells a copy, after its message where that is not known there; the number of the copy.
     fn copy(&mut self, home: ShardId, session: SessionId, delivery: &Delivery) -> Serial {
         let Delivery { message, qos, retain, ids, .. } = delivery;
         let known = (home, delivery.noted().body);
         let told = self.told.get(&known).copied();
-        let body = told.unwrap_or_else(|| (self.note)(home, Change::Body { message: message.clone() }));
+        let body = told.unwrap_or_else(|| {
+            let mut message = message.clone();
+            message.origin = message.origin.after(self.to.numbered);
+            self.movers.note(home, Change::Body { message })
+        });
         if known.1 != Serial::NONE && message.is_shared() {
             self.told.insert(known, body);
         }
-        (self.note)(home, Change::Queued { session, body, qos: *qos, retain: *retain, ids: ids.clone() })
+        self.movers.note(home, Change::Queued { session, body, qos: *qos, retain: *retain, ids: ids.clone() })
     }
 }
