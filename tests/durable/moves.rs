@@ -2,6 +2,7 @@
 
 use crate::facts::{broker, comes, heard, publish, subscribe};
 use crate::support::raw::{packet, text};
+use crate::sweeps::{reads, three_and_a_publisher};
 
 #[test]
 fn everything_that_holds_has_another_home() {
@@ -43,5 +44,16 @@ fn everything_that_holds_has_another_home() {
         comes(&mut world, "p", 2, &[], &[publish(2, "all", "new")]);
         let link = world.links.len() - 2;
         assert_eq!(heard(&world.receive(link)).len(), 1, "the subscriptions work");
+    }
+}
+
+#[test]
+fn a_message_that_is_still_owed_to_everybody_reaches_them_at_their_new_homes() {
+    let (mut world, _, publisher, _) = three_and_a_publisher();
+    reads(&mut world, publisher, &[publish(2, "a", "one")]);
+    world.crash_into(3);
+    for name in ["s0", "s1", "s2"] {
+        let (_, answers) = comes(&mut world, name, 0, &[], &[]);
+        assert_eq!(heard(&answers).len(), 1, "{name}");
     }
 }

@@ -99,7 +99,7 @@ fn the_number_of_a_session_is_not_given_again_when_nothing_tells_of_it() {
 }
 
 /// Three sessions that want the same, of which the first is connected, and who publishes it; each copy of a message takes a turn.
-fn three_and_a_publisher() -> (World, usize, usize, usize) {
+pub fn three_and_a_publisher() -> (World, usize, usize, usize) {
     let mut world = World::durable(1, Limits { fanout_recipients_max: 1, ..Limits::default() }, 3);
     let (first, _) = comes(&mut world, "s0", 0, &[], &[subscribe("a", 1)]);
     for name in ["s1", "s2"] {
@@ -112,7 +112,7 @@ fn three_and_a_publisher() -> (World, usize, usize, usize) {
 }
 
 /// Has the broker read what a client has sent, and gives put-off work no turn.
-fn reads(world: &mut World, link: usize, packets: &[Vec<u8>]) {
+pub fn reads(world: &mut World, link: usize, packets: &[Vec<u8>]) {
     for packet in packets {
         world.send(link, packet);
     }

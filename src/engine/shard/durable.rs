@@ -219,7 +219,7 @@ impl Shard {
 
     /// Notes that all of them have it.
     pub(super) fn note_fanout_done(&mut self, body: Serial, out: &mut Outputs) {
-        if body != Serial::NONE {
+        if body != Serial::NONE && self.journaling.is_on {
             self.note(Change::FannedOut { body }, out);
         }
     }
