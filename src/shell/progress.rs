@@ -19,7 +19,7 @@ pub struct Progress {
 /// What one shard has to read.
 #[derive(Debug, Default)]
 struct Part {
-    /// All bytes of its files. The last of them is read only as far as it was written.
+    /// All bytes of its files.
     total_bytes: u64,
     read_bytes: AtomicU64,
     records: AtomicU64,

@@ -2,8 +2,8 @@
 //!
 //! The log of a shard grows by what happens, whatever of it still holds. Once it is about twice as large as what it would be if only
 //! that were noted, a sweep begins; when its last word is on the device, every segment that ends before its first one is dead. So a
-//! log is as large as twice what holds, and three times while a sweep is under way, and what a sweep writes is at most what was
-//! written since the one before.
+//! log is as large as twice what holds, and three times while a sweep is under way. While as much holds as before, a sweep writes no
+//! more than what was written since the one before; when less does, one more sweep comes each time that half of it has gone.
 //!
 //! How much holds is known for sure at the end of a sweep only. From there it is followed by numbers: if half as many things are held,
 //! half as many bytes are; if more are, each takes what those take that have come since.
