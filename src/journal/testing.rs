@@ -7,8 +7,8 @@ use super::group::Group;
 use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use super::replay::{Found, Listed, Replay, Step};
 use super::report::Report;
+use super::scribe::Scribe;
 use super::segment::Header;
-use super::tail::Tail;
 use crate::base::random::Random;
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
@@ -24,16 +24,15 @@ pub struct Journal {
     pub written: BTreeMap<Serial, Vec<u8>>,
     /// Where each frame lies, with its length.
     pub frames: Vec<(Place, u64)>,
-    segment_bytes: u64,
-    next_segment: SegmentNumber,
-    tail: Option<Tail>,
-    is_ended: bool,
+    scribe: Scribe,
 }
 
 impl Journal {
     pub fn new(segment_bytes: u64) -> Self {
         let (files, written, frames) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { files, written, frames, segment_bytes, next_segment: SegmentNumber::FIRST, tail: None, is_ended: false }
+        let next = SegmentNumber::FIRST;
+        let scribe = Scribe { id: ID, shard: SHARD, shards: 2, segment_bytes, tail: None, next };
+        Self { files, written, frames, scribe }
     }
 
     /// Commits these changes together.
@@ -62,35 +61,23 @@ impl Journal {
 
     /// Writes a group behind the last one, or into a new segment.
     pub fn append(&mut self, group: &mut Group) -> Place {
-        let is_ended = std::mem::take(&mut self.is_ended);
-        let tail = self.tail.filter(|tail| !is_ended && tail.takes(group));
-        let mut tail = tail.unwrap_or_else(|| self.open(group));
-        let place = tail.place;
-        let bytes = group.seal(place);
-        let start = usize::try_from(place.position).unwrap();
-        self.files.get_mut(&place.segment).unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
-        self.frames.push((place, bytes.len() as u64));
-        tail.advance(group);
-        self.tail = Some(tail);
+        let page = self.scribe.page(group);
+        let length = usize::try_from(page.segment_bytes()).unwrap();
+        let file = self.files.entry(page.place.segment).or_insert_with(|| vec![0; length]);
+        let start = usize::try_from(page.place.position).unwrap();
+        file[start..start + page.bytes.len()].copy_from_slice(&page.bytes);
+        // The header of a segment lies in front of its first frame.
+        let place = Place { position: page.place.position.max(BLOCK_BYTES as u64), ..page.place };
+        self.frames.push((place, group.frame_bytes()));
+        self.scribe.written(&page);
         place
     }
 
     /// The next group begins a new segment.
     pub fn end_segment(&mut self) {
-        self.is_ended = true;
-    }
-
-    fn open(&mut self, group: &Group) -> Tail {
-        let (number, length) = (self.next_segment, group.segment_length(self.segment_bytes));
-        self.next_segment = number.next();
-        let previous = self.tail.map(|tail| tail.as_previous());
-        let first = group.first().unwrap_or(Serial::NONE);
-        let header = Header { id: ID, shard: SHARD, shards: 2, number, length, first, previous };
-        let mut file = Vec::new();
-        header.encode(&mut file);
-        file.resize(usize::try_from(length).unwrap(), 0);
-        self.files.insert(number, file);
-        Tail::new(header.number, header.length)
+        if let Some(tail) = &mut self.scribe.tail {
+            tail.length = tail.place.position;
+        }
     }
 
     /// What a start would read from the files as they are now.
@@ -113,7 +100,7 @@ impl Journal {
             let (header, _) = Header::parse(&self.files[other]).ok()?;
             header.previous.filter(|previous| previous.number == number).map(|previous| previous.end)
         });
-        let tail = || self.tail.filter(|tail| tail.place.segment == number).map(|tail| tail.place.position);
+        let tail = || self.scribe.tail.filter(|tail| tail.place.segment == number).map(|tail| tail.place.position);
         usize::try_from(end.or_else(tail).unwrap()).unwrap()
     }
 }
