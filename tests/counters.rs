@@ -2,9 +2,10 @@
 
 mod support;
 
+use pregon::engine::input::Input;
 use pregon::mqtt::properties::Properties;
 use pregon::mqtt::{PacketType, QoS, Version};
-use support::bare::{Bare, publish, subscribe};
+use support::bare::{Bare, connect, publish, subscribe};
 
 const PINGREQ: [u8; 2] = [0xc0, 0];
 
@@ -49,4 +50,28 @@ fn a_piece_says_how_many_packets_of_which_type_it_holds() {
         assert_eq!((pieces[0].packets, pieces[0].first_byte()), (5, Some(0x30)), "{from:?} to {to:?}");
         assert_eq!(pieces[0].len_for_one(), as_received.len());
     }
+}
+
+#[test]
+fn a_session_whose_end_is_far_ends_in_time_where_nothing_happens_meanwhile() {
+    const EXPIRY_S: u32 = 86_400;
+    let mut bare = Bare::new(1); // its clock stands far behind the last look at a deadline, as after a quiet hour
+    let mut connect = connect(Version::V5, "away", false);
+    let place =
+        connect.windows(5).position(|bytes| bytes == [0x11, 0xff, 0xff, 0xff, 0xff]).expect("it lives for ever");
+    connect[place + 1..place + 5].copy_from_slice(&EXPIRY_S.to_be_bytes());
+    let client = bare.connect_as(0, &connect);
+    bare.send(client, &[0xe0, 0]);
+    let ends_at = bare.now.after_seconds(EXPIRY_S);
+    let shard = &mut bare.shards[0];
+    let mut looks = 0;
+    while let Some(due) = shard.next_due(bare.now) {
+        assert!(due < ends_at.after_ms(1_000), "it ends in time");
+        assert_eq!((shard.sizes().sessions, shard.stats().sessions_expired), (1, 0), "and not before");
+        bare.now = due;
+        shard.handle(Input::Tick, due, &mut bare.outs[0]);
+        looks += 1;
+    }
+    assert_eq!((shard.sizes().sessions, shard.stats().sessions_expired), (0, 1));
+    assert!(bare.now >= ends_at && looks < 200, "at {:?} after {looks} looks", bare.now);
 }

@@ -126,6 +126,13 @@ impl<K: Copy> Wheel<K> {
         Some(Time::from_millis(due).max(now))
     }
 
+    /// The latest deadline that [`Wheel::schedule`] and a look in the next [`Wheel::advance`] put where it belongs: an entry for a
+    /// later one is looked at early, by as much as the last look at the clock lies behind.
+    pub const fn reach(&self) -> Time {
+        let furthest = self.current.saturating_add(self.slots.len() as u64 - 1);
+        Time::from_millis(furthest.saturating_mul(self.tick_ms))
+    }
+
     /// How many entries there are, those of objects that are gone included.
     pub const fn len(&self) -> usize {
         self.len
@@ -245,6 +252,17 @@ mod tests {
         assert_eq!(wheel.len(), 1);
         assert_eq!(wheel.advance(at(59), AMPLE, answer).looked, 0);
         assert_eq!(wheel.advance(at(60), AMPLE, |_| Look::Fired).looked, 1);
+    }
+
+    #[test]
+    fn what_is_within_reach_is_not_looked_at_early_however_long_nobody_looked() {
+        let mut wheel = Wheel::new(10, 8);
+        wheel.schedule(1, wheel.reach());
+        assert_eq!(wheel.next_due_hint(at(25)), Some(wheel.reach()));
+        let reach = wheel.reach();
+        assert_eq!(wheel.advance(at(75), AMPLE, |_| Look::At(reach)), Swept { looked: 1, has_more: false });
+        assert_eq!(wheel.next_due_hint(at(75)), Some(at(80)), "what has passed meanwhile comes with the next tick");
+        assert_eq!(wheel.reach(), at(150));
     }
 
     #[test]

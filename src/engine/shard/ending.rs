@@ -104,7 +104,7 @@ impl Shard {
         self.note_standing(key, out);
         self.presence(key, out);
         self.return_shared(key, false, out);
-        self.look_at_session(key, now);
+        self.look_at_session(key);
         self.publish_due_will(key, now, out);
     }
 

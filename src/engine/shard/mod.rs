@@ -111,8 +111,6 @@ const TICK_MS: u32 = 250;
 const WHEEL_SLOTS: usize = 4096;
 /// Slots of the wheel for quota holds, which are short.
 const QUOTA_SLOTS: usize = 256;
-/// How far ahead an entry of a wheel is placed at the most.
-const HORIZON_MS: u64 = TICK_MS as u64 * (WHEEL_SLOTS as u64 - 1);
 
 /// One core's part of the broker: its connections, its sessions, its index. Owned by one thread; nothing in it is
 /// shared but what [`Shared`] names, and nothing leaves it but through [`Outputs`].

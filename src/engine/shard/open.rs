@@ -180,7 +180,7 @@ impl Shard {
         if let Some(outbound) = &mut session.outbound {
             outbound.connect(inflight_max);
         }
-        self.look_at_connection(key, now);
+        self.look_at_connection(key);
     }
 
     /// The keep-alive that holds: ours where the client wants a longer one or none.

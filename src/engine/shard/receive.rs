@@ -48,7 +48,7 @@ impl Shard {
         }
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
         let key = self.connections.insert(Connection::new(peer, now, handshake_by));
-        self.look_at_connection(key, now);
+        self.look_at_connection(key);
         self.stats.connections_opened += 1;
         Some(key)
     }

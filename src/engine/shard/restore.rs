@@ -398,7 +398,7 @@ impl Shard {
             self.note_standing(key, out); // from now on its time runs
         }
         self.publish_due_will(key, now, out);
-        self.look_at_session(key, now);
+        self.look_at_session(key);
         self.join_again(key, out);
     }
 }

@@ -1,6 +1,6 @@
 //! Time passes: silent clients, ended sessions, due wills, put-off work.
 
-use super::{HORIZON_MS, Shard};
+use super::Shard;
 use crate::base::time::Time;
 use crate::base::wheel::{Look, Swept};
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -37,10 +37,10 @@ impl Shard {
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
         let mut due: Vec<ConnectionKey> = Vec::new();
-        let connections = &mut self.connections;
+        let (connections, reach) = (&mut self.connections, self.connection_wheel.reach());
         let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
             let Some(connection) = connections.get_mut(key) else { return Look::Gone };
-            look(connection.deadline(), &mut connection.looked_at, now, || due.push(key))
+            look(connection.deadline(), &mut connection.looked_at, now, reach, || due.push(key))
         });
         for key in due {
             self.connection_due(key, now, out);
@@ -72,19 +72,19 @@ impl Shard {
     }
 
     /// Makes sure that a connection is looked at when its time is over.
-    pub(super) fn look_at_connection(&mut self, key: ConnectionKey, now: Time) {
+    pub(super) fn look_at_connection(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let deadline = connection.deadline();
-        if let Some(at) = earlier_look(deadline, &mut connection.looked_at, now) {
+        if let Some(at) = earlier_look(deadline, &mut connection.looked_at, self.connection_wheel.reach()) {
             self.connection_wheel.schedule(key, at);
         }
     }
 
     /// Makes sure that a session is looked at when its time is over.
-    pub(super) fn look_at_session(&mut self, key: SessionKey, now: Time) {
+    pub(super) fn look_at_session(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let deadline = session.deadline();
-        if let Some(at) = earlier_look(deadline, &mut session.looked_at, now) {
+        if let Some(at) = earlier_look(deadline, &mut session.looked_at, self.session_wheel.reach()) {
             self.session_wheel.schedule(key, at);
         }
     }
@@ -97,7 +97,7 @@ impl Shard {
             connection.last_received = now;
         }
         if connection.deadline() > now {
-            return self.look_at_connection(key, now);
+            return self.look_at_connection(key);
         }
         if self.is_in_handshake(key) {
             self.end(key, Cause::HandshakeTimeout, now, out);
@@ -110,10 +110,10 @@ impl Shard {
 
     fn sweep_sessions(&mut self, now: Time, out: &mut Outputs) -> bool {
         let mut due: Vec<SessionKey> = Vec::new();
-        let sessions = &mut self.sessions;
+        let (sessions, reach) = (&mut self.sessions, self.session_wheel.reach());
         let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
             let Some(session) = sessions.get_mut(key) else { return Look::Gone };
-            look(session.deadline(), &mut session.looked_at, now, || due.push(key))
+            look(session.deadline(), &mut session.looked_at, now, reach, || due.push(key))
         });
         for key in due {
             self.session_due(key, now, out);
@@ -128,14 +128,14 @@ impl Shard {
             self.stats.sessions_expired += 1;
             self.end_session(key, now, out);
         } else {
-            self.look_at_session(key, now);
+            self.look_at_session(key);
         }
     }
 }
 
 /// Looks at an entry of a wheel. Of several entries for one object only the one that it knows of counts, so that a
 /// deadline that moved nearer and back leaves none behind.
-fn look(deadline: Time, looked_at: &mut Time, now: Time, fire: impl FnOnce()) -> Look {
+fn look(deadline: Time, looked_at: &mut Time, now: Time, reach: Time, fire: impl FnOnce()) -> Look {
     if now < *looked_at {
         return Look::Gone; // a later entry is under way
     }
@@ -144,13 +144,13 @@ fn look(deadline: Time, looked_at: &mut Time, now: Time, fire: impl FnOnce()) ->
         fire();
         return Look::Fired;
     }
-    *looked_at = clamped(deadline, now);
+    *looked_at = within(deadline, reach);
     if deadline == Time::NEVER { Look::Gone } else { Look::At(*looked_at) }
 }
 
 /// When an entry has to be made for a deadline, unless one that comes early enough is under way.
-fn earlier_look(deadline: Time, looked_at: &mut Time, now: Time) -> Option<Time> {
-    let at = clamped(deadline, now);
+fn earlier_look(deadline: Time, looked_at: &mut Time, reach: Time) -> Option<Time> {
+    let at = within(deadline, reach);
     if at >= *looked_at {
         return None;
     }
@@ -158,7 +158,7 @@ fn earlier_look(deadline: Time, looked_at: &mut Time, now: Time) -> Option<Time>
     Some(at)
 }
 
-/// Entries beyond the horizon of a wheel would be looked at early: they are placed at its end.
-fn clamped(deadline: Time, now: Time) -> Time {
-    if deadline == Time::NEVER { Time::NEVER } else { deadline.min(now.after_ms(HORIZON_MS)) }
+/// Entries beyond the reach of a wheel would be looked at early and not be known: they are placed where it ends.
+fn within(deadline: Time, reach: Time) -> Time {
+    if deadline == Time::NEVER { Time::NEVER } else { deadline.min(reach) }
 }
