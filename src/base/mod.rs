@@ -16,6 +16,7 @@
 //! | [`slab`]     | objects under keys that go stale, never astray | one per shard and kind    |
 //! | [`chains`]   | many lists of keys in one stock of memory      | the wheel                 |
 //! | [`wheel`]    | deadlines for millions, lazily swept           | one per shard and concern |
+//! | [`labels`]   | millions of short texts, four bytes to name each | one per shard and concern |
 //! | [`payload`]  | shared bytes and the arena that they come from | arena: one per shard      |
 //! | [`rare`]     | a part that most objects never use             | one per object            |
 //! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
@@ -37,6 +38,7 @@ pub mod bitset;
 pub mod chains;
 pub mod checksum;
 pub mod hash;
+pub mod labels;
 pub mod pages;
 pub mod payload;
 pub mod random;
