@@ -212,8 +212,13 @@ impl<T> Slab<T> {
 
     /// The key of the object that now lives at `index`.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
+        self.at(index).map(|(key, _)| key)
+    }
+
+    /// The object that now lives at `index`, with its key.
+    pub fn at(&self, index: u32) -> Option<(Key<T>, &T)> {
         match self.slots.get(index as usize)? {
-            Slot::Occupied { generation, .. } => Some(Key::new(index, *generation)),
+            Slot::Occupied { generation, value } => Some((Key::new(index, *generation), value)),
             Slot::Vacant { .. } => None,
         }
     }
@@ -330,7 +335,7 @@ mod tests {
         assert!(!slab.contains(first));
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&2));
-        assert_eq!(slab.key_at(0), Some(second));
+        assert_eq!((slab.key_at(0), slab.at(0)), (Some(second), Some((second, &2))));
     }
 
     #[test]

@@ -58,6 +58,32 @@ impl Time {
     }
 }
 
+/// A point on the clock in quarters of a second, four bytes: when something is to be looked at, never early and less than a
+/// quarter late. It reaches 34 years; what lies beyond is looked at from then on whenever somebody looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// How long a tick is.
+    pub const MS: u32 = 250;
+    /// Later than every other one.
+    pub const NEVER: Self = Self(u32::MAX);
+
+    /// The first one that is not before `time`.
+    pub fn not_before(time: Time) -> Self {
+        if time.is_never() {
+            return Self::NEVER;
+        }
+        let ticks = time.as_millis().div_ceil(u64::from(Self::MS));
+        Self(u32::try_from(ticks).map_or(u32::MAX - 1, |ticks| ticks.min(u32::MAX - 1)))
+    }
+
+    /// When it comes.
+    pub const fn time(self) -> Time {
+        if self.0 == u32::MAX { Time::NEVER } else { Time::from_millis(self.0 as u64 * Self::MS as u64) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +120,18 @@ mod tests {
         assert_eq!(Time::NEVER.after_ms(1), Time::NEVER);
         assert!(!Time::NEVER.has_passed(Time::NEVER));
         assert!(Time::NEVER > Time::from_millis(u64::MAX - 1));
+    }
+
+    #[test]
+    fn a_tick_is_never_before_its_time_and_less_than_a_quarter_of_a_second_behind() {
+        for millis in [0, 1, 249, 250, 251, 1_000, 86_400_000_001, 1_073_741_823_000] {
+            let time = Time::from_millis(millis);
+            let tick = Tick::not_before(time).time();
+            assert!(tick >= time && tick.since_ms(time) < u64::from(Tick::MS), "{millis}");
+            assert_eq!(Tick::not_before(tick).time(), tick, "a tick is its own");
+        }
+        assert_eq!(Tick::not_before(Time::NEVER).time(), Time::NEVER);
+        assert!(Tick::not_before(Time::from_millis(u64::MAX - 1)) < Tick::NEVER, "what is far away is not never");
     }
 
     #[test]
