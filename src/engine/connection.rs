@@ -11,7 +11,7 @@ use crate::base::bitset::Bits64;
 use crate::base::hash::Map;
 use crate::base::rare::Rare;
 use crate::base::slab::Key;
-use crate::base::time::Time;
+use crate::base::time::{Tick, Time};
 use crate::engine::auth::Decision;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
@@ -137,7 +137,7 @@ pub struct Connection {
     /// When the handshake must be over.
     pub handshake_by: Time,
     /// When the timing wheel looks at it next; never without an entry.
-    pub looked_at: Time,
+    pub looked_at: Tick,
     /// One and a half keep-alive times; 0 for none.
     pub silence_max_ms: u32,
     /// The largest packet the client accepts.
@@ -170,7 +170,7 @@ impl Connection {
             pipeline: Rare::new(),
             last_received: now,
             handshake_by,
-            looked_at: Time::NEVER,
+            looked_at: Tick::NEVER,
             silence_max_ms: 0,
             maximum_packet: u32::MAX,
             backlog: 0,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use pregon::base::random::Random;
 use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::{Anonymous, Policy};
-use pregon::engine::auth::{Action, Authoriser, Decision};
+use pregon::engine::auth::{Action, Authoriser, ClientId, Decision};
 use pregon::engine::event::Event;
 use pregon::mqtt::Version;
 
@@ -69,7 +69,7 @@ pub struct Simulation {
 struct Slow;
 
 impl Authoriser for Slow {
-    fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
+    fn decide(&self, _who: &Identity, _client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         let text = match action {
             Action::Connect | Action::Receive { .. } | Action::Will { .. } => return Decision::Allow,
             Action::Publish { topic, .. } => topic,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pregon::engine::auth::exchange::{Exchange, Step};
 use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::{Anonymous, Policy};
-use pregon::engine::auth::{Action, Authenticator, Authoriser, Credentials, Decision, Verdict};
+use pregon::engine::auth::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
 use pregon::engine::input::Answer;
 use pregon::engine::output::About;
 use pregon::mqtt::{Filter, Reason, Topic};
@@ -78,9 +78,9 @@ impl Rules {
 }
 
 impl Authoriser for Rules {
-    fn decide(&self, _who: &Identity, client_id: &str, action: Action<'_>) -> Decision {
+    fn decide(&self, _who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         let (wanted, text) = match action {
-            Action::Connect => (Verb::Connect, client_id),
+            Action::Connect => (Verb::Connect, client_id.as_str()),
             Action::Publish { topic, .. } => (Verb::Publish, topic),
             Action::Subscribe { filter, .. } => (Verb::Subscribe, filter),
             Action::Receive { topic } => (Verb::Receive, topic),

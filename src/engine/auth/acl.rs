@@ -8,7 +8,7 @@
 use super::identity::Identity;
 use super::pattern::{Names, Pattern};
 use super::rules::{RuleError, parse_rules};
-use super::{Action, Authoriser, Decision};
+use super::{Action, Authoriser, ClientId, Decision};
 use crate::mqtt::topic::{Filter, Topic};
 use crate::mqtt::version::QoS;
 
@@ -98,11 +98,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn applies(&self, who: &Identity, client_id: &str, action: Action<'_>) -> bool {
+    fn applies(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> bool {
         if !self.actions.meets(Actions::of(action)) || !self.is_about(who, client_id) {
             return false;
         }
-        let names = Names { user: who.user.as_deref(), client_id };
+        let names = Names { user: who.user.as_deref(), client_id: client_id.as_str() };
         let matches = |topic| {
             let topic = Topic::parse(topic).ok();
             self.pattern.as_ref().zip(topic).is_some_and(|(pattern, topic)| pattern.matches(names, topic))
@@ -122,12 +122,12 @@ impl Rule {
         }
     }
 
-    fn is_about(&self, who: &Identity, client_id: &str) -> bool {
+    fn is_about(&self, who: &Identity, client_id: ClientId<'_>) -> bool {
         match &self.who {
             Who::Everyone => true,
             Who::Anonymous => who.is_anonymous(),
             Who::User(name) => who.user.as_ref() == Some(name),
-            Who::Client(id) => **id == *client_id,
+            Who::Client(id) => **id == *client_id.as_str(),
             Who::Group(name) => who.is_in(name),
         }
     }
@@ -163,13 +163,13 @@ impl Acl {
     }
 
     /// The index of the rule that decides this; none when no rule applies.
-    pub fn explain(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Option<usize> {
+    pub fn explain(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<usize> {
         self.rules.iter().position(|rule| rule.applies(who, client_id, action))
     }
 }
 
 impl Authoriser for Acl {
-    fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision {
+    fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         match self.explain(who, client_id, action).map(|index| self.rules[index].effect) {
             Some(Effect::Allow) => Decision::Allow,
             None if action == Action::Connect => Decision::Allow,
@@ -207,15 +207,15 @@ mod tests {
     }
 
     fn may(acl: &Acl, who: &Identity, action: Action<'_>) -> bool {
-        acl.decide(who, "c1", action) == Decision::Allow
+        acl.decide(who, ClientId::Text("c1"), action) == Decision::Allow
     }
 
     #[test]
     fn the_first_rule_that_applies_decides_and_can_be_named() {
         let acl = acl("deny user alice publish a/b\nallow everyone publish a/#\ndeny everyone publish a/c");
-        assert_eq!(acl.explain(&alice(), "c1", publish("a/b")), Some(0));
-        assert_eq!(acl.explain(&alice(), "c1", publish("a/c")), Some(1));
-        assert_eq!(acl.explain(&alice(), "c1", publish("b")), None);
+        assert_eq!(acl.explain(&alice(), ClientId::Text("c1"), publish("a/b")), Some(0));
+        assert_eq!(acl.explain(&alice(), ClientId::Text("c1"), publish("a/c")), Some(1));
+        assert_eq!(acl.explain(&alice(), ClientId::Text("c1"), publish("b")), None);
         assert!(!may(&acl, &alice(), publish("a/b")) && may(&acl, &alice(), publish("a/c")));
         assert!(may(&acl, &Identity::anonymous(), publish("a/b")));
     }
@@ -240,7 +240,8 @@ mod tests {
         let mut carol = Identity::user("carol", "password");
         carol.groups = vec!["staff".into()];
         let rights = |who: &Identity, client_id: &str| {
-            ["u", "c", "g", "n"].map(|topic| acl.decide(who, client_id, publish(topic)) == Decision::Allow)
+            ["u", "c", "g", "n"]
+                .map(|topic| acl.decide(who, ClientId::Text(client_id), publish(topic)) == Decision::Allow)
         };
         assert_eq!(rights(&alice(), "c2"), [true, false, false, false]);
         assert_eq!(rights(&alice(), "c1"), [true, true, false, false]);
@@ -311,10 +312,18 @@ mod tests {
         for name in ["+", "#", "a/b", "%u", "$SYS", ""] {
             let who = Identity::user(name, "password");
             for (client_id, topic) in [("c1", "home/alice/c1/x"), ("#", "home/alice/c1/x"), ("+", "home/alice/+/x")] {
-                assert_eq!(acl.decide(&who, client_id, publish(topic)), Decision::Deny, "{name:?} {client_id}");
+                assert_eq!(
+                    acl.decide(&who, ClientId::Text(client_id), publish(topic)),
+                    Decision::Deny,
+                    "{name:?} {client_id}"
+                );
             }
             for (client_id, filter) in [("+", "home/+/+/#"), ("#", "home/#"), ("c1", "home/+/c1/#"), ("c1", "#")] {
-                assert_eq!(acl.decide(&who, client_id, subscribe(filter)), Decision::Deny, "{name:?} {client_id}");
+                assert_eq!(
+                    acl.decide(&who, ClientId::Text(client_id), subscribe(filter)),
+                    Decision::Deny,
+                    "{name:?} {client_id}"
+                );
             }
         }
         assert!(may(&acl, &alice(), subscribe("home/alice/c1/#")));
@@ -323,7 +332,7 @@ mod tests {
     #[test]
     fn whoever_may_not_connect_is_told_so_by_a_rule() {
         let acl = acl("deny client c1 connect\nallow user alice connect\ndeny everyone connect");
-        let connect = |who: &Identity, client_id| acl.decide(who, client_id, Action::Connect);
+        let connect = |who: &Identity, client_id| acl.decide(who, ClientId::Text(client_id), Action::Connect);
         assert_eq!(connect(&alice(), "c1"), Decision::Deny);
         assert_eq!(connect(&alice(), "c2"), Decision::Allow);
         assert_eq!(connect(&Identity::anonymous(), "c2"), Decision::Deny);

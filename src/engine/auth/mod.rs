@@ -30,6 +30,7 @@ pub mod users;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
 use exchange::Exchange;
@@ -122,6 +123,25 @@ pub enum Action<'a> {
     },
 }
 
+/// A client identifier, looked up by who asks for it: most rules do not, and it lies far from what a publication needs.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientId<'a> {
+    /// The text itself.
+    Text(&'a str),
+    /// Where a shard keeps it.
+    Kept(&'a Labels, Label),
+}
+
+impl<'a> ClientId<'a> {
+    /// The text.
+    pub fn as_str(self) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Kept(labels, label) => labels.get(label),
+        }
+    }
+}
+
 /// What an authoriser says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -136,7 +156,7 @@ pub enum Decision {
 /// Decides what identities may do. Shared by all shards.
 pub trait Authoriser: Send + Sync {
     /// Whether `who`, connected as `client_id`, may do this.
-    fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision;
+    fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision;
 
     /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
     fn checks_receive(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::exchange::Dialogue;
 use super::identity::Identity;
-use super::{Action, Authenticator, Authoriser, Credentials, Decision, Verdict};
+use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
 use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
@@ -69,7 +69,7 @@ impl Policy {
     }
 
     /// Whether `who`, connected as `client_id`, may do this.
-    pub fn decide(&self, who: &Identity, client_id: &str, action: Action<'_>) -> Decision {
+    pub fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         if who.is_superuser {
             return Decision::Allow;
         }
@@ -142,7 +142,7 @@ pub fn is_the_brokers(topic: &str) -> bool {
 pub struct Open;
 
 impl Authoriser for Open {
-    fn decide(&self, _who: &Identity, _client_id: &str, action: Action<'_>) -> Decision {
+    fn decide(&self, _who: &Identity, _client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         match action {
             // [MQTT-4.7.2-1] What the broker says of itself nobody else may say; other `$` topics are the clients' affair.
             Action::Publish { topic, .. } | Action::Will { topic, .. } if is_the_brokers(topic) => Decision::Deny,
@@ -220,11 +220,19 @@ mod tests {
         for (topic, decision) in
             [("a", Decision::Allow), ("$SYS", Decision::Deny), ("$SYS/a", Decision::Deny), ("a/$SYS", Decision::Allow)]
         {
-            assert_eq!(policy.decide(&nobody, "c1", Action::Publish { topic, qos, retain }), decision, "{topic}");
-            assert_eq!(policy.decide(&nobody, "c1", Action::Will { topic, qos, retain }), decision, "{topic}");
+            assert_eq!(
+                policy.decide(&nobody, ClientId::Text("c1"), Action::Publish { topic, qos, retain }),
+                decision,
+                "{topic}"
+            );
+            assert_eq!(
+                policy.decide(&nobody, ClientId::Text("c1"), Action::Will { topic, qos, retain }),
+                decision,
+                "{topic}"
+            );
         }
         let filter = Action::Subscribe { filter: "$SYS/#", qos, is_shared: false };
-        assert_eq!(policy.decide(&nobody, "c1", filter), Decision::Allow);
+        assert_eq!(policy.decide(&nobody, ClientId::Text("c1"), filter), Decision::Allow);
         assert!(!policy.checks_receive());
     }
 
@@ -300,9 +308,9 @@ mod tests {
         let policy = Policy::new(vec![], Box::new(Acl::default()));
         let mut root = Identity::user("root", "password");
         let action = Action::Receive { topic: "a" };
-        assert_eq!(policy.decide(&root, "c1", action), Decision::Deny);
+        assert_eq!(policy.decide(&root, ClientId::Text("c1"), action), Decision::Deny);
         root.is_superuser = true;
-        assert_eq!(policy.decide(&root, "c1", action), Decision::Allow);
+        assert_eq!(policy.decide(&root, ClientId::Text("c1"), action), Decision::Allow);
     }
 
     #[test]

@@ -1,66 +1,72 @@
-//! The plain subscriptions of a session: most sessions have one, and it costs no heap.
+//! The plain subscriptions of a session: most sessions have one, and it costs four bytes and no heap.
 
+use super::Session;
 use crate::engine::subscriptions::index::FilterId;
 
-/// Filters in no particular order, each once. One per session.
-#[derive(Debug, Default)]
-pub enum Filters {
-    /// Not one.
-    #[default]
-    None,
-    /// The only one.
-    One(FilterId),
-    /// Two and more; a list that has shrunk stays a list until it is empty.
-    Many(Box<Vec<FilterId>>),
-}
+/// The only filter of a session. It has none either where the others are in its extras: a list that has shrunk stays a list
+/// until it is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Filters(FilterId);
 
 impl Filters {
+    /// No filter.
+    pub(super) const NONE: Self = Self(FilterId::NONE);
+}
+
+impl Session {
+    /// Its plain subscriptions, in no particular order, each once.
+    pub fn filters(&self) -> &[FilterId] {
+        match self.filters {
+            Filters::NONE => &self.extras.filters,
+            Filters(ref only) => std::slice::from_ref(only),
+        }
+    }
+
     /// Adds a filter that is not among them.
-    pub fn push(&mut self, filter: FilterId) {
-        debug_assert!(!self.as_slice().contains(&filter), "a filter is there once");
-        match self {
-            Self::None => *self = Self::One(filter),
-            Self::One(first) => *self = Self::Many(Box::new(vec![*first, filter])),
-            Self::Many(list) => list.push(filter),
+    pub fn add_filter(&mut self, filter: FilterId) {
+        debug_assert!(!self.filters().contains(&filter), "a filter is there once");
+        match self.filters {
+            Filters::NONE if self.extras.filters.is_empty() => self.filters = Filters(filter),
+            Filters::NONE => self.extras.filters.push(filter),
+            Filters(first) => {
+                self.filters = Filters::NONE;
+                *self.extras.filters = vec![first, filter];
+            }
         }
     }
 
     /// Takes a filter out; whether it was there.
-    pub fn remove(&mut self, filter: FilterId) -> bool {
-        let Some(place) = self.as_slice().iter().position(|known| *known == filter) else { return false };
-        match self {
-            Self::Many(list) if list.len() > 1 => {
-                list.swap_remove(place);
-            }
-            Self::None | Self::One(_) | Self::Many(_) => *self = Self::None,
+    pub fn remove_filter(&mut self, filter: FilterId) -> bool {
+        let Some(place) = self.filters().iter().position(|known| *known == filter) else { return false };
+        if self.filters == Filters::NONE {
+            self.extras.filters.swap_remove(place);
+            self.give_memory_back();
+        } else {
+            self.filters = Filters::NONE;
         }
         true
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All of them.
-    pub fn as_slice(&self) -> &[FilterId] {
-        match self {
-            Self::None => &[],
-            Self::One(filter) => std::slice::from_ref(filter),
-            Self::Many(list) => list,
+    /// Takes all of them out.
+    pub fn take_filters(&mut self) -> Vec<FilterId> {
+        let filters = self.filters().to_vec();
+        self.filters = Filters::NONE;
+        if let Some(extras) = self.extras.used() {
+            extras.filters.take();
         }
+        filters
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::hash::Seed;
+    use crate::base::labels::Labels;
+    use crate::engine::auth::identity::Identity;
+    use crate::engine::message::SessionId;
     use crate::engine::subscriptions::entry::{Options, Subscriber};
     use crate::engine::subscriptions::index::Index;
     use crate::mqtt::{Filter, QoS};
@@ -74,25 +80,41 @@ mod tests {
         })
     }
 
-    #[test]
-    fn what_was_pushed_is_there_until_it_is_removed() {
-        let [a, b, c] = ids();
-        let mut filters = Filters::default();
-        assert!(filters.is_empty() && !filters.remove(a));
-        for (count, id) in [a, b, c].into_iter().enumerate() {
-            filters.push(id);
-            assert_eq!((filters.len(), filters.as_slice().last()), (count + 1, Some(&id)));
-            assert!(!filters.is_empty());
-        }
-        assert!(filters.remove(b) && !filters.remove(b));
-        assert_eq!(filters.as_slice(), [a, c]);
-        assert!(filters.remove(a) && filters.remove(c) && filters.is_empty());
-        filters.push(b);
-        assert!(matches!(filters, Filters::One(id) if id == b));
+    fn session() -> Session {
+        Session::new(SessionId::BROKER, Labels::new().add("client"), Arc::new(Identity::anonymous()))
     }
 
     #[test]
-    fn they_take_sixteen_bytes() {
-        assert_eq!(size_of::<Filters>(), 16);
+    fn what_was_added_is_there_until_it_is_removed() {
+        let [a, b, c] = ids();
+        let mut session = session();
+        assert!(session.filters().is_empty() && !session.remove_filter(a));
+        for (count, id) in [a, b, c].into_iter().enumerate() {
+            session.add_filter(id);
+            assert_eq!((session.filters().len(), session.filters().last()), (count + 1, Some(&id)));
+        }
+        assert!(session.remove_filter(b) && !session.remove_filter(b));
+        assert_eq!(session.filters(), [a, c]);
+        assert!(session.remove_filter(a));
+        session.add_filter(b);
+        assert_eq!(session.filters(), [c, b]);
+        assert_eq!((session.take_filters(), session.filters()), (vec![c, b], &[][..]));
+    }
+
+    #[test]
+    fn only_several_need_memory_and_the_last_gives_it_back() {
+        let [a, b] = ids();
+        let mut session = session();
+        session.add_filter(a);
+        assert!(session.remove_filter(a) && session.filters().is_empty());
+        session.add_filter(b);
+        assert_eq!(session.filters(), [b]);
+        assert!(session.extras.used().is_none());
+        session.add_filter(a);
+        assert!(session.extras.used().is_some());
+        assert!(session.remove_filter(a) && session.remove_filter(b));
+        assert!(session.extras.used().is_none());
+        session.add_filter(b);
+        assert_eq!((session.take_filters(), session.filters().len()), (vec![b], 0));
     }
 }

@@ -41,14 +41,16 @@ pub mod window;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::base::rare::Rare;
+use crate::base::labels::Label;
+use crate::base::rare::{Empty, Rare};
 use crate::base::slab::Key;
-use crate::base::time::Time;
+use crate::base::time::{Tick, Time};
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::mesh::JoinTicket;
 use crate::engine::message::SessionId;
 use crate::engine::shard::retain::PlannedScan;
+use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::Version;
 use filters::Filters;
@@ -59,21 +61,28 @@ use will::Will;
 /// Leads to a session on its home shard.
 pub type SessionKey = Key<Session>;
 
-/// The part of a connection that a fan-out needs, kept beside the session so that one look-up is enough.
+/// The part of a connection that a fan-out needs, kept in the session so that one look-up is enough.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// The connection.
     pub connection: ConnectionKey,
     /// What it speaks.
     pub version: Version,
-    /// The largest packet it accepts.
-    pub maximum_packet: u32,
-    /// Whether it has topic aliases of ours, so that its packets are encoded for it alone.
-    pub has_aliases: bool,
+    /// Whether packets are encoded for it alone: it has topic aliases of ours, or has bounded the size of a packet.
+    pub is_particular: bool,
     /// Whether it is full: QoS 0 waits no longer.
     pub is_full: bool,
     /// The most unacknowledged messages on their way to it.
     pub inflight_max: u16,
+}
+
+/// Where the client is. What is known of it here is not needed there, so both have the same bytes.
+#[derive(Clone, Copy, Debug)]
+enum Presence {
+    /// It is connected.
+    Here(Link),
+    /// It is not; the session ends if it has not come back by then.
+    Away { ends_at: Time },
 }
 
 /// A shared subscription of this session; its group lives on its own home.
@@ -90,63 +99,126 @@ pub struct Membership {
 }
 
 /// A session. Home shard of the client id.
+///
+/// A million of them wait for clients that are away: what few of them have is in `extras`, and the whole is a cache line.
 #[derive(Debug)]
 pub struct Session {
     /// Its number, unique over all shards.
     pub id: SessionId,
-    /// Whose it is.
-    pub client_id: Box<str>,
     /// Who made it; nobody else may have it.
     pub owner: Arc<Identity>,
-    /// The connection it has now.
-    pub link: Option<Link>,
+    /// Where its client is.
+    presence: Presence,
+    /// Whose it is, by the shard's labels.
+    pub client_id: Label,
     /// How long it outlives its connection, in seconds; `u32::MAX` for ever.
     pub expiry_s: u32,
-    /// When it ends if nobody comes back; [`Time::NEVER`] while connected.
-    pub ends_at: Time,
-    /// The will, until it is published or given up.
-    pub will: Option<Box<Will>>,
     /// When the timing wheel looks at it next; never without an entry.
-    pub looked_at: Time,
-    /// Plain subscriptions.
-    pub filters: Filters,
-    /// Shared subscriptions.
-    pub shared: Rare<Vec<Membership>>,
+    pub looked_at: Tick,
+    /// The only plain subscription, as most have; others are in `extras`.
+    filters: Filters,
     /// What is still to be sent or acknowledged. Kept while connected, so that its packet identifiers go round.
     pub outbound: Option<Box<Outbound>>,
-    /// QoS 2 messages of the client that are half done.
-    pub received: Rare<Received>,
+    /// What few sessions need.
+    pub extras: Rare<Extras>,
+}
+
+const _: () = assert!(size_of::<Session>() == 64);
+
+/// What few sessions need.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The will, until it is published or given up.
+    pub will: Option<Box<Will>>,
+    /// Shared subscriptions.
+    pub shared: Rare<Vec<Membership>>,
+    /// Plain subscriptions of a session that has had several.
+    filters: Rare<Vec<FilterId>>,
     /// Retained messages still to be looked for, the first one now.
     pub scans: Rare<VecDeque<PlannedScan>>,
+    /// QoS 2 messages of the client that are half done.
+    pub received: Received,
+}
+
+impl Empty for Extras {
+    const EMPTY: &'static Self =
+        &Self { will: None, shared: Rare::new(), filters: Rare::new(), scans: Rare::new(), received: Received::new() };
+}
+
+impl Extras {
+    fn is_empty(&self) -> bool {
+        let Self { will, shared, filters, scans, received } = self;
+        will.is_none() && shared.is_empty() && filters.is_empty() && scans.is_empty() && received.is_empty()
+    }
 }
 
 impl Session {
     /// A new session without a connection.
-    pub fn new(id: SessionId, client_id: Box<str>, owner: Arc<Identity>) -> Self {
+    pub fn new(id: SessionId, client_id: Label, owner: Arc<Identity>) -> Self {
         Self {
             id,
-            client_id,
             owner,
-            link: None,
+            presence: Presence::Away { ends_at: Time::NEVER },
+            client_id,
             expiry_s: 0,
-            ends_at: Time::NEVER,
-            will: None,
-            looked_at: Time::NEVER,
-            filters: Filters::None,
-            shared: Rare::new(),
+            looked_at: Tick::NEVER,
+            filters: Filters::NONE,
             outbound: None,
-            received: Rare::new(),
-            scans: Rare::new(),
+            extras: Rare::new(),
         }
+    }
+
+    /// The connection it has now.
+    pub fn link(&self) -> Option<Link> {
+        match self.presence {
+            Presence::Here(link) => Some(link),
+            Presence::Away { .. } => None,
+        }
+    }
+
+    /// Whether it has a connection that is not full.
+    pub fn has_open_link(&self) -> bool {
+        matches!(self.presence, Presence::Here(Link { is_full: false, .. }))
+    }
+
+    /// The connection it has now, to change it.
+    pub fn link_mut(&mut self) -> Option<&mut Link> {
+        match &mut self.presence {
+            Presence::Here(link) => Some(link),
+            Presence::Away { .. } => None,
+        }
+    }
+
+    /// When it ends if nobody comes back; [`Time::NEVER`] while connected.
+    pub fn ends_at(&self) -> Time {
+        match self.presence {
+            Presence::Here(_) => Time::NEVER,
+            Presence::Away { ends_at } => ends_at,
+        }
+    }
+
+    /// Its client is there.
+    pub fn connect(&mut self, link: Link) {
+        self.presence = Presence::Here(link);
+    }
+
+    /// Its client has gone, and from now on the session's time runs. [MQTT-3.1.2-23]
+    pub fn disconnect(&mut self, now: Time) {
+        self.stay_until(if self.expiry_s < u32::MAX { now.after_seconds(self.expiry_s) } else { Time::NEVER });
+    }
+
+    /// Its client is not there, and the session ends if it has not come back by then.
+    pub fn stay_until(&mut self, ends_at: Time) {
+        self.presence = Presence::Away { ends_at };
     }
 
     /// What is to be sent, made on demand.
     pub fn outbound(&mut self) -> &mut Outbound {
-        let window = self.link.map(|link| link.inflight_max);
-        self.outbound.get_or_insert_with(|| {
+        let Self { outbound, presence, .. } = self;
+        outbound.get_or_insert_with(|| {
             let mut outbound = Box::<Outbound>::default();
-            if let Some(window) = window {
-                outbound.connect(window);
+            if let Presence::Here(link) = presence {
+                outbound.connect(link.inflight_max);
             }
             outbound
         })
@@ -154,12 +226,56 @@ impl Session {
 
     /// When the session must be looked at while nobody is connected.
     pub fn deadline(&self) -> Time {
-        self.will.as_ref().map_or(self.ends_at, |will| self.ends_at.min(will.due_at))
+        self.extras.will.as_ref().map_or(self.ends_at(), |will| self.ends_at().min(will.due_at))
+    }
+
+    /// The will, to change it.
+    pub fn will_mut(&mut self) -> Option<&mut Will> {
+        self.extras.used()?.will.as_deref_mut()
+    }
+
+    /// Replaces the will, or takes it away.
+    pub fn set_will(&mut self, will: Option<Box<Will>>) {
+        if will.is_some() || self.extras.will.is_some() {
+            self.extras.will = will;
+            self.give_memory_back();
+        }
+    }
+
+    /// Moves the will out.
+    pub fn take_will(&mut self) -> Option<Box<Will>> {
+        let will = self.extras.used()?.will.take();
+        self.give_memory_back();
+        will
+    }
+
+    /// Moves the QoS 2 messages of the client out, for a run of them.
+    pub fn take_received(&mut self) -> Received {
+        self.extras.used().map(|extras| std::mem::take(&mut extras.received)).unwrap_or_default()
+    }
+
+    /// Moves them back.
+    pub fn put_received(&mut self, received: Received) {
+        match self.extras.used() {
+            Some(extras) => extras.received = received,
+            None if received.is_empty() => {}
+            None => self.extras.received = received,
+        }
+    }
+
+    /// Gives back the memory of what few sessions need and this one needs no more.
+    pub fn give_memory_back(&mut self) {
+        if let Some(extras) = self.extras.used() {
+            extras.shared.free_if(Vec::is_empty);
+            extras.filters.free_if(Vec::is_empty);
+            extras.scans.free_if(VecDeque::is_empty);
+        }
+        self.extras.free_if(Extras::is_empty);
     }
 
     /// Its shared subscription of this name.
     pub fn membership(&mut self, share: &str, filter: &str) -> Option<&mut Membership> {
-        self.shared.iter_mut().find(|known| *known.share == *share && *known.filter == *filter)
+        self.extras.used()?.shared.used()?.iter_mut().find(|known| *known.share == *share && *known.filter == *filter)
     }
 
     /// Whether it outlives its connection, so that a journal keeps it.
@@ -169,7 +285,7 @@ impl Session {
 
     /// How many subscriptions it has.
     pub fn subscription_count(&self) -> usize {
-        self.filters.len() + self.shared.len()
+        self.filters().len() + self.extras.shared.len()
     }
 
     /// The session's own copies that lie here, for the ledger; those of shared groups are in the groups' account.
@@ -183,11 +299,13 @@ mod tests {
     use super::delivery::testing::delivery;
     use super::outbound::QueueBounds;
     use super::*;
+    use crate::base::labels::Labels;
     use crate::engine::limits::QueuePolicy;
-    use crate::mqtt::QoS;
+    use crate::mqtt::{PacketId, QoS, Topic};
 
     fn session() -> Session {
-        Session::new(SessionId::BROKER, "client".into(), Arc::new(Identity::anonymous()))
+        let client_id = Labels::new().add("client");
+        Session::new(SessionId::BROKER, client_id, Arc::new(Identity::anonymous()))
     }
 
     #[test]
@@ -209,7 +327,7 @@ mod tests {
         let names = [("share", "a/b"), ("share", "a/c"), ("other", "a/b")];
         for (share, filter) in names {
             let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
-            session.shared.push(membership);
+            session.extras.shared.push(membership);
         }
         assert_eq!(session.subscription_count(), 3);
         for (share, filter) in names {
@@ -217,5 +335,42 @@ mod tests {
             assert_eq!((&*found.share, &*found.filter), (share, filter));
         }
         assert!(session.membership("other", "a/c").is_none());
+    }
+
+    #[test]
+    fn memory_for_what_few_need_goes_with_the_last_of_it() {
+        let mut session = session();
+        assert!(session.take_will().is_none() && session.extras.used().is_none());
+        session.put_received(Received::new());
+        assert!(session.extras.used().is_none(), "reading and moving nothing allocates nothing");
+        let topic = Topic::parse("last/words").unwrap();
+        session.set_will(Some(Box::new(Will::restored(topic, &[], b"gone"))));
+        session.extras.received.publish(PacketId::MIN);
+        assert!(session.take_will().is_some() && session.extras.used().is_some());
+        let mut received = session.take_received();
+        received.refused(PacketId::MIN);
+        session.put_received(received);
+        session.give_memory_back();
+        assert!(session.extras.used().is_none());
+    }
+
+    #[test]
+    fn a_session_ends_at_no_time_while_its_client_is_there() {
+        let mut session = session();
+        session.stay_until(Time::from_millis(7));
+        assert_eq!((session.deadline(), session.link().is_none()), (Time::from_millis(7), true));
+        let connection = ConnectionKey::from_bits(1 << 32).unwrap();
+        let (version, inflight_max) = (Version::V5, 9);
+        session.connect(Link { connection, version, is_particular: false, is_full: false, inflight_max });
+        assert!(session.has_open_link());
+        session.link_mut().unwrap().is_full = true;
+        assert!(!session.has_open_link());
+        assert!(session.link().is_some_and(|link| link.is_full && link.connection == connection));
+        assert_eq!((session.ends_at(), session.deadline()), (Time::NEVER, Time::NEVER));
+        for (expiry_s, ends_at) in [(0, 5_000), (7, 12_000), (u32::MAX, u64::MAX)] {
+            session.expiry_s = expiry_s;
+            session.disconnect(Time::from_millis(5_000));
+            assert_eq!(session.ends_at(), Time::from_millis(ends_at));
+        }
     }
 }

@@ -36,10 +36,15 @@ pub enum Arrival {
 }
 
 impl Empty for Received {
-    const EMPTY: &'static Self = &Self { open: Vec::new(), here: 0 };
+    const EMPTY: &'static Self = &Self::new();
 }
 
 impl Received {
+    /// None open.
+    pub const fn new() -> Self {
+        Self { open: Vec::new(), here: 0 }
+    }
+
     /// A PUBLISH arrives, DUP or not.
     pub fn publish(&mut self, id: PacketId) -> Arrival {
         let action = self.apply(id, ReceiveEvent::Publish);

@@ -126,7 +126,8 @@ impl Shard {
 
     /// What PUBCOMP has to say.
     pub(super) fn settle_pubrel(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) -> Reason {
-        let is_known = self.sessions.get_mut(key).is_some_and(|session| session.received.release(id));
+        let is_known = self.sessions.get_mut(key).and_then(|session| session.extras.used());
+        let is_known = is_known.is_some_and(|extras| extras.received.release(id));
         if is_known {
             self.note_of(key, |session| Change::Released { session, id }, out);
         }

@@ -17,7 +17,7 @@ use crate::engine::session::delivery::{Delivery, Source};
 use crate::engine::session::outbound::Next;
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::queue::{Enqueued, QueueBounds};
-use crate::engine::session::{Link, SessionKey};
+use crate::engine::session::{Link, Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::{PacketId, QoS};
@@ -96,9 +96,8 @@ pub(super) fn write_copy(
     now: Time,
     out: &mut Outputs,
 ) -> bool {
-    let is_too_large = |outgoing: &Outgoing<'_>| {
-        link.maximum_packet < u32::MAX && encoded_len(link.version, outgoing) > link.maximum_packet
-    };
+    let maximum = connection.maximum_packet;
+    let is_too_large = |outgoing: &Outgoing<'_>| maximum < u32::MAX && encoded_len(link.version, outgoing) > maximum;
     let (mut alias, is_known) = find_alias(connection, copy.topic);
     let topic = if is_known { "" } else { copy.topic };
     let mut outgoing = copy.outgoing(topic, alias, now);
@@ -231,13 +230,15 @@ impl Shard {
     pub(super) fn pump(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         loop {
             let Some(session) = self.sessions.get_mut(key) else { return };
-            let Some(link) = session.link.filter(|link| !link.is_full) else { return };
+            if !session.has_open_link() {
+                return;
+            }
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
                 Next::Nothing => return,
-                Next::PubRel { id } => out.promising(self.promise_to(key), |out| write_pubrel(&link, id, out)),
+                Next::PubRel { id } => self.send_pubrel(key, id, out),
                 Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
-                Next::Plain(delivery) => self.send_plain(key, link, &delivery, now, out),
+                Next::Plain(delivery) => self.send_plain(key, &delivery, now, out),
                 Next::Publish { id, dup, delivery } => {
                     let copy = delivery.noted().copy;
                     if !dup {
@@ -249,7 +250,13 @@ impl Shard {
         }
     }
 
-    fn send_plain(&mut self, key: SessionKey, link: Link, delivery: &Delivery, now: Time, out: &mut Outputs) {
+    fn send_pubrel(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) {
+        let link = self.sessions.get(key).and_then(Session::link).expect("its link is open");
+        out.promising(self.promise_to(key), |out| write_pubrel(&link, id, out));
+    }
+
+    fn send_plain(&mut self, key: SessionKey, delivery: &Delivery, now: Time, out: &mut Outputs) {
+        let link = self.sessions.get(key).and_then(Session::link).expect("its link is open");
         if !self.may_still_receive(key, delivery) {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
@@ -264,7 +271,7 @@ impl Shard {
     /// Sends a message of the window. One that is too large for the client counts as done [MQTT-3.1.2-25].
     pub(super) fn send_one(&mut self, key: SessionKey, id: PacketId, dup: bool, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
-        let Some(link) = session.link else { return };
+        let Some(link) = session.link() else { return };
         let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
         let delivery = delivery.expect("what is sent lies in the window");
         let may_receive = self.may_still_receive(key, delivery);
@@ -304,7 +311,7 @@ impl Shard {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session_key) = connection.session else { return };
         let is_full = bytes > self.limits.backlog_bytes_max;
-        let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link.as_mut()) else { return };
+        let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link_mut()) else { return };
         let was_full = std::mem::replace(&mut link.is_full, is_full);
         self.note_backlog(key, bytes, taken, is_full, now, out);
         if was_full && !is_full {

@@ -138,11 +138,11 @@ impl Shard {
         let is_durable = self.is_durable(key);
         let Some(session) = self.sessions.get(key).filter(|_| is_durable) else { return };
         let standing = Standing {
-            client_id: session.client_id.clone(),
+            client_id: self.client_id(session).as_str().into(),
             owner: Arc::clone(&session.owner),
             expiry_s: session.expiry_s,
-            ends_at: session.ends_at,
-            is_connected: session.link.is_some(),
+            ends_at: session.ends_at(),
+            is_connected: session.link().is_some(),
         };
         let session = session.id;
         self.note(Change::Session { session, standing: Box::new(standing) }, out);
@@ -185,7 +185,7 @@ impl Shard {
 
     /// Notes the will that a client has left with its CONNECT, or that the one of before is gone.
     pub(super) fn note_will(&mut self, key: SessionKey, had_will: bool, out: &mut Outputs) {
-        let will = self.sessions.get(key).and_then(|session| session.will.clone());
+        let will = self.sessions.get(key).and_then(|session| session.extras.will.clone());
         match will {
             Some(will) => self.note_of(key, |session| Change::Will { session, will }, out),
             None if had_will => self.note_of(key, |session| Change::WillGone { session }, out),

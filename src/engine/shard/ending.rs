@@ -9,7 +9,6 @@ use crate::engine::connection::{ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
-use crate::engine::session::received::Received;
 use crate::engine::session::will::Will;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::DropReason;
@@ -56,7 +55,7 @@ impl Shard {
             self.outlive(session_key, expiry_s, out);
         }
         let will = self.sessions.get_mut(session_key).filter(|_| disconnect.reason == Reason::Success);
-        if will.is_some_and(|session| session.will.take().is_some()) {
+        if will.is_some_and(|session| session.take_will().is_some()) {
             self.note_of(session_key, |session| Change::WillGone { session }, out); // [MQTT-3.14.4-3]
         }
         self.end(key, Cause::Client(disconnect.reason), now, out);
@@ -81,23 +80,20 @@ impl Shard {
 
     fn disconnect_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.link = None;
-        if let Some(received) = session.received.used() {
-            received.connection_lost();
+        let expiry_s = session.expiry_s;
+        session.disconnect(now);
+        if let Some(extras) = session.extras.used() {
+            extras.received.connection_lost();
         }
-        session.received.free_if(Received::is_empty);
+        session.give_memory_back();
         if let Some(outbound) = &mut session.outbound {
             outbound.disconnect();
         }
         session.outbound.take_if(|outbound| outbound.is_empty());
-        let expiry_s = session.expiry_s;
         if expiry_s == 0 {
             return self.end_session(key, now, out); // [MQTT-4.1.0-2]
         }
-        if expiry_s < u32::MAX {
-            session.ends_at = now.after_seconds(expiry_s); // [MQTT-3.1.2-23]
-        }
-        if let Some(will) = &mut session.will {
+        if let Some(will) = session.will_mut() {
             will.due_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
         self.note_will(key, false, out);
@@ -111,7 +107,10 @@ impl Shard {
     /// Publishes the will of an absent client whose delay is over.
     pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if let Some(will) = session.will.take_if(|will| will.due_at <= now) {
+        if session.will_mut().is_none_or(|will| will.due_at > now) {
+            return;
+        }
+        if let Some(will) = session.take_will() {
             self.note_of(key, |session| Change::WillGone { session }, out);
             self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
         }
@@ -142,14 +141,14 @@ impl Shard {
         let topic = will.topic();
         let action = Action::Will { topic: topic.as_str(), qos: will.qos, retain: will.retain };
         // "Later" was answered with yes when the client connected.
-        self.policy.decide(&session.owner, &session.client_id, action) != Decision::Deny
+        self.policy.decide(&session.owner, self.client_id(session), action) != Decision::Deny
     }
 
     /// A session ends: its will is published if it is still there, all else goes, and is counted.
     pub(super) fn end_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        debug_assert!(session.link.is_none(), "a session ends after its connection");
-        if let Some(will) = session.will.take() {
+        debug_assert!(session.link().is_none(), "a session ends after its connection");
+        if let Some(will) = session.take_will() {
             self.publish_will(key, &will, now, out);
         }
         self.note_of(key, |session| Change::SessionEnded { session }, out);
@@ -171,16 +170,17 @@ impl Shard {
     /// Takes a session out of its place; its client finds it no more.
     pub(super) fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
         let session = self.sessions.remove(key)?;
-        let hash = self.seed.hash_bytes(session.client_id.as_bytes());
-        if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key) {
+        let hash = self.seed.hash_bytes(self.client_ids.get(session.client_id).as_bytes());
+        if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key.index()) {
             entry.remove();
         }
+        self.client_ids.remove(session.client_id);
         Some(session)
     }
 
     /// The operator ends a client's connection.
     pub(super) fn kick(&mut self, client_id: &str, now: Time, out: &mut Outputs) {
-        let link = self.find_session(client_id).and_then(|key| self.sessions.get(key)?.link);
+        let link = self.find_session(client_id).and_then(|key| self.sessions.get(key)?.link());
         if let Some(link) = link {
             self.say_goodbye(link.connection, Reason::AdministrativeAction, None, out);
             self.end(link.connection, Cause::Administrative, now, out);

@@ -239,7 +239,7 @@ impl Shard {
     pub(super) fn may_receive(&self, session: SessionKey, topic: &str) -> bool {
         self.sessions.get(session).is_some_and(|session| {
             let action = Action::Receive { topic };
-            self.policy.decide(&session.owner, &session.client_id, action) == Decision::Allow
+            self.policy.decide(&session.owner, self.client_id(session), action) == Decision::Allow
         })
     }
 
@@ -312,7 +312,7 @@ impl Shard {
             self.stats.ledger.drop_one(DropReason::SessionEnded);
             return Outcome::default();
         };
-        let link = session.link;
+        let link = session.link();
         if target.is_denied || publication.expires <= now {
             let why = if target.is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
             self.stats.ledger.drop_one(why);
@@ -419,7 +419,7 @@ impl Shard {
 
 /// Whether the packet for this receiver is the same as for all others of its form.
 pub(super) fn is_plain(link: &Link, has_ids: bool) -> bool {
-    (!has_ids || link.version != Version::V5) && !link.has_aliases && link.maximum_packet == u32::MAX
+    (!has_ids || link.version != Version::V5) && !link.is_particular
 }
 
 /// Encodes each form that has recipients, once.

@@ -8,7 +8,7 @@ use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
-use crate::engine::session::{Membership, SessionKey};
+use crate::engine::session::{Membership, Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch};
@@ -190,14 +190,14 @@ impl Shard {
 
     /// How many unacknowledged messages of a group the session may hold; none while it is away.
     pub(super) fn window(&self, key: SessionKey) -> Option<u16> {
-        self.sessions.get(key)?.link.map(|link| link.inflight_max)
+        self.sessions.get(key)?.link().map(|link| link.inflight_max)
     }
 
     /// Tells the groups of a session that its client came or went.
     pub(super) fn presence(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let window = self.window(key);
-        let shared = self.sessions.get(key).map(|session| session.shared.to_vec()).unwrap_or_default();
+        let shared = self.sessions.get(key).map(|session| session.extras.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, .. } in shared {
             let home = self.homes.group(&share, &filter);
             self.tell(home, Mesh::Presence { share, filter, member, window }, out);
@@ -212,7 +212,7 @@ impl Shard {
             delivery => Source::Shared { home: from, group: group.to_bits(), delivery },
         };
         let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");
-        let is_here = self.sessions.get(key).is_some_and(|session| session.link.is_some());
+        let is_here = self.sessions.get(key).is_some_and(|session| session.link().is_some());
         if !is_here && delivery != 0 {
             return self.tell(from, Mesh::SharedDone { group, delivery, fate: Fate::Away(member) }, out);
         }
@@ -225,7 +225,7 @@ impl Shard {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
             return self.discard(key, &copy, why, out);
         }
-        if self.sessions.get(key).and_then(|session| session.link).is_some_and(|link| link.is_full) && delivery == 0 {
+        if self.sessions.get(key).and_then(Session::link).is_some_and(|link| link.is_full) && delivery == 0 {
             return self.discard(key, &copy, DropReason::Slow, out);
         }
         self.note_copy(key, &mut copy, None, out);

@@ -10,7 +10,7 @@ use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
-use crate::engine::auth::{Action, Decision};
+use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::Cause;
 use crate::engine::input::Answer;
@@ -32,7 +32,7 @@ impl Shard {
         action: Action<'_>,
         out: &mut Outputs,
     ) -> Decision {
-        match self.policy.decide(who, client_id, action) {
+        match self.policy.decide(who, ClientId::Text(client_id), action) {
             decided @ (Decision::Allow | Decision::Deny) => return decided,
             Decision::Later => {}
         }

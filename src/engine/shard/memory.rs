@@ -6,7 +6,7 @@ use crate::engine::message::Message;
 
 /// Bytes on the heap by what they are for, without what the allocator adds.
 ///
-/// Not told apart: what a session holds itself (its name, its queue and window), for that would take a look at each one.
+/// Not told apart: what a session holds itself (its queue and window), for that would take a look at each one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The table of connections, and when to look at them.
@@ -15,7 +15,7 @@ pub struct Memory {
     pub partial_packets: u64,
     /// What clients have not taken yet, as the shell told: its memory, not the engine's.
     pub backlog: u64,
-    /// The table of sessions, their directory, and when they end.
+    /// The table of sessions, their client identifiers and directory, and when they end.
     pub sessions: u64,
     /// Filters, their texts and subscribers, and the shared groups.
     pub subscriptions: u64,
@@ -35,7 +35,8 @@ impl Shard {
     pub fn memory(&self) -> Memory {
         let connections =
             self.connections.heap_bytes() + self.connection_wheel.heap_bytes() + self.quota_wheel.heap_bytes();
-        let sessions = self.sessions.heap_bytes() + self.directory.allocation_size() + self.session_wheel.heap_bytes();
+        let directory = self.directory.allocation_size() + self.client_ids.heap_bytes();
+        let sessions = self.sessions.heap_bytes() + directory + self.session_wheel.heap_bytes();
         let shared_interest = self.interest.memory_bytes() / self.homes.shards();
         Memory {
             connections: connections as u64,

@@ -54,11 +54,13 @@ use hashbrown::HashTable;
 
 use crate::base::bitset::Bits64;
 use crate::base::hash::{Map, Seed, map};
+use crate::base::labels::Labels;
 use crate::base::payload::Chunks;
 use crate::base::random::Random;
 use crate::base::slab::Slab;
-use crate::base::time::Time;
+use crate::base::time::{Tick, Time};
 use crate::base::wheel::Wheel;
+use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
@@ -105,8 +107,6 @@ pub struct Shared {
     pub has_journal: bool,
 }
 
-/// Milliseconds of one tick of the timing wheels.
-const TICK_MS: u32 = 250;
 /// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
 const WHEEL_SLOTS: usize = 4096;
 /// Slots of the wheel for quota holds, which are short.
@@ -127,8 +127,9 @@ pub struct Shard {
     /// `backlog_bytes` = sum of what the shell could not send yet to all connections
     backlog_bytes: u64,
     sessions: Slab<Session>,
-    /// Client id to session.
-    directory: HashTable<SessionKey>,
+    /// Client id to session, by its index.
+    directory: HashTable<u32>,
+    client_ids: Labels,
     /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
     anonymous: Arc<Identity>,
     seed: Seed,
@@ -205,6 +206,7 @@ impl Shard {
             backlog_bytes: 0,
             sessions: Slab::new(),
             directory: HashTable::new(),
+            client_ids: Labels::new(),
             anonymous: Arc::new(Identity::anonymous()),
             seed,
             serial: 0,
@@ -222,9 +224,9 @@ impl Shard {
             young: Vec::new(),
             routings: Slab::new(),
             repeats: map(seed),
-            connection_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
-            session_wheel: Wheel::new(TICK_MS, WHEEL_SLOTS),
-            quota_wheel: Wheel::new(TICK_MS, QUOTA_SLOTS),
+            connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
+            session_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
+            quota_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
@@ -310,7 +312,7 @@ impl Shard {
         self.stats.ledger.check(queued);
         for (key, connection) in self.connections.iter() {
             if let Some(session) = connection.session {
-                let link = self.sessions.get(session).and_then(|session| session.link);
+                let link = self.sessions.get(session).and_then(Session::link);
                 assert_eq!(link.map(|link| link.connection), Some(key), "a connected connection is its session's link");
             }
         }
@@ -318,6 +320,8 @@ impl Shard {
         assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
+        self.client_ids.check();
+        assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
         self.groups.check();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
@@ -325,9 +329,13 @@ impl Shard {
     }
 
     fn check_session(&self, key: SessionKey, session: &Session) {
-        assert_eq!(self.find_session(&session.client_id), Some(key), "each session is found by its client id");
-        assert!(session.link.is_some() || session.expiry_s > 0, "a session without connection has time left");
-        if let Some(link) = session.link {
+        assert_eq!(
+            self.find_session(self.client_id(session).as_str()),
+            Some(key),
+            "each session is found by its client id"
+        );
+        assert!(session.link().is_some() || session.expiry_s > 0, "a session without connection has time left");
+        if let Some(link) = session.link() {
             let connection = self.connections.get(link.connection).expect("a link leads to a connection");
             assert_eq!(connection.session, Some(key), "a link leads to the session's own connection");
         }
@@ -335,13 +343,19 @@ impl Shard {
             outbound.check();
             assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
         }
-        session.received.check();
+        session.extras.received.check();
     }
 
     fn find_session(&self, client_id: &str) -> Option<SessionKey> {
         let hash = self.seed.hash_bytes(client_id.as_bytes());
-        let is_it = |key: &SessionKey| self.sessions.get(*key).is_some_and(|session| *session.client_id == *client_id);
-        self.directory.find(hash, is_it).copied()
+        let of = |index: &u32| self.sessions.at(*index).map(|(_, session)| self.client_ids.get(session.client_id));
+        let index = self.directory.find(hash, |index| of(index) == Some(client_id))?;
+        self.sessions.key_at(*index)
+    }
+
+    /// Whose a session is, for who asks.
+    fn client_id(&self, session: &Session) -> ClientId<'_> {
+        ClientId::Kept(&self.client_ids, session.client_id)
     }
 
     fn next_session_id(&mut self) -> SessionId {

@@ -86,34 +86,35 @@ impl Shard {
 
     fn move_session<M: Movers>(&self, key: SessionKey, was_connected: bool, removal: &mut Removal<'_, M>) {
         let Some(session) = self.sessions.get(key) else { return };
-        if !removal.movers.takes(Subject::Client(&session.client_id)) {
+        let client_id = self.client_id(session).as_str();
+        if !removal.movers.takes(Subject::Client(client_id)) {
             return;
         }
-        let (id, home) = (session.id.after(removal.to.numbered), removal.to.homes.client(&session.client_id));
+        let (id, home) = (session.id.after(removal.to.numbered), removal.to.homes.client(client_id));
         let mut note = |home, change| removal.movers.note(home, change);
         let standing = Standing {
-            client_id: session.client_id.clone(),
+            client_id: client_id.into(),
             owner: Arc::clone(&session.owner),
             expiry_s: session.expiry_s,
-            ends_at: session.ends_at,
+            ends_at: session.ends_at(),
             is_connected: false,
         };
         note(home, Change::Session { session: id, standing: Box::new(standing) });
-        for filter in session.filters.as_slice() {
+        for filter in session.filters() {
             let mut text = String::new();
             self.index.write_text(*filter, &mut text);
             let options = self.index.options(*filter, Subscriber::session(key.index()));
             let options = options.expect("a session is subscribed to its filters");
             note(home, Change::Subscribed { session: id, filter: text.into(), options });
         }
-        for membership in session.shared.iter() {
+        for membership in session.extras.shared.iter() {
             let (share, filter) = (membership.share.clone(), membership.filter.clone());
             note(home, Change::Joined { session: id, share, filter, terms: membership.terms });
         }
-        if let Some(will) = &session.will {
+        if let Some(will) = &session.extras.will {
             note(home, Change::Will { session: id, will: will.clone() });
         }
-        for open in session.received.ids() {
+        for open in session.extras.received.ids() {
             note(home, Change::Incoming { session: id, id: open });
             for other in removal.to.homes.all().filter(|other| *other != home && !was_connected) {
                 note(other, Change::Passed { session: id, id: open });

@@ -9,6 +9,7 @@ use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
+use crate::engine::message::SessionId;
 use crate::engine::output::{Arrival, Outputs};
 use crate::engine::quota::TokenBucket;
 use crate::engine::session::will::Will;
@@ -64,7 +65,7 @@ impl Shard {
         let is_resumed = known.is_some();
         let session = known.unwrap_or_else(|| self.new_session(arrival));
         self.outlive(session, self.session_expiry_s(&connect), out);
-        let had_will = self.sessions.get(session).is_some_and(|session| session.will.is_some());
+        let had_will = self.sessions.get(session).is_some_and(|session| session.extras.will.is_some());
         self.connect_session(key, session, &connect, arrival, now);
         self.note_standing(session, out);
         self.note_will(session, had_will, out);
@@ -81,7 +82,7 @@ impl Shard {
     /// The session of a client id, unless its time is over.
     fn living_session(&mut self, client_id: &str, now: Time, out: &mut Outputs) -> Option<SessionKey> {
         let key = self.find_session(client_id)?;
-        if self.sessions.get(key)?.ends_at <= now {
+        if self.sessions.get(key)?.ends_at() <= now {
             self.stats.sessions_expired += 1;
             self.end_session(key, now, out); // [MQTT-4.1.0-2]
             return None;
@@ -93,7 +94,7 @@ impl Shard {
 
     /// Ends the connection that the session has now, and the session itself at a clean start.
     fn take_over(&mut self, key: SessionKey, clean_start: bool, now: Time, out: &mut Outputs) -> Option<SessionKey> {
-        if let Some(link) = self.sessions.get(key)?.link {
+        if let Some(link) = self.sessions.get(key)?.link() {
             self.stats.takeovers += 1;
             self.say_goodbye(link.connection, Reason::SessionTakenOver, None, out); // [MQTT-3.1.4-3]
             self.end(link.connection, Cause::TakenOver, now, out);
@@ -108,17 +109,17 @@ impl Shard {
 
     fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
         let id = self.next_session_id();
-        self.keep_session(Session::new(id, arrival.client_id.clone(), self.own_identity(arrival)))
+        self.keep_session(id, &arrival.client_id, self.own_identity(arrival))
     }
 
-    /// Puts a session where its client finds it.
-    pub(super) fn keep_session(&mut self, session: Session) -> SessionKey {
-        let hash = self.seed.hash_bytes(session.client_id.as_bytes());
-        let key = self.sessions.insert(session);
-        let (seed, sessions) = (self.seed, &self.sessions);
-        self.directory.insert_unique(hash, key, |key| {
-            let session = sessions.get(*key).expect("the directory leads to living sessions");
-            seed.hash_bytes(session.client_id.as_bytes())
+    /// Makes a session where its client finds it.
+    pub(super) fn keep_session(&mut self, id: SessionId, client_id: &str, owner: Arc<Identity>) -> SessionKey {
+        let hash = self.seed.hash_bytes(client_id.as_bytes());
+        let key = self.sessions.insert(Session::new(id, self.client_ids.add(client_id), owner));
+        let Self { seed, sessions, client_ids, directory, .. } = self;
+        directory.insert_unique(hash, key.index(), |index| {
+            let (_, session) = sessions.at(*index).expect("the directory leads to living sessions");
+            seed.hash_bytes(client_ids.get(session.client_id).as_bytes())
         });
         key
     }
@@ -165,18 +166,16 @@ impl Shard {
         let link = Link {
             connection: key,
             version: connect.version,
-            maximum_packet: connection.maximum_packet,
-            has_aliases: aliases > 0,
+            is_particular: aliases > 0 || connection.maximum_packet < u32::MAX,
             is_full: false,
             inflight_max,
         };
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
-        session.link = Some(link);
+        session.connect(link);
         session.owner = identity;
         self.owners_changed += u64::from(self.policy.checks_receive());
-        session.ends_at = Time::NEVER;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
-        session.will = connect.will.as_ref().map(|will| Box::new(Will::of(will)));
+        session.set_will(connect.will.as_ref().map(|will| Box::new(Will::of(will))));
         if let Some(outbound) = &mut session.outbound {
             outbound.connect(inflight_max);
         }

@@ -170,7 +170,7 @@ impl Shard {
     pub(super) fn forget_passages_of(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
         let id_of_session = session.id;
-        let ids: Vec<PacketId> = session.received.ids().collect();
+        let ids: Vec<PacketId> = session.extras.received.ids().collect();
         for id in ids {
             self.passages.releases.remove(&(key, id));
             let Some(gone) = self.passages.gone.remove(&(key, id)) else { continue };

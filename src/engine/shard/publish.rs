@@ -154,10 +154,10 @@ impl Shard {
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else {
             return Decision::Deny;
         };
-        match self.policy.decide(identity, &session.client_id, action) {
+        match self.policy.decide(identity, self.client_id(session), action) {
             decided @ (Decision::Allow | Decision::Deny) => decided,
             Decision::Later => {
-                let (identity, client_id) = (Arc::clone(identity), session.client_id.clone());
+                let (identity, client_id) = (Arc::clone(identity), Box::<str>::from(self.client_id(session).as_str()));
                 self.authorise(key, &identity, &client_id, action, out)
             }
         }
@@ -171,8 +171,8 @@ impl Shard {
         }
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
         let is_repeat =
-            publish.qos == QoS::ExactlyOnce && publish.packet_id.is_some_and(|id| session.received.contains(id));
-        let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
+            publish.qos == QoS::ExactlyOnce && publish.packet_id.is_some_and(|id| session.extras.received.contains(id));
+        let open = connection.pipeline.pubacks_open() + u32::from(session.extras.received.open_here());
         !is_repeat && open >= u32::from(self.limits.receive_maximum)
     }
 
@@ -211,7 +211,7 @@ impl Shard {
         let origin = session.id;
         let mut is_again = false;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-            match session.received.publish(id) {
+            match session.extras.received.publish(id) {
                 Arrival::New => self.note_of(session_key, |session| Change::Incoming { session, id }, out),
                 Arrival::Duplicate if self.is_passage_unsure(session_key, id) => is_again = true,
                 Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
@@ -391,10 +391,10 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         // [MQTT-4.3.3-9] a refused identifier is free again.
         if outcome.reason().is_error() {
-            session.received.refused(id);
+            session.extras.received.refused(id);
             self.note_of(key, |session| Change::Released { session, id }, out);
         } else {
-            session.received.stored(id);
+            session.extras.received.stored(id);
         }
     }
 
@@ -455,7 +455,7 @@ impl Shard {
         if let Some(session) = session {
             out.events.push(Event::PublishDenied { session: session.id, reason });
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id)
-                && session.received.contains(id)
+                && session.extras.received.contains(id)
             {
                 return self.repeat_pubrec(key, id, now, out); // it was accepted when it came first
             }

@@ -14,7 +14,6 @@ use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Noted, Source, SubscriptionIds};
 use crate::engine::session::outbound::Outbound;
-use crate::engine::session::received::Received;
 use crate::engine::session::{Membership, Session, SessionKey};
 use crate::engine::subscriptions::entry::Options;
 use crate::mqtt::{Filter, PacketId, QoS, Topic};
@@ -192,11 +191,11 @@ impl Shard {
         let owner = if *owner == *self.anonymous { Arc::clone(&self.anonymous) } else { owner };
         self.serial = self.serial.max(id.serial());
         let known = restoring.key_of(id);
-        let key = known.unwrap_or_else(|| self.keep_session(Session::new(id, client_id, Arc::clone(&owner))));
+        let key = known.unwrap_or_else(|| self.keep_session(id, &client_id, Arc::clone(&owner)));
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.owner = owner;
         session.expiry_s = expiry_s;
-        session.ends_at = ends_at;
+        session.stay_until(ends_at);
         let unfolded = restoring.sessions.entry(id).or_insert_with(|| Unfolded {
             key,
             is_connected,
@@ -217,7 +216,9 @@ impl Shard {
     /// A session goes without a word: nobody has heard of it yet.
     fn forget_session(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.shared.take();
+        if let Some(extras) = session.extras.used() {
+            extras.shared.take();
+        }
         self.unsubscribe_all(key, out);
         self.remove_session(key);
     }
@@ -237,31 +238,35 @@ impl Shard {
             }
             Change::Joined { session, share, filter, terms } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.shared.retain(|known| !known.is(&share, &filter));
-                session.shared.push(Membership { share, filter, terms, asked: None });
+                session.extras.shared.retain(|known| !known.is(&share, &filter));
+                session.extras.shared.push(Membership { share, filter, terms, asked: None });
             }
             Change::Left { session, share, filter } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.shared.retain(|known| !known.is(&share, &filter));
-                session.shared.free_if(Vec::is_empty);
+                if let Some(extras) = session.extras.used() {
+                    extras.shared.retain(|known| !known.is(&share, &filter));
+                }
+                session.give_memory_back();
             }
             Change::Will { session, will } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.will = Some(will);
+                session.set_will(Some(will));
             }
             Change::WillGone { session } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.will = None;
+                session.set_will(None);
             }
             Change::Incoming { session, id } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.received.publish(id);
-                session.received.stored(id);
+                session.extras.received.publish(id);
+                session.extras.received.stored(id);
             }
             Change::Released { session, id } => {
                 let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.received.release(id);
-                session.received.free_if(Received::is_empty);
+                if let Some(extras) = session.extras.used() {
+                    extras.received.release(id);
+                }
+                session.give_memory_back();
             }
             Change::Session { .. }
             | Change::SessionEnded { .. }
@@ -371,12 +376,13 @@ impl Shard {
         let outbound = fold(copies, &released);
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.outbound = (!outbound.is_empty()).then(|| Box::new(outbound));
-        session.received.used().into_iter().for_each(Received::connection_lost);
+        if let Some(extras) = session.extras.used() {
+            extras.received.connection_lost();
+        }
         if is_connected {
             // The connection ended with the process.
-            session.ends_at =
-                if session.expiry_s < u32::MAX { now.after_seconds(session.expiry_s) } else { Time::NEVER };
-            if let Some(will) = &mut session.will {
+            session.disconnect(now);
+            if let Some(will) = session.will_mut() {
                 will.due_at = now.after_seconds(will.delay_s);
             }
         }
@@ -385,8 +391,8 @@ impl Shard {
     /// Time counts again for a session, and others hear of it.
     fn awaken(&mut self, key: SessionKey, was_connected: bool, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
-        let open: Vec<PacketId> = session.received.ids().collect();
-        let is_over = session.ends_at <= now;
+        let open: Vec<PacketId> = session.extras.received.ids().collect();
+        let is_over = session.ends_at() <= now;
         for id in open {
             self.restore_passage(key, id);
         }

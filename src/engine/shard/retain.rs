@@ -1,6 +1,5 @@
 //! Retained messages: kept on the home of their topic, looked for page by page when somebody subscribes.
 
-use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 
@@ -16,9 +15,9 @@ use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
 use crate::engine::message::{Message, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::retained::{Cursor, Progress};
-use crate::engine::session::SessionKey;
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::FilterId;
@@ -280,9 +279,12 @@ impl Shard {
     pub(super) fn go_on_scanning(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let bounds = self.queue_bounds();
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let has_room = !session.link.is_some_and(|link| link.is_full)
+        let has_room = !session.link().is_some_and(|link| link.is_full)
             && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
-        let Some(plan) = session.scans.used().and_then(VecDeque::front_mut).filter(|_| has_room) else { return };
+        let Some(plan) = session.extras.used().filter(|_| has_room).and_then(|extras| extras.scans.used()?.front_mut())
+        else {
+            return;
+        };
         match plan.state {
             ScanState::Asked(_) => {}
             ScanState::Planned => {
@@ -307,7 +309,7 @@ impl Shard {
     fn ask_for_page(&mut self, key: ScanKey, now: Time, out: &mut Outputs) {
         let Some(scan) = self.scans.get(key) else { return };
         let Some(session) = self.sessions.get(scan.session) else { return };
-        let Some(plan) = session.scans.front() else { return };
+        let Some(plan) = session.extras.scans.front() else { return };
         let (filter, cursor, at) = (plan.filter.clone(), scan.cursor.clone(), scan.at);
         if at == self.id {
             let page = self.scan_page(key, &filter, cursor, now);
@@ -329,7 +331,7 @@ impl Shard {
     ) {
         let Some(scan) = self.scans.get_mut(key) else { return };
         let session_key = scan.session;
-        let plan = self.sessions.get(session_key).and_then(|session| session.scans.front());
+        let plan = self.sessions.get(session_key).and_then(|session| session.extras.scans.front());
         let Some(plan) = plan.filter(|plan| plan.state == ScanState::Asked(key)) else {
             self.scans.remove(key); // it was unsubscribed, or the session is gone
             return self.go_on_scanning(session_key, now, out);
@@ -349,9 +351,9 @@ impl Shard {
         }
         let session = self.sessions.get_mut(session_key).expect("its plan was found above");
         if is_over {
-            session.scans.pop_front();
-            session.scans.free_if(VecDeque::is_empty);
-        } else if let Some(plan) = session.scans.front_mut() {
+            session.extras.scans.pop_front();
+            session.give_memory_back();
+        } else if let Some(plan) = session.extras.scans.front_mut() {
             plan.state = ScanState::Paused(key);
         }
         let ids = if id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(id) };
@@ -371,7 +373,7 @@ impl Shard {
     fn deliver_found(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) {
         self.stats.ledger.routed += 1;
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic());
-        let link = self.sessions.get(key).and_then(|session| session.link);
+        let link = self.sessions.get(key).and_then(Session::link);
         if !is_allowed {
             return self.discard(key, &delivery, DropReason::NotAuthorized, out);
         }
@@ -414,7 +416,7 @@ impl Shard {
                 continue; // one of its subscriptions was there when the publication came
             }
             let mut will_be_found = false;
-            for plan in session.scans.iter() {
+            for plan in session.extras.scans.iter() {
                 let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
                 will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
             }
@@ -443,7 +445,8 @@ impl Shard {
 
     /// A filter was unsubscribed: nobody looks for its retained messages any more.
     pub(super) fn forget_scans_of(&mut self, key: SessionKey, filter: &str) {
-        let Some(scans) = self.sessions.get_mut(key).and_then(|session| session.scans.used()) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(scans) = session.extras.used().and_then(|extras| extras.scans.used()) else { return };
         let all = &mut self.scans;
         scans.retain(|plan| {
             let is_forgotten = plan.filter() == filter;
@@ -453,12 +456,14 @@ impl Shard {
             }
             !is_forgotten
         });
+        session.give_memory_back();
     }
 
     /// The session ends: its scans find nobody.
     pub(super) fn forget_scans(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        for plan in session.scans.take() {
+        let Some(extras) = session.extras.used() else { return };
+        for plan in extras.scans.take() {
             if let ScanState::Asked(scan) | ScanState::Paused(scan) = plan.state {
                 self.scans.remove(scan);
             }

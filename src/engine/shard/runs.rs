@@ -4,8 +4,6 @@
 //! topic. Only what needs no closer look goes this way: a run ends in front of the first packet that does, and that one goes
 //! the ordinary way. Two ways are short: to a single receiver on this shard, and with QoS 1 to other shards only.
 
-use std::mem;
-
 use super::Shard;
 use super::acknowledge::{AckKind, SHORT_ACK_BYTES};
 use super::fanout::is_plain;
@@ -97,7 +95,7 @@ impl Shard {
         let is_exactly_once = run.qos() == QoS::ExactlyOnce;
         let kind = if is_exactly_once { AckKind::Received } else { AckKind::Taken };
         // Who publishes may be the one who receives: what changes of the publisher is taken out for the time of the run.
-        let mut open = mem::take(&mut self.sessions.get_mut(publisher).expect(FOUND).received);
+        let mut open = self.sessions.get_mut(publisher).expect(FOUND).take_received();
         let acks = &mut self.acks;
         let accept = |message: &Numbered<'_>| {
             if open.open_here() >= open_max || open.contains(message.id) {
@@ -112,7 +110,7 @@ impl Shard {
         };
         let outbound = self.sessions.get_mut(receiver.session).expect(FOUND).outbound();
         let count = write_run(run, &receiver, outbound, origin, self.copies_left, accept, out);
-        self.sessions.get_mut(publisher).expect(FOUND).received = open;
+        self.sessions.get_mut(publisher).expect(FOUND).put_received(open);
         self.note_copies(&count);
         self.flush_acks(key, out);
         Some(count)
@@ -135,7 +133,7 @@ impl Shard {
         let is_v5 = connection.version == Version::V5;
         let mut room = ANSWERS_OWED_MAX.saturating_sub(connection.pipeline.len());
         if is_v5 {
-            let open = connection.pipeline.pubacks_open() + u32::from(session.received.open_here());
+            let open = connection.pipeline.pubacks_open() + u32::from(session.extras.received.open_here());
             room = room.min(u32::from(self.limits.receive_maximum).saturating_sub(open) as usize);
         }
         let waits = u16::try_from(others.iter().count()).expect("there are 64 shards at most");
@@ -213,7 +211,7 @@ impl Shard {
         let route = self.route_of(topic);
         let [target] = route.targets.as_slice() else { return None };
         let session = self.sessions.get(target.session)?;
-        let link = session.link.filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
+        let link = session.link().filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
         let is_durable = self.journaling.is_on() && session.is_lasting();
         let has_way = !is_durable && session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
         let is_excluded = target.is_denied || (target.has_no_local && session.id == origin);

@@ -99,7 +99,7 @@ impl Shard {
             return Some(Err(Reason::SharedSubscriptionsNotSupported));
         }
         let session = self.sessions.get(session)?;
-        let (owner, client_id) = (Arc::clone(&session.owner), session.client_id.clone());
+        let (owner, client_id) = (Arc::clone(&session.owner), Box::<str>::from(self.client_id(session).as_str()));
         let action =
             Action::Subscribe { filter: filter.as_str(), qos: requested.qos, is_shared: subscription.share.is_some() };
         match self.authorise(key, &owner, &client_id, action, out) {
@@ -127,15 +127,15 @@ impl Shard {
         let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
         let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
         let is_full = session.subscription_count() >= self.limits.subscriptions_max;
-        let is_full_of_shared = session.shared.len() >= self.limits.shared_subscriptions_max;
+        let is_full_of_shared = session.extras.shared.len() >= self.limits.shared_subscriptions_max;
         if let Some(share) = subscription.share {
             let filter = subscription.filter.as_str();
             let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
             let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
-            match session.shared.iter_mut().find(|known| known.is(share, filter)) {
+            match session.membership(share, filter) {
                 Some(known) => *known = membership.clone(),
                 None if is_full || is_full_of_shared => return Reason::QuotaExceeded,
-                None => session.shared.push(membership.clone()),
+                None => session.extras.shared.push(membership.clone()),
             }
             self.note_joined(session_key, &membership, out);
             joins.push(Joining { index, membership });
@@ -163,9 +163,12 @@ impl Shard {
             let session = self.sessions.get_mut(session_key).expect("it was found above");
             if is_known {
                 // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
-                session.scans.retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
+                session
+                    .extras
+                    .scans
+                    .retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
             }
-            session.scans.push_back(plan);
+            session.extras.scans.push_back(plan);
         }
         Reason::granted(qos)
     }
@@ -184,7 +187,7 @@ impl Shard {
         }
         let Some(session) = self.sessions.get_mut(key) else { return };
         if !is_known {
-            session.filters.push(inserted.id);
+            session.add_filter(inserted.id);
         }
     }
 
@@ -236,7 +239,7 @@ impl Shard {
     /// After a restart a session asks its groups again; nobody waits for their answers.
     pub(super) fn join_again(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
-        let shared = self.sessions.get(key).map(|session| session.shared.to_vec()).unwrap_or_default();
+        let shared = self.sessions.get(key).map(|session| session.extras.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, terms, .. } in shared {
             let home = self.homes.group(&share, &filter);
             self.tell(home, Mesh::Join { share, filter, member, terms, window: None, reply: None }, out);
@@ -259,9 +262,13 @@ impl Shard {
             && let Some(session) = self.sessions.get_mut(session_key)
         {
             // A refusal of an older request says nothing of the newer one that is under way.
-            let before = session.shared.len();
-            session.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
-            if session.shared.len() < before {
+            let before = session.extras.shared.len();
+            if let Some(extras) = session.extras.used() {
+                extras.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
+            }
+            let is_refused = session.extras.shared.len() < before;
+            session.give_memory_back();
+            if is_refused {
                 self.note_left(session_key, share, filter, out);
             }
         }
@@ -340,7 +347,7 @@ impl Shard {
             self.declared.withdraw(&self.interest, filter);
         }
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
-        let was_known = session.filters.remove(id);
+        let was_known = session.remove_filter(id);
         debug_assert!(was_known, "the session knows its own subscriptions");
         self.forget_scans_of(key, filter.as_str());
         self.note_of(key, |session| Change::Unsubscribed { session, filter: filter.as_str().into() }, out);
@@ -357,10 +364,11 @@ impl Shard {
         out: &mut Outputs,
     ) -> Reason {
         let Some(session) = self.sessions.get_mut(key) else { return Reason::NoSubscriptionExisted };
-        let Some(place) = session.shared.iter().position(|known| known.is(share, filter.as_str())) else {
+        let Some(place) = session.extras.shared.iter().position(|known| known.is(share, filter.as_str())) else {
             return Reason::NoSubscriptionExisted;
         };
-        leaves.push(Joining { index, membership: session.shared.swap_remove(place) });
+        leaves.push(Joining { index, membership: session.extras.shared.swap_remove(place) });
+        session.give_memory_back();
         self.note_left(key, share, filter.as_str(), out);
         Reason::Success
     }
@@ -382,10 +390,10 @@ impl Shard {
     /// The session ends: all its subscriptions go.
     pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let filters = std::mem::take(&mut session.filters);
-        let shared = session.shared.take();
+        let filters = session.take_filters();
+        let shared = session.extras.used().map(|extras| extras.shared.take()).unwrap_or_default();
         let mut text = String::new();
-        for &id in filters.as_slice() {
+        for id in filters {
             text.clear();
             self.index.write_text(id, &mut text);
             let removed = self.index.remove(id, Subscriber::session(key.index()));

@@ -180,8 +180,8 @@ impl Shard {
             Some((of, part)) if of == id => Some(part),
             Some(_) => None,
             None => {
-                let filters = session.filters.len();
-                allowance.spend(CHANGE_BYTES + session.client_id.len());
+                let filters = session.filters().len();
+                allowance.spend(CHANGE_BYTES + self.client_ids.get(session.client_id).len());
                 self.note_standing(key, out);
                 Some(Part::Filters(filters))
             }
@@ -207,11 +207,11 @@ impl Shard {
     }
 
     fn retell_filters(&mut self, key: SessionKey, left: usize, allowance: &mut Allowance, out: &mut Outputs) -> Part {
-        let mut left = left.min(self.sessions.get(key).map_or(0, |session| session.filters.len()));
+        let mut left = left.min(self.sessions.get(key).map_or(0, |session| session.filters().len()));
         let mut text = String::new();
         while left > 0 && allowance.is_left() {
             left -= 1;
-            let Some(filter) = self.sessions.get(key).and_then(|it| it.filters.as_slice().get(left).copied()) else {
+            let Some(filter) = self.sessions.get(key).and_then(|it| it.filters().get(left).copied()) else {
                 break;
             };
             text.clear();
@@ -231,8 +231,8 @@ impl Shard {
     /// Memberships, the will, and identifiers that the client has not released.
     fn retell_what_is_short(&mut self, key: SessionKey, allowance: &mut Allowance, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
-        let memberships = session.shared.to_vec();
-        let open: Vec<PacketId> = session.received.ids().collect();
+        let memberships = session.extras.shared.to_vec();
+        let open: Vec<PacketId> = session.extras.received.ids().collect();
         allowance.spend((memberships.len() + open.len() + 1) * CHANGE_BYTES);
         for membership in &memberships {
             self.note_joined(key, membership, out);

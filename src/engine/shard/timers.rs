@@ -1,7 +1,7 @@
 //! Time passes: silent clients, ended sessions, due wills, put-off work.
 
 use super::Shard;
-use crate::base::time::Time;
+use crate::base::time::{Tick, Time};
 use crate::base::wheel::{Look, Swept};
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
@@ -124,7 +124,7 @@ impl Shard {
     fn session_due(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         self.publish_due_will(key, now, out);
         let Some(session) = self.sessions.get(key) else { return };
-        if session.ends_at <= now {
+        if session.ends_at() <= now {
             self.stats.sessions_expired += 1;
             self.end_session(key, now, out);
         } else {
@@ -135,30 +135,30 @@ impl Shard {
 
 /// Looks at an entry of a wheel. Of several entries for one object only the one that it knows of counts, so that a
 /// deadline that moved nearer and back leaves none behind.
-fn look(deadline: Time, looked_at: &mut Time, now: Time, reach: Time, fire: impl FnOnce()) -> Look {
-    if now < *looked_at {
+fn look(deadline: Time, looked_at: &mut Tick, now: Time, reach: Time, fire: impl FnOnce()) -> Look {
+    if now < looked_at.time() {
         return Look::Gone; // a later entry is under way
     }
     if deadline <= now {
-        *looked_at = Time::NEVER;
+        *looked_at = Tick::NEVER;
         fire();
         return Look::Fired;
     }
     *looked_at = within(deadline, reach);
-    if deadline == Time::NEVER { Look::Gone } else { Look::At(*looked_at) }
+    if deadline == Time::NEVER { Look::Gone } else { Look::At(looked_at.time()) }
 }
 
 /// When an entry has to be made for a deadline, unless one that comes early enough is under way.
-fn earlier_look(deadline: Time, looked_at: &mut Time, reach: Time) -> Option<Time> {
+fn earlier_look(deadline: Time, looked_at: &mut Tick, reach: Time) -> Option<Time> {
     let at = within(deadline, reach);
     if at >= *looked_at {
         return None;
     }
     *looked_at = at;
-    Some(at)
+    Some(at.time())
 }
 
 /// Entries beyond the reach of a wheel would be looked at early and not be known: they are placed where it ends.
-fn within(deadline: Time, reach: Time) -> Time {
-    if deadline == Time::NEVER { Time::NEVER } else { deadline.min(reach) }
+fn within(deadline: Time, reach: Time) -> Tick {
+    if deadline == Time::NEVER { Tick::NEVER } else { Tick::not_before(deadline.min(reach)) }
 }

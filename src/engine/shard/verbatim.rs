@@ -116,7 +116,7 @@ impl Shard {
         let Some(identity) = &connection.identity else { return false };
         let Some(session) = connection.session.and_then(|session| self.sessions.get(session)) else { return false };
         let action = Action::Publish { topic: topic.as_str(), qos, retain: false };
-        self.policy.decide(identity, &session.client_id, action) == Decision::Allow
+        self.policy.decide(identity, self.client_id(session), action) == Decision::Allow
     }
 
     fn route_run(&mut self, run: RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
@@ -235,7 +235,7 @@ impl Shard {
     ) {
         let Some(session) = self.sessions.get(target.session) else { return receivers.alone.push(index) };
         let is_own = target.has_no_local && session.id == run.origin;
-        let link = session.link;
+        let link = session.link();
         let copies = u64::from(run.count);
         let may_wait = session.outbound.as_ref().is_some_and(|outbound| outbound.has_plain());
         if target.is_denied || is_own || may_wait || (link.is_none() && self.limits.queue_qos0) {

@@ -16,6 +16,11 @@ use crate::mqtt::topic::{Filter, Topic};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
 
+impl FilterId {
+    /// Of no filter.
+    pub const NONE: Self = Self(NONE);
+}
+
 /// What an insert did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inserted {
@@ -69,7 +74,7 @@ struct Record {
 
 const _: () = assert!(size_of::<Record>() == 12);
 
-/// The end of the list of free records.
+/// The number of no record: the list of free ones ends.
 const NONE: u32 = u32::MAX;
 
 impl Index {
