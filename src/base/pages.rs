@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Entries of a page, as a power of two.
-const PAGE_BITS: u32 = 8;
+/// Entries of a page, as a power of two. An entry of eight bytes and any multiple of them fills whole pages of the system.
+const PAGE_BITS: u32 = 9;
 /// Entries of a page.
 const PAGE: usize = 1 << PAGE_BITS;
 
