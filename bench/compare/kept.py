@@ -18,6 +18,8 @@ from brokers import BrokerError, free_port, stop
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 600
 ASK_SECONDS_MAX = 5
+# Length of a client identifier, where nothing else is asked for.
+ID_BYTES = 14
 # How often it is asked whether it is ready: a start is as exact as this.
 ASK_EVERY_SECONDS = 0.02
 
@@ -42,9 +44,9 @@ def built(*benches: str) -> list[Path]:
     return [Path(found[name]) for name in benches]
 
 
-def write(writer: Path, data: Path, sessions: int, queued: int, payload: int, shards: int):
+def write(writer: Path, data: Path, sessions: int, queued: int, payload: int, shards: int, id_bytes: int = ID_BYTES):
     """Writes a data directory with so many sessions and messages."""
-    words = f"--sessions {sessions} --queued {queued} --payload {payload} --shards {shards}"
+    words = f"--sessions {sessions} --queued {queued} --payload {payload} --shards {shards} --id-bytes {id_bytes}"
     subprocess.run([str(writer), str(data), *shlex.split(words)], stdout=subprocess.DEVNULL, check=True)
 
 

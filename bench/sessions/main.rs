@@ -49,6 +49,9 @@ struct Arguments {
     /// Length of a segment in bytes.
     #[arg(long, default_value_t = 64 << 20, value_name = "BYTES")]
     segment_bytes: u64,
+    /// Length of a client identifier in bytes; by default as long as in the tests of memory.
+    #[arg(long, default_value_t = 14, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(14..=100))]
+    id_bytes: u16,
     /// Cargo says this to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -77,10 +80,11 @@ fn fill(arguments: &Arguments) -> io::Result<u64> {
     for shard in homes.all() {
         let folder = arguments.directory.join(format!("shard-{}", shard.index()));
         make_folder(&folder)?;
-        let terms = Terms { id, shard, shards: arguments.shards, segment_bytes: arguments.segment_bytes };
+        let Arguments { shards: count, segment_bytes, id_bytes, .. } = *arguments;
+        let terms = Terms { id, shard, shards: count, segment_bytes, id_bytes };
         shards.push(Shard::new(terms, folder));
     }
-    let home_of = |session| homes.client(&shard::client_id(session));
+    let home_of = |session| homes.client(&shard::client_id(session, arguments.id_bytes));
     for session in 0..arguments.sessions {
         shards[home_of(session).index()].add_session(session)?;
     }

@@ -26,11 +26,13 @@ const EPOCH: Epoch = Epoch::new(0);
 /// What others may do with a segment: nothing.
 const FILE_MODE: u32 = 0o600;
 
-/// Client identifiers and topics are as long as in the tests of memory: 14 and 23 bytes.
-pub fn client_id(session: u32) -> String {
-    format!("client-{session:07}")
+/// The identifier of a client, of so many bytes.
+pub fn client_id(session: u32, bytes: u16) -> String {
+    const PREFIX: &str = "client-";
+    format!("{PREFIX}{session:0digits$}", digits = usize::from(bytes) - PREFIX.len())
 }
 
+/// As long as in the tests of memory: 23 bytes.
 fn topic(session: u32) -> String {
     format!("fleet/vehicle/{session:09}")
 }
@@ -46,6 +48,8 @@ pub struct Terms {
     pub shards: u8,
     /// How long a segment is.
     pub segment_bytes: u64,
+    /// How long a client identifier is.
+    pub id_bytes: u16,
 }
 
 /// A shard's journal while it is written.
@@ -84,7 +88,7 @@ impl Shard {
     pub fn add_session(&mut self, number: u32) -> io::Result<()> {
         let session = self.session(number);
         let standing = |is_connected| {
-            let (client_id, owner) = (client_id(number).into(), Arc::clone(&self.owner));
+            let (client_id, owner) = (client_id(number, self.terms.id_bytes).into(), Arc::clone(&self.owner));
             Box::new(Standing { client_id, owner, expiry_s: u32::MAX, ends_at: Time::NEVER, is_connected })
         };
         let (there, away) = (standing(true), standing(false));
@@ -157,7 +161,7 @@ impl Shard {
             }
             None => None,
         };
-        let Terms { id, shard, shards, segment_bytes: length } = self.terms;
+        let Terms { id, shard, shards, segment_bytes: length, id_bytes: _ } = self.terms;
         let first = self.group.first().unwrap_or(Serial::NONE);
         let mut block = Vec::new();
         Header { id, shard, shards, number, length, first, previous }.encode(&mut block);
