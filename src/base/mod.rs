@@ -24,7 +24,7 @@
 //! Invariants worth naming:
 //! - The same calls with the same seeds give the same results, on every run and every core.
 //! - A stale [`slab::Key`] finds nothing, ever: generations are used up, not reused.
-//! - A [`wheel::Wheel`] looks at an entry early only if its deadline lies beyond the horizon, and it
+//! - A [`wheel::Wheel`] looks at an entry early only if its deadline lies beyond its reach, and it
 //!   is the owner who fires: nothing fires early, and nothing is forgotten.
 //! - Only a [`payload::Payload`] crosses cores; everything else has one owner and no lock.
 //!
