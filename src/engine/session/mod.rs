@@ -100,7 +100,7 @@ pub struct Membership {
 
 /// A session. Home shard of the client id.
 ///
-/// A million of them wait for clients that are away: what few of them have is in `extras`, and the whole is a cache line.
+/// A million of them wait for clients that are away: what few of them have is in `extras`, and they are no larger than they must.
 #[derive(Debug)]
 pub struct Session {
     /// Its number, unique over all shards.
