@@ -335,13 +335,15 @@ fn accounted_bytes(bare: &Bare) -> u64 {
         partial_packets,
         backlog: _,
         sessions,
+        queues: _, // copies may share their messages
+        stowage,
         subscriptions,
         retained,
         interest,
         routes,
         payloads,
     } = bare.shards[0].memory();
-    connections + partial_packets + sessions + subscriptions + retained + interest + routes + payloads
+    connections + partial_packets + sessions + stowage + subscriptions + retained + interest + routes + payloads
 }
 
 /// Bytes that `fill` makes a shard hold, and how many of them stand in its account.

@@ -268,6 +268,11 @@ pub const KEYS: &[Key] = &[
         Kind::size(64 * KIB, GIB),
         "The length of a file of the journal. Each shard has at least two: the next one is made ahead of need."
     ),
+    key!(
+        storage.ram_budget,
+        Kind::size(64 * KIB, 1024 * TIB),
+        "Messages that wait for clients lie in memory up to so many bytes, in the whole broker; what comes then waits on the disk alone."
+    ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(

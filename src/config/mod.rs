@@ -178,6 +178,8 @@ pub struct Storage {
     pub interval_ms: u64,
     /// How long a segment is.
     pub segment_bytes: u64,
+    /// Bytes of messages that wait in memory for sessions that outlive the process, on all shards.
+    pub ram_budget: u64,
 }
 
 /// The operator's door.
@@ -250,6 +252,7 @@ impl Default for Storage {
             durability: Durability::Fsync,
             interval_ms: 100,
             segment_bytes: 64 << 20,
+            ram_budget: 1 << 30,
         }
     }
 }

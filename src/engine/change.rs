@@ -240,7 +240,7 @@ pub enum Change {
     },
     /// The message is the retained one of its topic.
     Retained {
-        /// The number of the [`Change::Body`].
+        /// The number of the [`Change::Body`], the newest one.
         body: Serial,
     },
     /// The topic has no retained message any more.

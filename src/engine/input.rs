@@ -6,6 +6,9 @@ use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
+use crate::engine::message::Message;
+use crate::engine::output::Reader;
+use crate::engine::stowage::{Spot, StowKey};
 
 /// The answer to a [`crate::engine::output::Question`].
 #[derive(Debug)]
@@ -16,6 +19,17 @@ pub enum Answer {
     Exchange(Box<Dialogue>, Step),
     /// To an action.
     Action(Decision),
+}
+
+/// The answer to a [`crate::engine::output::Fetch`].
+#[derive(Debug)]
+pub struct Fetched {
+    /// Who has asked.
+    pub reader: Reader,
+    /// How many bytes it has asked for.
+    pub bytes: u64,
+    /// The number of each message, and the message; none where the journal has lost it.
+    pub messages: Vec<(Serial, Option<Message>)>,
 }
 
 /// One thing that happened. New connections come by [`crate::engine::shard::Shard::accept`] and
@@ -71,6 +85,13 @@ pub enum Input<'a> {
         /// The last one.
         upto: Serial,
     },
+    /// The journal has written messages that are stowed: memory need not hold them.
+    Written {
+        /// Which ones, and where they lie.
+        spots: &'a [(StowKey, Spot)],
+    },
+    /// Messages have come that [`Outputs::fetches`](crate::engine::output::Outputs::fetches) has asked for.
+    Fetched(Fetched),
     /// The journal has room and reason to be told again what is held.
     Sweep {
         /// About how many bytes of it now.

@@ -22,6 +22,14 @@ pub const ROUTE_PARTS_MAX: usize = 4_000_000;
 pub const FILTERS_PER_PACKET_MAX: usize = 1_000;
 /// Levels of a filter with wildcards: 0x8F above. Deeper ones would make a shard get every publication of the others.
 pub const WILDCARD_LEVELS_MAX: usize = 32;
+/// Copies of one session whose messages are fetched from the journal at once.
+pub const FETCH_COPIES_MAX: usize = 64;
+/// Bytes of their records, the last one not counted.
+pub const FETCH_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of records that a shard fetches for its sessions at the same time; at the bound sessions wait in line.
+pub const FETCHING_BYTES_MAX: u64 = 8 << 20;
+/// Deliveries of a session in memory at which no more are fetched for it.
+pub const FETCH_READY_MIN: usize = 32;
 /// Copies that one input may cause before the rest waits for the next turn.
 pub const COPIES_PER_INPUT_MAX: usize = 100_000;
 /// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.

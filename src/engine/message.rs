@@ -145,6 +145,11 @@ impl Message {
         self.body.len() + size_of::<Self>()
     }
 
+    /// The bytes that a queue is charged for a message whose record has so many.
+    pub fn charge_of(record_bytes: u32) -> u32 {
+        record_bytes.saturating_add(u32::try_from(size_of::<Self>()).expect("it is small"))
+    }
+
     /// Whether somebody else has a share in its bytes.
     pub fn is_shared(&self) -> bool {
         self.body.is_shared()

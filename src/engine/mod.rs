@@ -13,6 +13,7 @@
 //! | [`event`] | what an operator should hear of | a value |
 //! | [`auth`] | who somebody is and what he may do, as decisions | the broker |
 //! | [`change`] | what outlives the process, as facts in their order | a value |
+//! | [`stowage`] | messages that queues owe and memory does not hold | one per shard |
 //! | [`quota`] | token buckets | whoever charges them |
 //! | [`connection`] | a connection as the engine sees it | the shard that serves it |
 //! | [`session`] | what outlives a connection: flows, queue, window, will | home of the client id |
@@ -52,4 +53,5 @@ pub mod retained;
 pub mod session;
 pub mod shard;
 pub mod stats;
+pub mod stowage;
 pub mod subscriptions;

@@ -16,6 +16,8 @@ use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
+use crate::engine::session::SessionKey;
+use crate::engine::stowage::{Spot, StowKey};
 use crate::mqtt::fitting::{ReceiverLimits, encode_fitting};
 use crate::mqtt::outgoing::Head;
 use crate::mqtt::packet::Packet;
@@ -198,6 +200,33 @@ impl OwnedAction {
     }
 }
 
+/// Who reads messages that are stowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A session whose client is there.
+    Session(SessionKey),
+    /// The sweep.
+    Sweep,
+}
+
+/// A message that is stowed, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its number.
+    pub body: Serial,
+    /// Where the journal has it.
+    pub spot: Spot,
+}
+
+/// Messages that the journal is to read; [`Fetched`](crate::engine::input::Fetched) brings them.
+#[derive(Debug)]
+pub struct Fetch {
+    /// For whom.
+    pub reader: Reader,
+    /// Which ones.
+    pub wanted: Vec<Wanted>,
+}
+
 /// The wishes of one or more calls of `handle`. One per shard, cleared and reused each turn.
 #[derive(Debug, Default)]
 pub struct Outputs {
@@ -211,6 +240,10 @@ pub struct Outputs {
     pub reads: Vec<(ConnectionKey, bool)>,
     /// What has to be remembered beyond the process, in order. Those of one turn are kept together or not at all.
     pub changes: Vec<(Serial, Change)>,
+    /// Of these changes, those of which the shard has to hear where they lie, each with the message that it tells; in order.
+    pub stowed: Vec<(Serial, StowKey)>,
+    /// Messages to be read.
+    pub fetches: Vec<Fetch>,
     /// A sweep is over: once the changes of this turn are safe, nothing is needed any more of what was noted up to this one.
     pub swept: Option<Serial>,
     /// What is written from now on waits for this change.
@@ -244,6 +277,8 @@ impl Outputs {
         self.closes.clear();
         self.reads.clear();
         self.changes.clear();
+        self.stowed.clear();
+        self.fetches.clear();
         self.swept = None;
         self.has_promises = false;
         self.mesh.iter_mut().for_each(Vec::clear);
@@ -259,6 +294,7 @@ impl Outputs {
             && self.closes.is_empty()
             && self.reads.is_empty()
             && self.changes.is_empty()
+            && self.fetches.is_empty()
             && self.mesh.iter().all(Vec::is_empty)
             && self.hand_overs.is_empty()
             && self.questions.is_empty()
@@ -268,6 +304,11 @@ impl Outputs {
     /// The pieces in the order in which they leave.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         self.writes.iter().map(|write| self.view(write))
+    }
+
+    /// Whether a change was noted that nobody has taken yet.
+    pub fn has_noted(&self, serial: Serial) -> bool {
+        self.changes.first().is_some_and(|(first, _)| *first <= serial)
     }
 
     /// Whether some piece waits for a change to be safe.

@@ -26,11 +26,13 @@ pub enum DropReason {
     GroupEnded,
     /// The receiver may not read it any more.
     NotAuthorized,
+    /// The journal has lost the message.
+    Unreadable,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Offline,
         Self::Slow,
         Self::QueueRefused,
@@ -41,6 +43,7 @@ impl DropReason {
         Self::Refused,
         Self::GroupEnded,
         Self::NotAuthorized,
+        Self::Unreadable,
     ];
 
     /// The name in metrics and logs.
@@ -56,6 +59,7 @@ impl DropReason {
             Self::Refused => "refused",
             Self::GroupEnded => "group_ended",
             Self::NotAuthorized => "not_authorized",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -165,6 +169,12 @@ pub struct Stats {
     pub keep_alive_timeouts: u64,
     /// Times a publisher was paused because a receiver or a shard could take no more.
     pub publishers_paused: u64,
+    /// Copies that were queued without their message, which the journal has.
+    pub stowed: u64,
+    /// Messages that were read back from the journal.
+    pub fetched: u64,
+    /// Messages that the journal could not bring back.
+    pub unreadable: u64,
     /// Routes found in the cache.
     pub route_hits: u64,
     /// Routes that had to be built.

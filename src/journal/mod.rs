@@ -4,7 +4,7 @@
 //! A [`Change`](crate::engine::change::Change) becomes a [`record`], whose inside is [`content`] of a [`kind`], made of [`fields`] and
 //! [`varint`]s; points in time cross over an [`epoch`]. Records that are committed together form a [`group`] and lie on disk as a
 //! [`frame`]; frames lie behind each other in a [`segment`], [`place`] says where, and the next one goes to the [`tail`]. A [`reader`] goes
-//! through one segment, a [`replay`] through all of a shard in their order, and its [`report`] says what was wrong. A [`ledger`] adds
+//! through one segment, a [`replay`] through all of a shard in their order, and its [`report`] says what was wrong. [`spots`] find a single record again. A [`ledger`] adds
 //! up for people what the changes come to.
 //!
 //! # On disk
@@ -62,6 +62,7 @@ mod replay_tests;
 pub mod report;
 pub mod scribe;
 pub mod segment;
+pub mod spots;
 pub mod tail;
 #[cfg(test)]
 mod testing;

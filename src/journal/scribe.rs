@@ -1,7 +1,7 @@
 //! Where the groups of one log go, one behind the other, and the header in front of the first one of a segment.
 
 use super::group::Group;
-use super::place::{JournalId, Place, SegmentNumber};
+use super::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use super::segment::Header;
 use super::tail::Tail;
 use crate::engine::change::Serial;
@@ -39,6 +39,12 @@ impl Page {
     /// How long the segment is.
     pub const fn segment_bytes(&self) -> u64 {
         self.tail.length
+    }
+
+    /// Where the frame begins, behind the header if it is the first one of its segment.
+    pub fn frame_place(&self) -> Place {
+        let header = if self.place.position == 0 { BLOCK_BYTES as u64 } else { 0 };
+        Place { position: self.place.position + header, ..self.place }
     }
 }
 

@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 100] = [
+pub const METRICS: [Metric; 105] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -214,6 +214,14 @@ pub const METRICS: [Metric; 100] = [
         "Copies that did not reach their receiver, by the reason."),
     gauge("pregon_messages_queued", Shard(|r| r.stats.ledger.queued()),
         "Copies that lie in queues and windows at this moment."),
+    gauge("pregon_messages_stowed", Shard(|r| r.sizes.stowed as u64),
+        "Messages that wait for clients on the disk alone at this moment."),
+    counter("pregon_copies_stowed_total", Shard(|r| r.stats.stowed),
+        "Copies that were queued without their message, since memory was full of others."),
+    counter("pregon_messages_fetched_total", Shard(|r| r.stats.fetched),
+        "Messages that were read back from the journal."),
+    counter("pregon_messages_unreadable_total", Shard(|r| r.stats.unreadable),
+        "Messages that the journal could not bring back."),
     counter("pregon_messages_moved_in_total", Shard(|r| r.stats.ledger.received),
         "Copies that another shard handed over for a member of a shared group."),
     counter("pregon_messages_moved_out_total", Shard(|r| r.stats.ledger.moved),
@@ -263,6 +271,8 @@ pub const METRICS: [Metric; 100] = [
         "Pieces of damage that it found there, missing segments included."),
     counter("pregon_journal_writes_total", Shard(|r| r.shell.journal_writes),
         "Writes of the journal that were begun, syncs alone included."),
+    counter("pregon_journal_reads_total", Shard(|r| r.shell.journal_reads),
+        "Reads of messages that wait on the disk."),
     counter("pregon_journal_lone_syncs_total", Shard(|r| r.journal.tally.lone_syncs),
         "Syncs without a write, which end an interval or a segment."),
     histogram("pregon_journal_commit_seconds", |r| &r.journal.tally.commit_latency,
@@ -345,6 +355,8 @@ const MEMORY: &[Part] = &[
     ("retained", |r| r.sizes.memory.retained),
     ("interest", |r| r.sizes.memory.interest),
     ("routes", |r| r.sizes.memory.routes),
+    ("queues", |r| r.sizes.memory.queues),
+    ("stowage", |r| r.sizes.memory.stowage),
     ("payloads", |r| r.sizes.memory.payloads),
 ];
 

@@ -345,6 +345,7 @@ fn shared(config: &Config, shards: usize, seed: u64, journal: Option<JournalId>)
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::new(Policy::open()),
         has_journal: journal.is_some(),
+        ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
 }
 

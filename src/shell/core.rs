@@ -20,6 +20,7 @@ use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
 use super::report::{Promise, Replayed, Report, ShellStats};
 use super::ring::disk::Written;
+use super::ring::fetch::Brought;
 use super::ring::net::Net;
 use super::ring::sys::give_back_memory;
 use super::storage::Kept;
@@ -82,6 +83,8 @@ pub struct Core {
     pub(super) journal: Option<Journal>,
     /// Writes of the journal that are over.
     pub(super) written: Vec<Written>,
+    /// Reads from the journal that are over.
+    pub(super) brought: Vec<Brought>,
     /// When the journal last let bytes go that waited for it, or the first of them came.
     pub(super) promised_since_ns: u64,
     promise: Promise,
@@ -171,6 +174,7 @@ impl Core {
             stop_at_ns: None,
             journal: None,
             written: Vec::new(),
+            brought: Vec::new(),
             promised_since_ns: 0,
             promise: parts.promise,
             replayed: Replayed::default(),
@@ -207,6 +211,7 @@ impl Core {
         let has_sent_held = self.retry_held();
         self.accept_clients(now);
         self.journal_told(start_ns, now);
+        self.messages_brought(now);
         self.open_parcels(start_ns, now);
         self.tell_changes(now);
         self.read_lines(start_ns, now);
@@ -240,6 +245,7 @@ impl Core {
             + stats.mesh_batches_sent
             + stats.adopted
             + stats.journal_writes
+            + stats.journal_reads
             + stats.sweep_pieces
     }
 

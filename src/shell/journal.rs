@@ -2,18 +2,24 @@
 
 use std::collections::VecDeque;
 
+use super::fetching::Fetching;
 use super::files::keeper::{Answer, Desk, Order};
 use super::files::writer::{Cadence, Place, Seal, Site, State, Terms, Writer};
 use super::reclaim::Reclaim;
 use super::replay::End;
 use super::report::JournalStats;
 use super::ring::disk::{Stream, Write, Written};
+use super::ring::fetch::{Brought, Read};
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
+use crate::engine::input::Fetched;
+use crate::engine::output::Fetch;
+use crate::engine::stowage::{Spot, StowKey};
 use crate::journal::epoch::Epoch;
 use crate::journal::group::Group;
 use crate::journal::place::{BLOCK_BYTES, JournalId, Place as FramePlace, SegmentNumber};
 use crate::journal::segment::{Header, Previous};
+use crate::journal::spots::Marked;
 
 /// What happens now; the only stream that is written.
 pub const HOT: Stream = Stream::new(0);
@@ -70,6 +76,12 @@ impl Seal for Frames {
     }
 }
 
+/// Where the frame of a group lies: at the beginning of a segment behind the header.
+fn frame_place(Place { segment, position }: Place) -> FramePlace {
+    let position = if position == 0 { BLOCK_BYTES as u64 } else { position };
+    FramePlace { segment: SegmentNumber::new(segment), position }
+}
+
 /// Memory for so many changes of a turn is kept for the next one.
 const CHANGES_KEPT_MAX: usize = 1_024;
 /// Bytes that may wait for the disk while a sweep adds more.
@@ -79,6 +91,7 @@ const SWEEP_PENDING_BYTES_MAX: usize = 256 << 10;
 pub struct Journal {
     writer: Writer<Frames>,
     reclaim: Reclaim,
+    fetching: Fetching,
     /// The last change that was written.
     written: Serial,
     desk: Desk,
@@ -110,13 +123,15 @@ impl Journal {
     /// A journal that goes on behind what was replayed.
     pub fn new(from: Continuation) -> Self {
         let Continuation { frames, cadence, segment_bytes, end, desk } = from;
-        let End { current, first_segment, after, spans, births, .. } = end;
+        let End { current, first_segment, after, spans, births, files, .. } = end;
+        let fetching = Fetching::new(frames.id, frames.epoch, files);
         let terms = Terms { cadence, segment_bytes, current, first_segment, upto: after.get() };
         let writer = Writer::new(HOT, frames, terms);
         let reclaim = Reclaim::new(segment_bytes, spans, births);
         Self {
             writer,
             reclaim,
+            fetching,
             written: after,
             desk,
             orders: VecDeque::new(),
@@ -127,36 +142,52 @@ impl Journal {
     }
 
     /// Takes the changes of one turn, which are kept together or not at all.
-    pub fn take(&mut self, changes: &mut Vec<(Serial, Change)>) {
+    pub fn take(&mut self, changes: &mut Vec<(Serial, Change)>, stowed: &mut Vec<(Serial, StowKey)>) {
         let births = changes.iter().filter(|(_, change)| change.is_birth()).count();
-        let bytes = self.append(changes);
+        let bytes = self.append(changes, stowed);
         self.reclaim.noted(bytes, births as u64);
     }
 
     /// Whether a sweep is to go on, or to begin, while so much is held.
     pub fn wants_sweep(&self, held: u64) -> bool {
         self.reclaim.wants_sweep(held)
+            && !self.fetching.is_sweeping()
             && self.writer.state() == State::Open
             && self.writer.pending_bytes() < SWEEP_PENDING_BYTES_MAX
     }
 
     /// Takes what a sweep has noted. It is over if it says behind which change it began.
-    pub fn take_swept(&mut self, changes: &mut Vec<(Serial, Change)>, began: Option<Serial>, held: u64) {
+    pub fn take_swept(
+        &mut self,
+        changes: &mut Vec<(Serial, Change)>,
+        stowed: &mut Vec<(Serial, StowKey)>,
+        began: Option<Serial>,
+        held: u64,
+    ) {
         let last = changes.last().map(|(last, _)| *last);
-        let bytes = self.append(changes);
+        let bytes = self.append(changes, stowed);
         self.reclaim.told(bytes);
         if let Some((began, last)) = began.zip(last) {
             self.reclaim.is_over(began, last, held);
         }
     }
 
-    fn append(&mut self, changes: &mut Vec<(Serial, Change)>) -> usize {
+    fn append(&mut self, changes: &mut Vec<(Serial, Change)>, stowed: &mut Vec<(Serial, StowKey)>) -> usize {
         let Some((last, _)) = changes.last() else { return 0 };
+        let mut wanted = stowed.drain(..).peekable();
+        let mut marked = Vec::new();
         let bytes = self.writer.append(last.get(), |group| {
-            for (serial, change) in changes.drain(..) {
-                group.push(serial, &change);
+            for (record, change) in changes.drain(..) {
+                let at = group.next_at();
+                let bytes = group.push(record, &change);
+                while let Some((_, key)) = wanted.next_if(|(serial, _)| *serial == record) {
+                    marked.push(Marked { key, record, at, bytes });
+                }
             }
         });
+        if let Some(group) = self.writer.last_group() {
+            self.fetching.mark(group, &mut marked);
+        }
         changes.shrink_to(CHANGES_KEPT_MAX);
         bytes
     }
@@ -164,6 +195,9 @@ impl Journal {
     /// What is to be written now. Segments are asked for ahead of need.
     pub fn next_write(&mut self, now_ns: u64) -> Option<Write> {
         let write = self.writer.next_write(now_ns);
+        if let Some((segment, write)) = self.writer.segment().zip(write.as_ref()) {
+            self.fetching.goes_on_in(segment, &write.file);
+        }
         if let Some(want) = self.writer.wanted() {
             self.writer.has_asked();
             self.orders.push_back(Order::Prepare(want));
@@ -177,19 +211,40 @@ impl Journal {
         write
     }
 
-    /// A write is over. Up to which change everything is safe, if that has moved.
-    pub fn told(&mut self, written: Written, now_ns: u64) -> Option<Serial> {
+    /// A write is over. Where what is stowed of it lies now, and up to which change everything is safe, if that has moved.
+    pub fn told(&mut self, written: Written, now_ns: u64) -> (Vec<(StowKey, Spot)>, Option<Serial>) {
+        let mut spots = Vec::new();
         if let Some(group) = self.writer.told(written, now_ns) {
+            spots = self.fetching.written(group.group, frame_place(group.place));
             self.reclaim.written(group.place.segment, self.written.next(), group.bytes);
             self.written = Serial::new(group.upto);
         }
         let durable = Serial::new(self.writer.durable_upto());
         while let Some(number) = self.reclaim.next_dead(durable) {
-            self.orders.push_back(Order::Retire { stream: HOT, number });
+            self.fetching.retire(number);
         }
+        self.give_back_dead();
         self.say_how_it_stands();
         let upto = self.writer.kept_upto();
-        (upto > std::mem::replace(&mut self.told, upto)).then(|| Serial::new(upto))
+        (spots, (upto > std::mem::replace(&mut self.told, upto)).then(|| Serial::new(upto)))
+    }
+
+    fn give_back_dead(&mut self) {
+        while let Some(number) = self.fetching.next_retired() {
+            self.orders.push_back(Order::Retire { stream: HOT, number });
+        }
+    }
+
+    /// Messages are asked for: what is to be read, or what can be said at once.
+    pub fn fetch(&mut self, fetch: &Fetch) -> Result<Vec<Read>, Fetched> {
+        self.fetching.ask(fetch)
+    }
+
+    /// A read is over: what somebody has asked for, if that was the last of it.
+    pub fn brought(&mut self, brought: Brought) -> Option<Fetched> {
+        let fetched = self.fetching.told(brought);
+        self.give_back_dead();
+        fetched
     }
 
     /// The keeper has spoken.

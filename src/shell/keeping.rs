@@ -13,10 +13,40 @@ impl Core {
     pub(super) fn journal_told(&mut self, start_ns: u64, now: Time) {
         for written in std::mem::take(&mut self.written) {
             let Some(journal) = &mut self.journal else { continue };
-            if let Some(upto) = journal.told(written, start_ns) {
+            let (spots, upto) = journal.told(written, start_ns);
+            if !spots.is_empty() {
+                self.shard.handle(Input::Written { spots: &spots }, now, &mut self.out);
+            }
+            if let Some(upto) = upto {
                 self.shard.handle(Input::Stored { upto }, now, &mut self.out);
                 self.promised_since_ns = start_ns;
                 self.keep_promises(upto);
+            }
+        }
+    }
+
+    /// Messages have come from the journal that the shard has asked for.
+    pub(super) fn messages_brought(&mut self, now: Time) {
+        for brought in std::mem::take(&mut self.brought) {
+            let fetched = self.journal.as_mut().and_then(|journal| journal.brought(brought));
+            if let Some(fetched) = fetched {
+                self.shard.handle(Input::Fetched(fetched), now, &mut self.out);
+            }
+        }
+    }
+
+    /// What the shard has asked for is read. It may ask for more when it hears that something is lost.
+    pub(super) fn fetch_messages(&mut self, now: Time) {
+        while let Some(fetch) = self.out.fetches.pop() {
+            let Some(journal) = &mut self.journal else { continue };
+            match journal.fetch(&fetch) {
+                Ok(reads) => {
+                    self.stats.journal_reads += reads.len() as u64;
+                    for read in reads {
+                        self.net.read_file(read);
+                    }
+                }
+                Err(lost) => self.shard.handle(Input::Fetched(lost), now, &mut self.out),
             }
         }
     }
@@ -42,7 +72,8 @@ impl Core {
         }
         self.shard.handle(Input::Sweep { bytes: SWEEP_BYTES }, now, &mut self.out);
         let began = self.out.swept.take();
-        journal.take_swept(&mut self.out.changes, began, held);
+        journal.take_swept(&mut self.out.changes, &mut self.out.stowed, began, held);
+        self.fetch_messages(now);
         self.stats.sweep_pieces += 1;
     }
 

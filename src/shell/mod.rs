@@ -12,6 +12,7 @@
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
+//! | [`fetching`] | messages that lie in the journal alone, and how they are read back |
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
 //! | [`listener`] [`clock`] [`events`] | sockets that listen, the time, what the log hears |
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod core;
 pub mod events;
 pub mod executor;
+pub mod fetching;
 pub mod files;
 pub mod gather;
 pub mod journal;

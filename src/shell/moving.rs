@@ -9,10 +9,12 @@
 //! settling/   no old log is left: the new ones go to their places
 //! ```
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::files::folder::{Folder, FolderError, inner, refused, sync_folder};
 use super::files::segments::{Segment, Shelf, name_of};
@@ -22,13 +24,16 @@ use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::{Homes, ShardId};
-use crate::engine::output::Outputs;
+use crate::engine::message::Message;
+use crate::engine::output::{Outputs, Wanted};
 use crate::engine::shard::moving::{Destination, Movers, Subject};
 use crate::engine::shard::{Shard, Shared};
+use crate::engine::stowage::Spot;
 use crate::journal::epoch::Epoch;
 use crate::journal::group::Group;
 use crate::journal::place::{JournalId, SegmentNumber};
 use crate::journal::scribe::Scribe;
+use crate::journal::spots::message_in;
 
 const MOVING: &str = "moving";
 const MOVED: &str = "moved";
@@ -136,7 +141,8 @@ pub fn move_all(
             let segments = Shelf::open(source.folder, frames.shard, segment_bytes)?.list()?;
             let mut shard = Shard::new(frames.shard, common.clone(), 0);
             let mut out = Outputs::new(frames.shards);
-            read_back(&frames, &segments, &mut shard, |_bytes| {}, &mut out)?;
+            let end = read_back(&frames, &segments, &mut shard, |_bytes| {}, &mut out)?;
+            crew.from = Some((frames, end.files));
             let after = shard.move_out(now, Destination { homes, numbered }, &mut crew);
             crew.logs.iter_mut().try_for_each(Log::write)?;
             crew.numbered = crew.numbered.max(after);
@@ -163,12 +169,14 @@ struct Crew {
     moved: Moved,
     /// The highest number of a session.
     numbered: u64,
+    /// The log of the shard that moves out.
+    from: Option<(Frames, BTreeMap<u64, Rc<File>>)>,
 }
 
 impl Crew {
     fn new(logs: Vec<Log>, clash: Clash) -> Self {
         let (clients, topics) = (map(Seed::new(0)), map(Seed::new(1)));
-        Self { logs, clash, clients, topics, moved: Moved::default(), numbered: 0 }
+        Self { logs, clash, clients, topics, moved: Moved::default(), numbered: 0, from: None }
     }
 }
 
@@ -189,6 +197,18 @@ impl Movers for Crew {
 
     fn note(&mut self, home: ShardId, change: Change) -> Serial {
         self.logs[home.index()].note(&change)
+    }
+
+    fn read(&mut self, wanted: Wanted) -> Option<Message> {
+        let (frames, files) = self.from.as_ref()?;
+        let Spot { segment, position, bytes, .. } = wanted.spot;
+        let mut piece = vec![0; usize::try_from(bytes).expect("a record fits into memory")];
+        let read = files.get(&u64::from(segment))?.read_exact_at(&mut piece, u64::from(position));
+        let message = read.ok().and_then(|()| message_in(&piece, wanted, frames.id, frames.epoch));
+        if message.is_none() {
+            tracing::error!(segment, position, "a message of the journal cannot be read: it is lost");
+        }
+        message
     }
 }
 

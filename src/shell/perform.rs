@@ -18,8 +18,9 @@ use crate::mqtt::Reason;
 impl Core {
     /// Performs all wishes and forgets them.
     pub(super) fn perform(&mut self, now: Time) {
+        self.fetch_messages(now);
         if let Some(journal) = &mut self.journal {
-            journal.take(&mut self.out.changes);
+            journal.take(&mut self.out.changes, &mut self.out.stowed);
         }
         if !self.out.is_empty() {
             self.note_events();

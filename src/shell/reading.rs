@@ -31,7 +31,7 @@ impl Core {
             (&mut self.lines, &mut self.due, &mut self.accepted, &mut self.unwatched);
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
         let (mut writable, mut orphans) = (Vec::new(), Vec::new());
-        let written = &mut self.written;
+        let (written, brought) = (&mut self.written, &mut self.brought);
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
@@ -57,6 +57,7 @@ impl Core {
             Ready::Leaving(key) => leaving.push(key),
             Ready::Woken { is_over } => is_waker_over |= is_over,
             Ready::Written(over) => written.push(over),
+            Ready::Brought(over) => brought.push(over),
         });
         for piece in orphans {
             self.net.give_back(piece);

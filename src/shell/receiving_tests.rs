@@ -54,6 +54,7 @@ impl Scene {
             interest: Arc::new(Interest::new(seed, 1, 0)),
             policy: Arc::new(Policy::open()),
             has_journal: false,
+            ram_budget: 0,
         };
         let clock = Clock::start();
         let core = Core::new(Parts {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 
 use super::files::segments::{Found, Segment};
 use super::progress::Share;
@@ -18,6 +19,7 @@ use crate::journal::place::{BLOCK_BYTES, SegmentNumber};
 use crate::journal::replay::{Found as Noted, Listed, Replay, Step};
 use crate::journal::report::Report;
 use crate::journal::segment::{Header, HeaderError};
+use crate::journal::spots::{message_in, spot};
 
 use super::journal::Frames;
 
@@ -69,6 +71,8 @@ pub struct End {
     pub spans: Vec<Span>,
     /// How many changes in it tell of something that is held from then on.
     pub births: u64,
+    /// The files of the log, by the numbers of its segments.
+    pub files: BTreeMap<u64, Rc<File>>,
     /// What was read on the way there; how long that took is not known here.
     pub replayed: Replayed,
 }
@@ -154,10 +158,11 @@ pub fn read_back(
     let restore = |found: Noted| {
         births += u64::from(found.change.is_birth());
         firsts.entry(found.place.segment).or_insert(found.serial);
-        shard.restore(found.serial, found.change, out);
+        shard.restore(found.serial, found.change, spot(found.serial, found.place, found.bytes), out);
         ControlFlow::Continue(())
     };
     let Told { report, listed, files } = tell_all(frames, segments, restore, has_read)?;
+    bring_wanted(frames, shard, &files)?;
     for mend in &report.mends {
         let (_, _, segment) =
             files.iter().find(|(number, ..)| *number == mend.damage.place.segment).expect("it was read");
@@ -179,7 +184,27 @@ pub fn read_back(
     let damages = report.damages_count + report.missing.len() as u64;
     let replayed = Replayed { took_ns: 0, bytes: report.bytes, records: report.records, damages };
     let spans = spans(frames, &listed, &firsts, &report);
-    Ok(End { current, first_segment, after, spans, births, replayed })
+    let files = files.into_iter().map(|(number, file, _)| (number.get(), Rc::new(file))).collect();
+    Ok(End { current, first_segment, after, spans, births, files, replayed })
+}
+
+/// Reads the messages that a shard needs before it serves anybody. One that is damaged is lost.
+fn bring_wanted(
+    frames: &Frames,
+    shard: &mut Shard,
+    files: &[(SegmentNumber, File, &Found)],
+) -> Result<(), ReplayError> {
+    for wanted in shard.wanted() {
+        let number = SegmentNumber::new(u64::from(wanted.spot.segment));
+        let (_, file, segment) = files.iter().find(|(known, ..)| *known == number).expect("it was read");
+        let piece = read(file, segment, u64::from(wanted.spot.position), u64::from(wanted.spot.bytes))?;
+        let Some(message) = message_in(&piece, wanted, frames.id, frames.epoch) else {
+            tracing::error!(segment = number.get(), "a message of the journal is damaged: it is lost");
+            continue;
+        };
+        shard.found(wanted.body, message);
+    }
+    Ok(())
 }
 
 /// The segments that belong to the log.

@@ -63,6 +63,8 @@ pub struct ShellStats {
     pub adopted: u64,
     /// Writes of the journal that were begun.
     pub journal_writes: u64,
+    /// Reads of the journal that have begun.
+    pub journal_reads: u64,
     /// Pieces of sweeps.
     pub sweep_pieces: u64,
     /// At this moment: times that bytes for a client wait until what they promise is kept.

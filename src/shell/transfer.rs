@@ -140,6 +140,7 @@ fn common(layout: Layout) -> Shared {
         interest: Arc::new(Interest::new(seed, count, INTEREST_POSITIONS)),
         policy: Arc::new(Policy::open()),
         has_journal: true,
+        ram_budget: Settings::default().ram_budget,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod facts;
 mod moves;
+mod stowed;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweeps;
@@ -36,12 +37,14 @@ impl Run {
         let mut random = Random::from_seed(seed);
         // Fan-outs are put off in some runs, so that the power goes in the middle of them.
         let fanout_recipients_max = if random.chance(1, 3) { 1 } else { 100 };
+        // In others memory has no room for what waits, or for little of it.
+        let ram_budget = [u64::MAX, 0, 1_000][random.index(3)];
         let limits = Limits { fanout_recipients_max, ..Limits::default() };
         let publishers = (0..=random.index(3)).map(Publisher::new).collect();
         let subscribers = (0..=random.index(3)).map(Subscriber::new).collect();
         let slow_disk = if random.chance(1, 2) { Some(random.index(shards)) } else { None };
         let calm = [1, 3, 8][random.index(3)];
-        let world = World::durable(shards, limits, seed);
+        let world = World::durable(shards, limits, seed).with_ram_budget(ram_budget);
         let messages = Messages::new();
         Self { world, random, publishers, subscribers, messages, slow_disk, calm, is_moving: false, crashes: 0 }
     }
@@ -79,7 +82,10 @@ impl Run {
                 let bytes = 1 + self.random.index(2_000);
                 self.world.input(self.random.index(shards), pregon::engine::input::Input::Sweep { bytes });
             }
-            97..99 => self.something_breaks(),
+            97..98 => {
+                self.world.fetch(self.random.index(shards));
+            }
+            98..99 => self.something_breaks(),
             _ if self.random.chance(1, self.calm) => {
                 self.crashes += 1;
                 if self.is_moving {
@@ -158,7 +164,7 @@ impl Run {
 }
 
 fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
-    let (mut crashes, mut promised, mut dropped) = (0, 0, 0);
+    let (mut crashes, mut promised, mut dropped, mut fetched) = (0, 0, 0, 0);
     for seed in seeds {
         let mut run = Run { is_moving, ..Run::new(seed, shards) };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -171,11 +177,15 @@ fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
             panic!("seed {seed}: {text}");
         }
         crashes += run.crashes;
+        fetched += run.world.shards.iter().map(|shard| shard.stats().fetched).sum::<u64>();
         dropped += run.world.disks.iter().map(|disk| disk.dropped_segments).sum::<u64>();
         promised += run.publishers.iter().map(|publisher| publisher.promised.len()).sum::<usize>();
     }
-    let has_happened = crashes > 1_000 && promised > 10_000 && (dropped > 1_000 || is_moving);
-    assert!(has_happened, "{crashes} crashes, {promised} promises, {dropped} segments dropped: too little happens");
+    let has_happened = crashes > 1_000 && promised > 10_000 && fetched > 1_000 && (dropped > 1_000 || is_moving);
+    assert!(
+        has_happened,
+        "{crashes} crashes, {promised} promises, {dropped} segments dropped, {fetched} messages fetched: too little happens"
+    );
 }
 
 #[test]

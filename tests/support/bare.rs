@@ -64,6 +64,7 @@ impl Bare {
             interest: Arc::new(Interest::new(seed, bits, POSITIONS)),
             policy: Arc::new(Policy::open()),
             has_journal: false,
+            ram_budget: 0,
         };
         Self {
             shards: (0..shards).map(|n| Shard::new(ShardId::new(n), shared.clone(), n as u64)).collect(),

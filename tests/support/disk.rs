@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 use pregon::base::random::Random;
 use pregon::engine::change::{Change, Serial};
 use pregon::engine::homes::ShardId;
-use pregon::engine::message::SessionId;
+use pregon::engine::message::{Message, SessionId};
+use pregon::engine::output::Wanted;
+use pregon::engine::stowage::{Spot, StowKey};
 use pregon::journal::epoch::Epoch;
 use pregon::journal::group::Group;
 use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use pregon::journal::replay::{Listed, Replay, Step};
 use pregon::journal::scribe::{Page, Scribe};
 use pregon::journal::segment::Header;
+use pregon::journal::spots::{Marked, message_in, spot};
 
 const ID: JournalId = JournalId::new(*b"power goes often");
 /// Restarts happen at one moment of this clock: the world's goes on.
@@ -25,6 +28,8 @@ const SHARDS: u8 = 8;
 #[derive(Debug)]
 struct Turn {
     changes: Vec<(Serial, Change)>,
+    /// Of which of them it is asked where they lie.
+    stowed: Vec<(Serial, StowKey)>,
     swept: Option<Serial>,
 }
 
@@ -61,10 +66,25 @@ impl Disk {
     }
 
     /// Takes the changes of one turn.
-    pub fn take(&mut self, changes: &mut Vec<(Serial, Change)>, swept: Option<Serial>) {
+    pub fn take(
+        &mut self,
+        changes: &mut Vec<(Serial, Change)>,
+        stowed: &mut Vec<(Serial, StowKey)>,
+        swept: Option<Serial>,
+    ) {
+        let (changes, stowed) = (std::mem::take(changes), std::mem::take(stowed));
+        assert!(stowed.iter().all(|(record, _)| changes.iter().any(|(serial, _)| serial == record)));
         if !changes.is_empty() {
-            self.waiting.push_back(Turn { changes: std::mem::take(changes), swept });
+            self.waiting.push_back(Turn { changes, stowed, swept });
         }
+    }
+
+    /// A message that was stored.
+    pub fn read(&self, wanted: Wanted) -> Option<Message> {
+        let file = self.files.get(&SegmentNumber::new(u64::from(wanted.spot.segment)))?;
+        let start = usize::try_from(wanted.spot.position).expect("it is small");
+        let bytes = file.get(start..start + usize::try_from(wanted.spot.bytes).expect("it is small"))?;
+        message_in(bytes, wanted, ID, EPOCH)
     }
 
     /// Up to which change everything is safe.
@@ -77,10 +97,12 @@ impl Disk {
         self.waiting.len()
     }
 
-    /// Makes the oldest turns safe, and drops what a sweep has made superfluous.
-    pub fn store(&mut self, turns: usize) {
+    /// Makes the oldest turns safe, and drops what a sweep has made superfluous. Where what is stowed lies.
+    pub fn store(&mut self, turns: usize) -> Vec<(StowKey, Spot)> {
         let turns = turns.min(self.waiting.len());
-        let Some(page) = self.page(turns) else { return };
+        let Some((page, marked)) = self.page(turns) else { return Vec::new() };
+        let frame = page.frame_place();
+        let spots = marked.iter().map(|marked| marked.spot(frame).expect("the disk is small")).collect();
         self.land(page.place, &page.bytes);
         self.scribe.written(&page);
         for turn in self.waiting.drain(..turns).collect::<Vec<_>>() {
@@ -90,6 +112,7 @@ impl Disk {
                 self.drop_before(began);
             }
         }
+        spots
     }
 
     /// A session's number is given once, for ever.
@@ -103,12 +126,17 @@ impl Disk {
     }
 
     /// The write of so many turns.
-    fn page(&self, turns: usize) -> Option<Page> {
-        let mut group = Group::new(ID, EPOCH);
-        for (serial, change) in self.waiting.iter().take(turns).flat_map(|turn| &turn.changes) {
-            group.push(*serial, change);
+    fn page(&self, turns: usize) -> Option<(Page, Vec<Marked>)> {
+        let (mut group, mut marked) = (Group::new(ID, EPOCH), Vec::new());
+        for turn in self.waiting.iter().take(turns) {
+            for (record, change) in &turn.changes {
+                let (record, at) = (*record, group.next_at());
+                let bytes = group.push(record, change);
+                let keys = turn.stowed.iter().filter(|(serial, _)| *serial == record).map(|(_, key)| *key);
+                marked.extend(keys.map(|key| Marked { key, record, at, bytes }));
+            }
         }
-        (!group.is_empty()).then(|| self.scribe.page(&mut group))
+        (!group.is_empty()).then(|| (self.scribe.page(&mut group), marked))
     }
 
     fn land(&mut self, place: Place, bytes: &[u8]) {
@@ -138,9 +166,9 @@ impl Disk {
     }
 
     /// The power goes, in the middle of a write: any of its sectors are there, or none, or all. What the disk tells then.
-    pub fn lose_power(&mut self, mut restore: impl FnMut(Serial, Change)) {
+    pub fn lose_power(&mut self, mut restore: impl FnMut(Serial, Change, Option<Spot>)) {
         let turns = self.random.index(self.waiting.len() + 1);
-        if let Some(page) = self.page(turns) {
+        if let Some((page, _)) = self.page(turns) {
             self.tear(&page);
         }
         self.waiting.clear();
@@ -156,7 +184,9 @@ impl Disk {
         let mut replay = Replay::new(ID, self.scribe.shard, EPOCH, &listed).expect("nobody writes another version");
         loop {
             match replay.step() {
-                Step::Change(found) => restore(found.serial, found.change),
+                Step::Change(found) => {
+                    restore(found.serial, found.change, spot(found.serial, found.place, found.bytes));
+                }
                 Step::Wants { place, bytes } => {
                     let start = usize::try_from(place.position).expect("it is small");
                     let end = start + usize::try_from(bytes).expect("it is small");

@@ -15,10 +15,11 @@ use pregon::engine::change::{Change, Serial};
 use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::event::Event;
 use pregon::engine::homes::{Homes, ShardId};
-use pregon::engine::input::{Answer, Input};
+use pregon::engine::input::{Answer, Fetched, Input};
 use pregon::engine::limits::Limits;
 use pregon::engine::mesh::Mesh;
-use pregon::engine::output::{Arrival, Outputs, Question};
+use pregon::engine::message::Message;
+use pregon::engine::output::{Arrival, Fetch, Outputs, Question, Wanted};
 use pregon::engine::shard::moving::{Destination, Movers, Subject};
 use pregon::engine::shard::{Shard, Shared};
 use pregon::engine::subscriptions::interest::Interest;
@@ -81,6 +82,8 @@ pub struct World {
     pub is_checked: bool,
     /// Connections whose backlog has changed and whose shard does not know yet.
     notices: Vec<usize>,
+    /// Messages that were read and are on their way to their shards.
+    fetches: Vec<VecDeque<Fetched>>,
     wants_tick: Vec<bool>,
     next_landing: usize,
 }
@@ -99,6 +102,8 @@ impl Link {
 struct Crew<'a> {
     serials: Vec<Serial>,
     disks: &'a mut [Disk],
+    /// The disk of the shard that moves out.
+    from: &'a Disk,
 }
 
 impl Movers for Crew<'_> {
@@ -109,14 +114,26 @@ impl Movers for Crew<'_> {
     fn note(&mut self, home: ShardId, change: Change) -> Serial {
         let serial = self.serials[home.index()].next();
         self.serials[home.index()] = serial;
-        self.disks[home.index()].take(&mut vec![(serial, change)], None);
+        self.disks[home.index()].take(&mut vec![(serial, change)], &mut Vec::new(), None);
         serial
+    }
+
+    fn read(&mut self, wanted: Wanted) -> Option<Message> {
+        self.from.read(wanted)
     }
 }
 
 /// The shard of this number, which knows nothing yet.
 fn shard(number: usize, shared: &Shared, seed: u64) -> Shard {
     Shard::new(ShardId::new(number), shared.clone(), seed.wrapping_mul(31).wrapping_add(number as u64))
+}
+
+/// What a shard needs before it serves anybody.
+fn bring_wanted(shard: &mut Shard, disk: &Disk) {
+    for wanted in shard.wanted() {
+        let message = disk.read(wanted).expect("the disk has what it told of");
+        shard.found(wanted.body, message);
+    }
 }
 
 impl World {
@@ -128,6 +145,14 @@ impl World {
     /// A broker with these limits, this policy and this seed, and nothing that outlives it.
     pub fn with(shards: usize, limits: Limits, policy: Policy, seed: u64) -> Self {
         Self::make(shards, limits, policy, seed, false)
+    }
+
+    /// The same, of which nobody knows anything yet, with so much memory on each shard for what waits.
+    #[must_use]
+    pub fn with_ram_budget(mut self, bytes: u64) -> Self {
+        self.shared.ram_budget = bytes;
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
     }
 
     /// One that keeps a journal.
@@ -144,6 +169,7 @@ impl World {
             interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
             policy: Arc::new(policy),
             has_journal,
+            ram_budget: u64::MAX,
         };
         Self {
             shards: (0..shards).map(|number| shard(number, &shared, seed)).collect(),
@@ -160,6 +186,7 @@ impl World {
             events: Vec::new(),
             is_checked: true,
             notices: Vec::new(),
+            fetches: (0..shards).map(|_| VecDeque::new()).collect(),
             wants_tick: vec![false; shards],
             next_landing: 0,
         }
@@ -308,8 +335,16 @@ impl World {
                 has_moved = true;
             }
             has_moved |= self.store(shard, usize::MAX);
+            has_moved |= self.fetch(shard);
         }
         has_moved
+    }
+
+    /// The messages that a shard has asked for first are there. Whether it had asked for any.
+    pub fn fetch(&mut self, shard: usize) -> bool {
+        let Some(fetched) = self.fetches[shard].pop_front() else { return false };
+        self.input(shard, Input::Fetched(fetched));
+        true
     }
 
     /// A shard's disk makes the oldest turns safe, and what waited for them leaves. Whether there were any.
@@ -318,8 +353,9 @@ impl World {
         if disk.waiting() == 0 {
             return false;
         }
-        disk.store(turns);
+        let spots = disk.store(turns);
         let upto = disk.stored();
+        self.input(shard, Input::Written { spots: &spots });
         self.input(shard, Input::Stored { upto });
         for link in 0..self.links.len() {
             if self.links[link].at.is_some_and(|(at, _)| at == shard) || self.links[link].is_closing {
@@ -355,13 +391,18 @@ impl World {
         self.lose_everybody();
         let limits = Limits::clone(&self.shared.limits);
         let mut next = Self::make(shards, limits, Policy::open(), self.seed, true);
+        next.shared.ram_budget = self.shared.ram_budget;
         let homes = Arc::clone(&next.shared.homes);
-        let mut movers = Crew { serials: vec![Serial::NONE; shards], disks: &mut next.disks };
+        let mut serials = vec![Serial::NONE; shards];
         for number in 0..self.shards.len() {
             let mut old = shard(number, &self.shared, self.seed);
             let out = &mut self.outs[number];
-            self.disks[number].lose_power(|serial, change| old.restore(serial, change, out));
+            let disk = &mut self.disks[number];
+            disk.lose_power(|serial, change, spot| old.restore(serial, change, spot, out));
+            bring_wanted(&mut old, disk);
+            let mut movers = Crew { serials, disks: &mut next.disks, from: disk };
             old.move_out(self.now, Destination { homes: &homes, numbered: 0 }, &mut movers);
+            serials = movers.serials;
         }
         for disk in &mut next.disks {
             disk.store(usize::MAX);
@@ -384,6 +425,7 @@ impl World {
         self.moving.clear();
         self.questions.clear();
         self.notices.clear();
+        self.fetches.iter_mut().for_each(VecDeque::clear);
         self.mesh.iter_mut().flatten().for_each(VecDeque::clear);
         self.keys.iter_mut().for_each(BTreeMap::clear);
     }
@@ -394,13 +436,27 @@ impl World {
             self.shards[number] = shard(number, &self.shared, self.seed);
             self.outs[number] = Outputs::new(self.shards.len());
             let (shard, out) = (&mut self.shards[number], &mut self.outs[number]);
-            self.disks[number].lose_power(|serial, change| shard.restore(serial, change, out));
+            let disk = &mut self.disks[number];
+            disk.lose_power(|serial, change, spot| shard.restore(serial, change, spot, out));
+            bring_wanted(shard, disk);
         }
         for number in 0..self.shards.len() {
             let after = self.disks[number].stored();
             self.shards[number].restored(after, self.now, &mut self.outs[number]);
             self.perform(number);
         }
+    }
+
+    /// The messages that a shard has asked for first cannot be read.
+    pub fn lose_fetch(&mut self, shard: usize) {
+        let mut fetched = self.fetches[shard].pop_front().expect("something was asked for");
+        fetched.messages.iter_mut().for_each(|(_, message)| *message = None);
+        self.input(shard, Input::Fetched(fetched));
+    }
+
+    /// How often a shard has asked for messages that are still on their way.
+    pub fn fetches_waiting(&self, shard: usize) -> usize {
+        self.fetches[shard].len()
     }
 
     /// Turns the clock, with all the ticks on the way.
@@ -443,7 +499,13 @@ impl World {
                 link.at = None;
             }
         }
-        self.disks[shard].take(&mut out.changes, out.swept);
+        self.disks[shard].take(&mut out.changes, &mut out.stowed, out.swept);
+        for Fetch { reader, wanted } in out.fetches.drain(..) {
+            let bytes = wanted.iter().map(|wanted| u64::from(wanted.spot.bytes)).sum();
+            let disk = &self.disks[shard];
+            let messages = wanted.iter().map(|wanted| (wanted.body, Some(disk.read(*wanted).expect("it was stowed"))));
+            self.fetches[shard].push_back(Fetched { reader, bytes, messages: messages.collect() });
+        }
         for (to, letters) in out.mesh.iter_mut().enumerate() {
             self.mesh[shard][to].extend(letters.drain(..));
         }

@@ -96,11 +96,145 @@ impl Delivery {
         self.message.charged_bytes() as u64
     }
 
+    /// The bytes of memory that stowing it would spare, were it the only copy; none if nobody has noted it.
+    pub fn held_bytes(&self) -> u64 {
+        if self.noted().copy == Serial::NONE { 0 } else { self.charged_bytes() + size_of::<Self>() as u64 }
+    }
+
     /// By which changes it is known.
     pub fn noted(&self) -> Noted {
         match self.source {
             Source::Own(noted) => noted,
             Source::Shared { .. } => Noted::default(),
+        }
+    }
+}
+
+/// A copy that waits without its message, which is stowed.
+#[derive(Debug)]
+pub struct Stub {
+    /// The change by which the copy was noted.
+    pub copy: Serial,
+    /// The index of its message's place in the stowage.
+    pub stowed: u32,
+    /// The bytes that a queue is charged for it.
+    charged: u32,
+    ids: u32,
+    /// The quality of service of this copy, 1 or 2.
+    pub qos: QoS,
+    /// The RETAIN flag of this copy.
+    pub retain: bool,
+}
+
+/// What a stub says of identifiers when there is none, and when it has no room for them: no identifier is as high.
+const NO_ID: u32 = 0;
+const MANY_IDS: u32 = u32::MAX;
+
+impl Stub {
+    /// The stub of a copy whose message is stowed here, and its identifiers if somebody else has to keep them.
+    pub fn of(delivery: Delivery, stowed: u32) -> (Self, Option<Box<[u32]>>) {
+        let charged = u32::try_from(delivery.charged_bytes()).expect("a packet has at most 256 MiB");
+        Self::new(delivery.noted().copy, stowed, charged, delivery.qos, delivery.retain, delivery.ids)
+    }
+
+    /// The same from its parts.
+    pub fn new(
+        copy: Serial,
+        stowed: u32,
+        charged: u32,
+        qos: QoS,
+        retain: bool,
+        ids: SubscriptionIds,
+    ) -> (Self, Option<Box<[u32]>>) {
+        let (ids, many) = match ids {
+            SubscriptionIds::None => (NO_ID, None),
+            SubscriptionIds::One(id) => (id, None),
+            SubscriptionIds::Many(many) => (MANY_IDS, Some(many)),
+        };
+        (Self { copy, stowed, charged, ids, qos, retain }, many)
+    }
+
+    /// Whether somebody else keeps its identifiers.
+    pub fn has_many_ids(&self) -> bool {
+        self.ids == MANY_IDS
+    }
+
+    /// Its identifiers, of which somebody else may have kept these.
+    pub fn ids(&self, many: Option<Box<[u32]>>) -> SubscriptionIds {
+        match (self.ids, many) {
+            (NO_ID, _) => SubscriptionIds::None,
+            (MANY_IDS, many) => many.map_or(SubscriptionIds::None, SubscriptionIds::Many),
+            (id, _) => SubscriptionIds::One(id),
+        }
+    }
+}
+
+/// A copy that waits, with its message or without.
+#[derive(Debug)]
+pub enum Waiting {
+    /// With it.
+    Whole(Box<Delivery>),
+    /// Without.
+    Stowed(Stub),
+}
+
+impl Waiting {
+    /// The bytes that a queue is charged for it.
+    pub fn charged_bytes(&self) -> u64 {
+        match self {
+            Self::Whole(delivery) => delivery.charged_bytes(),
+            Self::Stowed(stub) => u64::from(stub.charged),
+        }
+    }
+
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> WaitingRef<'_> {
+        match self {
+            Self::Whole(delivery) => WaitingRef::Whole(delivery),
+            Self::Stowed(stub) => WaitingRef::Stowed(stub),
+        }
+    }
+}
+
+/// A copy that waits, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum WaitingRef<'a> {
+    /// With its message.
+    Whole(&'a Delivery),
+    /// Without.
+    Stowed(&'a Stub),
+}
+
+impl WaitingRef<'_> {
+    /// Whether a shared group waits to hear about it.
+    pub fn is_shared(self) -> bool {
+        match self {
+            Self::Whole(delivery) => delivery.source.is_shared(),
+            Self::Stowed(_) => false,
+        }
+    }
+
+    /// Whether it is QoS 0.
+    pub fn is_plain(self) -> bool {
+        match self {
+            Self::Whole(delivery) => delivery.qos == QoS::AtMostOnce,
+            Self::Stowed(_) => false,
+        }
+    }
+
+    /// The bytes that a queue is charged for it.
+    pub fn charged_bytes(self) -> u64 {
+        match self {
+            Self::Whole(delivery) => delivery.charged_bytes(),
+            Self::Stowed(stub) => u64::from(stub.charged),
+        }
+    }
+
+    /// The bytes of memory that stowing it would spare.
+    pub fn held_bytes(self) -> u64 {
+        match self {
+            Self::Whole(delivery) => delivery.held_bytes(),
+            Self::Stowed(_) => 0,
         }
     }
 }
@@ -118,7 +252,7 @@ pub enum Returned {
 pub(super) mod testing {
     //! Deliveries for the tests of this room.
 
-    use super::{Delivery, Returned, Source, SubscriptionIds};
+    use super::{Delivery, Returned, Source, SubscriptionIds, Waiting};
     use crate::base::payload::Chunks;
     use crate::base::time::Time;
     use crate::engine::message::{Publication, SessionId};
@@ -143,6 +277,14 @@ pub(super) mod testing {
     /// The number that [`delivery`] was given.
     pub fn number(delivery: &Delivery) -> u64 {
         u64::from_be_bytes(delivery.message.payload().try_into().expect("eight bytes were put in"))
+    }
+
+    /// The same of a copy that waits; of a stub the number of its copy.
+    pub fn waiting_number(copy: &Waiting) -> u64 {
+        match copy {
+            Waiting::Whole(delivery) => number(delivery),
+            Waiting::Stowed(stub) => stub.copy.get(),
+        }
     }
 
     /// The numbers of what goes back and of what nobody else may get.
@@ -173,6 +315,27 @@ mod tests {
     fn one_subscription_identifier_costs_no_heap() {
         assert_eq!(SubscriptionIds::of(&[5]), SubscriptionIds::One(5));
         assert_eq!(SubscriptionIds::of(&[]), SubscriptionIds::None);
+    }
+
+    #[test]
+    fn a_stub_keeps_all_but_the_message() {
+        for ids in [SubscriptionIds::None, SubscriptionIds::One(7), SubscriptionIds::of(&[9, 2])] {
+            let source = Source::Own(Noted { copy: Serial::new(5), body: Serial::new(4) });
+            let delivery =
+                Delivery { ids: ids.clone(), source, retain: true, ..testing::delivery(1, QoS::ExactlyOnce) };
+            let (charged, held) = (delivery.charged_bytes(), delivery.held_bytes());
+            let (stub, many) = Stub::of(delivery, 3);
+            assert_eq!(stub.has_many_ids(), many.is_some());
+            assert_eq!((stub.copy, stub.stowed, stub.qos, stub.retain), (Serial::new(5), 3, QoS::ExactlyOnce, true));
+            assert_eq!(stub.ids(many), ids);
+            assert_eq!(WaitingRef::Stowed(&stub).charged_bytes(), charged);
+            assert!(WaitingRef::Stowed(&stub).held_bytes() == 0 && held > charged);
+        }
+    }
+
+    #[test]
+    fn a_copy_without_its_message_is_small() {
+        assert!(size_of::<Waiting>() <= 24, "{}", size_of::<Waiting>());
     }
 
     #[test]

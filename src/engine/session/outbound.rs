@@ -7,13 +7,13 @@
 //! The send quota is the client's Receive Maximum less the open QoS 1 and 2 messages. [MQTT-4.9.0-1] [MQTT-4.9.0-2]
 //! PUBACK, PUBCOMP and a failing PUBREC give a place back, a successful PUBREC does not.
 
-use super::queue::Queue;
+use super::queue::{Front, Queue};
 use super::state::{SendAction, SendEvent, Sending};
 use super::window::Window;
 use crate::base::time::Time;
 use crate::mqtt::{PacketId, QoS, Reason};
 
-pub use super::delivery::{Delivery, Returned, SubscriptionIds};
+pub use super::delivery::{Delivery, Returned, Stub, SubscriptionIds, Waiting, WaitingRef};
 pub use super::queue::{Enqueued, QueueBounds};
 
 /// The sending half of one session. An idle session has none; a fresh one holds no heap.
@@ -46,6 +46,8 @@ pub enum Next<'a> {
     Plain(Delivery),
     /// Nothing to send: this message expired in the queue. Ask again.
     Expired(Delivery),
+    /// Nothing to send before the next message was fetched.
+    Stowed,
     /// Nothing to send, or no quota, or no connection.
     Nothing,
 }
@@ -103,6 +105,11 @@ impl Outbound {
         self.queue.push(delivery, bounds)
     }
 
+    /// Appends a copy whose message is stowed.
+    pub fn enqueue_stub(&mut self, stub: Stub, bounds: &QueueBounds) -> Enqueued {
+        self.queue.push_stub(stub, bounds)
+    }
+
     /// The fast way: a QoS 1 or 2 message that nothing stands in front of is open at once and the caller sends it.
     ///
     /// # Errors
@@ -123,8 +130,11 @@ impl Outbound {
     }
 
     /// The same for one that was never sent; its bounds were asked for when it came.
-    pub fn restore_queued(&mut self, delivery: Delivery) {
-        self.queue.append(delivery);
+    pub fn restore_queued(&mut self, copy: Waiting) {
+        match copy {
+            Waiting::Whole(delivery) => self.queue.append(*delivery),
+            Waiting::Stowed(_) => self.queue.append_behind(copy),
+        }
     }
 
     /// Whether nothing stands in front of a QoS 1 or 2 message, so that [`Self::direct`] takes it.
@@ -140,7 +150,11 @@ impl Outbound {
         if self.window.has_unsent() {
             return self.next_resent();
         }
-        let Some(front) = self.queue.front() else { return Next::Nothing };
+        let front = match self.queue.front() {
+            None => return Next::Nothing,
+            Some(Front::Stowed) => return Next::Stowed,
+            Some(Front::Whole(front)) => front,
+        };
         // [MQTT-3.3.2-5] what expires before it is sent is not sent; [MQTT-4.3.3-7] in the window nothing expires.
         if front.message.has_expired(now) {
             return Next::Expired(self.pop());
@@ -162,9 +176,19 @@ impl Outbound {
         self.window.delivery(id)
     }
 
-    /// The message before which so many wait that were never sent.
-    pub fn queued(&self, place: usize) -> Option<&Delivery> {
+    /// The copy before which so many wait that were never sent.
+    pub fn queued(&self, place: usize) -> Option<WaitingRef<'_>> {
         self.queue.get(place)
+    }
+
+    /// What waits to be sent for the first time.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The same, to fetch what is stowed of it.
+    pub fn queue_mut(&mut self) -> &mut Queue {
+        &mut self.queue
     }
 
     /// The identifiers that are open, in no particular order.
@@ -224,9 +248,10 @@ impl Outbound {
     }
 
     /// The session ends: everything that the client does not have, oldest first.
-    pub fn drain(&mut self) -> Vec<Delivery> {
-        let mut drained = self.window.drain();
-        drained.append(&mut self.queue.take_where(|_| true));
+    pub fn drain(&mut self) -> Vec<Waiting> {
+        let sent = self.window.drain().into_iter();
+        let mut drained: Vec<Waiting> = sent.map(|delivery| Waiting::Whole(Box::new(delivery))).collect();
+        drained.append(&mut self.queue.drain());
         self.shrink_if_empty();
         drained
     }
@@ -244,11 +269,6 @@ impl Outbound {
     /// Messages that were never sent.
     pub fn queued_count(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Bytes of messages that were never sent.
-    pub fn queued_bytes(&self) -> u64 {
-        self.queue.bytes()
     }
 
     /// The same without what shared groups account for.

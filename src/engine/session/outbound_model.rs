@@ -1,6 +1,6 @@
 //! The sending half of a session against a naive model of it, under random operations.
 
-use super::delivery::testing::{delivery, expiring, number, returned_numbers};
+use super::delivery::testing::{delivery, expiring, number, returned_numbers, waiting_number};
 use super::delivery::{Delivery, Source};
 use super::outbound::{Acked, Enqueued, Next, Outbound, QueueBounds, Recorded};
 use crate::base::random::Random;
@@ -268,8 +268,8 @@ impl Pair {
         assert_eq!(self.outbound.has_room(&bounds), self.model.own() < messages_max as usize);
         let dropped = match self.outbound.enqueue(delivery, &bounds) {
             Enqueued::Queued => Vec::new(),
-            Enqueued::Refused(delivery) => vec![number(&delivery)],
-            Enqueued::Displaced(displaced) => displaced.iter().map(number).collect(),
+            Enqueued::Refused(copy) => vec![waiting_number(&copy)],
+            Enqueued::Displaced(displaced) => displaced.iter().map(waiting_number).collect(),
         };
         assert_eq!(dropped, self.model.enqueue(item, messages_max as usize, policy));
     }
@@ -298,6 +298,7 @@ impl Pair {
             Next::Plain(delivery) => Seen::Plain(number(&delivery)),
             Next::Expired(delivery) => Seen::Expired(number(&delivery)),
             Next::Nothing => Seen::Nothing,
+            Next::Stowed => unreachable!("nothing is stowed here"),
         };
         assert_eq!(seen, expected);
     }
@@ -356,7 +357,7 @@ impl Pair {
     }
 
     fn drain(&mut self) {
-        let drained: Vec<_> = self.outbound.drain().iter().map(number).collect();
+        let drained: Vec<_> = self.outbound.drain().iter().map(waiting_number).collect();
         assert_eq!(drained, self.model.drain());
         assert!(self.outbound.is_empty());
     }

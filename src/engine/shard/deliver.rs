@@ -158,22 +158,26 @@ impl Shard {
     pub(super) fn enqueue(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) -> Outcome {
         // What a shared group sends is bounded by the member's window in the group; sent back, it would come again.
         let bounds = if delivery.source.is_shared() { UNBOUNDED } else { self.queue_bounds() };
-        let Some(session) = self.sessions.get_mut(key) else {
+        if !self.sessions.contains(key) {
             self.discard(key, &delivery, DropReason::SessionEnded, out);
             return Outcome::default();
-        };
+        }
         if delivery.qos == QoS::AtMostOnce {
             delivery.message = delivery.message.compact(); // it may stay for long
         }
-        match session.outbound().enqueue(delivery, &bounds) {
+        let enqueued = match self.stow(delivery, out) {
+            Ok(stub) => self.change_queue(key, |outbound| outbound.enqueue_stub(stub, &bounds)),
+            Err(delivery) => self.change_queue(key, |outbound| outbound.enqueue(delivery, &bounds)),
+        };
+        match enqueued.expect("the session is there") {
             Enqueued::Queued => Outcome::stored(),
-            Enqueued::Refused(delivery) => {
-                self.discard(key, &delivery, DropReason::QueueRefused, out);
+            Enqueued::Refused(copy) => {
+                self.discard_waiting(key, &copy, DropReason::QueueRefused, out);
                 Outcome { matched: true, refused: true, ..Outcome::default() }
             }
             Enqueued::Displaced(oldest) => {
-                for delivery in oldest {
-                    self.discard(key, &delivery, DropReason::QueueOldest, out);
+                for copy in oldest {
+                    self.discard_waiting(key, &copy, DropReason::QueueOldest, out);
                 }
                 Outcome::stored()
             }
@@ -192,7 +196,8 @@ impl Shard {
             | DropReason::Slow
             | DropReason::QueueRefused
             | DropReason::QueueOldest
-            | DropReason::GroupEnded => Fate::Returned,
+            | DropReason::GroupEnded
+            | DropReason::Unreadable => Fate::Returned,
         };
         self.note_settled(key, delivery, out);
         match delivery.source {
@@ -235,19 +240,29 @@ impl Shard {
             }
             let Some(outbound) = &mut session.outbound else { return };
             match outbound.next(now) {
-                Next::Nothing => return,
+                Next::Nothing => break,
+                Next::Stowed => {
+                    if !self.fetch_for(key, out) {
+                        return;
+                    }
+                }
                 Next::PubRel { id } => self.send_pubrel(key, id, out),
-                Next::Expired(delivery) => self.discard(key, &delivery, DropReason::Expired, out),
+                Next::Expired(delivery) => {
+                    self.stowage.holds(delivery.held_bytes(), 0);
+                    self.discard(key, &delivery, DropReason::Expired, out);
+                }
                 Next::Plain(delivery) => self.send_plain(key, &delivery, now, out),
                 Next::Publish { id, dup, delivery } => {
                     let copy = delivery.noted().copy;
                     if !dup {
+                        self.stowage.holds(delivery.held_bytes(), 0);
                         self.note_sent(key, copy, id, out);
                     }
                     self.send_one(key, id, dup, now, out);
                 }
             }
         }
+        self.fetch_for(key, out);
     }
 
     fn send_pubrel(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) {

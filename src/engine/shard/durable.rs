@@ -214,6 +214,8 @@ impl Shard {
         }
         let body = self.note(Change::Body { message: message.clone() }, out);
         self.note(Change::Fanout { body }, out);
+        let key = self.stowage.begin_fanout(body, message.clone());
+        out.stowed.push((body, key));
         body
     }
 
@@ -221,6 +223,7 @@ impl Shard {
     pub(super) fn note_fanout_done(&mut self, body: Serial, out: &mut Outputs) {
         if body != Serial::NONE && self.journaling.is_on {
             self.note(Change::FannedOut { body }, out);
+            self.stowage.end_fanout(body);
         }
     }
 

@@ -156,10 +156,14 @@ impl Shard {
         self.forget_passages_of(key, out);
         self.return_shared(key, true, out);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let lost = session.outbound.take().map(|mut outbound| outbound.drain()).unwrap_or_default();
+        let mut lost = Vec::new();
+        if let Some(mut outbound) = session.outbound.take() {
+            self.stowage.holds(outbound.queue().held_bytes(), 0);
+            lost = outbound.drain();
+        }
         let copies_lost = lost.len() as u64;
-        for delivery in lost {
-            self.discard(key, &delivery, DropReason::SessionEnded, out);
+        for copy in lost {
+            self.discard_waiting(key, &copy, DropReason::SessionEnded, out);
         }
         self.unsubscribe_all(key, out);
         if let Some(session) = self.remove_session(key) {

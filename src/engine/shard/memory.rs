@@ -17,6 +17,10 @@ pub struct Memory {
     pub backlog: u64,
     /// The table of sessions, their client identifiers and directory, and when they end.
     pub sessions: u64,
+    /// Messages that wait in memory for sessions that outlive the process, each copy counted as if it were the only one.
+    pub queues: u64,
+    /// Where the journal has those that wait on the disk alone.
+    pub stowage: u64,
     /// Filters, their texts and subscribers, and the shared groups.
     pub subscriptions: u64,
     /// Retained messages and their topics.
@@ -43,6 +47,8 @@ impl Shard {
             partial_packets: self.held_bytes as u64,
             backlog: self.backlog_bytes,
             sessions: sessions as u64,
+            queues: self.stowage.held(),
+            stowage: self.stowage.heap_bytes() as u64,
             subscriptions: (self.index.memory_bytes() + self.groups.table_bytes()) as u64,
             retained: self.retained_memory(),
             interest: (self.declared.memory_bytes() + shared_interest) as u64,

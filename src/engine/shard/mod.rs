@@ -28,6 +28,7 @@ mod deliver;
 mod durable;
 mod ending;
 mod fanout;
+mod fetching;
 mod groups;
 mod identify;
 mod letters;
@@ -75,6 +76,7 @@ use crate::engine::quota::TokenBucket;
 use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::Stats;
+use crate::engine::stowage::Stowage;
 use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
@@ -82,6 +84,7 @@ use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
+use fetching::Fetching;
 use letters::Pressure;
 use memory::{Memory, held_bytes};
 use passages::Passages;
@@ -105,6 +108,9 @@ pub struct Shared {
     pub policy: Arc<Policy>,
     /// Whether a journal keeps what outlives the process.
     pub has_journal: bool,
+    /// Bytes of messages that each shard holds in memory for the queues of sessions that outlive the process; what comes then waits in
+    /// the journal alone.
+    pub ram_budget: u64,
 }
 
 /// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
@@ -165,6 +171,8 @@ pub struct Shard {
     fanouts: VecDeque<Fanout>,
     journaling: Journaling,
     passages: Passages,
+    stowage: Stowage,
+    fetching: Fetching,
     /// While changes come back.
     restoring: Option<Box<Restoring>>,
     /// While what is held is noted again.
@@ -196,7 +204,7 @@ pub struct Shard {
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
-        let Shared { limits, homes, interest, policy, has_journal } = shared;
+        let Shared { limits, homes, interest, policy, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
         let seed = Seed::new(seed);
         Self {
@@ -230,6 +238,8 @@ impl Shard {
             fanouts: VecDeque::new(),
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
+            stowage: Stowage::new(ram_budget, seed),
+            fetching: Fetching::default(),
             restoring: None,
             sweeping: None,
             pressure: Pressure::new(seed),
@@ -269,6 +279,8 @@ impl Shard {
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
             Input::Stored { upto } => self.changes_stored(upto, out),
+            Input::Written { spots } => spots.iter().for_each(|(key, spot)| self.stowage.written(*key, *spot)),
+            Input::Fetched(fetched) => self.fetched(fetched, now, out),
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
@@ -289,6 +301,7 @@ impl Shard {
             sessions: self.sessions.len(),
             subscriptions: self.index.subscription_count(),
             retained: self.retained.len(),
+            stowed: self.stowage.len(),
             memory: self.memory(),
         }
     }
@@ -305,11 +318,17 @@ impl Shard {
     /// When one does not hold.
     pub fn check(&self) {
         let mut queued = self.groups.copies() + self.fanout_copies();
+        let (mut held, mut stubs) = (0, 0);
         for (key, session) in self.sessions.iter() {
             self.check_session(key, session);
             queued += session.own_copies() as u64;
+            if let Some(outbound) = &session.outbound {
+                held += outbound.queue().held_bytes();
+                stubs += outbound.queue().stubs() as u64;
+            }
         }
         self.stats.ledger.check(queued);
+        self.stowage.check(held, stubs);
         for (key, connection) in self.connections.iter() {
             if let Some(session) = connection.session {
                 let link = self.sessions.get(session).and_then(Session::link);
@@ -439,6 +458,8 @@ pub struct Sizes {
     pub subscriptions: usize,
     /// Retained messages whose home this is.
     pub retained: usize,
+    /// Messages that wait on the disk alone.
+    pub stowed: usize,
     /// The bytes of all that.
     pub memory: Memory,
 }

@@ -16,10 +16,10 @@ use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::message::{Message, SessionId};
-use crate::engine::output::Outputs;
+use crate::engine::output::{Outputs, Wanted};
 use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::SessionKey;
-use crate::engine::session::delivery::Delivery;
+use crate::engine::session::delivery::{Delivery, Stub, SubscriptionIds, WaitingRef};
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::mqtt::{PacketId, QoS};
 
@@ -48,6 +48,9 @@ pub trait Movers {
 
     /// A piece of it, for this shard; its number there.
     fn note(&mut self, home: ShardId, change: Change) -> Serial;
+
+    /// The message that lies here in the journal of the shard that moves out, unless that has lost it.
+    fn read(&mut self, wanted: Wanted) -> Option<Message>;
 }
 
 /// A move under way.
@@ -56,6 +59,16 @@ struct Removal<'a, M> {
     movers: &'a mut M,
     /// Messages that several copies share: the number that each has on a shard.
     told: Map<(ShardId, Serial), Serial>,
+}
+
+/// A copy as it is told.
+struct Copy<'a> {
+    message: &'a Message,
+    /// The number of the message on the shard that moves out.
+    body: Serial,
+    qos: QoS,
+    retain: bool,
+    ids: SubscriptionIds,
 }
 
 impl Shard {
@@ -133,7 +146,7 @@ impl Shard {
         for (packet_id, delivery) in open {
             match delivery {
                 Some(delivery) => {
-                    let copy = removal.copy(home, id, delivery);
+                    let copy = removal.delivery(home, id, delivery);
                     removal.movers.note(home, Change::Sent { session: id, copy, id: packet_id });
                 }
                 None => {
@@ -141,10 +154,25 @@ impl Shard {
                 }
             }
         }
-        let queued = (0..outbound.queued_count()).filter_map(|place| outbound.queued(place));
-        for delivery in queued.filter(|delivery| delivery.qos > QoS::AtMostOnce && !delivery.source.is_shared()) {
-            removal.copy(home, id, delivery);
+        for queued in (0..outbound.queued_count()).filter_map(|place| outbound.queued(place)) {
+            match queued {
+                WaitingRef::Whole(delivery) if queued.is_plain() || delivery.source.is_shared() => {}
+                WaitingRef::Whole(delivery) => {
+                    removal.delivery(home, id, delivery);
+                }
+                WaitingRef::Stowed(stub) => self.move_stub(stub, id, home, removal),
+            }
         }
+    }
+
+    /// A copy whose message has to be read. What the journal has lost stays behind.
+    fn move_stub<M: Movers>(&self, stub: &Stub, session: SessionId, home: ShardId, removal: &mut Removal<'_, M>) {
+        let stowed = self.stowage.key_at(stub.stowed);
+        let (body, spot) = self.stowage.get(stowed);
+        let Some(message) = spot.and_then(|spot| removal.movers.read(Wanted { body, spot })) else { return };
+        let ids = stub.ids(if stub.has_many_ids() { self.stowage.ids(stub.copy).map(Into::into) } else { None });
+        let copy = Copy { message: &message, body, qos: stub.qos, retain: stub.retain, ids };
+        removal.copy(home, session, copy, self.stowage.is_shared(stowed));
     }
 
     fn move_retained<M: Movers>(&self, removal: &mut Removal<'_, M>) {
@@ -172,19 +200,25 @@ impl Shard {
 }
 
 impl<M: Movers> Removal<'_, M> {
-    /// Tells a copy, after its message where that is not known there; the number of the copy.
-    fn copy(&mut self, home: ShardId, session: SessionId, delivery: &Delivery) -> Serial {
+    fn delivery(&mut self, home: ShardId, session: SessionId, delivery: &Delivery) -> Serial {
         let Delivery { message, qos, retain, ids, .. } = delivery;
-        let known = (home, delivery.noted().body);
+        let copy = Copy { message, body: delivery.noted().body, qos: *qos, retain: *retain, ids: ids.clone() };
+        self.copy(home, session, copy, message.is_shared())
+    }
+
+    /// Tells a copy, after its message where that is not known there; the number of the copy.
+    fn copy(&mut self, home: ShardId, session: SessionId, copy: Copy<'_>, is_shared: bool) -> Serial {
+        let Copy { message, body, qos, retain, ids } = copy;
+        let known = (home, body);
         let told = self.told.get(&known).copied();
         let body = told.unwrap_or_else(|| {
             let mut message = message.clone();
             message.origin = message.origin.after(self.to.numbered);
             self.movers.note(home, Change::Body { message })
         });
-        if known.1 != Serial::NONE && message.is_shared() {
+        if known.1 != Serial::NONE && is_shared {
             self.told.insert(known, body);
         }
-        self.movers.note(home, Change::Queued { session, body, qos: *qos, retain: *retain, ids: ids.clone() })
+        self.movers.note(home, Change::Queued { session, body, qos, retain, ids })
     }
 }

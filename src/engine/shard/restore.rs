@@ -2,6 +2,9 @@
 //!
 //! Nobody is connected while this goes on, and nothing is delivered. A change that names what is not there, because a
 //! damaged record was set aside, changes nothing: what stands alone is kept, what hangs on the lost record is not.
+//!
+//! Messages that queues wait for are not all kept in memory meanwhile: above the budget it is enough to know where each one lies. Those
+//! that are needed at once are asked for at the end ([`Shard::wanted`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,10 +14,11 @@ use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::message::{Message, Publication, SessionId};
-use crate::engine::output::Outputs;
-use crate::engine::session::delivery::{Delivery, Noted, Source, SubscriptionIds};
+use crate::engine::output::{Outputs, Wanted};
+use crate::engine::session::delivery::{Delivery, Noted, Source, Stub, SubscriptionIds, Waiting};
 use crate::engine::session::outbound::Outbound;
 use crate::engine::session::{Membership, Session, SessionKey};
+use crate::engine::stowage::{Spot, StowKey};
 use crate::engine::subscriptions::entry::Options;
 use crate::mqtt::{Filter, PacketId, QoS, Topic};
 
@@ -29,13 +33,20 @@ pub(super) struct Restoring {
     again: Vec<Serial>,
     /// Messages that are owed to everybody, and who has a copy.
     fanouts: BTreeMap<Serial, BTreeSet<SessionId>>,
+    /// Bytes of messages that are in memory, and how many may be.
+    held: u64,
+    budget: u64,
     last: Serial,
 }
 
 /// A message, and how many copies name it.
 #[derive(Debug)]
 struct Body {
-    message: Message,
+    /// None where it is enough to know where it lies.
+    message: Option<Box<Message>>,
+    spot: Option<Spot>,
+    /// Where it is stowed, once a queue has a stub of it.
+    stowed: Option<StowKey>,
     named: u32,
 }
 
@@ -53,17 +64,23 @@ struct Unfolded {
 /// A message that is owed to everybody who wants it, the number of its body, and who has a copy.
 pub(super) type Owing = (Serial, Message, BTreeSet<SessionId>);
 
+/// A copy that is not settled.
 #[derive(Debug)]
 struct Owed {
-    delivery: Delivery,
+    noted: Noted,
+    qos: QoS,
+    retain: bool,
+    ids: SubscriptionIds,
     /// Under which identifier it has left.
     is_sent_as: Option<PacketId>,
 }
 
 impl Restoring {
     /// Nothing has come back yet.
-    pub fn new(seed: Seed) -> Self {
+    pub fn new(budget: u64, seed: Seed) -> Self {
         Self {
+            held: 0,
+            budget,
             bodies: map(seed),
             newest: Serial::NONE,
             sessions: map(seed),
@@ -73,17 +90,58 @@ impl Restoring {
         }
     }
 
-    fn body(&mut self, serial: Serial, message: Message) {
-        if self.bodies.get(&self.newest).is_some_and(|body| body.named == 0) {
-            self.bodies.remove(&self.newest);
+    fn body(&mut self, serial: Serial, message: Message, spot: Option<Spot>) {
+        let newest = self.newest;
+        if self.bodies.get(&newest).is_some_and(|body| body.named == 0) {
+            self.forget(newest);
         }
-        self.bodies.insert(serial, Body { message, named: 0 });
+        self.insert(serial, message, spot);
         self.newest = serial;
+        self.let_go(newest); // whatever names it from now on knows its number only
     }
 
-    fn body_again(&mut self, serial: Serial, message: Message) {
-        self.bodies.entry(serial).or_insert(Body { message, named: 0 }).named += 1;
+    fn body_again(&mut self, serial: Serial, message: Message, spot: Option<Spot>) {
+        match self.bodies.get_mut(&serial) {
+            Some(known) => known.spot = spot.or(known.spot),
+            None => self.insert(serial, message, spot),
+        }
+        self.bodies.get_mut(&serial).expect("it was just made").named += 1;
         self.again.push(serial);
+        self.let_go(serial);
+    }
+
+    fn insert(&mut self, serial: Serial, message: Message, spot: Option<Spot>) {
+        self.held += message.charged_bytes() as u64;
+        self.bodies.insert(serial, Body { message: Some(Box::new(message)), spot, stowed: None, named: 0 });
+    }
+
+    fn forget(&mut self, serial: Serial) {
+        let message = self.bodies.remove(&serial).and_then(|body| body.message);
+        self.held -= message.map_or(0, |message| message.charged_bytes() as u64);
+    }
+
+    /// Above the budget memory does not hold a message of which it is known where it lies.
+    fn let_go(&mut self, serial: Serial) {
+        if self.held <= self.budget || serial == self.newest {
+            return;
+        }
+        let Some(body) = self.bodies.get_mut(&serial).filter(|body| body.spot.is_some()) else { return };
+        let message = body.message.take();
+        self.held -= message.map_or(0, |message| message.charged_bytes() as u64);
+    }
+
+    /// Messages that are needed before anybody is served: what was sent before, and what everybody is owed.
+    fn wanted(&self) -> Vec<Wanted> {
+        let copies = self.sessions.values().flat_map(|unfolded| &unfolded.copies);
+        let sent = copies.filter(|owed| owed.is_sent_as.is_some()).map(|owed| owed.noted.body);
+        let mut bodies: Vec<Serial> = sent.chain(self.fanouts.keys().copied()).collect();
+        bodies.sort_unstable();
+        bodies.dedup();
+        let away = |body: Serial| {
+            let spot = self.bodies.get(&body).filter(|known| known.message.is_none())?.spot?;
+            Some(Wanted { body, spot })
+        };
+        bodies.into_iter().filter_map(away).collect()
     }
 
     /// Whatever is owed of what was told again has been named by now.
@@ -97,7 +155,7 @@ impl Restoring {
         let Some(body) = self.bodies.get_mut(&serial) else { return };
         body.named -= 1;
         if body.named == 0 && serial != self.newest {
-            self.bodies.remove(&serial);
+            self.forget(serial);
         }
     }
 
@@ -119,29 +177,30 @@ impl Restoring {
         let Some(unfolded) = self.sessions.get_mut(&session) else { return };
         let Ok(place) = unfolded.place_of(copy) else { return };
         if let Some(owed) = unfolded.copies.remove(place) {
-            self.unname(owed.delivery.noted().body);
+            self.unname(owed.noted.body);
         }
     }
 }
 
 impl Shard {
-    /// Takes back a change of before the restart. They come in the order of their numbers, before anything else.
+    /// Takes back a change of before the restart, and where its record lies. They come in the order of their numbers, before anything
+    /// else.
     ///
     /// # Panics
     /// When the shard serves clients already.
-    pub fn restore(&mut self, serial: Serial, change: Change, out: &mut Outputs) {
+    pub fn restore(&mut self, serial: Serial, change: Change, spot: Option<Spot>, out: &mut Outputs) {
         assert!(self.connections.is_empty(), "what was is restored before clients come");
-        let seed = self.seed;
-        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
+        let (budget, seed) = (self.stowage.budget(), self.seed);
+        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(budget, seed)));
         restoring.last = restoring.last.max(serial);
         self.journaling.pause();
         match change {
             Change::Session { session, standing } => self.restore_session(&mut restoring, session, *standing),
             Change::SessionEnded { session } => self.restore_end(&mut restoring, session, out),
-            Change::Body { message } => restoring.body(serial, message),
+            Change::Body { message } => restoring.body(serial, message, spot),
             Change::Fanout { body } => restoring.fan_out(body),
             Change::FannedOut { body } => restoring.fanned_out(body),
-            Change::BodyAgain { body, message } => restoring.body_again(body, message),
+            Change::BodyAgain { body, message } => restoring.body_again(body, message, spot),
             Change::Queued { session, body, qos, retain, ids } => {
                 restore_copy(&mut restoring, session, serial, body, qos, retain, ids);
             }
@@ -208,7 +267,7 @@ impl Shard {
     fn restore_end(&mut self, restoring: &mut Restoring, id: SessionId, out: &mut Outputs) {
         let Some(unfolded) = restoring.sessions.remove(&id) else { return };
         for owed in unfolded.copies {
-            restoring.unname(owed.delivery.noted().body);
+            restoring.unname(owed.noted.body);
         }
         self.forget_session(unfolded.key, out);
     }
@@ -294,8 +353,9 @@ impl Shard {
     }
 
     fn restore_retained(&mut self, restoring: &mut Restoring, body: Serial) {
-        let Some(body) = restoring.bodies.get(&body) else { return };
-        let message = body.message.clone();
+        // It is the newest one, which memory holds.
+        let message = restoring.bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
+        let Some(message) = message else { return };
         let Ok(topic) = Topic::parse(message.topic()) else { return };
         self.set_retained(topic, message.clone());
     }
@@ -303,6 +363,20 @@ impl Shard {
     fn restore_retained_gone(&mut self, topic: &str) {
         if let Ok(topic) = Topic::parse(topic) {
             self.remove_retained(topic);
+        }
+    }
+
+    /// Messages that are needed before [`Self::restored`] or [`Self::move_out`], and where they lie.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        self.restoring.as_ref().map_or_else(Vec::new, |restoring| restoring.wanted())
+    }
+
+    /// One of them.
+    pub fn found(&mut self, body: Serial, message: Message) {
+        let restoring = self.restoring.as_mut().expect("it was asked for");
+        if let Some(body) = restoring.bodies.get_mut(&body) {
+            restoring.held += message.charged_bytes() as u64;
+            body.message = Some(Box::new(message));
         }
     }
 
@@ -326,17 +400,17 @@ impl Shard {
     /// Gives the sessions their queues and windows. Which they are, and whether their clients were there; and what is still owed to
     /// everybody.
     pub(super) fn unfold(&mut self, now: Time) -> (Vec<(SessionKey, bool)>, Vec<Owing>) {
-        let seed = self.seed;
-        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(seed)));
+        let (budget, seed) = (self.stowage.budget(), self.seed);
+        let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(budget, seed)));
         restoring.swept(); // a sweep that was under way ends here
         let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
         sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
         let keys = sessions.iter().map(|(_, unfolded)| (unfolded.key, unfolded.is_connected)).collect();
         for (_, unfolded) in sessions {
-            self.unfold_session(unfolded, now);
+            self.unfold_session(unfolded, &mut restoring.bodies, now);
         }
         let bodies = &restoring.bodies;
-        let message_of = |body| bodies.get(&body).map(|body| body.message.clone());
+        let message_of = |body| bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
         let fanouts = restoring.fanouts.into_iter();
         let fanouts = fanouts.filter_map(|(body, served)| Some((body, message_of(body)?, served)));
         (keys, fanouts.collect())
@@ -370,10 +444,10 @@ impl Shard {
         self.note_fanout_done(body, out);
     }
 
-    fn unfold_session(&mut self, unfolded: Unfolded, now: Time) {
+    fn unfold_session(&mut self, unfolded: Unfolded, bodies: &mut Map<Serial, Body>, now: Time) {
         let Unfolded { key, is_connected, copies, released } = unfolded;
-        self.stats.ledger.routed += copies.len() as u64;
-        let outbound = fold(copies, &released);
+        let outbound = self.fold(copies, &released, bodies);
+        self.stats.ledger.routed += outbound.copies() as u64;
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.outbound = (!outbound.is_empty()).then(|| Box::new(outbound));
         if let Some(extras) = session.extras.used() {
@@ -386,6 +460,49 @@ impl Shard {
                 will.due_at = now.after_seconds(will.delay_s);
             }
         }
+    }
+
+    /// What a session has to send: what was sent before, then PUBREL packets, then what never was. A queue is served in its order, so
+    /// what was sent stands before what was not.
+    fn fold(&mut self, copies: VecDeque<Owed>, released: &[PacketId], bodies: &mut Map<Serial, Body>) -> Outbound {
+        let mut outbound = Outbound::new();
+        let mut waiting = Vec::new();
+        for owed in copies {
+            let Some(body) = bodies.get_mut(&owed.noted.body) else { continue };
+            match owed.is_sent_as {
+                // One that could not be read is lost.
+                Some(id) => body.message.iter().for_each(|message| outbound.restore_sent(id, owed.delivery(message))),
+                None => waiting.extend(self.fold_waiting(owed, body)),
+            }
+        }
+        for id in released {
+            outbound.restore_released(*id);
+        }
+        for copy in waiting {
+            outbound.restore_queued(copy);
+        }
+        outbound
+    }
+
+    /// A copy that was never sent, with its message if memory has room for it.
+    fn fold_waiting(&mut self, owed: Owed, body: &mut Body) -> Option<Waiting> {
+        if let Some(message) = &body.message {
+            let delivery = owed.delivery(message);
+            if body.spot.is_none() || !self.stowage.is_full_for(delivery.held_bytes()) {
+                self.stowage.holds(0, delivery.held_bytes());
+                return Some(Waiting::Whole(Box::new(delivery)));
+            }
+        }
+        let spot = body.spot?;
+        let stowed = *body.stowed.get_or_insert_with(|| self.stowage.restore(owed.noted.body, spot));
+        self.stowage.owe(stowed);
+        let charged = Message::charge_of(spot.bytes);
+        let Owed { noted, qos, retain, ids, .. } = owed;
+        let (stub, many) = Stub::new(noted.copy, stowed.index(), charged, qos, retain, ids);
+        if let Some(many) = many {
+            self.stowage.keep_ids(noted.copy, many);
+        }
+        Some(Waiting::Stowed(stub))
     }
 
     /// Time counts again for a session, and others hear of it.
@@ -412,7 +529,14 @@ impl Shard {
 impl Unfolded {
     /// Where a copy stands, or would stand.
     fn place_of(&self, copy: Serial) -> Result<usize, usize> {
-        self.copies.binary_search_by_key(&copy, |owed| owed.delivery.noted().copy)
+        self.copies.binary_search_by_key(&copy, |owed| owed.noted.copy)
+    }
+}
+
+impl Owed {
+    fn delivery(&self, message: &Message) -> Delivery {
+        let Self { noted, qos, retain, ref ids, .. } = *self;
+        Delivery { message: message.clone(), qos, retain, ids: ids.clone(), source: Source::Own(noted) }
     }
 }
 
@@ -438,9 +562,7 @@ fn restore_copy(
     if let Some(served) = restoring.fanouts.get_mut(&body) {
         served.insert(session);
     }
-    let message = named.message.clone();
-    let delivery = Delivery { message, qos, retain, ids, source: Source::Own(Noted { copy, body }) };
-    unfolded.copies.insert(place, Owed { delivery, is_sent_as: None });
+    unfolded.copies.insert(place, Owed { noted: Noted { copy, body }, qos, retain, ids, is_sent_as: None });
 }
 
 fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, id: PacketId) {
@@ -448,24 +570,4 @@ fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, id:
     if let Ok(place) = unfolded.place_of(copy) {
         unfolded.copies[place].is_sent_as = Some(id);
     }
-}
-
-/// What a session has to send: what was sent before, then PUBREL packets, then what never was. A queue is served in its order, so what
-/// was sent stands before what was not.
-fn fold(copies: VecDeque<Owed>, released: &[PacketId]) -> Outbound {
-    let mut outbound = Outbound::new();
-    let mut waiting = Vec::new();
-    for Owed { delivery, is_sent_as } in copies {
-        match is_sent_as {
-            Some(id) => outbound.restore_sent(id, delivery),
-            None => waiting.push(delivery),
-        }
-    }
-    for id in released {
-        outbound.restore_released(*id);
-    }
-    for delivery in waiting {
-        outbound.restore_queued(delivery);
-    }
-    outbound
 }

@@ -17,11 +17,13 @@ use std::ops::ControlFlow;
 use super::Shard;
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::change::{Change, Serial};
+use crate::engine::limits::{FETCH_BYTES_MAX, FETCH_COPIES_MAX};
 use crate::engine::message::{Message, SessionId};
-use crate::engine::output::Outputs;
+use crate::engine::output::{Fetch, Outputs, Reader, Wanted};
 use crate::engine::retained::{Cursor, Progress};
-use crate::engine::session::delivery::{Delivery, Noted};
+use crate::engine::session::delivery::{Delivery, Noted, Stub, WaitingRef};
 use crate::engine::session::{Session, SessionKey};
+use crate::engine::stowage::StowKey;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::mqtt::PacketId;
 
@@ -37,6 +39,12 @@ pub(super) struct Sweep {
     began: Serial,
     /// Messages that several copies share and that were told again.
     told: Map<Serial, ()>,
+    /// The same of what is stowed.
+    told_stowed: Map<StowKey, ()>,
+    /// Stowed messages that were read to be told again; none where the journal has lost one.
+    fetched: Map<Serial, Option<Message>>,
+    /// They are being read: nothing goes on before.
+    is_fetching: bool,
     stage: Stage,
 }
 
@@ -81,7 +89,14 @@ impl Allowance {
 
 impl Sweep {
     fn new(began: Serial, seed: Seed) -> Self {
-        Self { began, told: map(seed), stage: Stage::Fanouts }
+        Self {
+            began,
+            told: map(seed),
+            told_stowed: map(seed),
+            fetched: map(seed),
+            is_fetching: false,
+            stage: Stage::Fanouts,
+        }
     }
 }
 
@@ -94,7 +109,7 @@ impl Shard {
         let (began, seed) = (self.journaling.made(), self.seed);
         let mut sweep = self.sweeping.take().unwrap_or_else(|| Box::new(Sweep::new(began, seed)));
         let mut allowance = Allowance(bytes);
-        while allowance.is_left() {
+        while allowance.is_left() && !sweep.is_fetching {
             sweep.stage = match std::mem::replace(&mut sweep.stage, Stage::Fanouts) {
                 Stage::Fanouts => self.retell_fanouts(&mut sweep, &mut allowance, out),
                 Stage::Passages(left) => self.retell_passages(left, &mut allowance, out),
@@ -116,8 +131,9 @@ impl Shard {
 
     fn retell_fanouts(&mut self, sweep: &mut Sweep, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
         for (body, message) in self.noted_fanouts() {
-            self.retell_body(body, &message, allowance, out);
+            let record = self.retell_body(body, &message, allowance, out);
             sweep.told.insert(body, ());
+            out.stowed.extend(self.stowage.find(body).map(|stowed| (record, stowed)));
         }
         let mut passages: Vec<_> = self.passages.come().collect();
         passages.sort_unstable(); // a hash map's order must not show
@@ -169,7 +185,7 @@ impl Shard {
         if index >= self.sessions.index_bound() {
             return Stage::End(self.journaling.made());
         }
-        let key = self.sessions.key_at(index).filter(|key| self.is_durable(*key));
+        let key = self.sessions.key_at(index).filter(|key| self.is_durable(*key) || self.has_stubs(*key));
         let Some((key, session)) = key.and_then(|key| Some((key, self.sessions.get(key)?))) else {
             allowance.spend(LOOK_BYTES);
             return Stage::Sessions(index + 1, None);
@@ -254,11 +270,15 @@ impl Shard {
         let queued = |session: &Session| session.outbound.as_ref().map_or(0, |outbound| outbound.queued_count());
         let mut left = left.min(self.sessions.get(key).map_or(0, queued));
         while left > 0 && allowance.is_left() {
+            if self.stub_at(key, left - 1).is_some() {
+                if !self.retell_stub(sweep, key, left - 1, allowance, out) {
+                    return Part::Queue(left); // its message comes later
+                }
+            } else if let Some(delivery) = self.whole_at(key, left - 1) {
+                let (is_shared, delivery) = (delivery.message.is_shared(), delivery.clone());
+                self.retell_copy(sweep, key, &delivery, is_shared, allowance, out);
+            }
             left -= 1;
-            let outbound = self.sessions.get(key).and_then(|session| session.outbound.as_ref());
-            let Some(delivery) = outbound.and_then(|outbound| outbound.queued(left)) else { break };
-            let (is_shared, delivery) = (delivery.message.is_shared(), delivery.clone());
-            self.retell_copy(sweep, key, &delivery, is_shared, allowance, out);
         }
         if left > 0 { Part::Queue(left) } else { Part::Window(PacketId::MIN) }
     }
@@ -303,7 +323,7 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Noted { copy, body } = delivery.noted();
-        if copy == Serial::NONE {
+        if copy == Serial::NONE || !self.is_durable(key) {
             return;
         }
         if !sweep.told.contains_key(&body) {
@@ -317,8 +337,92 @@ impl Shard {
         self.note_of(key, |session| Change::QueuedAgain { copy, session, body, qos, retain, ids }, out);
     }
 
-    fn retell_body(&mut self, body: Serial, message: &Message, allowance: &mut Allowance, out: &mut Outputs) {
+    /// Notes a message again; the number of that change.
+    fn retell_body(&mut self, body: Serial, message: &Message, allowance: &mut Allowance, out: &mut Outputs) -> Serial {
         allowance.spend(message.charged_bytes());
-        self.note(Change::BodyAgain { body, message: message.clone() }, out);
+        self.note(Change::BodyAgain { body, message: message.clone() }, out)
+    }
+
+    /// Notes a copy again whose message is stowed, and its message; asks for that where it has to be read, and says so with `false`.
+    fn retell_stub(
+        &mut self,
+        sweep: &mut Sweep,
+        key: SessionKey,
+        place: usize,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> bool {
+        let Some(stub) = self.stub_at(key, place) else { return true };
+        let (copy, qos, retain) = (stub.copy, stub.qos, stub.retain);
+        let ids = stub.ids(if stub.has_many_ids() { self.stowage.ids(copy).map(Into::into) } else { None });
+        let stowed = self.stowage.key_at(stub.stowed);
+        let (body, _) = self.stowage.get(stowed);
+        if !sweep.told_stowed.contains_key(&stowed) {
+            let unwritten = self.stowage.unwritten(stowed).cloned().map(Some);
+            let message = match unwritten.or_else(|| sweep.fetched.remove(&body)) {
+                Some(Some(message)) => message,
+                Some(None) => return true, // it is found out when somebody wants it
+                None => {
+                    self.fetch_to_retell(sweep, key, place, out);
+                    return false;
+                }
+            };
+            let record = self.retell_body(body, &message, allowance, out);
+            out.stowed.push((record, stowed));
+            if self.stowage.is_shared(stowed) {
+                sweep.told_stowed.insert(stowed, ());
+            }
+        }
+        allowance.spend(CHANGE_BYTES);
+        self.note_of(key, |session| Change::QueuedAgain { copy, session, body, qos, retain, ids }, out);
+        true
+    }
+
+    /// Asks for the messages of stubs, of this one and of those that are told after it.
+    fn fetch_to_retell(&mut self, sweep: &mut Sweep, key: SessionKey, place: usize, out: &mut Outputs) {
+        sweep.fetched.clear();
+        sweep.is_fetching = true;
+        let (mut wanted, mut bytes) = (Vec::new(), 0);
+        for place in (0..=place).rev().take(FETCH_COPIES_MAX) {
+            let Some(stub) = self.stub_at(key, place) else { break };
+            let stowed = self.stowage.key_at(stub.stowed);
+            let (body, Some(spot)) = self.stowage.get(stowed) else { break };
+            bytes += u64::from(spot.bytes);
+            if !sweep.told_stowed.contains_key(&stowed) {
+                wanted.push(Wanted { body, spot });
+            }
+            if bytes > FETCH_BYTES_MAX {
+                break;
+            }
+        }
+        out.fetches.push(Fetch { reader: Reader::Sweep, wanted });
+    }
+
+    /// Messages have come that the sweep has asked for.
+    pub(super) fn swept_messages(&mut self, messages: Vec<(Serial, Option<Message>)>) {
+        if let Some(sweep) = &mut self.sweeping {
+            sweep.fetched.extend(messages);
+            sweep.is_fetching = false;
+        }
+    }
+
+    fn stub_at(&self, key: SessionKey, place: usize) -> Option<&Stub> {
+        match self.sessions.get(key)?.outbound.as_ref()?.queued(place)? {
+            WaitingRef::Stowed(stub) => Some(stub),
+            WaitingRef::Whole(_) => None,
+        }
+    }
+
+    fn whole_at(&self, key: SessionKey, place: usize) -> Option<&Delivery> {
+        match self.sessions.get(key)?.outbound.as_ref()?.queued(place)? {
+            WaitingRef::Stowed(_) => None,
+            WaitingRef::Whole(delivery) => Some(delivery),
+        }
+    }
+
+    /// Whether a session is owed what is stowed, also if it does not outlive the process any more.
+    fn has_stubs(&self, key: SessionKey) -> bool {
+        let outbound = self.sessions.get(key).and_then(|session| session.outbound.as_ref());
+        outbound.is_some_and(|outbound| outbound.queue().has_rest())
     }
 }

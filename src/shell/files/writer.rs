@@ -246,6 +246,17 @@ impl<S: Seal> Writer<S> {
         added
     }
 
+    /// The number of the group that records were last added to, unless that is on its way.
+    pub fn last_group(&self) -> Option<u64> {
+        let others = self.groups.len().checked_sub(1)?;
+        Some(self.first_group + others as u64)
+    }
+
+    /// The number of the segment that is written to.
+    pub fn segment(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.number)
+    }
+
     /// What is to be written now, if anything. Whoever takes it brings back what became of it: [`Self::told`].
     pub fn next_write(&mut self, now_ns: u64) -> Option<Write> {
         if self.flight.is_some() || self.failure.is_some() {

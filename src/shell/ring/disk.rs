@@ -17,7 +17,7 @@ use io_uring::{opcode, squeue};
 /// The most that one operation writes; the kernel takes no more than 2 GiB at a time.
 const OPERATION_BYTES_MAX: usize = 1 << 30;
 /// How often in a row the kernel may say "again" without having done anything.
-const RETRIES_MAX: u32 = 16;
+pub(super) const RETRIES_MAX: u32 = 16;
 
 /// What a write belongs to: one of the few streams of bytes that a shard keeps. At most one write of each is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -236,7 +236,7 @@ impl Flight {
 }
 
 /// Whether the kernel was disturbed before it did anything.
-fn is_again(error: &io::Error) -> bool {
+pub(super) fn is_again(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 

@@ -44,7 +44,8 @@ async fn told(net: &mut Net, count: usize) -> Vec<Written> {
 fn written(ready: Ready) -> Option<Written> {
     match ready {
         Ready::Written(written) => Some(written),
-        Ready::Accepted(..)
+        Ready::Brought(_)
+        | Ready::Accepted(..)
         | Ready::AcceptEnded(..)
         | Ready::Readable { .. }
         | Ready::Received { .. }

@@ -8,17 +8,19 @@
 //! | [`plain`] | the same by the runtime's own streams, for systems that lack what the ring needs |
 //! | [`buffers`] | what the kernel fills on its own, for connections that are read all the time |
 //! | [`disk`] | writes to files, and the bytes that the kernel reads meanwhile |
+//! | [`fetch`] | reads from files, and the memory that the kernel fills meanwhile |
 //! | [`sys`] | the few system calls that the standard library does not offer |
 //!
 //! All unsafe code of the shell lies in this room. No operation of the ring owns or borrows memory of a connection: it tells
 //! when a descriptor is ready, and bytes are read and written by plain calls, or the kernel puts them into buffers that belong to
 //! the ring and live as long as it does. Bytes for a file belong to the ring from the moment they are handed over until the kernel has
-//! told of them. So nothing here can be freed too early.
+//! told of them, and so does the memory for bytes that are read. So nothing here can be freed too early.
 
 pub mod buffers;
 pub mod disk;
 #[cfg(test)]
 mod disk_tests;
+pub mod fetch;
 pub mod net;
 pub mod plain;
 pub mod sys;
@@ -29,6 +31,7 @@ use std::os::fd::OwnedFd;
 
 use buffers::Piece;
 use disk::Written;
+use fetch::Brought;
 
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
@@ -69,6 +72,8 @@ pub enum Ready {
     Leaving(Key<Leaving>),
     /// A write to a file is over.
     Written(Written),
+    /// A read from a file is over.
+    Brought(Brought),
     /// Another thread wants attention.
     Woken {
         /// Whether the waker has to be watched again.
@@ -106,6 +111,7 @@ enum Kind {
     Leaving = 5,
     Receive = 6,
     Disk = 7,
+    Fetch = 8,
 }
 
 /// Bits of a tag behind its kind: the generation's lower 28 and the index' 32.
@@ -126,6 +132,7 @@ fn kind_of(tag: u64) -> Kind {
         5 => Kind::Leaving,
         6 => Kind::Receive,
         7 => Kind::Disk,
+        8 => Kind::Fetch,
         _ => Kind::Nothing,
     }
 }

@@ -9,6 +9,7 @@ use socket2::SockRef;
 
 use super::buffers::Piece;
 use super::disk::Write;
+use super::fetch::Read;
 use super::plain::Plain;
 use super::sys::EventFd;
 use super::uring::{Ring, RingStats};
@@ -165,6 +166,14 @@ impl Net {
         match self {
             Self::Ring(ring) => ring.write(write),
             Self::Plain(plain) => plain.write(write),
+        }
+    }
+
+    /// Reads from a file: [`Ready::Brought`] when it is over.
+    pub fn read_file(&mut self, read: Read) {
+        match self {
+            Self::Ring(ring) => ring.read_file(read),
+            Self::Plain(plain) => plain.read_file(read),
         }
     }
 

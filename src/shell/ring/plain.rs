@@ -22,6 +22,7 @@ use glommio::timer::Timer;
 use socket2::SockRef;
 
 use super::disk::{Fault, Flight, Operation, Step, Write, Written};
+use super::fetch::{self, Brought, Read};
 use super::{Leaving, Ready};
 use crate::base::slab::Key;
 use crate::engine::connection::ConnectionKey;
@@ -55,8 +56,8 @@ struct Tapped {
 struct News {
     /// What tasks have to tell.
     ready: RefCell<Vec<Ready>>,
-    /// Writes that are on their way.
-    writes: Cell<usize>,
+    /// Writes and reads of files that are on their way.
+    files: Cell<usize>,
     bell: Arc<Bell>,
 }
 
@@ -96,7 +97,7 @@ impl Bell {
 impl Default for Plain {
     /// A driver for the calling executor.
     fn default() -> Self {
-        let news = News { ready: RefCell::default(), writes: Cell::new(0), bell: Arc::default() };
+        let news = News { ready: RefCell::default(), files: Cell::new(0), bell: Arc::default() };
         Self {
             streams: BTreeMap::new(),
             news: Rc::new(news),
@@ -204,14 +205,27 @@ impl Plain {
     /// Writes to a file: [`Ready::Written`] when it is over. The runtime keeps what it writes until then.
     pub fn write(&mut self, write: Write) {
         let news = Rc::clone(&self.news);
-        news.writes.set(news.writes.get() + 1);
+        news.files.set(news.files.get() + 1);
         let task = glommio::spawn_local(async move {
             let written = write_out(write).await;
-            news.writes.set(news.writes.get() - 1);
+            news.files.set(news.files.get() - 1);
             news.ready.borrow_mut().push(Ready::Written(written));
             news.bell.ring();
         });
         // It goes on whatever becomes of this driver.
+        drop(task.detach());
+    }
+
+    /// Reads from a file: [`Ready::Brought`] when it is over.
+    pub fn read_file(&mut self, read: Read) {
+        let news = Rc::clone(&self.news);
+        news.files.set(news.files.get() + 1);
+        let task = glommio::spawn_local(async move {
+            let brought = read_in(read).await;
+            news.files.set(news.files.get() - 1);
+            news.ready.borrow_mut().push(Ready::Brought(brought));
+            news.bell.ring();
+        });
         drop(task.detach());
     }
 
@@ -222,8 +236,8 @@ impl Plain {
 
     /// Lets the runtime work, and waits until something is ready, `waker` is called, or the time is over.
     pub async fn wait(&mut self, timeout: Option<Duration>, leave_waker: impl Fn(&Waker)) {
-        let is_writing = self.news.writes.get() > 0;
-        let retries = is_writing || !self.untapped.is_empty() || !self.writers.is_empty() || !self.leavers.is_empty();
+        let has_files = self.news.files.get() > 0;
+        let retries = has_files || !self.untapped.is_empty() || !self.writers.is_empty() || !self.leavers.is_empty();
         let longest = if retries || self.has_news() { RETRY } else { SLEEP_MAX };
         let mut timer = Timer::new(timeout.unwrap_or(longest).clamp(SLEEP_MIN, longest));
         // The first look never ends it: the runtime gets its turn. The second one does, whoever called for it.
@@ -285,6 +299,28 @@ async fn write_out(write: Write) -> Written {
     // Everything that was to be kept is kept already, or is known not to be.
     drop(file.close().await);
     Written { stream, bytes: flight.write.bytes, result }
+}
+
+/// Takes a read to its end by a file of the runtime.
+async fn read_in(read: Read) -> Brought {
+    let ticket = read.ticket;
+    let own = match read.file.try_clone() {
+        Ok(own) => own,
+        Err(error) => return Brought { ticket, result: Err(error) },
+    };
+    // SAFETY: the descriptor is ours alone, and the runtime closes it with its file.
+    let file = unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) };
+    let mut flight = fetch::Flight::new(read);
+    let result = loop {
+        let (offset, len) = flight.rest();
+        let piece = file.read_at(offset, len).await;
+        let told = piece.map(|piece| flight.fill(&piece)).map_err(io::Error::from);
+        if let Some(result) = flight.told(told) {
+            break result;
+        }
+    };
+    drop(file.close().await);
+    Brought { ticket, result: result.map(|()| flight.into_bytes()) }
 }
 
 /// A descriptor of our own for a stream that the runtime accepted.

@@ -11,6 +11,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{Buffers, GROUP, Piece};
 use super::disk::{Disk, Stream, Write};
+use super::fetch::{Fetches, Read};
 use super::sys::EventFd;
 use super::{Ended, Kind, Leaving, Ready, key_of, kind_of, tag};
 use crate::base::slab::Key;
@@ -30,6 +31,7 @@ pub struct Ring {
     ring: IoUring,
     lending: Lending,
     disk: Disk,
+    fetches: Fetches,
     /// The kernel said that it had something to tell, and had nothing: see [`Self::poke`].
     is_flag_old: bool,
     /// What the ring has done, for the report.
@@ -77,8 +79,9 @@ impl Ring {
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel's io_uring is older than 5.11"));
         }
-        let (lending, disk, stats) = (Lending::NotAsked, Disk::default(), RingStats::default());
-        Ok(Self { ring, lending, disk, is_flag_old: false, stats })
+        let (lending, stats) = (Lending::NotAsked, RingStats::default());
+        let (disk, fetches) = (Disk::default(), Fetches::default());
+        Ok(Self { ring, lending, disk, fetches, is_flag_old: false, stats })
     }
 
     /// Watches an eventfd: [`Ready::Woken`] each time it is raised.
@@ -166,12 +169,21 @@ impl Ring {
     /// Writes to a file: [`Ready::Written`] when it is over. The ring keeps bytes and file until then.
     pub fn write(&mut self, write: Write) {
         self.disk.begin(write);
-        self.go_on_writing();
+        self.go_on_with_files();
     }
 
-    fn go_on_writing(&mut self) {
+    /// Reads from a file: [`Ready::Brought`] when it is over. The ring keeps memory and file until then.
+    pub fn read_file(&mut self, read: Read) {
+        self.fetches.begin(read);
+        self.go_on_with_files();
+    }
+
+    fn go_on_with_files(&mut self) {
         while let Some((stream, entry)) = self.disk.take_entry() {
             self.begin(&entry.user_data(tag(Kind::Disk, u64::from(stream.number()))));
+        }
+        while let Some((place, entry)) = self.fetches.take_entry() {
+            self.begin(&entry.user_data(tag(Kind::Fetch, u64::from(place))));
         }
     }
 
@@ -214,8 +226,8 @@ impl Ring {
         loop {
             // SAFETY: each entry names a descriptor that its caller holds open now, and the kernel takes its own reference
             // when it reads the entry, which is before the caller can close it: entries are submitted before descriptors
-            // are closed in the same turn, see `submit`. None points to memory but a write to a file, and what that one
-            // names stays with `Disk`, unchanged, until the kernel has told of it; if the ring ends first, for ever.
+            // are closed in the same turn, see `submit`. None points to memory but a write to a file and a read from one, and
+            // what these name stays with `Disk` and `Fetches`, untouched, until the kernel has told of it; if the ring ends first, for ever.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
@@ -281,10 +293,10 @@ impl Ring {
         for entry in self.ring.completion() {
             self.stats.completions += 1;
             self.stats.ended += u64::from(is_last(&entry));
-            decode(&entry, &mut self.lending, &mut self.disk, &mut sink);
+            decode(&entry, &mut self.lending, (&mut self.disk, &mut self.fetches), &mut sink);
         }
-        if self.disk.has_entries() {
-            self.go_on_writing();
+        if self.disk.has_entries() || self.fetches.has_entries() {
+            self.go_on_with_files();
             self.submit(); // what follows is not to wait for the end of the turn
         }
     }
@@ -309,7 +321,12 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
 
-fn decode(entry: &cqueue::Entry, lending: &mut Lending, disk: &mut Disk, sink: &mut impl FnMut(Ready)) {
+fn decode(
+    entry: &cqueue::Entry,
+    lending: &mut Lending,
+    (disk, fetches): (&mut Disk, &mut Fetches),
+    sink: &mut impl FnMut(Ready),
+) {
     let (tag, result, is_over) = (entry.user_data(), entry.result(), !cqueue::more(entry.flags()));
     match kind_of(tag) {
         Kind::Nothing => {}
@@ -338,6 +355,10 @@ fn decode(entry: &cqueue::Entry, lending: &mut Lending, disk: &mut Disk, sink: &
         Kind::Disk => {
             let stream = Stream::new(u8::try_from(tag & u64::from(u8::MAX)).expect("it was masked"));
             disk.told(stream, result).map(Ready::Written).into_iter().for_each(sink);
+        }
+        Kind::Fetch => {
+            let place = u32::try_from(tag & u64::from(u32::MAX)).expect("it was masked");
+            fetches.told(place, result).map(Ready::Brought).into_iter().for_each(sink);
         }
     }
 }
