@@ -28,6 +28,7 @@ mod mounted;
 mod support;
 
 mod client;
+mod folder;
 mod lives;
 mod patience;
 mod process;
@@ -50,6 +51,7 @@ mod rumqttc;
 mod sessions;
 mod shared;
 mod shortage;
+mod stowed;
 mod takeover;
 mod wills;
 mod wire;

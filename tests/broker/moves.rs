@@ -1,31 +1,14 @@
 //! A data directory that is started with another number of shards each time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pregon::mqtt::Version;
 
 use crate::client::Client;
+use crate::folder::Folder;
 use crate::process::{Broker, Options};
 use crate::support::story::{Hello, Post};
-
-/// A folder of this test alone, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("pregon-{name}-{}", std::process::id())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What a failed run leaves behind is looked at by whoever wants to know why.
-        if !std::thread::panicking() {
-            fs::remove_dir_all(&self.0).expect("the folder is ours");
-        }
-    }
-}
 
 fn start(folder: &Path, shards: usize) -> Broker {
     let data_dir = format!("storage.data_dir={}", folder.display());
@@ -42,7 +25,7 @@ fn stop(mut broker: Broker) {
 fn sessions_and_retained_messages_follow_the_number_of_shards() {
     const SESSIONS: usize = 20;
     let folder = Folder::new("moves");
-    let broker = start(&folder.0, 1);
+    let broker = start(folder.path(), 1);
     for number in 0..SESSIONS {
         let mut client = Client::connect(&broker, &Hello::v311(&format!("s{number}")).resume());
         client.subscribe(&format!("own/{number}"), 1);
@@ -51,7 +34,7 @@ fn sessions_and_retained_messages_follow_the_number_of_shards() {
     }
     stop(broker);
     for (round, shards) in [3, 2, 2, 4, 1].into_iter().enumerate() {
-        let broker = start(&folder.0, shards);
+        let broker = start(folder.path(), shards);
         let mut publisher = Client::join(&broker, Version::V311, "publisher");
         publisher.post(&Post::to("kept").payload(format!("in round {round}").as_str()).qos(1).retain());
         for number in 0..SESSIONS {
@@ -60,7 +43,7 @@ fn sessions_and_retained_messages_follow_the_number_of_shards() {
         publisher.post(&Post::to("all").payload(format!("all {round}").as_str()).qos(2));
         stop(broker);
     }
-    let broker = start(&folder.0, 3);
+    let broker = start(folder.path(), 3);
     for number in 0..SESSIONS {
         let (mut client, is_present) = Client::connect_present(&broker, &Hello::v311(&format!("s{number}")).resume());
         assert!(is_present, "the session of s{number}");
@@ -75,7 +58,9 @@ fn sessions_and_retained_messages_follow_the_number_of_shards() {
         assert_eq!(client.take().payload, b"in round 4");
         client.expect_silence();
     }
-    let names: Vec<_> =
-        fs::read_dir(&folder.0).expect("it is there").map(|entry| entry.expect("it is listed").file_name()).collect();
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .expect("it is there")
+        .map(|entry| entry.expect("it is listed").file_name())
+        .collect();
     assert_eq!(names.iter().filter(|name| name.to_string_lossy().starts_with("shard-")).count(), 3, "{names:?}");
 }
