@@ -32,6 +32,18 @@ pub struct Fetched {
     pub messages: Vec<(Serial, Option<Message>)>,
 }
 
+/// What the journal has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// Everything.
+    #[default]
+    Open,
+    /// As much waits for the disk as may: whoever brings more that must be kept is read no more for a while.
+    Tight,
+    /// What ends things. The disk, or the part of it that is ours, has no room for anything new.
+    Full,
+}
+
 /// One thing that happened. New connections come by [`crate::engine::shard::Shard::accept`] and
 /// [`crate::engine::shard::Shard::adopt`], which return their keys.
 #[derive(Debug)]
@@ -92,6 +104,11 @@ pub enum Input<'a> {
     },
     /// Messages have come that [`Outputs::fetches`](crate::engine::output::Outputs::fetches) has asked for.
     Fetched(Fetched),
+    /// The journal has room for more than before, or for less.
+    Journal {
+        /// For what.
+        room: Room,
+    },
     /// The journal has room and reason to be told again what is held.
     Sweep {
         /// About how many bytes of it now.

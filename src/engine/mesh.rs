@@ -164,6 +164,8 @@ pub enum Mesh {
         stamp: NonZeroU64,
         /// Who waits for the word "stored".
         reply: Option<RoutingKey>,
+        /// The publisher's connection, to slow it down.
+        publisher: Option<ConnectionKey>,
     },
     /// A retained message that was on its way while the receiving shard began to want it.
     RetainedLate {

@@ -197,6 +197,8 @@ pub struct Publication<'a> {
     pub once: Option<PacketId>,
     /// It has come before, and this shard's own part of it is done.
     pub is_again: bool,
+    /// The journal had no room for it when it came: nobody who outlives the process is owed it.
+    pub is_unkept: bool,
     stored: Option<Message>,
 }
 
@@ -214,6 +216,7 @@ impl<'a> Publication<'a> {
             noted: Serial::NONE,
             once: None,
             is_again: false,
+            is_unkept: false,
             stored: None,
         }
     }
@@ -231,6 +234,7 @@ impl<'a> Publication<'a> {
             noted: Serial::NONE,
             once: None,
             is_again: false,
+            is_unkept: false,
             stored: Some(message.clone()),
         }
     }

@@ -28,11 +28,13 @@ pub enum DropReason {
     NotAuthorized,
     /// The journal has lost the message.
     Unreadable,
+    /// The receiver's session outlives the process, and the journal had no room for it.
+    JournalFull,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Offline,
         Self::Slow,
         Self::QueueRefused,
@@ -44,6 +46,7 @@ impl DropReason {
         Self::GroupEnded,
         Self::NotAuthorized,
         Self::Unreadable,
+        Self::JournalFull,
     ];
 
     /// The name in metrics and logs.
@@ -60,6 +63,7 @@ impl DropReason {
             Self::GroupEnded => "group_ended",
             Self::NotAuthorized => "not_authorized",
             Self::Unreadable => "unreadable",
+            Self::JournalFull => "journal_full",
         }
     }
 }
@@ -122,11 +126,28 @@ impl Ledger {
     }
 }
 
+/// What was refused because the journal had no room for anything new. Copies of messages stand in the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalRefusals {
+    /// Messages of quality of service 2 from durable sessions.
+    pub publishes: u64,
+    /// Retained messages.
+    pub retained: u64,
+    /// Durable sessions.
+    pub sessions: u64,
+    /// Subscriptions of durable sessions.
+    pub subscriptions: u64,
+    /// Wills that somebody here was not given.
+    pub wills: u64,
+}
+
 /// The plain counters of a shard; they only grow.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// The account of copies.
     pub ledger: Ledger,
+    /// What the journal had no room for.
+    pub journal_refusals: JournalRefusals,
     /// Connections that were accepted or adopted.
     pub connections_opened: u64,
     /// Connections that ended or moved to their home.

@@ -2,15 +2,18 @@
 
 mod facts;
 mod moves;
+mod room;
 mod stowed;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweeps;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pregon::base::random::Random;
+use pregon::engine::input::Room;
 use pregon::engine::limits::Limits;
 use support::cast::{Messages, Publisher, Subscriber, judge};
 use support::world::World;
@@ -29,6 +32,16 @@ struct Run {
     calm: u64,
     /// Whether another number of shards is started now and then.
     is_moving: bool,
+    /// What the disks have room for, where it changes now and then.
+    room: Option<Room>,
+    /// How often they became full.
+    fillings: u32,
+    /// Messages that were on their way when the power went: with several shards, one that has no room when they come again says so to a
+    /// shard that has its part already, and somebody has them.
+    clouded: BTreeSet<u32>,
+    /// Messages that were on their way when there was room again: one that was refused before comes again behind those that were not, since
+    /// a shard hears late what another one has refused.
+    overtaken: BTreeSet<u32>,
     crashes: u32,
 }
 
@@ -46,7 +59,21 @@ impl Run {
         let calm = [1, 3, 8][random.index(3)];
         let world = World::durable(shards, limits, seed).with_ram_budget(ram_budget);
         let messages = Messages::new();
-        Self { world, random, publishers, subscribers, messages, slow_disk, calm, is_moving: false, crashes: 0 }
+        Self {
+            world,
+            random,
+            publishers,
+            subscribers,
+            messages,
+            slow_disk,
+            calm,
+            is_moving: false,
+            room: None,
+            fillings: 0,
+            clouded: BTreeSet::new(),
+            overtaken: BTreeSet::new(),
+            crashes: 0,
+        }
     }
 
     fn step(&mut self) {
@@ -82,12 +109,15 @@ impl Run {
                 let bytes = 1 + self.random.index(2_000);
                 self.world.input(self.random.index(shards), pregon::engine::input::Input::Sweep { bytes });
             }
-            97..98 => {
+            97 if self.random.chance(1, 2) => {
                 self.world.fetch(self.random.index(shards));
             }
-            98..99 => self.something_breaks(),
+            98 if self.room.is_some() && self.random.chance(1, 2) => self.disks_fill_or_empty(),
+            97..99 => self.something_breaks(),
             _ if self.random.chance(1, self.calm) => {
                 self.crashes += 1;
+                self.clouded.extend(self.publishers.iter().flat_map(Publisher::open_messages));
+                self.room = self.room.map(|_| Room::Open); // a start is a new look at the disk
                 if self.is_moving {
                     // Everybody leaves in order: what has reached some of its shards only may come twice to those.
                     (0..self.world.links.len()).for_each(|link| self.world.cut(link));
@@ -98,6 +128,25 @@ impl Run {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// All disks at once, and while no shard has anything to say to another: so all of them answer a message alike.
+    fn disks_fill_or_empty(&mut self) {
+        if self.world.mesh.iter().flatten().any(|letters| !letters.is_empty()) {
+            return;
+        }
+        let room = [Room::Open, Room::Tight, Room::Full, Room::Full][self.random.index(4)];
+        self.fillings += u32::from(room == Room::Full && self.room != Some(Room::Full));
+        self.tell_room(room);
+    }
+
+    fn tell_room(&mut self, room: Room) {
+        if self.room.replace(room) == Some(Room::Full) {
+            self.overtaken.extend(self.publishers.iter().flat_map(Publisher::open_messages));
+        }
+        for shard in 0..self.world.shards.len() {
+            self.world.input(shard, pregon::engine::input::Input::Journal { room });
         }
     }
 
@@ -141,6 +190,9 @@ impl Run {
 
     /// Everybody comes back and stays until nothing moves any more.
     fn finish(&mut self) {
+        if self.room.is_some() {
+            self.tell_room(Room::Open);
+        }
         for _ in 0..2_000 {
             for publisher in &mut self.publishers {
                 publisher.come(&mut self.world);
@@ -186,6 +238,52 @@ fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
         has_happened,
         "{crashes} crashes, {promised} promises, {dropped} segments dropped, {fetched} messages fetched: too little happens"
     );
+}
+
+/// The same with disks that are full now and then: who is refused comes again.
+fn play_without_room(seeds: Range<u64>, shards: usize) {
+    let (mut crashes, mut promised, mut fillings) = (0, 0, 0);
+    for seed in seeds {
+        let mut run = Run { room: Some(Room::Open), ..Run::new(seed, shards) };
+        for publisher in &mut run.publishers {
+            publisher.may_be_refused = true;
+        }
+        for subscriber in &mut run.subscribers {
+            subscriber.may_be_refused = true;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            (0..STEPS).for_each(|_| run.step());
+            run.finish();
+            if shards > 1 {
+                let Run { clouded, overtaken, publishers, subscribers, .. } = &mut run;
+                for publisher in publishers {
+                    publisher.promised.retain(|message| !clouded.contains(message));
+                }
+                for subscriber in subscribers {
+                    subscriber.forgive_order_of(overtaken);
+                }
+            }
+            judge(&run.publishers, &run.subscribers, &run.messages);
+        }));
+        if let Err(panic) = outcome {
+            let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);
+            panic!("seed {seed}: {text}");
+        }
+        (crashes, fillings) = (crashes + run.crashes, fillings + run.fillings);
+        promised += run.publishers.iter().map(|publisher| publisher.promised.len()).sum::<usize>();
+    }
+    let has_happened = crashes > 300 && promised > 3_000 && fillings > 1_000;
+    assert!(has_happened, "{crashes} crashes, {promised} promises, {fillings} full disks: too little happens");
+}
+
+#[test]
+fn what_was_acknowledged_survives_although_the_disk_is_full_now_and_then() {
+    play_without_room(30_000..30_700, 1);
+}
+
+#[test]
+fn what_was_acknowledged_survives_although_the_disks_of_several_shards_are_full_now_and_then() {
+    play_without_room(40_000..40_700, 3);
 }
 
 #[test]

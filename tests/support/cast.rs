@@ -22,6 +22,10 @@ pub trait Wires {
 /// The one topic.
 pub const TOPIC: &str = "t";
 
+/// What CONNACK and SUBACK say to who has no session, or no subscription, while there is no room for new ones.
+const NO_ROOM_FOR_SESSION: u8 = 3;
+const NO_ROOM_FOR_SUBSCRIPTION: u8 = 0x80;
+
 /// Packet identifiers that a publisher uses.
 const IDENTIFIERS: u16 = 6;
 
@@ -41,6 +45,8 @@ pub struct Publisher {
     pub open: BTreeMap<u16, Open>,
     /// The messages that the broker has taken on.
     pub promised: Vec<u32>,
+    /// Whether the broker may have no room for it now and then.
+    pub may_be_refused: bool,
 }
 
 /// A message on its way to the broker.
@@ -68,6 +74,8 @@ pub struct Subscriber {
     got: BTreeMap<u32, u32>,
     /// Of each publisher and quality of service, the first arrivals in order.
     firsts: BTreeMap<(usize, u8), Vec<u32>>,
+    /// Whether the broker may have no room for it now and then.
+    pub may_be_refused: bool,
 }
 
 impl Publisher {
@@ -84,6 +92,11 @@ impl Publisher {
     /// Whether it can send something new.
     pub fn is_free(&self) -> bool {
         self.is_in && self.open.len() < usize::from(IDENTIFIERS) - 1
+    }
+
+    /// What it has sent and not heard the end of.
+    pub fn open_messages(&self) -> impl Iterator<Item = u32> {
+        self.open.values().map(|open| open.message)
     }
 
     /// Sends a new message.
@@ -104,6 +117,7 @@ impl Publisher {
         for (first, body) in packets(&wires.receive(link)) {
             let id = || u16::from_be_bytes([body[0], body[1]]);
             match first >> 4 {
+                2 if is_refused(&body, self.may_be_refused) => {}
                 2 => {
                     assert_eq!(body[1], 0, "the client may come in");
                     self.is_in = true;
@@ -153,6 +167,11 @@ impl Subscriber {
         self.got.values().map(|count| u64::from(*count)).sum()
     }
 
+    /// These may have come behind later ones.
+    pub fn forgive_order_of(&mut self, overtaken: &BTreeSet<u32>) {
+        self.firsts.values_mut().for_each(|firsts| firsts.retain(|message| !overtaken.contains(message)));
+    }
+
     /// Connects, if it is not connected.
     pub fn come(&mut self, wires: &mut impl Wires) {
         come(&mut self.link, &self.name, wires);
@@ -163,6 +182,7 @@ impl Subscriber {
         let Some(link) = self.link else { return };
         for (first, body) in packets(&wires.receive(link)) {
             match first >> 4 {
+                2 if is_refused(&body, self.may_be_refused) => {}
                 2 => {
                     assert_eq!(body[1], 0, "the client may come in");
                     assert!(body[0] == 1 || !self.had_connack, "a session that was promised is there");
@@ -170,6 +190,9 @@ impl Subscriber {
                     if !self.had_suback {
                         wires.send(link, &packet(0x82, &[&[0, 9], &text(TOPIC), &[2]]));
                     }
+                }
+                9 if self.may_be_refused && body[2] == NO_ROOM_FOR_SUBSCRIPTION => {
+                    wires.send(link, &packet(0x82, &[&[0, 9], &text(TOPIC), &[2]]));
                 }
                 9 if !self.had_suback => {
                     self.had_suback = true;
@@ -208,6 +231,11 @@ impl Subscriber {
         }
         packet(if qos == 1 { 0x40 } else { 0x50 }, &[id])
     }
+}
+
+/// Whether a CONNACK says that there is no room, to somebody who may hear that.
+fn is_refused(connack: &[u8], may_be_refused: bool) -> bool {
+    may_be_refused && connack[1] == NO_ROOM_FOR_SESSION
 }
 
 fn come(link: &mut Option<usize>, name: &str, wires: &mut impl Wires) {

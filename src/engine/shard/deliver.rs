@@ -197,7 +197,8 @@ impl Shard {
             | DropReason::QueueRefused
             | DropReason::QueueOldest
             | DropReason::GroupEnded
-            | DropReason::Unreadable => Fate::Returned,
+            | DropReason::Unreadable
+            | DropReason::JournalFull => Fate::Returned,
         };
         self.note_settled(key, delivery, out);
         match delivery.source {

@@ -4,7 +4,7 @@
 //! whoever sends them; words to other shards, which wait here; and acknowledgements that wait for such a word. Nothing else
 //! waits: a shard does not stop for its journal, and whoever has nothing to do with it never hears of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Shard;
@@ -12,6 +12,7 @@ use super::routes::Route;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
+use crate::engine::input::Room;
 use crate::engine::mesh::{Mesh, RoutingKey};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::Outputs;
@@ -31,6 +32,10 @@ pub(super) struct Journaling {
     stored: Serial,
     /// Words to shards that wait for a change to be safe, in order.
     waiting: VecDeque<(Serial, ShardId, Mesh)>,
+    /// What it has room for.
+    pub(super) room: Room,
+    /// Sessions whose search for retained messages waits for room.
+    pub(super) scanners: BTreeSet<SessionKey>,
 }
 
 impl Journaling {
@@ -56,7 +61,7 @@ impl Journaling {
 
     /// They have come back, up to this one: new ones follow.
     pub fn begin(&mut self, last: Serial) {
-        *self = Self { is_on: true, made: last, stored: last, waiting: VecDeque::new() };
+        *self = Self { is_on: true, made: last, stored: last, ..Self::default() };
     }
 
     /// What is promised now waits for this change: the last one, or none where that is safe.
@@ -207,8 +212,9 @@ impl Shard {
 
     /// Notes that a message is owed to everybody who wants it now, if one of them outlives the process; the number of the message.
     pub(super) fn note_fanout(&mut self, route: &Route, message: &Message, out: &mut Outputs) -> Serial {
-        let is_kept =
-            message.qos > QoS::AtMostOnce && route.targets.iter().any(|target| self.is_durable(target.session));
+        let is_kept = !self.is_journal_full()
+            && message.qos > QoS::AtMostOnce
+            && route.targets.iter().any(|target| self.is_durable(target.session));
         if !is_kept {
             return Serial::NONE;
         }

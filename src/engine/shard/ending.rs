@@ -129,7 +129,8 @@ impl Shard {
         if let Some(seconds) = will.message_expiry_s {
             publication.expires = now.after_seconds(seconds);
         }
-        let _nobody_waits_for_it = self.route(&mut publication, None, None, now, out);
+        let outcome = self.route(&mut publication, None, None, now, out); // nobody waits for it
+        self.stats.journal_refusals.wills += u64::from(self.is_journal_full() && outcome.refused);
         self.stats.wills_published += 1;
         out.events.push(Event::WillPublished { session: id });
     }

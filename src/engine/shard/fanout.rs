@@ -35,6 +35,8 @@ pub(super) struct Fanout {
     next: usize,
     /// The change by which its message was noted; [`Serial::NONE`] where nobody keeps it.
     noted: Serial,
+    /// The journal had no room for it when it came.
+    is_unkept: bool,
 }
 
 /// Whether a QoS 0 copy finds its receiver.
@@ -99,19 +101,24 @@ impl Shard {
         if route.is_empty() {
             return Outcome::default();
         }
+        publication.is_unkept = self.is_journal_full();
         let mut outcome = Outcome { matched: true, ..Outcome::default() };
         // [MQTT-4.6.0-6] A client's messages stay in order, also where it has begun a new session in between.
         let is_behind = self.is_behind_fanout(publication.origin, publication.topic);
         let is_large = route.targets.len() > self.limits.fanout_recipients_max;
         if is_behind || is_large {
             let cargo = Cargo::Message(publication.keep(&mut self.chunks).clone());
+            outcome =
+                if publication.is_unkept { self.outcome_unkept(&route, publication.qos) } else { Outcome::stored() };
             outcome.noted = self.put_off(&route, cargo, publisher, now, out);
-            outcome.stored = true;
         } else {
             outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
         }
         for group in &route.groups {
             outcome = outcome.merge(self.deliver_to_group(*group, publication, now, out));
+        }
+        if outcome.noted {
+            self.slow_down_for_journal(publisher, out);
         }
         outcome
     }
@@ -143,7 +150,8 @@ impl Shard {
             Cargo::Message(message) => self.note_fanout(route, message, out),
             Cargo::Run(_) => Serial::NONE,
         };
-        self.fanouts.push_back(Fanout { route: Rc::clone(route), cargo, publisher, next: 0, noted });
+        let is_unkept = self.is_journal_full();
+        self.fanouts.push_back(Fanout { route: Rc::clone(route), cargo, publisher, next: 0, noted, is_unkept });
         if let Some((shard, publisher)) = publisher {
             self.tell(shard, Mesh::Pressure { publisher }, out);
         }
@@ -161,7 +169,7 @@ impl Shard {
         match &fanout.cargo {
             Cargo::Message(message) => {
                 let mut publication = Publication::of(message);
-                publication.noted = fanout.noted;
+                (publication.noted, publication.is_unkept) = (fanout.noted, fanout.is_unkept);
                 self.deliver_to_all(&route, &route.targets[targets], &mut publication, fanout.publisher, now, out);
             }
             Cargo::Run(run) => self.serve_run(&route, targets, run, fanout.publisher, now, out),
@@ -327,6 +335,9 @@ impl Shard {
                 Some(_) => Way::Full,
             };
             return self.deliver_qos0(target.session, way, ids, retain, publication, batches, now, out);
+        }
+        if publication.is_unkept && self.is_durable(target.session) {
+            return self.refuse_copy(target.session, out);
         }
         if let Some(link) = link.filter(|link| link.is_full) {
             self.slow_down(publisher, link.connection, out);

@@ -25,10 +25,12 @@ use crate::mqtt::{PacketId, Reason};
 #[derive(Debug)]
 pub(super) struct Pressure {
     receivers: Map<ConnectionKey, Receiver>,
-    /// How many of them each publisher waits for.
+    /// For how many of them, and for the journal, each publisher waits.
     publishers: Map<(ShardId, ConnectionKey), u32>,
     /// Publishers of this shard that wait because the way to a shard is full; a publisher knows for which.
     for_shards: Vec<(ShardId, ConnectionKey)>,
+    /// Publishers that wait because the journal is tight.
+    for_journal: BTreeSet<(ShardId, ConnectionKey)>,
     /// When the receivers are looked at again.
     next_sweep: Time,
 }
@@ -36,7 +38,8 @@ pub(super) struct Pressure {
 impl Pressure {
     /// Nobody is slowed down.
     pub fn new(seed: Seed) -> Self {
-        Self { receivers: map(seed), publishers: map(seed), for_shards: Vec::new(), next_sweep: Time::ZERO }
+        let (receivers, publishers) = (map(seed), map(seed));
+        Self { receivers, publishers, for_shards: Vec::new(), for_journal: BTreeSet::new(), next_sweep: Time::ZERO }
     }
 
     /// When somebody has to look at the receivers again.
@@ -91,8 +94,9 @@ impl Shard {
             }
             Mesh::Forget { session, id, reply } => self.forget_passage(from, session, id, reply, out),
             Mesh::Forgotten { session, id } => self.passage_forgotten(session, id, out),
-            Mesh::Retain { message, told, stamp, reply } => {
-                let outcome = self.retain_here(&message, Serial::NONE, now, out);
+            Mesh::Retain { message, told, stamp, reply, publisher } => {
+                let publisher = publisher.map(|key| (from, key));
+                let outcome = self.retain_here(&message, Serial::NONE, publisher, now, out);
                 self.tell_late_comers(from, &message, told, stamp, outcome.kept, out);
                 if let Some(reply) = reply {
                     self.tell_stored(from, reply, outcome, false, out);
@@ -211,20 +215,39 @@ impl Shard {
         if state.is_stalled || !state.is_full || is_itself {
             return false;
         }
-        if !state.waiting.insert((shard, key)) {
-            return true;
-        }
-        let receivers = self.pressure.publishers.entry((shard, key)).or_insert(0);
-        *receivers += 1;
-        if *receivers == 1 {
-            self.stats.publishers_paused += 1;
-            if shard == self.id {
-                self.press(key, out); // at once: the rest of what was read from it waits already
-            } else {
-                self.tell(shard, Mesh::Pressure { publisher: key }, out);
-            }
+        if state.waiting.insert((shard, key)) {
+            self.pause((shard, key), out);
         }
         true
+    }
+
+    /// The journal is tight: a publisher that brings more of what must be kept is read no more, wherever it is, until that has changed.
+    pub(super) fn wait_for_journal(&mut self, publisher: (ShardId, ConnectionKey), out: &mut Outputs) {
+        if self.pressure.for_journal.insert(publisher) {
+            self.pause(publisher, out);
+        }
+    }
+
+    /// It is tight no more.
+    pub(super) fn relieve_waiters_of_journal(&mut self, out: &mut Outputs) {
+        let waiting = std::mem::take(&mut self.pressure.for_journal);
+        self.relieve(waiting, out);
+    }
+
+    /// A publisher has one more reason here to wait.
+    fn pause(&mut self, publisher: (ShardId, ConnectionKey), out: &mut Outputs) {
+        let reasons = self.pressure.publishers.entry(publisher).or_insert(0);
+        *reasons += 1;
+        if *reasons > 1 {
+            return;
+        }
+        self.stats.publishers_paused += 1;
+        let (shard, key) = publisher;
+        if shard == self.id {
+            self.press(key, out); // at once: the rest of what was read from it waits already
+        } else {
+            self.tell(shard, Mesh::Pressure { publisher: key }, out);
+        }
     }
 
     /// Whether a QoS 0 copy can be written to a connection: it has room, or it is full and the publisher waits for it from

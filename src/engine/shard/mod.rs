@@ -11,6 +11,7 @@
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
 //! | `durable` | changes that a journal keeps, and what waits until it does |
+//! | `room` | what the journal has no room for, and who waits until it has |
 //! | `passages` | what crosses shards once, whatever happens to either |
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
@@ -40,6 +41,7 @@ pub mod publish;
 mod receive;
 mod restore;
 pub mod retain;
+mod room;
 mod routes;
 mod runs;
 mod subscribe;
@@ -281,6 +283,7 @@ impl Shard {
             Input::Stored { upto } => self.changes_stored(upto, out),
             Input::Written { spots } => spots.iter().for_each(|(key, spot)| self.stowage.written(*key, *spot)),
             Input::Fetched(fetched) => self.fetched(fetched, now, out),
+            Input::Journal { room } => self.journal_room(room, now, out),
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),

@@ -56,6 +56,9 @@ impl Shard {
         if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
             return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
         }
+        if self.is_session_refused(known, connect.clean_start, self.session_expiry_s(&connect)) {
+            return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
+        }
         let terms = self.terms(&connect, arrival);
         // [MQTT-3.1.2-24] who cannot be told the terms cannot come in; his session is not touched.
         if !self.takes_connack(key, &terms) {

@@ -207,12 +207,15 @@ impl Shard {
         let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };
+        if self.is_incoming_refused(session_key, publish) {
+            return self.refuse_incoming(key, session_key, publish, now, out);
+        }
         let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Gone };
         let origin = session.id;
         let mut is_again = false;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             match session.extras.received.publish(id) {
-                Arrival::New => self.note_of(session_key, |session| Change::Incoming { session, id }, out),
+                Arrival::New => self.note_incoming(key, session_key, id, out),
                 Arrival::Duplicate if self.is_passage_unsure(session_key, id) => is_again = true,
                 Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
                 Arrival::StillRouting => return self.join_routing(key, session_key, id, now, out),
@@ -318,7 +321,7 @@ impl Shard {
         let outcome = if publication.retain && self.limits.retain_available && !is_kept_here {
             let mut told = wanted;
             told.insert(self.id.bit());
-            self.retain(publication, told, stamp, routing, now, out).merge(outcome)
+            self.retain(publication, told, stamp, publisher, routing, now, out).merge(outcome)
         } else {
             outcome
         };
@@ -396,6 +399,32 @@ impl Shard {
         } else {
             session.extras.received.stored(id);
         }
+    }
+
+    /// Notes the identifier of a QoS 2 publication, where its session outlives the process.
+    fn note_incoming(&mut self, key: ConnectionKey, session: SessionKey, id: PacketId, out: &mut Outputs) {
+        if self.is_durable(session) {
+            self.note_of(session, |session| Change::Incoming { session, id }, out);
+            self.slow_down_for_journal(Some((self.id, key)), out);
+        }
+    }
+
+    /// The journal has no room for its identifier: what the client hears is what it hears when nobody has room for its message.
+    fn refuse_incoming(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Flow {
+        let outcome = self.outcome_refused(session, out);
+        let (Some(connection), Some(id)) = (self.connections.get_mut(key), publish.packet_id) else {
+            return Flow::Gone;
+        };
+        connection.pipeline.push(due(publish.qos, id, None), 0, outcome);
+        self.flush_pipeline(key, now, out);
+        if self.connections.get(key).is_some() { Flow::Next } else { Flow::Gone }
     }
 
     /// Whether the identifier of a publication was noted.

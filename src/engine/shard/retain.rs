@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use hashbrown::hash_map::Entry;
 
 use super::Shard;
+use super::fanout::Publisher;
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
+use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{SCAN_PAGE_BYTES_MAX, SCAN_PAGE_MESSAGES_MAX, SCAN_STEPS_MAX};
 use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
@@ -81,11 +83,13 @@ pub(super) struct Young {
 /// The home's part.
 impl Shard {
     /// Gives a retained publication to the home of its topic.
+    #[expect(clippy::too_many_arguments, reason = "a publication and who has to do with it")]
     pub(super) fn retain(
         &mut self,
         publication: &mut Publication<'_>,
         told: Bits64,
         stamp: Option<NonZeroU64>,
+        publisher: Option<ConnectionKey>,
         routing: Option<RoutingKey>,
         now: Time,
         out: &mut Outputs,
@@ -93,11 +97,11 @@ impl Shard {
         let message = publication.keep(&mut self.chunks).clone();
         let Some(stamp) = stamp else {
             // Whoever subscribes from now on finds it here; whoever did so before was told.
-            return self.retain_here(&message, publication.noted, now, out);
+            return self.retain_here(&message, publication.noted, publisher.map(|key| (self.id, key)), now, out);
         };
         self.wait_for_one_more(routing);
         let home = self.homes.topic(message.topic());
-        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing }, out);
+        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher }, out);
         Outcome::default()
     }
 
@@ -115,10 +119,23 @@ impl Shard {
     }
 
     /// Keeps the last message of a topic; the outcome says whether it is.
-    pub(super) fn retain_here(&mut self, message: &Message, noted: Serial, now: Time, out: &mut Outputs) -> Outcome {
+    pub(super) fn retain_here(
+        &mut self,
+        message: &Message,
+        noted: Serial,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Outcome {
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
-        // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept.
-        if message.payload().is_empty() || message.has_expired(now) {
+        let is_nothing = message.payload().is_empty() || message.has_expired(now);
+        let is_refused = !is_nothing && self.is_retained_refused();
+        if is_refused && message.qos > QoS::AtMostOnce {
+            return Outcome { refused: true, ..Outcome::default() };
+        }
+        // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept. Nor is one of QoS 0 without room: the one of before is
+        // not the last any more.
+        if is_nothing || is_refused {
             let noted = self.remove_retained(topic) && self.note_retained_gone(topic, out);
             return Outcome { noted, ..Outcome::default() };
         }
@@ -133,6 +150,9 @@ impl Shard {
         }
         let noted = self.note_retained_as(noted, &message, out);
         self.set_retained(topic, message); // [MQTT-3.3.1-5]
+        if noted {
+            self.slow_down_for_journal(publisher, out);
+        }
         Outcome { kept: true, noted, ..Outcome::default() }
     }
 
@@ -281,10 +301,15 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let has_room = !session.link().is_some_and(|link| link.is_full)
             && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
-        let Some(plan) = session.extras.used().filter(|_| has_room).and_then(|extras| extras.scans.used()?.front_mut())
-        else {
+        let plan = session.extras.used().filter(|_| has_room).and_then(|extras| extras.scans.used()?.front_mut());
+        let Some(plan) = plan else { return };
+        let (qos, is_asked) = (plan.qos, matches!(plan.state, ScanState::Asked(_)));
+        if is_asked || self.is_scan_held(key, qos) {
             return;
-        };
+        }
+        let session = self.sessions.get_mut(key).expect("it was found above");
+        let plan = session.extras.used().and_then(|extras| extras.scans.used()?.front_mut());
+        let plan = plan.expect("it was found above");
         match plan.state {
             ScanState::Asked(_) => {}
             ScanState::Planned => {

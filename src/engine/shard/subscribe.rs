@@ -132,12 +132,22 @@ impl Shard {
             let filter = subscription.filter.as_str();
             let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
             let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
-            match session.membership(share, filter) {
-                Some(known) => *known = membership.clone(),
-                None if is_full || is_full_of_shared => return Reason::QuotaExceeded,
+            let known = session.extras.shared.iter().position(|known| known.is(share, filter));
+            if known.is_none() && (is_full || is_full_of_shared) {
+                return Reason::QuotaExceeded;
+            }
+            let is_the_same = known.is_some_and(|known| session.extras.shared[known].terms == terms);
+            if !is_the_same && self.is_subscription_refused(session_key) {
+                return Reason::QuotaExceeded;
+            }
+            let session = self.sessions.get_mut(session_key).expect("it was found above");
+            match known {
+                Some(known) => session.extras.shared[known] = membership.clone(),
                 None => session.extras.shared.push(membership.clone()),
             }
-            self.note_joined(session_key, &membership, out);
+            if !is_the_same {
+                self.note_joined(session_key, &membership, out);
+            }
             joins.push(Joining { index, membership });
             return Reason::granted(qos);
         }
@@ -145,13 +155,16 @@ impl Shard {
             .with_id(subscription_id)
             .with_no_local(requested.no_local)
             .with_retain_as_published(requested.retain_as_published);
-        let is_known = self.is_subscribed(session_key, subscription.filter);
-        if !is_known && is_full {
+        let known = self.options_of(session_key, subscription.filter);
+        let is_known = known.is_some();
+        if !is_known && is_full || known != Some(options) && self.is_subscription_refused(session_key) {
             return Reason::QuotaExceeded;
         }
         self.subscribe_plain(session_key, subscription.filter, options, is_known);
-        let filter = subscription.filter.as_str();
-        self.note_of(session_key, |session| Change::Subscribed { session, filter: filter.into(), options }, out);
+        if known != Some(options) {
+            let filter = subscription.filter.as_str();
+            self.note_of(session_key, |session| Change::Subscribed { session, filter: filter.into(), options }, out);
+        }
         let wants_retained = match requested.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
             RetainHandling::SendIfNew => !is_known,  // [MQTT-3.3.1-10]
@@ -174,8 +187,13 @@ impl Shard {
     }
 
     pub(super) fn is_subscribed(&self, session: SessionKey, filter: Filter<'_>) -> bool {
-        let subscriber = Subscriber::session(session.index());
-        self.index.find(filter).is_some_and(|id| self.index.options(id, subscriber).is_some())
+        self.options_of(session, filter).is_some()
+    }
+
+    /// How a session is subscribed to a filter, if it is.
+    fn options_of(&self, session: SessionKey, filter: Filter<'_>) -> Option<Options> {
+        let filter = self.index.find(filter)?;
+        self.index.options(filter, Subscriber::session(session.index()))
     }
 
     /// Puts a plain subscription into the index; the first one of a filter is declared to all shards.
