@@ -43,7 +43,7 @@ struct Running {
 pub fn run(config: &Config) -> Exit {
     match Running::start(config) {
         Ok(running) => {
-            running.announce();
+            running.announce(config);
             running.stop_at_signal(config.runtime.drain_timeout_ms)
         }
         Err(error) => {
@@ -82,11 +82,12 @@ impl Running {
     }
 
     /// Says what runs and where it can be reached.
-    fn announce(&self) {
+    fn announce(&self, config: &Config) {
         let (version, shards, driver) = (env!("CARGO_PKG_VERSION"), self.broker.shards(), self.broker.driver());
         let (Promise { durability, loss_window_s }, data_dir) = self.broker.storage();
         let durability = durability.word();
-        tracing::info!(version, shards, driver, durability, loss_window_s, data_dir, "pregon runs");
+        let storage_bytes_max = config.storage.bytes_max; // 0 for no bound
+        tracing::info!(version, shards, driver, durability, loss_window_s, data_dir, storage_bytes_max, "pregon runs");
         for address in self.broker.addresses() {
             tracing::info!(%address, "listening");
         }

@@ -269,6 +269,11 @@ pub const KEYS: &[Key] = &[
         "The length of a file of the journal. Each shard has at least two: the next one is made ahead of need."
     ),
     key!(
+        storage.bytes_max,
+        Kind::size(4 * MIB, 1024 * TIB).or("unlimited", 0),
+        "What the journals of the whole broker may take on disk. What holds may be nearly half of it; above, new work that must be kept is refused."
+    ),
+    key!(
         storage.ram_budget,
         Kind::size(64 * KIB, 1024 * TIB),
         "Messages that wait for clients lie in memory up to so many bytes, in the whole broker; what comes then waits on the disk alone."

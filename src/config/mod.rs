@@ -178,6 +178,8 @@ pub struct Storage {
     pub interval_ms: u64,
     /// How long a segment is.
     pub segment_bytes: u64,
+    /// Bytes that the logs of all shards may take; 0 for no bound.
+    pub bytes_max: u64,
     /// Bytes of messages that wait in memory for sessions that outlive the process, on all shards.
     pub ram_budget: u64,
 }
@@ -252,6 +254,7 @@ impl Default for Storage {
             durability: Durability::Fsync,
             interval_ms: 100,
             segment_bytes: 64 << 20,
+            bytes_max: 0,
             ram_budget: 1 << 30,
         }
     }

@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 105] = [
+pub const METRICS: [Metric; 108] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -285,9 +285,15 @@ pub const METRICS: [Metric; 105] = [
         "Pieces for clients, such as acknowledgements, that wait until what they promise is kept."),
     gauge("pregon_journal_stalled_seconds", ShardFraction(|r| seconds(r.shell.promises_stalled_ns)),
         "How long no such piece could leave although some wait; 0 where none waits."),
-    gauge("pregon_journal_state", Parts("state", STATES), "1 at how the journal stands: open, full or failed."),
+    gauge("pregon_journal_state", Parts("state", STATES), "1 at how the journal stands: open, tight, full or failed."),
     counter("pregon_journal_faults_total", Parts("cause", FAULTS),
         "Times the disk had no room for a group or a segment, and failures after which nothing is written."),
+    counter("pregon_journal_refusals_total", Parts("what", REFUSALS),
+        "What was refused because the journal had no room for anything new; copies of messages count as dropped."),
+    gauge("pregon_journal_bytes_max", Shard(|r| r.journal.bytes_max),
+        "What the files of the journal may take: the shard's part of storage.bytes_max, 0 for no bound."),
+    gauge("pregon_journal_disk_bytes", Shard(|r| r.journal.disk_bytes),
+        "Bytes of the files that are in use, without what was made ahead of use and what is spare."),
     gauge("pregon_journal_segments", Shard(|r| r.journal.segments),
         "Segments of the log, without what was made ahead of use and what is spare."),
     gauge("pregon_journal_log_bytes", Shard(|r| r.journal.log_bytes),
@@ -336,8 +342,18 @@ const BUILD: &[(&str, &str)] = &[("version", env!("CARGO_PKG_VERSION")), ("arch"
 /// How the journal may stand.
 const STATES: &[Part] = &[
     ("open", |r| u64::from(r.journal.state == State::Open)),
+    ("tight", |r| u64::from(r.journal.state == State::Tight)),
     ("full", |r| u64::from(r.journal.state == State::Full)),
     ("failed", |r| u64::from(r.journal.state == State::Failed)),
+];
+
+/// What the journal may have no room for.
+const REFUSALS: &[Part] = &[
+    ("publish", |r| r.stats.journal_refusals.publishes),
+    ("retained", |r| r.stats.journal_refusals.retained),
+    ("session", |r| r.stats.journal_refusals.sessions),
+    ("subscription", |r| r.stats.journal_refusals.subscriptions),
+    ("will", |r| r.stats.journal_refusals.wills),
 ];
 
 /// What the journal may suffer from.
@@ -403,7 +419,8 @@ mod tests {
 
     #[test]
     fn labels_have_a_bound_that_clients_cannot_move() {
-        let known = ["shard", "type", "reason", "component", "core", "version", "arch", "durability", "state", "cause"];
+        let known =
+            ["shard", "type", "reason", "component", "core", "version", "what", "arch", "durability", "state", "cause"];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));
     }

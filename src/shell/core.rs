@@ -182,11 +182,11 @@ impl Core {
         core.net.watch_waker(core.inbox.waker(&core.ways));
         core.net.submit();
         if let Some(kept) = parts.kept {
-            let Kept { frames, segments, cadence, segment_bytes, desk } = kept;
+            let Kept { frames, segments, cadence, allotment, desk } = kept;
             let start_ns = core.clock.now_ns();
             let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &parts.share, &mut core.out)?;
             core.replayed = Replayed { took_ns: core.clock.now_ns() - start_ns, ..end.replayed };
-            core.journal = Some(Journal::new(Continuation { frames, cadence, segment_bytes, end, desk }));
+            core.journal = Some(Journal::new(Continuation { frames, cadence, allotment, end, desk }));
             give_back_memory(); // what only the replay needed
         }
         parts.share.is_ready(core.replayed.records);
@@ -213,6 +213,7 @@ impl Core {
         self.journal_told(start_ns, now);
         self.messages_brought(now);
         self.open_parcels(start_ns, now);
+        self.tell_room(now);
         self.tell_changes(now);
         self.read_lines(start_ns, now);
         self.look_at_time(now);

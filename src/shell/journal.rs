@@ -10,9 +10,10 @@ use super::replay::End;
 use super::report::JournalStats;
 use super::ring::disk::{Stream, Write, Written};
 use super::ring::fetch::{Brought, Read};
+use super::room::{Allotment, Facts, Gauge};
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
-use crate::engine::input::Fetched;
+use crate::engine::input::{Fetched, Room};
 use crate::engine::output::Fetch;
 use crate::engine::stowage::{Spot, StowKey};
 use crate::journal::epoch::Epoch;
@@ -86,6 +87,12 @@ fn frame_place(Place { segment, position }: Place) -> FramePlace {
 const CHANGES_KEPT_MAX: usize = 1_024;
 /// Bytes that may wait for the disk while a sweep adds more.
 const SWEEP_PENDING_BYTES_MAX: usize = 256 << 10;
+/// While there is no room for anything new, a sweep that may bring little comes so long after the one before, at least.
+const PRESS_NS: u64 = 1_000_000_000;
+/// And so many times as long as that one took.
+const PRESS_SHARE: u64 = 8;
+/// This part of a segment is left by a sweep to what ends things, where no other segment can be had.
+const SPARE_SHARE: u64 = 8;
 
 /// One per shard that keeps what outlives the process.
 pub struct Journal {
@@ -101,8 +108,20 @@ pub struct Journal {
     shortages: u64,
     /// The shard knows that all up to this change is safe.
     told: u64,
-    /// How the operator has heard that it stands.
-    said: State,
+    allotment: Allotment,
+    gauge: Gauge,
+    /// How it stands, and the operator has heard so.
+    state: State,
+    /// What the shard knows that it has room for.
+    room: Room,
+    /// There is no room for anything new, and a sweep may make some.
+    is_pressed: bool,
+    /// When one comes although it may bring little.
+    press_at_ns: u64,
+    /// When the present one began.
+    sweep_began_ns: u64,
+    /// No more comes.
+    is_finishing: bool,
 }
 
 /// Where a shard's journal goes on, and how.
@@ -111,8 +130,8 @@ pub struct Continuation {
     pub frames: Frames,
     /// When the device has to keep them.
     pub cadence: Cadence,
-    /// How long a segment is.
-    pub segment_bytes: u64,
+    /// What it may take of the disk.
+    pub allotment: Allotment,
     /// Where everything up to now ends.
     pub end: End,
     /// Where segments are asked for.
@@ -122,7 +141,8 @@ pub struct Continuation {
 impl Journal {
     /// A journal that goes on behind what was replayed.
     pub fn new(from: Continuation) -> Self {
-        let Continuation { frames, cadence, segment_bytes, end, desk } = from;
+        let Continuation { frames, cadence, allotment, end, desk } = from;
+        let segment_bytes = allotment.segment_bytes;
         let End { current, first_segment, after, spans, births, files, .. } = end;
         let fetching = Fetching::new(frames.id, frames.epoch, files);
         let terms = Terms { cadence, segment_bytes, current, first_segment, upto: after.get() };
@@ -137,7 +157,14 @@ impl Journal {
             orders: VecDeque::new(),
             shortages: 0,
             told: after.get(),
-            said: State::Open,
+            allotment,
+            gauge: Gauge::new(allotment),
+            state: State::Open,
+            room: Room::Open,
+            is_pressed: false,
+            press_at_ns: 0,
+            sweep_began_ns: 0,
+            is_finishing: false,
         }
     }
 
@@ -148,12 +175,53 @@ impl Journal {
         self.reclaim.noted(bytes, births as u64);
     }
 
+    /// What the shard may note from now on while so much is held, if that has changed.
+    pub fn look(&mut self, held: u64) -> Option<Room> {
+        let is_bounded = self.allotment.bound().is_some();
+        let state = self.gauge.look(&Facts {
+            writer: self.writer.state(),
+            pending_bytes: self.writer.pending_bytes() as u64,
+            left_bytes: self.writer.left_bytes(),
+            disk_bytes: self.reclaim.disk_bytes(),
+            untold_bytes: if is_bounded { self.reclaim.untold_bytes(held) } else { 0 },
+        });
+        let before = std::mem::replace(&mut self.state, state);
+        self.say_how_it_stands(before);
+        self.is_pressed = state == State::Full && self.may_press(held);
+        let room = match state {
+            // What is lost anyway need not be refused: nothing of it is acknowledged.
+            State::Open | State::Failed => Room::Open,
+            State::Tight => Room::Tight,
+            State::Full => Room::Full,
+        };
+        (std::mem::replace(&mut self.room, room) != room).then_some(room)
+    }
+
     /// Whether a sweep is to go on, or to begin, while so much is held.
-    pub fn wants_sweep(&self, held: u64) -> bool {
-        self.reclaim.wants_sweep(held)
-            && !self.fetching.is_sweeping()
-            && self.writer.state() == State::Open
-            && self.writer.pending_bytes() < SWEEP_PENDING_BYTES_MAX
+    pub fn wants_sweep(&self, held: u64, now_ns: u64) -> bool {
+        self.has_time_to_sweep()
+            && match self.state {
+                State::Open | State::Tight => {
+                    let may_gain = self.gauge.is_near() && self.reclaim.can_gain();
+                    self.reclaim.wants_sweep(held) || may_gain && self.reclaim.is_worthwhile(held)
+                }
+                // How much holds is an estimate: now and then it is found out.
+                State::Full => self.may_press(held) && (self.reclaim.is_worthwhile(held) || now_ns >= self.press_at_ns),
+                State::Failed => false,
+            }
+    }
+
+    fn has_time_to_sweep(&self) -> bool {
+        let is_waiting = self.fetching.is_sweeping();
+        self.writer.pending_bytes() < SWEEP_PENDING_BYTES_MAX && !self.is_finishing && !is_waiting
+    }
+
+    /// Whether a sweep may make room. Where no segment can be had it goes into what is left, and leaves some of that.
+    fn may_press(&self, held: u64) -> bool {
+        let told = if self.reclaim.is_sweeping() { 0 } else { self.reclaim.live_bytes(held) };
+        let needed = told + told / SPARE_SHARE + self.allotment.segment_bytes / SPARE_SHARE;
+        let fits = self.writer.state() != State::Full || self.writer.left_bytes() >= needed;
+        fits && self.reclaim.can_gain()
     }
 
     /// Takes what a sweep has noted. It is over if it says behind which change it began.
@@ -163,12 +231,17 @@ impl Journal {
         stowed: &mut Vec<(Serial, StowKey)>,
         began: Option<Serial>,
         held: u64,
+        now_ns: u64,
     ) {
+        if !self.reclaim.is_sweeping() {
+            self.sweep_began_ns = now_ns;
+        }
         let last = changes.last().map(|(last, _)| *last);
         let bytes = self.append(changes, stowed);
         self.reclaim.told(bytes);
         if let Some((began, last)) = began.zip(last) {
             self.reclaim.is_over(began, last, held);
+            self.press_at_ns = now_ns + PRESS_NS.max(PRESS_SHARE * (now_ns - self.sweep_began_ns));
         }
     }
 
@@ -224,7 +297,6 @@ impl Journal {
             self.fetching.retire(number);
         }
         self.give_back_dead();
-        self.say_how_it_stands();
         let upto = self.writer.kept_upto();
         (spots, (upto > std::mem::replace(&mut self.told, upto)).then(|| Serial::new(upto)))
     }
@@ -259,24 +331,24 @@ impl Journal {
                 tracing::warn!(%error, segment = number, "a dead segment cannot be taken away, nor any after it: it is tried again");
             }
         }
-        self.say_how_it_stands();
     }
 
-    /// Tells the operator, when it has changed.
-    fn say_how_it_stands(&mut self) {
-        let state = self.writer.state();
-        if std::mem::replace(&mut self.said, state) == state {
-            return;
-        }
-        match (state, self.writer.failure()) {
-            (State::Open, _) => tracing::info!("the journal has room again"),
-            (State::Full, _) => {
-                tracing::error!("the journal has no room: what must be kept uses what is left, and then waits");
-            }
-            (State::Failed, fault) => tracing::error!(
-                error = fault.map(tracing::field::display),
+    /// Tells the operator, when it has changed so that he wants to know.
+    fn say_how_it_stands(&self, before: State) {
+        match self.state {
+            State::Failed if before != State::Failed => tracing::error!(
+                error = self.writer.failure().map(tracing::field::display),
                 "the journal has failed: nothing that must be kept is acknowledged any more; look after the disk and restart"
             ),
+            State::Full if before != State::Full && self.gauge.is_reached() => tracing::error!(
+                bytes_max = self.allotment.bytes_max,
+                "the journal has no room: a shard's part of storage.bytes_max is taken, so what is new and must be kept is refused"
+            ),
+            State::Full if before != State::Full => tracing::error!(
+                "the journal has no room: what is new and must be kept is refused, what ends things uses what is left"
+            ),
+            State::Open | State::Tight if before == State::Full => tracing::info!("the journal has room again"),
+            State::Open | State::Tight | State::Full | State::Failed => {}
         }
     }
 
@@ -285,7 +357,9 @@ impl Journal {
         JournalStats {
             tally: self.writer.tally().clone(),
             shortages: self.shortages,
-            state: self.writer.state(),
+            state: self.state,
+            bytes_max: self.allotment.bound().unwrap_or(0),
+            disk_bytes: self.reclaim.disk_bytes(),
             pending_bytes: self.writer.pending_bytes() as u64,
             segments: self.reclaim.segments() as u64,
             log_bytes: self.reclaim.log_bytes(),
@@ -298,11 +372,13 @@ impl Journal {
 
     /// When it has something to do although nothing happens.
     pub fn next_due_ns(&self) -> Option<u64> {
-        self.writer.next_due_ns()
+        let press_ns = (self.is_pressed && self.has_time_to_sweep()).then_some(self.press_at_ns);
+        [self.writer.next_due_ns(), press_ns].into_iter().flatten().min()
     }
 
     /// No more comes: everything is to reach the device without delay.
     pub fn finish(&mut self) {
+        self.is_finishing = true;
         self.writer.finish();
     }
 

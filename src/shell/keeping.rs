@@ -63,16 +63,25 @@ impl Core {
         self.leavers.keep_promises(upto, &mut self.net, |line| closed.push(line.into_parts().0));
     }
 
+    /// The shard hears when its journal has room for more than before, or for less.
+    pub(super) fn tell_room(&mut self, now: Time) {
+        let held = self.shard.held();
+        if let Some(room) = self.journal.as_mut().and_then(|journal| journal.look(held)) {
+            self.shard.handle(Input::Journal { room }, now, &mut self.out);
+        }
+    }
+
     /// The shard notes again a part of what it holds, if its log is too large and the disk has time.
     pub(super) fn go_on_sweeping(&mut self, now: Time) {
         let Some(journal) = self.journal.as_mut().filter(|_| self.stop_at_ns.is_none()) else { return };
         let held = self.shard.held();
-        if !journal.wants_sweep(held) {
+        let now_ns = self.clock.now_ns();
+        if !journal.wants_sweep(held, now_ns) {
             return;
         }
         self.shard.handle(Input::Sweep { bytes: SWEEP_BYTES }, now, &mut self.out);
         let began = self.out.swept.take();
-        journal.take_swept(&mut self.out.changes, &mut self.out.stowed, began, held);
+        journal.take_swept(&mut self.out.changes, &mut self.out.stowed, began, held, now_ns);
         self.fetch_messages(now);
         self.stats.sweep_pieces += 1;
     }

@@ -50,6 +50,7 @@ pub mod replay;
 pub mod report;
 mod resting;
 pub mod ring;
+mod room;
 pub mod starting;
 pub mod storage;
 pub mod transfer;

@@ -49,6 +49,8 @@ pub struct Reclaim {
     /// The log, oldest first.
     spans: VecDeque<Span>,
     log_bytes: u64,
+    /// Bytes of its files, as far as they are in use.
+    disk_bytes: u64,
     /// What the last sweep has told, and how much was held then.
     swept_bytes: u64,
     held_then: u64,
@@ -69,10 +71,12 @@ impl Reclaim {
     /// A log of these segments, in which so much tells of something that is held.
     pub fn new(segment_bytes: u64, spans: Vec<Span>, births: u64) -> Self {
         let log_bytes = spans.iter().map(|span| span.bytes).sum();
+        let disk_bytes = spans.iter().map(|span| span.bytes.max(segment_bytes)).sum();
         Self {
             segment_bytes,
             spans: spans.into(),
             log_bytes,
+            disk_bytes,
             swept_bytes: 0,
             held_then: 0,
             since: Amount { bytes: log_bytes, births },
@@ -87,6 +91,11 @@ impl Reclaim {
     /// Bytes of the log.
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes
+    }
+
+    /// Bytes of its files: no other one begins before one is as full as it can be.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
     }
 
     /// Segments of the log.
@@ -117,6 +126,30 @@ impl Reclaim {
         self.sweeping.is_some() || self.over.is_none() && is_large()
     }
 
+    /// Whether a sweep would make room, where there is none for anything new.
+    pub fn can_gain(&self) -> bool {
+        self.sweeping.is_some() || self.over.is_none() && self.spans.len() > 1 && self.since.bytes > 0
+    }
+
+    /// Whether it would be worth its while: it makes room for a segment, and for half of what it writes.
+    pub fn is_worthwhile(&self, held: u64) -> bool {
+        let live = self.live_bytes(held);
+        self.sweeping.is_some() || self.log_bytes >= live + (live / 2).max(self.segment_bytes)
+    }
+
+    /// How many bytes a sweep has still to tell before what is dead can go.
+    pub fn untold_bytes(&self, held: u64) -> u64 {
+        match (self.over, self.sweeping) {
+            (Some(_), _) => 0,
+            (None, told) => self.live_bytes(held).saturating_sub(told.unwrap_or(0)),
+        }
+    }
+
+    /// Whether one is under way.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweeping.is_some()
+    }
+
     /// A sweep has told so much more.
     pub fn told(&mut self, bytes: usize) {
         *self.sweeping.get_or_insert(0) += bytes as u64;
@@ -135,9 +168,14 @@ impl Reclaim {
     /// A write has ended: so many bytes more in this segment, of which the first change may have this number.
     pub fn written(&mut self, number: u64, first: Serial, bytes: u64) {
         self.log_bytes += bytes;
-        match self.spans.back_mut().filter(|span| span.number == number) {
-            Some(span) => span.bytes += bytes,
-            None => self.spans.push_back(Span { number, first, bytes }),
+        let segment_bytes = self.segment_bytes;
+        if let Some(span) = self.spans.back_mut().filter(|span| span.number == number) {
+            let before = span.bytes.max(segment_bytes);
+            span.bytes += bytes;
+            self.disk_bytes += span.bytes.max(segment_bytes) - before;
+        } else {
+            self.spans.push_back(Span { number, first, bytes });
+            self.disk_bytes += bytes.max(segment_bytes);
         }
     }
 
@@ -150,6 +188,7 @@ impl Reclaim {
             return None;
         };
         self.log_bytes -= dead.bytes;
+        self.disk_bytes -= dead.bytes.max(self.segment_bytes);
         self.dead_segments += 1;
         Some(dead.number)
     }
@@ -228,6 +267,40 @@ mod tests {
         log.written(2, serial(20), 100);
         log.is_over(serial(19), serial(20), 1);
         assert_eq!(dead(&mut log, 20), [0, 1]);
+    }
+
+    #[test]
+    fn a_sweep_that_is_pressed_for_gains_a_segment_and_half_of_what_it_writes() {
+        let mut log = fresh();
+        fill(&mut log, 0..10);
+        assert!(log.is_worthwhile(0) && !log.can_gain(), "the only segment cannot go");
+        fill(&mut log, 10..100);
+        assert!(log.can_gain() && !log.is_worthwhile(67) && log.is_worthwhile(66));
+        assert!(!log.wants_sweep(66), "nobody else would begin one");
+        assert_eq!((log.untold_bytes(50), log.disk_bytes()), (5_000, 10_000));
+        log.told(2_000);
+        assert!(log.can_gain() && log.is_worthwhile(100), "one that has begun goes on");
+        assert_eq!(log.untold_bytes(50), 3_000);
+        log.written(10, serial(100), 2_000);
+        log.is_over(serial(99), serial(100), 20);
+        assert_eq!((log.untold_bytes(20), log.can_gain(), log.disk_bytes()), (0, false, 12_000));
+        assert_eq!(dead(&mut log, 100).len(), 10);
+        assert_eq!((log.untold_bytes(20), log.disk_bytes()), (2_000, 2_000));
+        assert!(!log.can_gain(), "everything is known");
+    }
+
+    #[test]
+    fn a_segment_counts_whole_on_the_disk_and_one_that_is_longer_as_it_is() {
+        let mut log = fresh();
+        log.written(1, serial(1), 100);
+        log.written(1, serial(2), 100);
+        assert_eq!((log.disk_bytes(), log.log_bytes()), (1_000, 200));
+        log.written(2, serial(3), 5_000);
+        log.written(3, serial(4), 100);
+        assert_eq!((log.disk_bytes(), log.log_bytes()), (7_000, 5_300));
+        log.told(100);
+        log.is_over(serial(3), serial(4), 1);
+        assert_eq!((dead(&mut log, 4), log.disk_bytes()), (vec![1, 2], 1_000));
     }
 
     #[test]

@@ -124,6 +124,10 @@ pub struct JournalStats {
     pub shortages: u64,
     /// At this moment: how it stands.
     pub state: State,
+    /// What its files may take of the disk; 0 for no bound.
+    pub bytes_max: u64,
+    /// At this moment: bytes of the files that are in use, without what was made ahead of use and what is spare.
+    pub disk_bytes: u64,
     /// At this moment: bytes that wait to be written.
     pub pending_bytes: u64,
     /// At this moment: segments of the log, without what was made ahead of use and what is spare.

@@ -12,6 +12,7 @@ use super::journal::Frames;
 use super::mesh::Ways;
 use super::moving::{Clash, Layout, MoveError, Source, Target, finish, move_all, shelf_count};
 use super::replay::{ReplayError, header_of};
+use super::room::Allotment;
 use crate::base::time::Time;
 use crate::config::{Durability, Storage as Settings};
 use crate::engine::homes::{SHARDS_MAX, ShardId};
@@ -55,8 +56,8 @@ pub struct Kept {
     pub segments: Vec<Found>,
     /// When the device has to keep what is written.
     pub cadence: Cadence,
-    /// How long a segment is.
-    pub segment_bytes: u64,
+    /// What it may take of the disk.
+    pub allotment: Allotment,
     /// Where segments are asked for.
     pub desk: Desk,
 }
@@ -94,11 +95,13 @@ impl Storage {
             Durability::Fsync => Cadence::Each,
             Durability::Interval => Cadence::Every { ns: settings.interval_ms * 1_000_000 },
         };
+        let allotment = Allotment::of(settings, shards);
+        let segment_bytes = allotment.segment_bytes;
         let path = settings.data_dir.as_path();
         let folder = Folder::open(path)?;
         finish(&folder)?;
         let epoch = epoch(clock);
-        let mut found = identity(&folder, settings.segment_bytes)?;
+        let mut found = identity(&folder, segment_bytes)?;
         if let Some((id, written)) = found.filter(|(_, written)| *written != shards) {
             tracing::info!(
                 written,
@@ -107,7 +110,7 @@ impl Storage {
             );
             let (old, new) = (Layout { id, epoch, shards: written }, Layout { id: new_identity()?, epoch, shards });
             let homes = &in_common(new.id, shards).homes;
-            let target = Target { folder: &folder, segment_bytes: settings.segment_bytes, layout: new, homes };
+            let target = Target { folder: &folder, segment_bytes, layout: new, homes };
             let common = |layout: Layout| in_common(layout.id, layout.shards);
             let source = Source { folder: &folder, layout: old };
             move_all(target, &[source], Clash::Impossible, Time::ZERO, common)?;
@@ -116,15 +119,15 @@ impl Storage {
         }
         let id = found.map_or_else(new_identity, |(id, _)| Ok(id))?;
         let numbers = (0..shards).map(ShardId::new);
-        let shelves: Vec<Shelf> =
-            numbers.map(|shard| Shelf::open(&folder, shard, settings.segment_bytes)).collect::<Result<_, _>>()?;
+        let open = |shard| Shelf::open(&folder, shard, segment_bytes)?.bounded(allotment.segments_max());
+        let shelves: Vec<Shelf> = numbers.map(open).collect::<Result<_, _>>()?;
         let segments: Vec<Vec<Found>> = shelves.iter().map(Shelf::list).collect::<Result<_, _>>()?;
         let system = |error| StorageError::System { what: "the keeper's thread", error };
         let keeper = Keeper::start(folder, shelves, ways.clone(), clock).map_err(system)?;
         let kept = segments.into_iter().enumerate().map(|(number, segments)| {
             let shard = ShardId::new(number);
             let frames = Frames { id, epoch, shard, shards };
-            Kept { frames, segments, cadence, segment_bytes: settings.segment_bytes, desk: keeper.desk(shard) }
+            Kept { frames, segments, cadence, allotment, desk: keeper.desk(shard) }
         });
         let kept = kept.collect();
         Ok(Some((Self { id, _keeper: keeper }, kept)))

@@ -65,6 +65,8 @@ pub struct Shelf {
     spares: Vec<PathBuf>,
     /// How many are in use.
     used: usize,
+    /// How many there may be in all, as long as no more have to be in use.
+    segments_max: usize,
 }
 
 impl Shelf {
@@ -75,7 +77,7 @@ impl Shelf {
 
     /// The same in a folder that is there.
     pub fn of(path: PathBuf, segment_bytes: u64) -> Result<Self, FolderError> {
-        let mut shelf = Self { path, segment_bytes, spares: Vec::new(), used: 0 };
+        let mut shelf = Self { path, segment_bytes, spares: Vec::new(), used: 0, segments_max: usize::MAX };
         for path in files(&shelf.path)? {
             let bytes = fs::metadata(&path).map_err(refused("look at", &path))?.len();
             let is_spare = path.extension().is_some_and(|end| end == SPARE);
@@ -87,6 +89,13 @@ impl Shelf {
             }
         }
         Ok(shelf)
+    }
+
+    /// The same with so many segments at most, unless more have to be in use: spare ones make room for them.
+    pub fn bounded(mut self, segments_max: usize) -> Result<Self, FolderError> {
+        self.segments_max = segments_max;
+        self.give_back()?;
+        Ok(self)
     }
 
     /// Where it is.
@@ -129,11 +138,18 @@ impl Shelf {
             fs::remove_file(&path).map_err(refused("remove", &path))?;
         }
         self.used = self.used.saturating_sub(1);
-        while self.spares.len() > self.used.max(SPARES_MIN) {
+        self.give_back()?;
+        sync_folder(&self.path)
+    }
+
+    /// Spare segments beyond those that are kept go back to the file system.
+    fn give_back(&mut self) -> Result<(), FolderError> {
+        let kept = self.used.max(SPARES_MIN).min(self.segments_max.saturating_sub(self.used));
+        while self.spares.len() > kept {
             let spare = self.spares.pop().expect("there are too many");
             fs::remove_file(&spare).map_err(refused("remove", &spare))?;
         }
-        sync_folder(&self.path)
+        Ok(())
     }
 
     /// A new file of zeros, all on the device. Nothing is left of one that could not be made.
@@ -295,6 +311,28 @@ mod tests {
         assert_eq!(spares(&shelf), 4, "as many as are in use");
         (5..=8).for_each(|number| shelf.retire(HOT, number).unwrap());
         assert_eq!(spares(&shelf), SPARES_MIN);
+    }
+
+    #[test]
+    fn spares_make_room_for_what_is_in_use() {
+        let scratch = Scratch::new();
+        let (_folder, shelf) = shelf(&scratch);
+        let mut shelf = shelf.bounded(6).unwrap();
+        for number in 1..=6 {
+            drop(shelf.prepare(HOT, number, BYTES).unwrap());
+        }
+        let spares = |shelf: &Shelf| names(shelf).iter().filter(|name| name.ends_with(SPARE)).count();
+        (1..=2).for_each(|number| shelf.retire(HOT, number).unwrap());
+        assert_eq!((spares(&shelf), names(&shelf).len()), (2, 6));
+        (7..=9).for_each(|number| drop(shelf.prepare(HOT, number, BYTES).unwrap()));
+        assert_eq!((spares(&shelf), names(&shelf).len()), (0, 7), "what must be used is made");
+        shelf.retire(HOT, 3).unwrap();
+        assert_eq!((spares(&shelf), names(&shelf).len()), (0, 6));
+        (4..=6).for_each(|number| shelf.retire(HOT, number).unwrap());
+        let mut shelf = shelf.bounded(4).unwrap();
+        assert_eq!((spares(&shelf), names(&shelf).len()), (1, 4), "and of before");
+        shelf.retire(HOT, 7).unwrap();
+        assert_eq!(spares(&shelf), 2);
     }
 
     #[test]

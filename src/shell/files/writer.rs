@@ -14,7 +14,7 @@ use crate::shell::ring::disk::{Fault, Step, Stream, Write, Written};
 
 /// A group that has so many bytes is followed by another one; a larger record is a group of its own.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Bytes that may wait to be written. Above, whoever has a choice appends nothing.
+/// Bytes that may wait to be written. Above, whoever has a choice waits.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 /// Memory of a group that is kept for the next one.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -99,12 +99,14 @@ pub struct Committed {
     pub upto: u64,
 }
 
-/// How it stands with a writer.
+/// How it stands with a journal. A writer by itself does not know when it is tight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Everything that comes is written.
     #[default]
     Open,
+    /// As much waits as may, or the next segment is not there although this one is half full: what is new comes later.
+    Tight,
     /// There is no room for another segment, or none in the last one. What must be written uses what is left; it goes on when there is room.
     Full,
     /// What the device keeps is not known any more. Nothing is written, and nothing becomes durable.
@@ -409,9 +411,12 @@ impl<S: Seal> Writer<S> {
         self.failure.as_ref()
     }
 
-    /// Whether there is room for what need not be.
-    pub fn has_room(&self) -> bool {
-        self.pending_bytes < PENDING_BYTES_MAX
+    /// Bytes that have their blocks already and that nothing is to be written to.
+    pub fn left_bytes(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |current| current.bytes - current.position);
+        let next = self.next.as_ref().map_or(0, |next| next.bytes);
+        let flight = self.flight.as_ref().map_or(0, |flight| flight.sealed_len);
+        (current + next).saturating_sub(flight + self.pending_bytes as u64)
     }
 
     /// Bytes of records that wait to be written.
