@@ -2,6 +2,8 @@
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
+#[path = "fuzz/frames.rs"]
+mod frames;
 #[path = "fuzz/journal.rs"]
 mod journal;
 
@@ -45,4 +47,14 @@ fn the_corpus_of_sessions_is_harmless() {
 #[test]
 fn the_corpus_of_journals_is_harmless() {
     replay("journal", journal::journal);
+}
+
+#[test]
+fn the_corpus_of_records_is_harmless() {
+    replay("records", frames::records);
+}
+
+#[test]
+fn the_corpus_of_frames_is_harmless() {
+    replay("frames", frames::frames);
 }

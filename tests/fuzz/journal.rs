@@ -1,4 +1,4 @@
-//! What the fuzz target of the journal does with its bytes; `tests/corpus.rs` does the same with its corpus.
+//! What the fuzz target of whole journals does with its bytes; `tests/corpus.rs` does the same with its corpus.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,21 @@ use pregon::journal::content;
 use pregon::journal::epoch::Epoch;
 use pregon::journal::group::Group;
 use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
-use pregon::journal::record::Record;
 use pregon::journal::replay::{Listed, Replay, Step};
 use pregon::journal::report::Report;
+use pregon::journal::scribe::Scribe;
 use pregon::journal::segment::{Header, Previous};
 
-const ID: JournalId = JournalId::new(*b"a fuzzed journal");
-const SHARD: ShardId = ShardId::new(0);
-const EPOCH: Epoch = Epoch::new(1_790_000_000_000);
-const SEGMENT_BYTES: u64 = 16 << 10;
+pub const ID: JournalId = JournalId::new(*b"a fuzzed journal");
+pub const SHARD: ShardId = ShardId::new(0);
+pub const EPOCH: Epoch = Epoch::new(1_790_000_000_000);
+pub const SEGMENT_BYTES: u64 = 16 << 10;
 /// What happens to a journal in one run.
 const STEPS_MAX: usize = 64;
 
-/// Bytes as a record, as a frame and as a segment; then a journal whose records, groups and damage are as the bytes say. Nothing may
-/// panic, and what is delivered was written.
+/// Bytes as a segment; then a journal whose records, groups and damage are as the bytes say. Nothing may panic, what is delivered was
+/// written, and what a start has delivered the next one delivers again, and whatever was written behind it.
 pub fn journal(data: &[u8]) {
-    if let Ok(Some(change)) = content::decode(Serial::new(1 << 32), data, EPOCH) {
-        let bytes = content_of(Serial::new(1 << 32), &change);
-        let again = content::decode(Serial::new(1 << 32), &bytes, EPOCH).expect("what is written can be read");
-        let again = again.expect("a change is never passed over");
-        assert_eq!(content_of(Serial::new(1 << 32), &again), bytes, "what is read and written stays the same");
-    }
-    if let Ok((record, len)) = Record::parse(data, Serial::new(1), ID) {
-        assert_eq!(Record::parse_alone(&data[..len], record.serial, ID), Ok(record));
-    }
     replayed(&BTreeMap::from([(SegmentNumber::FIRST, data.to_vec())]), |_, _| panic!("nobody has written this"));
 
     let mut journal = Journal::default();
@@ -52,24 +43,32 @@ pub fn journal(data: &[u8]) {
         }
     }
     journal.commit(false);
-    let mut last = Serial::NONE;
-    let report = replayed(&journal.files, |serial, change| {
-        assert!(serial > last, "the numbers go up");
-        last = serial;
-        assert_eq!(Some(&content_of(serial, change)), journal.written.get(&serial), "{serial:?} was not written so");
-    });
+    let (told, report) = journal.told();
+    assert!(told.is_sorted_by(|one, next| one.0 < next.0), "the numbers go up");
+    for (serial, content) in &told {
+        assert_eq!(Some(content), journal.written.get(serial), "{serial:?} was not written so");
+    }
     let is_whole = report.records == journal.written.len() as u64;
     assert!(is_whole || journal.is_harmed, "nothing was harmed and something is missing: {report:?}");
+
+    journal.restart(report);
+    let (again, report) = journal.told();
+    assert_eq!(
+        again.split_last().map(|(_, before)| before),
+        Some(&told[..]),
+        "a start has changed what the next one is told"
+    );
+    assert!(report.mends.is_empty(), "what was mended is as it was written: {report:?}");
 }
 
-fn content_of(serial: Serial, change: &Change) -> Vec<u8> {
+pub fn content_of(serial: Serial, change: &Change) -> Vec<u8> {
     let mut bytes = Vec::new();
     content::encode(serial, change, EPOCH, &mut bytes);
     bytes
 }
 
 /// Hands on what a start would read from these files.
-fn replayed(files: &BTreeMap<SegmentNumber, Vec<u8>>, mut take: impl FnMut(Serial, &Change)) -> Report {
+pub fn replayed(files: &BTreeMap<SegmentNumber, Vec<u8>>, mut take: impl FnMut(Serial, &Change)) -> Report {
     let listed: Vec<Listed> = files
         .iter()
         .map(|(number, file)| Listed {
@@ -149,6 +148,38 @@ impl Journal {
         file.resize(usize::try_from(length).expect("it is small"), 0);
         self.files.insert(number, file);
         Place { segment: number, position: BLOCK_BYTES as u64 }
+    }
+
+    /// What a start would be told.
+    fn told(&self) -> (Vec<(Serial, Vec<u8>)>, Report) {
+        let mut told = Vec::new();
+        let report = replayed(&self.files, |serial, change| told.push((serial, content_of(serial, change))));
+        (told, report)
+    }
+
+    /// A start mends what it is told to mend, and writes one group behind what counts.
+    fn restart(&mut self, report: Report) {
+        let after = report.resume_after();
+        let Report { tail, next, mends, .. } = report;
+        for mend in mends {
+            let place = mend.damage.place;
+            self.land(place, &mend.into_bytes(ID, SHARD, 1));
+        }
+        let mut scribe = Scribe { id: ID, shard: SHARD, shards: 1, segment_bytes: SEGMENT_BYTES, tail, next };
+        let mut group = Group::new(ID, EPOCH);
+        group.push(after.next(), &Change::RetainedGone { topic: "behind".into() });
+        let page = scribe.page(&mut group);
+        let length = usize::try_from(page.segment_bytes()).expect("it is small");
+        let file = self.files.entry(page.place.segment).or_default();
+        file.resize(file.len().max(length), 0);
+        self.land(page.place, &page.bytes);
+        scribe.written(&page);
+    }
+
+    fn land(&mut self, place: Place, bytes: &[u8]) {
+        let start = usize::try_from(place.position).expect("it lies in the file");
+        let file = self.files.get_mut(&place.segment).expect("it is there");
+        file[start..start + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Changes one byte of one file.

@@ -1,7 +1,7 @@
-//! Records, frames, segments and what is read back from them: see `journal` in journal.rs.
+//! Whole journals, written and harmed: see `journal` in journal.rs.
 #![no_main]
 
 #[path = "../journal.rs"]
-mod body;
+mod journal;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| body::journal(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| journal::journal(data));
