@@ -202,3 +202,38 @@ fn an_identifier_is_free_everywhere_also_where_nobody_wants_its_message_any_more
         assert!(messages.iter().any(|(_, body)| body.ends_with("two")), "{messages:?}");
     }
 }
+
+#[test]
+fn what_a_shard_has_of_an_attempt_that_its_publishers_home_has_lost_hides_no_later_message() {
+    for seed in 0..20 {
+        let mut world = World::durable(3, Limits::default(), seed);
+        let names = ["s0", "s1", "s2", "s3", "s4"];
+        for name in names {
+            comes(&mut world, name, 0, &[], &[subscribe("a", 2)]);
+        }
+        let (publisher, _) = comes(&mut world, "p", 0, &[], &[]);
+        let (home, _) = world.links[publisher].at.expect("it is served");
+        world.send(publisher, &publish(4, "a", "one"));
+        assert!(world.read(publisher, usize::MAX));
+        let others = (0..3).filter(|shard| *shard != home);
+        let told =
+            others.filter(|shard| world.deliver_mesh(home, *shard, usize::MAX) && world.store(*shard, usize::MAX));
+        assert!(told.count() > 0, "some subscribers live elsewhere");
+        world.crash();
+        for name in names {
+            comes(&mut world, name, 0, &[], &[packet(0xa2, &[&[0, 2], &text("a")])]);
+        }
+        let (publisher, answers) = comes(&mut world, "p", 0, &[], &[publish(12, "a", "one")]);
+        assert!(answers.ends_with(&packet(0x50, &[&[0, 7]])));
+        world.send(publisher, &packet(0x62, &[&[0, 7]]));
+        world.drive();
+        assert_eq!(world.receive(publisher), packet(0x70, &[&[0, 7]]));
+        let subscribers = names.map(|name| comes(&mut world, name, 0, &[], &[subscribe("a", 2)]).0);
+        world.send(publisher, &publish(4, "a", "two"));
+        world.drive();
+        for link in subscribers {
+            let has_two = heard(&world.receive(link)).iter().any(|(_, body)| body.ends_with("two"));
+            assert!(has_two, "seed {seed}: nobody has said the second message before");
+        }
+    }
+}

@@ -7,6 +7,9 @@
 //! - a home that does not know the identifier routes the message to everybody, and a shard that has it already says so;
 //! - a home that does know it asks the other shards once more, and serves nobody of its own.
 //!
+//! In either case nobody knows which shards have it: one that has may not be asked again, for who wanted the message there may have
+//! unsubscribed meanwhile. So all shards are asked to forget.
+//!
 //! A passage is forgotten before the identifier is free: PUBCOMP waits until every shard that was passed has safely forgotten.
 //! A session that ends has its passages forgotten, too.
 
@@ -95,7 +98,7 @@ impl Shard {
         }
     }
 
-    /// After a restart: an identifier is open, and where its message went is not known.
+    /// An identifier is open since before a restart, or may have been: where its message went then is not known.
     pub(super) fn restore_passage(&mut self, session: SessionKey, id: PacketId) {
         if !self.is_alone() {
             let shards = self.homes.all_bits().difference(Bits64::of(self.id.bit()));

@@ -215,7 +215,12 @@ impl Shard {
         let mut is_again = false;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             match session.extras.received.publish(id) {
-                Arrival::New => self.note_incoming(key, session_key, id, out),
+                Arrival::New => {
+                    self.note_incoming(key, session_key, id, out);
+                    if publish.dup && self.is_noted(session_key, publish.qos) {
+                        self.restore_passage(session_key, id); // an attempt that this shard has lost may have passed others
+                    }
+                }
                 Arrival::Duplicate if self.is_passage_unsure(session_key, id) => is_again = true,
                 Arrival::Duplicate => return self.repeat_pubrec(key, id, now, out), // [MQTT-4.3.3-10]
                 Arrival::StillRouting => return self.join_routing(key, session_key, id, now, out),
