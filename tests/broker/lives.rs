@@ -7,9 +7,12 @@ use std::time::Duration;
 use pregon::base::random::Random;
 use pregon::mqtt::frame::{Next, PACKET_BYTES_MAX, next_frame};
 
-use crate::patience::{Deadline, Stopwatch};
+use crate::patience::{Deadline, PATIENCE, Stopwatch};
 use crate::process::Broker;
-use crate::support::cast::{Messages, Publisher, Subscriber, Wires, judge};
+use crate::support::cast::{Cast, Inspector, Wires};
+
+/// In one of so many turns somebody does what is done seldom.
+const RESTLESS_IN: u64 = 300;
 
 /// Real connections to the broker that runs now.
 struct Sockets {
@@ -57,6 +60,10 @@ impl Wires for Sockets {
     fn is_closed(&mut self, link: usize) -> bool {
         self.links[link].is_none()
     }
+
+    fn close(&mut self, link: usize) {
+        self.links[link] = None;
+    }
 }
 
 /// Everybody who outlives the broker.
@@ -64,73 +71,90 @@ pub struct Lives {
     /// Chance, for whoever ends them.
     pub random: Random,
     sockets: Sockets,
-    publishers: Vec<Publisher>,
-    subscribers: Vec<Subscriber>,
-    messages: Messages,
+    cast: Cast,
+    /// How often somebody has seen everything that is retained.
+    inspections: u32,
 }
 
 impl Lives {
-    /// Three publishers and three durable subscribers.
-    pub fn new(seed: u64) -> Self {
+    /// Three publishers, three durable subscribers, and two who leave wills, for a broker of so many shards.
+    pub fn new(seed: u64, shards: usize) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut cast = Cast::new(3, 3, 2);
+        cast.books.has_loose_wills = shards > 1;
         Self {
             random: Random::from_seed(seed),
             sockets: Sockets { address, links: Vec::new(), partial: Vec::new() },
-            publishers: (0..3).map(Publisher::new).collect(),
-            subscribers: (0..3).map(Subscriber::new).collect(),
-            messages: Messages::new(),
+            cast,
+            inspections: 0,
         }
     }
 
-    /// Everybody says what there is to say.
-    fn turn(&mut self, is_publishing: bool) {
-        for (who, publisher) in self.publishers.iter_mut().enumerate() {
-            publisher.come(&mut self.sockets);
-            if is_publishing && publisher.is_free() {
-                let qos = if self.random.chance(1, 2) { 1 } else { 2 };
-                let message = u32::try_from(self.messages.len()).expect("few messages");
-                self.messages.push((who, qos));
-                publisher.publish(message, qos, &mut self.sockets);
-            }
-            publisher.hear(&mut self.sockets);
+    /// Everybody comes, says what there is to say, and hears.
+    fn turn(&mut self) {
+        self.cast.come(&mut self.sockets);
+        self.cast.one_publishes(&mut self.random, &mut self.sockets);
+        if self.random.chance(1, RESTLESS_IN) {
+            self.cast.one_is_restless(&mut self.random, &mut self.sockets);
         }
-        for subscriber in &mut self.subscribers {
-            subscriber.come(&mut self.sockets);
-            subscriber.hear(&self.messages, &mut self.sockets);
-        }
+        self.cast.hear(&mut self.sockets);
     }
 
-    /// So long everybody works with a broker.
+    /// Somebody who was never there looks at what is retained, before anybody else comes.
+    fn inspect(&mut self) -> Inspector {
+        let mut inspector = Inspector::visit(&self.cast.books, &mut self.sockets);
+        let patience = Deadline::after(PATIENCE);
+        while !inspector.is_content() {
+            inspector.hear(&self.cast.books, &mut self.sockets);
+            assert!(patience.left().is_some(), "what must be retained does not come: {inspector:?}");
+        }
+        self.inspections += 1;
+        inspector
+    }
+
+    /// So long everybody works with a broker, which has just begun to listen.
     pub fn live(&mut self, broker: &Broker, life: Duration) {
         self.sockets.address = broker.address;
+        let mut inspector = self.inspect();
         let watch = Stopwatch::start();
         while watch.elapsed() < life {
-            self.turn(true);
+            self.turn();
+            inspector.hear(&self.cast.books, &mut self.sockets);
         }
     }
 
-    /// The broker is dead. What it had said before it died was said.
+    /// The broker is dead. What it had said before it died was said. The kernel may close its connections a little later.
     pub fn hear_last_words(&mut self) {
-        self.turn(false);
+        self.cast.note_crash();
+        let patience = Deadline::after(PATIENCE);
+        while self.cast.is_connected() {
+            self.cast.hear(&mut self.sockets);
+            assert!(patience.left().is_some(), "a connection outlives the broker: {:?}", self.cast);
+        }
+        // Those that nobody has looked at any more are dead, too.
+        (self.sockets.links, self.sockets.partial) = (Vec::new(), Vec::new());
     }
 
     /// The last life: everybody stays until nothing is owed. Then the books must be right.
     pub fn finish(&mut self, broker: &Broker) {
         self.sockets.address = broker.address;
+        let mut inspector = self.inspect();
         let patience = Deadline::after(Duration::from_mins(1));
         let mut is_quiet_since = Stopwatch::start();
         let mut received = 0;
         while is_quiet_since.elapsed() < Duration::from_secs(1) {
-            self.turn(false);
-            let now = self.subscribers.iter().map(Subscriber::received).sum();
-            let is_done = self.publishers.iter().all(|publisher| publisher.open.is_empty());
-            if now != received || !is_done {
+            self.cast.come(&mut self.sockets);
+            self.cast.hear(&mut self.sockets);
+            inspector.hear(&self.cast.books, &mut self.sockets);
+            let now = self.cast.received();
+            if now != received || !self.cast.is_at_rest() {
                 (received, is_quiet_since) = (now, Stopwatch::start());
             }
-            assert!(patience.left().is_some(), "the broker does not come to rest: {:?}", self.publishers);
+            assert!(patience.left().is_some(), "the broker does not come to rest: {:?}", self.cast);
         }
-        judge(&self.publishers, &self.subscribers, &self.messages);
-        let promised: usize = self.publishers.iter().map(|publisher| publisher.promised.len()).sum();
-        assert!(promised > 100 && received > 100, "{promised} promises, {received} deliveries: too little happens");
+        self.cast.judge();
+        let promised = self.cast.books.promised().len();
+        let has_happened = promised > 100 && received > 100 && self.inspections > 10;
+        assert!(has_happened, "{promised} promises, {received} deliveries, {} inspections", self.inspections);
     }
 }

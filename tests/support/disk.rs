@@ -1,4 +1,7 @@
 //! A shard's disk in memory: the bytes of its journal, of which a power cut leaves what was safe, and of the write under way any sectors.
+//!
+//! It may be in trouble: slow, without room, or failed for good. Names are lost, too: of a segment that was made ahead of use, or taken
+//! away, whoever starts next may find the old one or the new one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,6 +15,7 @@ use pregon::journal::epoch::Epoch;
 use pregon::journal::group::Group;
 use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
 use pregon::journal::replay::{Listed, Replay, Step};
+use pregon::journal::report::Report;
 use pregon::journal::scribe::{Page, Scribe};
 use pregon::journal::segment::Header;
 use pregon::journal::spots::{Marked, message_in, spot};
@@ -20,7 +24,8 @@ const ID: JournalId = JournalId::new(*b"power goes often");
 /// Restarts happen at one moment of this clock: the world's goes on.
 const EPOCH: Epoch = Epoch::new(1_790_000_000_000);
 const SEGMENT_BYTES: u64 = 64 << 10;
-const SECTOR_BYTES: usize = 512;
+/// What a disk writes whole: some disks this, others that.
+const SECTOR_BYTES: [usize; 2] = [512, 4_096];
 /// What the headers say; nobody asks.
 const SHARDS: u8 = 8;
 
@@ -33,6 +38,15 @@ struct Turn {
     swept: Option<Serial>,
 }
 
+/// Why nothing becomes safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no room, or it takes long: whoever waits is served when it is over.
+    Full,
+    /// A sync has failed. Nothing is written any more until somebody starts anew, and then nobody knows what of it the disk has.
+    Failed,
+}
+
 /// The segments of one shard, and what they do not hold yet.
 #[derive(Debug)]
 pub struct Disk {
@@ -43,6 +57,11 @@ pub struct Disk {
     recycled: Vec<Vec<u8>>,
     waiting: VecDeque<Turn>,
     stored: Serial,
+    trouble: Option<Trouble>,
+    /// Somebody has harmed it: what is read is not what was written.
+    is_harmed: bool,
+    /// What the last start has found.
+    pub report: Report,
     /// The sessions that it was ever told of, and whose they are, until they end.
     sessions: BTreeMap<SessionId, Option<Box<str>>>,
     /// What was dropped, for those who want to know that it happens.
@@ -60,6 +79,9 @@ impl Disk {
             recycled: Vec::new(),
             waiting: VecDeque::new(),
             stored: Serial::NONE,
+            trouble: None,
+            is_harmed: false,
+            report: Report::default(),
             sessions: BTreeMap::new(),
             dropped_segments: 0,
         }
@@ -97,8 +119,44 @@ impl Disk {
         self.waiting.len()
     }
 
+    /// It gets into trouble, or out of it; what has failed stays so.
+    pub fn meet(&mut self, trouble: Option<Trouble>) {
+        if self.trouble != Some(Trouble::Failed) {
+            self.trouble = trouble;
+        }
+    }
+
+    /// Whether it has failed for good.
+    pub fn has_failed(&self) -> bool {
+        self.trouble == Some(Trouble::Failed)
+    }
+
+    /// Whether it makes nothing safe now.
+    pub fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Ends the log in order: what it has was committed.
+    pub fn close(&mut self) {
+        let page = self.scribe.page(&mut Group::new(ID, EPOCH));
+        self.land(page.place, &page.bytes);
+        self.scribe.written(&page);
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> Vec<(SegmentNumber, Vec<u8>)> {
+        self.files.iter().map(|(number, file)| (*number, file.clone())).collect()
+    }
+
+    /// The same disk with these bytes in its segments, which may end early.
+    pub fn harm(&mut self, segments: &[(SegmentNumber, Vec<u8>)]) {
+        self.is_harmed = true;
+        self.files = segments.iter().cloned().collect();
+    }
+
     /// Makes the oldest turns safe, and drops what a sweep has made superfluous. Where what is stowed lies.
     pub fn store(&mut self, turns: usize) -> Vec<(StowKey, Spot)> {
+        assert!(self.trouble.is_none(), "who is in trouble makes nothing safe");
         let turns = turns.min(self.waiting.len());
         let Some((page, marked)) = self.page(turns) else { return Vec::new() };
         let frame = page.frame_place();
@@ -166,19 +224,50 @@ impl Disk {
     }
 
     /// The power goes, in the middle of a write: any of its sectors are there, or none, or all. What the disk tells then.
-    pub fn lose_power(&mut self, mut restore: impl FnMut(Serial, Change, Option<Spot>)) {
+    pub fn lose_power(&mut self, restore: impl FnMut(Serial, Change, Option<Spot>)) {
         let turns = self.random.index(self.waiting.len() + 1);
         if let Some((page, _)) = self.page(turns) {
             self.tear(&page);
         }
         self.waiting.clear();
+        self.trouble = None;
+        self.lose_names();
+        let mut report = self.tell(restore);
+        assert!(self.is_harmed || report.is_clean(), "a power cut damages nothing: {report:?}");
+        // Nobody writes behind the end of a file that was cut short.
+        let length = |number| self.files.get(&number).map_or(0, |file| file.len() as u64);
+        report.tail.iter_mut().for_each(|tail| tail.length = tail.length.min(length(tail.place.segment)));
+        for mend in &report.mends {
+            let place = mend.damage.place;
+            self.land(place, &mend.clone().into_bytes(ID, self.scribe.shard, SHARDS));
+        }
+        (self.scribe.tail, self.scribe.next, self.stored) = (report.tail, report.next, report.resume_after());
+        // What was made ahead of use, or begun and torn, is made again.
+        let next = self.scribe.next;
+        self.recycled.extend(self.files.extract_if(next.., |_, _| true).map(|(_, file)| file));
+        self.report = report;
+    }
+
+    /// The next segment may have its name already, and hold zeros or what a dead one held.
+    fn lose_names(&mut self) {
+        let is_begun = self.files.contains_key(&self.scribe.next);
+        if is_begun || self.is_harmed || !self.random.chance(1, 4) {
+            return;
+        }
+        let blank = vec![0; usize::try_from(SEGMENT_BYTES).expect("it is small")];
+        let dead = self.recycled.pop().filter(|_| self.random.chance(1, 2));
+        self.files.insert(self.scribe.next, dead.unwrap_or(blank));
+    }
+
+    /// What a start is told.
+    fn tell(&self, mut restore: impl FnMut(Serial, Change, Option<Spot>)) -> Report {
         let listed: Vec<Listed> = self
             .files
             .iter()
             .map(|(number, file)| Listed {
                 number: *number,
                 available: file.len() as u64,
-                header: Header::parse(&file[..BLOCK_BYTES]),
+                header: Header::parse(&file[..file.len().min(BLOCK_BYTES)]),
             })
             .collect();
         let mut replay = Replay::new(ID, self.scribe.shard, EPOCH, &listed).expect("nobody writes another version");
@@ -193,19 +282,9 @@ impl Disk {
                     replay.feed(place, bytes, &self.files[&place.segment][start..end]);
                 }
                 Step::Newer { .. } => panic!("nobody writes another version"),
-                Step::Done => break,
+                Step::Done => return replay.report().clone(),
             }
         }
-        let report = replay.report().clone();
-        assert!(report.is_clean(), "a power cut damages nothing: {report:?}");
-        for mend in &report.mends {
-            let place = mend.damage.place;
-            self.land(place, &mend.clone().into_bytes(ID, self.scribe.shard, SHARDS));
-        }
-        (self.scribe.tail, self.scribe.next, self.stored) = (report.tail, report.next, report.resume_after());
-        // What was made ahead of use, or begun and torn, is made again.
-        let next = self.scribe.next;
-        self.recycled.extend(self.files.extract_if(next.., |_, _| true).map(|(_, file)| file));
     }
 
     fn tear(&mut self, page: &Page) {
@@ -222,7 +301,8 @@ impl Disk {
             let len = there.len().min(bytes.len());
             bytes[..len].copy_from_slice(&there[..len]);
         }
-        for (new, old) in page.bytes.chunks(SECTOR_BYTES).zip(bytes.chunks_mut(SECTOR_BYTES)) {
+        let sector = *self.random.pick(&SECTOR_BYTES).expect("there are two");
+        for (new, old) in page.bytes.chunks(sector).zip(bytes.chunks_mut(sector)) {
             if !self.random.chance(missing, 10) {
                 old.copy_from_slice(new);
             }

@@ -48,4 +48,8 @@ impl Wires for World {
     fn is_closed(&mut self, link: usize) -> bool {
         self.links[link].is_closed
     }
+
+    fn close(&mut self, link: usize) {
+        self.cut(link);
+    }
 }

@@ -52,8 +52,8 @@ pub struct Link {
     taken: usize,
     /// Bytes that wait for the disk, each with what it waits for, and whatever comes behind them.
     promised: VecDeque<(Serial, Vec<u8>)>,
-    /// Whether it is closed once they have left.
-    is_closing: bool,
+    /// Whose they are, if it is closed once they have left.
+    closing: Option<usize>,
 }
 
 /// The broker and its clients.
@@ -216,7 +216,7 @@ impl World {
             told_backlog: 0,
             taken: 0,
             promised: VecDeque::new(),
-            is_closing: false,
+            closing: None,
         });
         if let Some(key) = key {
             self.keys[landing].insert(key, link);
@@ -350,7 +350,7 @@ impl World {
     /// A shard's disk makes the oldest turns safe, and what waited for them leaves. Whether there were any.
     pub fn store(&mut self, shard: usize, turns: usize) -> bool {
         let disk = &mut self.disks[shard];
-        if disk.waiting() == 0 {
+        if disk.waiting() == 0 || disk.is_in_trouble() {
             return false;
         }
         let spots = disk.store(turns);
@@ -358,7 +358,7 @@ impl World {
         self.input(shard, Input::Written { spots: &spots });
         self.input(shard, Input::Stored { upto });
         for link in 0..self.links.len() {
-            if self.links[link].at.is_some_and(|(at, _)| at == shard) || self.links[link].is_closing {
+            if self.links[link].at.is_some_and(|(at, _)| at == shard) || self.links[link].closing == Some(shard) {
                 self.keep_promises(link, upto);
             }
         }
@@ -372,7 +372,7 @@ impl World {
             state.backlog.extend(bytes);
         }
         state.fill();
-        if state.is_closing && state.promised.is_empty() {
+        if state.closing.is_some() && state.promised.is_empty() {
             state.is_closed = true;
         }
         self.tell_backlog(link);
@@ -494,8 +494,8 @@ impl World {
         for key in out.closes.drain(..) {
             if let Some(link) = self.keys[shard].remove(&key) {
                 let link = &mut self.links[link];
-                link.is_closing = !link.promised.is_empty();
-                link.is_closed = !link.is_closing;
+                link.closing = (!link.promised.is_empty()).then_some(shard);
+                link.is_closed = link.closing.is_none();
                 link.at = None;
             }
         }

@@ -1,23 +1,9 @@
-//! Who takes part: publishers that say again what nobody has acknowledged, subscribers that take QoS 2 messages once.
+//! Who takes part where disks fill up: publishers that say again what nobody has acknowledged, subscribers that take QoS 2 messages once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::raw::{packet, packets, text};
-
-/// Connections to a broker, in memory or real ones.
-pub trait Wires {
-    /// A new connection.
-    fn connect(&mut self) -> usize;
-
-    /// Sends bytes, as long as it is open.
-    fn send(&mut self, link: usize, bytes: &[u8]);
-
-    /// The whole packets that have come since the last call.
-    fn receive(&mut self, link: usize) -> Vec<u8>;
-
-    /// Whether it is over.
-    fn is_closed(&mut self, link: usize) -> bool;
-}
+use crate::support::cast::Wires;
+use crate::support::raw::{packet, packets, text};
 
 /// The one topic.
 pub const TOPIC: &str = "t";
@@ -160,11 +146,6 @@ impl Subscriber {
     /// One that has not connected.
     pub fn new(number: usize) -> Self {
         Self { name: format!("s{number}"), ..Self::default() }
-    }
-
-    /// How many messages have come, again or not.
-    pub fn received(&self) -> u64 {
-        self.got.values().map(|count| u64::from(*count)).sum()
     }
 
     /// These may have come behind later ones.
