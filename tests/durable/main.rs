@@ -1,5 +1,6 @@
 //! A broker that loses its power again and again: what it has acknowledged is there afterwards, once where once was promised.
 
+mod damage;
 mod facts;
 mod filling;
 mod moves;
