@@ -9,12 +9,16 @@
 //! meanwhile: a *sweep*. Most facts can simply be told once more. What others name keeps its number for ever, so there are two changes
 //! that tell a message and a copy again under the number they have.
 //!
+//! The queue of a shared group is noted on the group's home while a member outlives the process; who the members are, each on the
+//! home of its session.
+//!
 //! Changes name sessions, not clients: a session that is made anew at a clean start is another one. Nothing is noted of a session that
 //! ends with its connection.
 
 use std::sync::Arc;
 
 use super::auth::identity::Identity;
+use super::homes::ShardId;
 use super::message::{Message, SessionId};
 use super::session::delivery::SubscriptionIds;
 use super::session::will::Will;
@@ -248,6 +252,64 @@ pub enum Change {
         /// Which topic.
         topic: Box<str>,
     },
+    /// A shared group whose home this is has a member that outlives the process; it is known by the number of this change.
+    Group {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+    },
+    /// The same group once more, for the change that told of it is about to be dropped.
+    GroupAgain {
+        /// The number of the [`Change::Group`].
+        group: Serial,
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+    },
+    /// The group has no member any more; what it was owed is nobody's.
+    GroupEnded {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+    },
+    /// The group is owed a message, which one of its members is to get; the copy is known by the number of this change.
+    GroupQueued {
+        /// The number of the [`Change::Group`].
+        group: Serial,
+        /// The number of the [`Change::Body`].
+        body: Serial,
+    },
+    /// The same copy once more: it is not settled, and the change that told of it is about to be dropped.
+    GroupQueuedAgain {
+        /// The number of the [`Change::GroupQueued`].
+        copy: Serial,
+        /// The number of the [`Change::Group`].
+        group: Serial,
+        /// The number of the [`Change::Body`].
+        body: Serial,
+    },
+    /// A group's copy is settled: a member has it, or it was refused, expired or displaced.
+    GroupSettled {
+        /// The number of the [`Change::GroupQueued`].
+        copy: Serial,
+    },
+    /// A group's copy of quality of service 2 is about to leave for a member that lives here: nobody else may get it, restarts included.
+    Assigned {
+        /// The home of the group.
+        home: ShardId,
+        /// The number of the [`Change::GroupQueued`] there.
+        copy: Serial,
+    },
+    /// The home of the group has settled the copy for good, so nobody has to remember it.
+    Unassigned {
+        /// The home of the group.
+        home: ShardId,
+        /// The number of the [`Change::GroupQueued`] there.
+        copy: Serial,
+    },
     /// A sweep is over: all that held when it began and holds still was noted again.
     Swept {
         /// How many sessions the shard has numbered: no number is given twice, also when nothing tells of the session any more.
@@ -264,6 +326,10 @@ impl Change {
             | Self::Joined { .. }
             | Self::Queued { .. }
             | Self::QueuedAgain { .. }
+            | Self::Group { .. }
+            | Self::GroupAgain { .. }
+            | Self::GroupQueued { .. }
+            | Self::GroupQueuedAgain { .. }
             | Self::Retained { .. } => true,
             Self::SessionEnded { .. }
             | Self::Unsubscribed { .. }
@@ -283,6 +349,10 @@ impl Change {
             | Self::Passed { .. }
             | Self::Forgotten { .. }
             | Self::RetainedGone { .. }
+            | Self::GroupEnded { .. }
+            | Self::GroupSettled { .. }
+            | Self::Assigned { .. }
+            | Self::Unassigned { .. }
             | Self::Swept { .. } => false,
         }
     }

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
 use crate::base::slab::Key;
+use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::message::{Message, SessionId};
@@ -54,6 +55,27 @@ pub struct SharedCopy {
     pub group: GroupKey,
     /// The group's number for this delivery; 0 where nobody answers.
     pub delivery: u64,
+    /// The change by which the group's copy is known; [`Serial::NONE`] where nobody keeps it.
+    pub copy: Serial,
+}
+
+/// How a group's home knows what a member was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loan {
+    /// By the delivery, which ends with the process.
+    Delivery {
+        /// The group.
+        group: GroupKey,
+        /// Its number for the delivery.
+        delivery: u64,
+    },
+    /// By the copy, which outlives it. It may come from whoever has the copy, and from nobody else.
+    Copy {
+        /// The change by which it is known.
+        copy: Serial,
+        /// The member's shard remembers it until [`Mesh::LoanSettled`].
+        is_assigned: bool,
+    },
 }
 
 /// Which SUBSCRIBE or UNSUBSCRIBE waits for an answer, and for which of its filters.
@@ -82,6 +104,8 @@ pub enum Fate {
     Away(MemberId),
     /// The member's session ended in the middle of a QoS 2 delivery; nobody else may get it.
     Abandoned,
+    /// A QoS 2 delivery was begun before a restart. If the member's session is still there, it ends it without the group.
+    Begun,
     /// It expired while it waited.
     Expired,
     /// It is larger than the member accepts.
@@ -208,6 +232,8 @@ pub enum Mesh {
         terms: Terms,
         /// How many unacknowledged messages it may hold; none means it is away.
         window: Option<u16>,
+        /// Whether its session outlives its connection.
+        is_lasting: bool,
         /// Which SUBACK waits; none where a session is back after a restart.
         reply: Option<JoinTicket>,
     },
@@ -252,17 +278,24 @@ pub enum Mesh {
         member: MemberId,
         /// How many unacknowledged messages it may hold; none means it is away.
         window: Option<u16>,
+        /// Whether its session outlives its connection.
+        is_lasting: bool,
     },
+    /// After a restart: all sessions of the shard that are members have joined again.
+    Rejoined,
     /// A group's message for one of its members.
     SharedDeliver(SharedCopy),
     /// How that went.
     SharedDone {
-        /// The group.
-        group: GroupKey,
-        /// Its number for the delivery.
-        delivery: u64,
+        /// What.
+        loan: Loan,
         /// How it ended.
         fate: Fate,
+    },
+    /// A group's copy that the receiving shard remembers is settled for good.
+    LoanSettled {
+        /// The change by which its home knew it.
+        copy: Serial,
     },
     /// A receiver is full: the publisher should be read no more for a while.
     Pressure {

@@ -9,6 +9,7 @@ use crate::base::random::Random;
 use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::change::{Change, Serial, Standing};
+use crate::engine::homes::{SHARDS_MAX, ShardId};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::session::will::Will;
@@ -67,6 +68,17 @@ pub fn change(kind: Kind, serial: Serial, random: &mut Random) -> Change {
         Kind::Passed => Change::Passed { session, id },
         Kind::Forgotten => Change::Forgotten { session, id },
         Kind::Swept => Change::Swept { sessions: number(random) },
+        Kind::Group => Change::Group { share: text(random, 30), filter: filter(random) },
+        Kind::GroupAgain => Change::GroupAgain { group: earlier, share: text(random, 30), filter: filter(random) },
+        Kind::GroupEnded => Change::GroupEnded { share: text(random, 30), filter: filter(random) },
+        Kind::GroupQueued => Change::GroupQueued { group: Serial::new(random.range(1, earlier.get())), body: earlier },
+        Kind::GroupQueuedAgain => {
+            let (group, body) = (random.range(1, earlier.get()), random.range(1, earlier.get()));
+            Change::GroupQueuedAgain { copy: earlier, group: Serial::new(group), body: Serial::new(body) }
+        }
+        Kind::GroupSettled => Change::GroupSettled { copy: earlier },
+        Kind::Assigned => Change::Assigned { home: shard(random), copy: Serial::new(number(random)) },
+        Kind::Unassigned => Change::Unassigned { home: shard(random), copy: Serial::new(number(random)) },
     }
 }
 
@@ -85,6 +97,10 @@ pub fn content_of(serial: Serial, change: &Change) -> Vec<u8> {
 fn number(random: &mut Random) -> u64 {
     let bits = random.below(64);
     random.next_u64() >> bits
+}
+
+fn shard(random: &mut Random) -> ShardId {
+    ShardId::new(random.index(SHARDS_MAX))
 }
 
 fn qos(random: &mut Random) -> QoS {

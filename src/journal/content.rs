@@ -12,9 +12,14 @@
 //! Sent, Taken   session, copy, packet identifier          Settled       session, copy
 //! Completed, Incoming, Released, Passed, Forgotten  session, packet identifier
 //! Retained, Fanout, FannedOut  body                       RetainedGone  topic
+//! Group         share, filter                              GroupAgain    group, then as Group
+//! GroupEnded    share, filter                              GroupSettled  copy
+//! GroupQueued   group, body                                GroupQueuedAgain  copy, then as GroupQueued
+//! Assigned, Unassigned  home, copy
 //! ```
 //! Numbers are [`varint`]s. A text has its length in front. A point in time is one of the [`Epoch`]. An earlier change is named by how
-//! many numbers back it is, which is a small number and stays true when a record moves.
+//! many numbers back it is, which is a small number and stays true when a record moves. A copy that another shard has noted is named by
+//! its number there.
 
 use std::sync::Arc;
 
@@ -25,6 +30,7 @@ use super::record::RecordError;
 use super::varint;
 use crate::engine::auth::identity::Identity;
 use crate::engine::change::{Change, Serial, Standing};
+use crate::engine::homes::{SHARDS_MAX, ShardId};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::session::will::Will;
@@ -43,7 +49,11 @@ pub fn estimated_len(change: &Change) -> usize {
     let long = match change {
         Change::Session { standing, .. } => standing.client_id.len() + standing.owner.method.len(),
         Change::Subscribed { filter, .. } | Change::Unsubscribed { filter, .. } => filter.len(),
-        Change::Joined { share, filter, .. } | Change::Left { share, filter, .. } => share.len() + filter.len(),
+        Change::Joined { share, filter, .. }
+        | Change::Left { share, filter, .. }
+        | Change::Group { share, filter }
+        | Change::GroupAgain { share, filter, .. }
+        | Change::GroupEnded { share, filter } => share.len() + filter.len(),
         Change::Will { will, .. } => will.topic().as_str().len() + will.forwarded().len() + will.payload().len(),
         Change::Body { message } | Change::BodyAgain { message, .. } => {
             message.topic().len() + message.forwarded().len() + message.payload().len()
@@ -64,12 +74,18 @@ pub fn estimated_len(change: &Change) -> usize {
         | Change::Fanout { .. }
         | Change::FannedOut { .. }
         | Change::Retained { .. }
+        | Change::GroupQueued { .. }
+        | Change::GroupQueuedAgain { .. }
+        | Change::GroupSettled { .. }
+        | Change::Assigned { .. }
+        | Change::Unassigned { .. }
         | Change::Swept { .. } => 0,
     };
     SHORT + long
 }
 
 /// Appends the kind and the fields of the change of this number.
+#[expect(clippy::too_many_lines, reason = "an arm for each shape of a record")]
 pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) {
     out.push(Kind::of(change).number());
     match change {
@@ -92,13 +108,11 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_session(*session, out);
             out.push(packed(terms.qos, [terms.retain_as_published]));
             varint::encode(u64::from(terms.subscription_id), out);
-            put_bytes(share.as_bytes(), out);
-            out.extend_from_slice(filter.as_bytes());
+            put_group(share, filter, out);
         }
         Change::Left { session, share, filter } => {
             put_session(*session, out);
-            put_bytes(share.as_bytes(), out);
-            out.extend_from_slice(filter.as_bytes());
+            put_group(share, filter, out);
         }
         Change::Will { session, will } => {
             put_session(*session, out);
@@ -133,11 +147,20 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_session(*session, out);
             put_packet_id(*id, out);
         }
-        Change::Retained { body } | Change::Fanout { body } | Change::FannedOut { body } => {
-            put_earlier(serial, *body, out);
-        }
+        Change::Retained { body: earlier }
+        | Change::Fanout { body: earlier }
+        | Change::FannedOut { body: earlier }
+        | Change::GroupSettled { copy: earlier } => put_earlier(serial, *earlier, out),
         Change::RetainedGone { topic } => out.extend_from_slice(topic.as_bytes()),
         Change::Swept { sessions } => varint::encode(*sessions, out),
+        Change::Group { share, filter } | Change::GroupEnded { share, filter } => put_group(share, filter, out),
+        Change::GroupAgain { group, share, filter } => {
+            put_earlier(serial, *group, out);
+            put_group(share, filter, out);
+        }
+        Change::GroupQueued { group, body } => put_each_earlier(serial, [*group, *body], out),
+        Change::GroupQueuedAgain { copy, group, body } => put_each_earlier(serial, [*copy, *group, *body], out),
+        Change::Assigned { home, copy } | Change::Unassigned { home, copy } => put_copy_at(*home, *copy, out),
     }
 }
 
@@ -207,6 +230,23 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         Kind::Passed => Change::Passed { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Forgotten => Change::Forgotten { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Swept => Change::Swept { sessions: fields.number()? },
+        Kind::Group => Change::Group { share: fields.text()?.into(), filter: last_filter(fields)? },
+        Kind::GroupAgain => {
+            let group = take_earlier(serial, fields)?;
+            Change::GroupAgain { group, share: fields.text()?.into(), filter: last_filter(fields)? }
+        }
+        Kind::GroupEnded => Change::GroupEnded { share: fields.text()?.into(), filter: last_filter(fields)? },
+        Kind::GroupQueued => {
+            Change::GroupQueued { group: take_earlier(serial, fields)?, body: take_earlier(serial, fields)? }
+        }
+        Kind::GroupQueuedAgain => {
+            let copy = take_earlier(serial, fields)?;
+            let (group, body) = (take_earlier(serial, fields)?, take_earlier(serial, fields)?);
+            Change::GroupQueuedAgain { copy, group, body }
+        }
+        Kind::GroupSettled => Change::GroupSettled { copy: take_earlier(serial, fields)? },
+        Kind::Assigned => Change::Assigned { home: take_shard(fields)?, copy: Serial::new(fields.number()?) },
+        Kind::Unassigned => Change::Unassigned { home: take_shard(fields)?, copy: Serial::new(fields.number()?) },
     })
 }
 
@@ -224,10 +264,31 @@ fn put_earlier(own: Serial, earlier: Serial, out: &mut Vec<u8>) {
     varint::encode(own.get() - earlier.get(), out);
 }
 
+fn put_each_earlier<const COUNT: usize>(own: Serial, earlier: [Serial; COUNT], out: &mut Vec<u8>) {
+    for earlier in earlier {
+        put_earlier(own, earlier, out);
+    }
+}
+
 fn take_earlier(own: Serial, fields: &mut Fields<'_>) -> Result<Serial, RecordError> {
     let back = fields.number()?;
     let earlier = own.get().checked_sub(back).filter(|_| back > 0);
     earlier.map(Serial::new).ok_or(RecordError::Field { name: "earlier change" })
+}
+
+fn take_shard(fields: &mut Fields<'_>) -> Result<ShardId, RecordError> {
+    let number = usize::try_from(fields.number()?).ok().filter(|number| *number < SHARDS_MAX);
+    number.map(ShardId::new).ok_or(RecordError::Field { name: "shard" })
+}
+
+fn put_copy_at(home: ShardId, copy: Serial, out: &mut Vec<u8>) {
+    varint::encode(home.index() as u64, out);
+    varint::encode(copy.get(), out);
+}
+
+fn put_group(share: &str, filter: &str, out: &mut Vec<u8>) {
+    put_bytes(share.as_bytes(), out);
+    out.extend_from_slice(filter.as_bytes());
 }
 
 fn put_standing(standing: &Standing, epoch: Epoch, out: &mut Vec<u8>) {
@@ -412,6 +473,29 @@ mod tests {
         bytes.clear();
         encode(Serial::new(serial), &again, Epoch::new(1_000), &mut bytes);
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn what_is_noted_of_groups_has_its_bytes() {
+        let (share, filter) = (|| Box::from("g"), || Box::from("a/+"));
+        let name = &b"\x01ga/+"[..];
+        golden(9, &Change::Group { share: share(), filter: filter() }, &[&[26], name]);
+        let group = Serial::new(9);
+        golden(300, &Change::GroupAgain { group, share: share(), filter: filter() }, &[&[27, 0xa3, 2], name]);
+        golden(301, &Change::GroupEnded { share: share(), filter: filter() }, &[&[28], name]);
+        golden(11, &Change::GroupQueued { group, body: Serial::new(10) }, &[&[29, 2, 1]]);
+        let (copy, body) = (Serial::new(11), Serial::new(10));
+        golden(20, &Change::GroupQueuedAgain { copy, group, body }, &[&[30, 9, 11, 10]]);
+        golden(12, &Change::GroupSettled { copy }, &[&[31, 1]]);
+        let (home, copy) = (ShardId::new(63), Serial::new(1 << 33));
+        golden(13, &Change::Assigned { home, copy }, &[&[32, 63, 0x80, 0x80, 0x80, 0x80, 0x20]]);
+        golden(14, &Change::Unassigned { home, copy }, &[&[33, 63, 0x80, 0x80, 0x80, 0x80, 0x20]]);
+    }
+
+    #[test]
+    fn a_shard_that_cannot_be_is_refused() {
+        let refused = decode(Serial::new(5), &[32, 64, 1], EPOCH);
+        assert!(matches!(refused, Err(RecordError::Field { name: "shard" })), "{refused:?}");
     }
 
     #[test]

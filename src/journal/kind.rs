@@ -37,11 +37,19 @@ pub enum Kind {
     BodyAgain = 23,
     QueuedAgain = 24,
     Swept = 25,
+    Group = 26,
+    GroupAgain = 27,
+    GroupEnded = 28,
+    GroupQueued = 29,
+    GroupQueuedAgain = 30,
+    GroupSettled = 31,
+    Assigned = 32,
+    Unassigned = 33,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 33] = [
         Self::Session,
         Self::SessionEnded,
         Self::Subscribed,
@@ -67,6 +75,14 @@ impl Kind {
         Self::BodyAgain,
         Self::QueuedAgain,
         Self::Swept,
+        Self::Group,
+        Self::GroupAgain,
+        Self::GroupEnded,
+        Self::GroupQueued,
+        Self::GroupQueuedAgain,
+        Self::GroupSettled,
+        Self::Assigned,
+        Self::Unassigned,
     ];
 
     /// The kind of this number.
@@ -108,6 +124,14 @@ impl Kind {
             Change::BodyAgain { .. } => Self::BodyAgain,
             Change::QueuedAgain { .. } => Self::QueuedAgain,
             Change::Swept { .. } => Self::Swept,
+            Change::Group { .. } => Self::Group,
+            Change::GroupAgain { .. } => Self::GroupAgain,
+            Change::GroupEnded { .. } => Self::GroupEnded,
+            Change::GroupQueued { .. } => Self::GroupQueued,
+            Change::GroupQueuedAgain { .. } => Self::GroupQueuedAgain,
+            Change::GroupSettled { .. } => Self::GroupSettled,
+            Change::Assigned { .. } => Self::Assigned,
+            Change::Unassigned { .. } => Self::Unassigned,
         }
     }
 }

@@ -3,8 +3,11 @@
 //! For people and tools that look at a journal; a broker has its sessions, which are the same fold. A change that names what is not
 //! there changes nothing.
 
+mod groups;
+
 use std::collections::BTreeMap;
 
+use self::groups::Groups;
 use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::message::SessionId;
@@ -27,6 +30,7 @@ pub struct Ledger {
     fanouts: BTreeMap<Serial, Bytes>,
     /// Identifiers of sessions that live elsewhere.
     passages: BTreeMap<(SessionId, PacketId), Bytes>,
+    groups: Groups,
 }
 
 /// A message, and how often it is named.
@@ -189,6 +193,14 @@ impl Ledger {
                 self.settle(session, copy);
                 self.with(session, |account| account.released.insert(id, bytes));
             }
+            Change::Group { share, filter } => self.groups.stand(serial, (share, filter), bytes),
+            Change::GroupAgain { group, share, filter } => self.groups.stand(group, (share, filter), bytes),
+            Change::GroupEnded { share, filter } => self.end_group(&(share, filter)),
+            Change::GroupQueued { group, body } => self.owe_to_group(serial, group, body, bytes),
+            Change::GroupQueuedAgain { copy, group, body } => self.owe_to_group(copy, group, body, bytes),
+            Change::GroupSettled { copy } => self.settle_of_group(copy),
+            Change::Assigned { home, copy } => self.groups.assign(home, copy, bytes),
+            Change::Unassigned { home, copy } => self.groups.unassign(home, copy),
             Change::Subscribed { .. }
             | Change::Unsubscribed { .. }
             | Change::Joined { .. }
@@ -243,13 +255,26 @@ impl Ledger {
             | Change::Passed { .. }
             | Change::Forgotten { .. }
             | Change::Retained { .. }
-            | Change::RetainedGone { .. } => unreachable!("these have their own way"),
+            | Change::RetainedGone { .. }
+            | Change::Group { .. }
+            | Change::GroupAgain { .. }
+            | Change::GroupEnded { .. }
+            | Change::GroupQueued { .. }
+            | Change::GroupQueuedAgain { .. }
+            | Change::GroupSettled { .. }
+            | Change::Assigned { .. }
+            | Change::Unassigned { .. } => unreachable!("these have their own way"),
         }
     }
 
     /// The sessions that are there, by their numbers.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Account)> {
         self.sessions.iter().map(|(id, account)| (*id, account))
+    }
+
+    /// The shared groups that are owed something or may be: share name, filter, and how many messages wait for a member.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        self.groups.iter()
     }
 
     /// How many topics have a retained message.
@@ -263,7 +288,7 @@ impl Ledger {
         let bodies = self.bodies.values().filter(|body| body.named > 0).map(|body| u64::from(body.bytes));
         let retained = self.retained.values().map(|(_, bytes)| u64::from(*bytes));
         let others = self.fanouts.values().chain(self.passages.values()).copied().map(u64::from);
-        sessions.chain(bodies).chain(retained).chain(others).sum()
+        sessions.chain(bodies).chain(retained).chain(others).sum::<u64>() + self.groups.live_bytes()
     }
 
     fn stand(&mut self, session: SessionId, standing: Standing, bytes: Bytes) {

@@ -26,7 +26,7 @@ use crate::engine::change::{Change, Serial};
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::message::Message;
 use crate::engine::output::{Outputs, Wanted};
-use crate::engine::shard::moving::{Destination, Movers, Subject};
+use crate::engine::shard::moving::{Destination, Loans, Movers, Subject};
 use crate::engine::shard::{Shard, Shared};
 use crate::engine::stowage::Spot;
 use crate::journal::epoch::Epoch;
@@ -136,6 +136,7 @@ pub fn move_all(
     let mut numbered = 0;
     for source in sources {
         let common = common(source.layout);
+        let mut loans = Loans::default();
         for number in 0..source.layout.shards {
             let frames = source.layout.frames(ShardId::new(number));
             let segments = Shelf::open(source.folder, frames.shard, segment_bytes)?.list()?;
@@ -143,10 +144,12 @@ pub fn move_all(
             let mut out = Outputs::new(frames.shards);
             let end = read_back(&frames, &segments, &mut shard, |_bytes| {}, &mut out)?;
             crew.from = Some((frames, end.files));
-            let after = shard.move_out(now, Destination { homes, numbered }, &mut crew);
+            let after = shard.move_out(now, Destination { homes, numbered }, &mut loans, &mut crew);
             crew.logs.iter_mut().try_for_each(Log::write)?;
             crew.numbered = crew.numbered.max(after);
         }
+        loans.settle(&mut crew);
+        crew.logs.iter_mut().try_for_each(Log::write)?;
         numbered = crew.numbered;
     }
     if clash == Clash::Refused && crew.moved.clashes > 0 {

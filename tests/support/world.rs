@@ -20,7 +20,7 @@ use pregon::engine::limits::Limits;
 use pregon::engine::mesh::Mesh;
 use pregon::engine::message::Message;
 use pregon::engine::output::{Arrival, Fetch, Outputs, Question, Wanted};
-use pregon::engine::shard::moving::{Destination, Movers, Subject};
+use pregon::engine::shard::moving::{Destination, Loans, Movers, Subject};
 use pregon::engine::shard::{Shard, Shared};
 use pregon::engine::subscriptions::interest::Interest;
 
@@ -394,6 +394,7 @@ impl World {
         next.shared.ram_budget = self.shared.ram_budget;
         let homes = Arc::clone(&next.shared.homes);
         let mut serials = vec![Serial::NONE; shards];
+        let mut loans = Loans::default();
         for number in 0..self.shards.len() {
             let mut old = shard(number, &self.shared, self.seed);
             let out = &mut self.outs[number];
@@ -401,8 +402,11 @@ impl World {
             disk.lose_power(|serial, change, spot| old.restore(serial, change, spot, out));
             bring_wanted(&mut old, disk);
             let mut movers = Crew { serials, disks: &mut next.disks, from: disk };
-            old.move_out(self.now, Destination { homes: &homes, numbered: 0 }, &mut movers);
+            old.move_out(self.now, Destination { homes: &homes, numbered: 0 }, &mut loans, &mut movers);
             serials = movers.serials;
+        }
+        if let Some(from) = self.disks.first() {
+            loans.settle(&mut Crew { serials, disks: &mut next.disks, from });
         }
         for disk in &mut next.disks {
             disk.store(usize::MAX);

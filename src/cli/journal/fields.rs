@@ -53,7 +53,15 @@ pub fn session(change: &Change) -> Option<SessionId> {
         | Change::Fanout { .. }
         | Change::FannedOut { .. }
         | Change::Retained { .. }
-        | Change::RetainedGone { .. } => None,
+        | Change::RetainedGone { .. }
+        | Change::Group { .. }
+        | Change::GroupAgain { .. }
+        | Change::GroupEnded { .. }
+        | Change::GroupQueued { .. }
+        | Change::GroupQueuedAgain { .. }
+        | Change::GroupSettled { .. }
+        | Change::Assigned { .. }
+        | Change::Unassigned { .. } => None,
     }
 }
 
@@ -74,7 +82,9 @@ pub fn of(change: &Change) -> Row<'_> {
         Change::Subscribed { filter, options, .. } => row.with("filter", &**filter).and(of_options(*options)),
         Change::Unsubscribed { filter, .. } => row.with("filter", &**filter),
         Change::Joined { share, filter, terms, .. } => of_group(share, filter).and(of_terms(*terms)),
-        Change::Left { share, filter, .. } => of_group(share, filter),
+        Change::Left { share, filter, .. } | Change::Group { share, filter } | Change::GroupEnded { share, filter } => {
+            of_group(share, filter)
+        }
         Change::Will { will, .. } => of_will(will),
         Change::Body { message } => of_message(message),
         Change::BodyAgain { body, message } => row.with("body", body.get()).and(of_message(message)),
@@ -89,13 +99,21 @@ pub fn of(change: &Change) -> Row<'_> {
         Change::Sent { copy, id, .. } | Change::Taken { copy, id, .. } => {
             row.with("copy", copy.get()).and(of_packet(*id))
         }
-        Change::Settled { copy, .. } => row.with("copy", copy.get()),
+        Change::Settled { copy, .. } | Change::GroupSettled { copy } => row.with("copy", copy.get()),
         Change::Completed { id, .. }
         | Change::Incoming { id, .. }
         | Change::Released { id, .. }
         | Change::Passed { id, .. }
         | Change::Forgotten { id, .. } => of_packet(*id),
         Change::RetainedGone { topic } => row.with("topic", &**topic),
+        Change::GroupAgain { group, share, filter } => row.with("group", group.get()).and(of_group(share, filter)),
+        Change::GroupQueued { group, body } => row.with("group", group.get()).with("body", body.get()),
+        Change::GroupQueuedAgain { copy, group, body } => {
+            row.with("copy", copy.get()).with("group", group.get()).with("body", body.get())
+        }
+        Change::Assigned { home, copy } | Change::Unassigned { home, copy } => {
+            row.with("home", home.index() as u64).with("copy", copy.get())
+        }
     }
 }
 

@@ -23,7 +23,6 @@ struct Sum {
 }
 
 /// What was read of one shard.
-#[derive(Default)]
 struct Sums {
     kinds: [Sum; Kind::ALL.len()],
     /// The lowest number of a change.
@@ -33,6 +32,11 @@ struct Sums {
 }
 
 impl Sums {
+    fn new() -> Self {
+        let kinds = [Sum::default(); Kind::ALL.len()];
+        Self { kinds, first: None, ledger: Ledger::default(), report: Report::default() }
+    }
+
     fn take(&mut self, found: Found) {
         let Found { serial, change, bytes, .. } = found;
         let sum = &mut self.kinds[usize::from(Kind::of(&change).number()) - 1];
@@ -69,7 +73,7 @@ pub(super) fn run(flags: &Stats, out: &mut impl Write) -> Result<Finding, Journa
     let archive = Archive::open(&flags.place.directory)?;
     let mut finding = Finding::Clean;
     for shelf in &archive.shelves {
-        let mut sums = Sums::default();
+        let mut sums = Sums::new();
         sums.report = archive.read(shelf, |found| {
             sums.take(found);
             ControlFlow::Continue(())
@@ -107,6 +111,8 @@ fn totals<'a>(shelf: &Shelved, sums: &Sums) -> Row<'a> {
         .with("memberships", sums.count(|account| account.memberships().count()))
         .with("queued_copies", sums.count(Account::queued_count))
         .with("inflight_copies", sums.count(Account::inflight_count))
+        .with("groups", ledger.groups().count())
+        .with("group_copies", ledger.groups().map(|(_, _, copies)| copies).sum::<usize>())
         .with("retained_messages", ledger.retained_count())
 }
 

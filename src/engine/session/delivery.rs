@@ -60,6 +60,15 @@ pub enum Source {
         /// The group's number for this delivery.
         delivery: u64,
     },
+    /// A shared group's that outlives the process, which waits to hear what became of it.
+    Lent {
+        /// The shard that the group lives on.
+        home: ShardId,
+        /// The change there by which the group's copy is known.
+        lent: Serial,
+        /// The change here by which the session's copy is known, from when it was sent with quality of service 2.
+        copy: Serial,
+    },
 }
 
 impl Source {
@@ -70,7 +79,15 @@ impl Source {
     pub fn is_shared(self) -> bool {
         match self {
             Self::Own(_) => false,
-            Self::Shared { .. } => true,
+            Self::Shared { .. } | Self::Lent { .. } => true,
+        }
+    }
+
+    /// Whether that group outlives the process.
+    pub fn is_lent(self) -> bool {
+        match self {
+            Self::Own(_) | Self::Shared { .. } => false,
+            Self::Lent { .. } => true,
         }
     }
 }
@@ -106,6 +123,7 @@ impl Delivery {
         match self.source {
             Source::Own(noted) => noted,
             Source::Shared { .. } => Noted::default(),
+            Source::Lent { copy, .. } => Noted { copy, body: Serial::NONE },
         }
     }
 }

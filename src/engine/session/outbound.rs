@@ -176,6 +176,11 @@ impl Outbound {
         self.window.delivery(id)
     }
 
+    /// The same, to be changed.
+    pub fn inflight_mut(&mut self, id: PacketId) -> Option<&mut Delivery> {
+        self.window.delivery_mut(id)
+    }
+
     /// The copy before which so many wait that were never sent.
     pub fn queued(&self, place: usize) -> Option<WaitingRef<'_>> {
         self.queue.get(place)

@@ -127,6 +127,11 @@ impl Window {
         self.flows.get(id)?.delivery.as_ref()
     }
 
+    /// The same, to be changed.
+    pub fn delivery_mut(&mut self, id: PacketId) -> Option<&mut Delivery> {
+        self.flows.get_mut(id)?.delivery.as_mut()
+    }
+
     /// The identifiers under which something is open, in no particular order.
     pub fn ids(&self) -> impl Iterator<Item = PacketId> {
         self.flows.iter().map(|(id, _)| id)

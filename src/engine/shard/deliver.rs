@@ -10,7 +10,7 @@ use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Event;
 use crate::engine::limits::{INLINE_PAYLOAD_BYTES_MAX, QueuePolicy};
-use crate::engine::mesh::{Fate, Mesh};
+use crate::engine::mesh::{Fate, Loan, Mesh};
 use crate::engine::message::{Publication, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source};
@@ -208,7 +208,7 @@ impl Shard {
                     out.events.push(Event::Dropped { session: session.id, why });
                 }
             }
-            Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, fate, out),
+            Source::Shared { .. } | Source::Lent { .. } => self.shared_done(delivery.source, fate, out),
         }
     }
 
@@ -216,20 +216,22 @@ impl Shard {
     pub(super) fn delivered(&mut self, delivery: &Delivery, out: &mut Outputs) {
         match delivery.source {
             Source::Own(_) => self.stats.ledger.delivered += 1,
-            Source::Shared { home, group, delivery } => self.shared_done(home, group, delivery, Fate::Delivered, out),
+            Source::Shared { .. } | Source::Lent { .. } => self.shared_done(delivery.source, Fate::Delivered, out),
         }
     }
 
-    fn shared_done(
-        &mut self,
-        home: crate::engine::homes::ShardId,
-        group: u64,
-        delivery: u64,
-        fate: Fate,
-        out: &mut Outputs,
-    ) {
-        let group = crate::base::slab::Key::from_bits(group).expect("the bits of a group's key");
-        self.tell(home, Mesh::SharedDone { group, delivery, fate }, out);
+    fn shared_done(&mut self, source: Source, fate: Fate, out: &mut Outputs) {
+        let (home, loan) = match source {
+            Source::Own(_) => unreachable!("nobody waits to hear of a session's own copy"),
+            Source::Shared { home, group, delivery } => {
+                let group = crate::base::slab::Key::from_bits(group).expect("the bits of a group's key");
+                (home, Loan::Delivery { group, delivery })
+            }
+            Source::Lent { home, lent, .. } => {
+                (home, Loan::Copy { copy: lent, is_assigned: self.lending.is_assigned(home, lent) })
+            }
+        };
+        self.tell(home, Mesh::SharedDone { loan, fate }, out);
     }
 
     /// Sends what a session has to send, as far as its window and its connection allow.
@@ -254,10 +256,14 @@ impl Shard {
                 }
                 Next::Plain(delivery) => self.send_plain(key, &delivery, now, out),
                 Next::Publish { id, dup, delivery } => {
-                    let copy = delivery.noted().copy;
+                    let (copy, is_lent) = (delivery.noted().copy, delivery.source.is_lent());
                     if !dup {
                         self.stowage.holds(delivery.held_bytes(), 0);
-                        self.note_sent(key, copy, id, out);
+                        if is_lent {
+                            self.note_assigned(key, id, out);
+                        } else {
+                            self.note_sent(key, copy, id, out);
+                        }
                     }
                     self.send_one(key, id, dup, now, out);
                 }
@@ -291,7 +297,9 @@ impl Shard {
         let delivery = session.outbound.as_ref().and_then(|outbound| outbound.inflight(id));
         let delivery = delivery.expect("what is sent lies in the window");
         let may_receive = self.may_still_receive(key, delivery);
-        let promises = self.promise_to(key);
+        // Also for one who does not last it is noted first that nobody else gets it.
+        let is_assigned = delivery.source.is_lent() && delivery.qos == QoS::ExactlyOnce;
+        let promises = if is_assigned { self.journaling.pending() } else { self.promise_to(key) };
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let why = if !may_receive {

@@ -2,8 +2,9 @@
 
 use super::Shard;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
-use crate::engine::mesh::{Fate, JoinTicket, Mesh, SharedCopy};
+use crate::engine::mesh::{Fate, JoinTicket, Loan, Mesh, SharedCopy};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
@@ -11,7 +12,7 @@ use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Membership, Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
-use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch};
+use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch, Group};
 use crate::engine::subscriptions::members::{MemberId, Terms};
 use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::{Filter, QoS, Reason};
@@ -35,14 +36,15 @@ impl Shard {
     ) -> Outcome {
         let bounds = Bounds::of(&self.limits);
         let message = publication.keep(&mut self.chunks).clone();
+        let is_kept = self.is_kept_for(key, message.qos);
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
         self.copies_left = self.copies_left.saturating_sub(1);
         let outcome = match group.accept(message, &bounds) {
-            Accepted::Queued => Outcome::stored(),
+            Accepted::Queued => Outcome { noted: is_kept, ..Outcome::stored() },
             Accepted::Displaced(oldest) => {
                 self.stats.ledger.drop_copies(DropReason::QueueOldest, oldest as u64);
-                Outcome::stored()
+                Outcome { noted: is_kept, ..Outcome::stored() }
             }
             Accepted::Refused(why) => {
                 self.stats.ledger.drop_one(why);
@@ -54,17 +56,26 @@ impl Shard {
                 }
             }
         };
+        if outcome.noted {
+            self.note_owed(key, publication, out);
+        }
+        self.note_settled_of(key, out);
         self.dispatch(key, now, out);
         outcome
     }
 
-    fn dispatch(&mut self, key: GroupKey, now: Time, out: &mut Outputs) {
+    /// Hands out what waits, as far as members have room; after a restart not before all members may have come.
+    pub(super) fn dispatch(&mut self, key: GroupKey, now: Time, out: &mut Outputs) {
+        if self.lending.awaits_members() {
+            return;
+        }
         let Some(group) = self.groups.get_mut(key) else { return };
         let mut dispatches = Vec::new();
         let mut expired = 0;
         group.dispatch(now, self.limits.shared_strategy, &mut self.random, &mut dispatches, &mut expired);
         self.stats.ledger.drop_copies(DropReason::Expired, expired as u64);
-        for Dispatch { member, terms, message, qos, delivery, .. } in dispatches {
+        self.note_settled_of(key, out);
+        for Dispatch { member, terms, message, qos, delivery, copy, .. } in dispatches {
             let retain = message.retain && terms.retain_as_published;
             let ids = match terms.subscription_id {
                 0 => SubscriptionIds::None,
@@ -73,8 +84,13 @@ impl Shard {
             if delivery == 0 {
                 self.stats.ledger.moved += 1; // nobody answers for QoS 0: the member's shard accounts for it
             }
-            let copy = SharedCopy { member, message, qos, retain, ids, group: key, delivery };
-            self.tell(member.shard, Mesh::SharedDeliver(copy), out);
+            if copy != Serial::NONE {
+                self.lend(copy, delivery);
+            }
+            // Nobody gets what may be owed again after a restart. Here all that is sent waits for the same disk.
+            let is_noted = copy != Serial::NONE && (delivery == 0 || member.shard != self.id);
+            let copy = SharedCopy { member, message, qos, retain, ids, group: key, delivery, copy };
+            self.tell_once(is_noted, member.shard, Mesh::SharedDeliver(copy), out);
         }
     }
 
@@ -88,21 +104,21 @@ impl Shard {
         member: MemberId,
         terms: Terms,
         window: Option<u16>,
+        is_lasting: bool,
         reply: Option<JoinTicket>,
         now: Time,
         out: &mut Outputs,
     ) {
         let parsed = Filter::parse(&filter).expect("a membership's filter was parsed");
         let joined = self.groups.join(&share, &filter, member, terms, window, self.limits.group_members_max);
+        let mut is_noted = false;
         let reason = match joined {
             Ok(joined) => {
                 if joined.is_new_group {
-                    let options = Options::new(QoS::ExactlyOnce);
-                    let inserted = self.index.insert(parsed, Subscriber::group(joined.group.index()), options);
-                    if inserted.is_first {
-                        self.declared.declare(&self.interest, parsed);
-                    }
+                    self.route_group(joined.group, parsed);
                 }
+                self.groups.set_lasting(joined.group, member, is_lasting);
+                is_noted = self.note_group(joined.group, out);
                 self.dispatch(joined.group, now, out);
                 Reason::granted(terms.qos)
             }
@@ -110,10 +126,28 @@ impl Shard {
         };
         let Some(reply) = reply else { return };
         let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
-        self.tell(from, Mesh::Joined { session, share, filter, reply, reason }, out);
+        self.tell_once(is_noted, from, Mesh::Joined { session, share, filter, reply, reason }, out);
     }
 
-    /// A member leaves; with the last one the group ends, and what it did not deliver is deleted.
+    /// Messages of a filter come to this group; the first subscriber of the filter here is declared to all shards.
+    pub(super) fn route_group(&mut self, key: GroupKey, filter: Filter<'_>) {
+        let inserted = self.index.insert(filter, Subscriber::group(key.index()), Options::new(QoS::ExactlyOnce));
+        if inserted.is_first {
+            self.declared.declare(&self.interest, filter);
+        }
+    }
+
+    /// They come to it no more.
+    pub(super) fn unroute_group(&mut self, key: GroupKey, filter: &str) {
+        let filter = Filter::parse(filter).expect("a membership's filter was parsed");
+        let id = self.index.find(filter).expect("a living group's filter is in the index");
+        let removed = self.index.remove(id, Subscriber::group(key.index()));
+        if removed.expect("a living group is in the index").is_last {
+            self.declared.withdraw(&self.interest, filter);
+        }
+    }
+
+    /// A member leaves; with the last one the group ends, and what it did not deliver is deleted. Says whether any of it was noted.
     pub(super) fn group_leave(
         &mut self,
         share: &str,
@@ -122,61 +156,92 @@ impl Shard {
         departure: Departure,
         now: Time,
         out: &mut Outputs,
-    ) {
-        let Some(key) = self.groups.find(share, filter) else { return };
+    ) -> bool {
+        let Some(key) = self.groups.find(share, filter) else { return false };
+        let noted = self.groups.get(key).map_or(Serial::NONE, Group::noted);
         let left = self.groups.leave(key, member, departure);
         self.stats.ledger.drop_copies(DropReason::SessionEnded, left.discarded as u64); // [MQTT-4.8.2-5]
-        self.stats.ledger.drop_copies(DropReason::GroupEnded, left.ended as u64);
-        self.stats.ledger.let_go += left.let_go as u64;
         if left.group_gone {
-            let filter = Filter::parse(filter).expect("a membership's filter was parsed");
-            let id = self.index.find(filter).expect("a living group's filter is in the index");
-            let removed = self.index.remove(id, Subscriber::group(key.index()));
-            if removed.expect("a living group is in the index").is_last {
-                self.declared.withdraw(&self.interest, filter);
-            }
+            self.unroute_group(key, filter);
+            self.group_gone(share, filter, noted, &left, out);
         } else {
             self.dispatch(key, now, out);
         }
+        noted != Serial::NONE
     }
 
     /// A member's client came or went.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one letter")]
     pub(super) fn group_presence(
         &mut self,
         share: &str,
         filter: &str,
         member: MemberId,
         window: Option<u16>,
+        is_lasting: bool,
         now: Time,
         out: &mut Outputs,
     ) {
         let Some(key) = self.groups.find(share, filter) else { return };
         self.groups.presence(key, member, window);
+        self.groups.set_lasting(key, member, is_lasting);
         self.dispatch(key, now, out);
     }
 
     /// A delivery to a member has ended.
-    pub(super) fn group_done(&mut self, key: GroupKey, delivery: u64, fate: Fate, now: Time, out: &mut Outputs) {
-        let Some(group) = self.groups.get_mut(key) else { return };
-        let ledger = &mut self.stats.ledger;
-        match fate {
-            Fate::Delivered if group.done(delivery) => ledger.delivered += 1,
-            Fate::Refused if group.done(delivery) => ledger.drop_one(DropReason::Refused), // [MQTT-4.8.2-6]
-            Fate::Denied if group.done(delivery) => ledger.drop_one(DropReason::NotAuthorized),
-            Fate::Expired if group.done(delivery) => ledger.drop_one(DropReason::Expired),
-            Fate::TooLarge if group.done(delivery) => ledger.drop_one(DropReason::PacketTooLarge),
-            Fate::Abandoned if group.done(delivery) => ledger.drop_one(DropReason::SessionEnded), // [MQTT-4.8.2-5]
-            Fate::Returned => {
-                group.give_back(delivery);
+    pub(super) fn group_done(&mut self, from: ShardId, loan: Loan, fate: Fate, now: Time, out: &mut Outputs) {
+        let group = match loan {
+            Loan::Delivery { group, delivery } => self.delivery_done(group, delivery, fate),
+            Loan::Copy { copy, is_assigned } => {
+                let group = self.loan_done(copy, fate, out);
+                if is_assigned {
+                    self.tell_once(true, from, Mesh::LoanSettled { copy }, out);
+                }
+                group
             }
+        };
+        if let Some(group) = group {
+            self.dispatch(group, now, out);
+        }
+    }
+
+    fn delivery_done(&mut self, key: GroupKey, delivery: u64, fate: Fate) -> Option<GroupKey> {
+        let group = self.groups.get_mut(key)?;
+        match fate {
+            Fate::Returned => _ = group.give_back(delivery),
             Fate::Away(member) => {
                 group.give_back(delivery);
                 self.groups.presence(key, member, None);
             }
-            // The group has forgotten this delivery: its member left before it answered.
-            Fate::Delivered | Fate::Refused | Fate::Denied | Fate::Expired | Fate::TooLarge | Fate::Abandoned => {}
+            Fate::Delivered
+            | Fate::Refused
+            | Fate::Denied
+            | Fate::Abandoned
+            | Fate::Begun
+            | Fate::Expired
+            | Fate::TooLarge => {
+                // The group may have forgotten this delivery: its member left before it answered.
+                if group.done(delivery) {
+                    self.count_fate(fate);
+                }
+            }
         }
-        self.dispatch(key, now, out);
+        Some(key)
+    }
+
+    /// Accounts for a copy of a group that is over.
+    pub(super) fn count_fate(&mut self, fate: Fate) {
+        let ledger = &mut self.stats.ledger;
+        match fate {
+            Fate::Delivered => ledger.delivered += 1,
+            Fate::Refused => ledger.drop_one(DropReason::Refused), // [MQTT-4.8.2-6]
+            Fate::Denied => ledger.drop_one(DropReason::NotAuthorized),
+            Fate::Expired => ledger.drop_one(DropReason::Expired),
+            Fate::TooLarge => ledger.drop_one(DropReason::PacketTooLarge),
+            Fate::Abandoned => ledger.drop_one(DropReason::SessionEnded), // [MQTT-4.8.2-5]
+            Fate::Begun => ledger.moved += 1,                             // the session accounts for it
+            Fate::Returned | Fate::Away(_) => unreachable!("what comes back is not over"),
+        }
     }
 }
 
@@ -196,25 +261,28 @@ impl Shard {
     /// Tells the groups of a session that its client came or went.
     pub(super) fn presence(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
-        let window = self.window(key);
+        let (window, is_lasting) = (self.window(key), self.is_durable(key));
         let shared = self.sessions.get(key).map(|session| session.extras.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, .. } in shared {
             let home = self.homes.group(&share, &filter);
-            self.tell(home, Mesh::Presence { share, filter, member, window }, out);
+            self.tell(home, Mesh::Presence { share, filter, member, window, is_lasting }, out);
         }
     }
 
     /// A group's message for a session of this shard. One that cannot be sent now goes back at once.
     pub(super) fn shared_deliver(&mut self, from: ShardId, copy: SharedCopy, now: Time, out: &mut Outputs) {
-        let SharedCopy { member, message, qos, retain, ids, group, delivery } = copy;
-        let source = match delivery {
-            0 => Source::OWN,
-            delivery => Source::Shared { home: from, group: group.to_bits(), delivery },
+        let SharedCopy { member, message, qos, retain, ids, group, delivery, copy } = copy;
+        let source = match (delivery, copy) {
+            (0, _) => Source::OWN,
+            (delivery, Serial::NONE) => Source::Shared { home: from, group: group.to_bits(), delivery },
+            (_, lent) => Source::Lent { home: from, lent, copy: Serial::NONE },
         };
         let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");
         let is_here = self.sessions.get(key).is_some_and(|session| session.link().is_some());
         if !is_here && delivery != 0 {
-            return self.tell(from, Mesh::SharedDone { group, delivery, fate: Fate::Away(member) }, out);
+            // By now the group may have given the copy to somebody else.
+            let loan = Loan::Delivery { group, delivery };
+            return self.tell(from, Mesh::SharedDone { loan, fate: Fate::Away(member) }, out);
         }
         let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
         let mut copy = Delivery { message, qos, retain, ids, source };

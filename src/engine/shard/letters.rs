@@ -120,30 +120,34 @@ impl Shard {
             | Mesh::Left { .. }
             | Mesh::Presence { .. }
             | Mesh::SharedDeliver(_)
-            | Mesh::SharedDone { .. } => self.group_letter(from, letter, now, out),
+            | Mesh::SharedDone { .. }
+            | Mesh::LoanSettled { .. }
+            | Mesh::Rejoined => self.group_letter(from, letter, now, out),
         }
     }
 
     fn group_letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
         match letter {
-            Mesh::Join { share, filter, member, terms, window, reply } => {
-                self.group_join(from, share, filter, member, terms, window, reply, now, out);
+            Mesh::Join { share, filter, member, terms, window, is_lasting, reply } => {
+                self.group_join(from, share, filter, member, terms, window, is_lasting, reply, now, out);
             }
             Mesh::Joined { session, share, filter, reply, reason } => {
                 self.joined(session, &share, &filter, reply, reason, now, out);
             }
             Mesh::Leave { share, filter, member, departure, reply } => {
-                self.group_leave(&share, &filter, member, departure, now, out);
+                let is_noted = self.group_leave(&share, &filter, member, departure, now, out);
                 if let Some(reply) = reply {
-                    self.tell(from, Mesh::Left { reply }, out);
+                    self.tell_once(is_noted, from, Mesh::Left { reply }, out);
                 }
             }
             Mesh::Left { reply } => self.left(reply, now, out),
-            Mesh::Presence { share, filter, member, window } => {
-                self.group_presence(&share, &filter, member, window, now, out);
+            Mesh::Presence { share, filter, member, window, is_lasting } => {
+                self.group_presence(&share, &filter, member, window, is_lasting, now, out);
             }
             Mesh::SharedDeliver(copy) => self.shared_deliver(from, copy, now, out),
-            Mesh::SharedDone { group, delivery, fate } => self.group_done(group, delivery, fate, now, out),
+            Mesh::SharedDone { loan, fate } => self.group_done(from, loan, fate, now, out),
+            Mesh::LoanSettled { copy } => self.assignment_over(from, copy, out),
+            Mesh::Rejoined => self.members_are_back(from, now, out),
             Mesh::Forward { .. }
             | Mesh::Run { .. }
             | Mesh::Numbered { .. }

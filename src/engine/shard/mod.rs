@@ -32,6 +32,7 @@ mod fanout;
 mod fetching;
 mod groups;
 mod identify;
+mod lending;
 mod letters;
 pub mod memory;
 pub mod moving;
@@ -87,6 +88,7 @@ use crate::mqtt::Reason;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
 use fetching::Fetching;
+use lending::Lending;
 use letters::Pressure;
 use memory::{Memory, held_bytes};
 use passages::Passages;
@@ -175,6 +177,7 @@ pub struct Shard {
     passages: Passages,
     stowage: Stowage,
     fetching: Fetching,
+    lending: Lending,
     /// While changes come back.
     restoring: Option<Box<Restoring>>,
     /// While what is held is noted again.
@@ -242,6 +245,7 @@ impl Shard {
             passages: Passages::new(seed),
             stowage: Stowage::new(ram_budget, seed),
             fetching: Fetching::default(),
+            lending: Lending::default(),
             restoring: None,
             sweeping: None,
             pressure: Pressure::new(seed),
@@ -312,7 +316,7 @@ impl Shard {
     /// How much the shard holds that may have to outlive it: sessions, subscriptions, retained messages and copies.
     pub fn held(&self) -> u64 {
         let counts = self.sessions.len() + self.index.subscription_count() + self.retained.len();
-        counts as u64 + self.stats.ledger.queued()
+        counts as u64 + self.stats.ledger.queued() + self.lending.assigned_count() as u64
     }
 
     /// Proves the invariants of the shard and of all that it owns.
@@ -346,6 +350,7 @@ impl Shard {
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
         self.groups.check();
+        self.lending.check(&self.groups);
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
         assert!(self.retained.len() <= self.limits.retained_messages_max, "retained messages stay within their bound");
     }

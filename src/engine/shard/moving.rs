@@ -7,6 +7,7 @@
 //! left, all that came has reached all of them. Of one that was there until the end nobody knows, and what it sends again is delivered
 //! again, rather than not at all.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -53,6 +54,27 @@ pub trait Movers {
     fn read(&mut self, wanted: Wanted) -> Option<Message>;
 }
 
+/// Copies of shared groups on their way. What a member has for good goes with its session and is owed to no group; which that is, is
+/// known when all shards have told what they know. One for all shards of a broker.
+#[derive(Debug, Default)]
+pub struct Loans {
+    /// Where a group's copy went, and its number there.
+    moved: BTreeMap<(ShardId, Serial), (ShardId, Serial)>,
+    /// What members have for good.
+    assigned: Vec<(ShardId, Serial)>,
+}
+
+impl Loans {
+    /// All shards of the broker have moved out: groups are not owed what members have.
+    pub fn settle<M: Movers>(self, movers: &mut M) {
+        for copy in self.assigned {
+            if let Some((home, copy)) = self.moved.get(&copy).copied() {
+                movers.note(home, Change::GroupSettled { copy });
+            }
+        }
+    }
+}
+
 /// A move under way.
 struct Removal<'a, M> {
     to: Destination<'a>,
@@ -77,7 +99,7 @@ impl Shard {
     ///
     /// # Panics
     /// When the shard serves clients already.
-    pub fn move_out<M: Movers>(mut self, now: Time, to: Destination<'_>, movers: &mut M) -> u64 {
+    pub fn move_out<M: Movers>(mut self, now: Time, to: Destination<'_>, loans: &mut Loans, movers: &mut M) -> u64 {
         assert!(self.connections.is_empty(), "who moves out has no clients");
         let mut out = Outputs::new(to.homes.shards());
         self.journaling.pause();
@@ -89,6 +111,7 @@ impl Shard {
         for (key, was_connected) in keys {
             self.move_session(key, was_connected, &mut removal);
         }
+        self.move_groups(loans, &mut removal);
         self.move_retained(&mut removal);
         let sessions = to.numbered + self.serial;
         for home in to.homes.all() {
@@ -175,6 +198,22 @@ impl Shard {
         removal.copy(home, session, copy, self.stowage.is_shared(stowed));
     }
 
+    fn move_groups<M: Movers>(&self, loans: &mut Loans, removal: &mut Removal<'_, M>) {
+        let mut numbers = BTreeMap::new();
+        for (key, group) in self.groups.iter() {
+            let (share, filter) = (group.share().into(), group.filter().into());
+            let home = removal.to.homes.group(group.share(), group.filter());
+            numbers.insert(key.to_bits(), (home, removal.movers.note(home, Change::Group { share, filter })));
+        }
+        for (copy, owed) in self.lending.owed_from(Serial::NONE) {
+            let (home, group) = numbers[&owed.group.to_bits()];
+            let body = removal.body(home, owed.body, &owed.message, owed.message.is_shared());
+            let moved = removal.movers.note(home, Change::GroupQueued { group, body });
+            loans.moved.insert((self.id, copy), (home, moved));
+        }
+        loans.assigned.extend(self.lending.assigned());
+    }
+
     fn move_retained<M: Movers>(&self, removal: &mut Removal<'_, M>) {
         let mut cursor = Cursor::default();
         loop {
@@ -209,6 +248,12 @@ impl<M: Movers> Removal<'_, M> {
     /// Tells a copy, after its message where that is not known there; the number of the copy.
     fn copy(&mut self, home: ShardId, session: SessionId, copy: Copy<'_>, is_shared: bool) -> Serial {
         let Copy { message, body, qos, retain, ids } = copy;
+        let body = self.body(home, body, message, is_shared);
+        self.movers.note(home, Change::Queued { session, body, qos, retain, ids })
+    }
+
+    /// Tells a message where it is not known there; its number there.
+    fn body(&mut self, home: ShardId, body: Serial, message: &Message, is_shared: bool) -> Serial {
         let known = (home, body);
         let told = self.told.get(&known).copied();
         let body = told.unwrap_or_else(|| {
@@ -219,6 +264,6 @@ impl<M: Movers> Removal<'_, M> {
         if known.1 != Serial::NONE && is_shared {
             self.told.insert(known, body);
         }
-        self.movers.note(home, Change::Queued { session, body, qos, retain, ids })
+        body
     }
 }

@@ -6,9 +6,12 @@
 //! Messages that queues wait for are not all kept in memory meanwhile: above the budget it is enough to know where each one lies. Those
 //! that are needed at once are asked for at the end ([`Shard::wanted`]).
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use self::groups::RestoringGroups;
 use super::Shard;
 use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
@@ -36,6 +39,7 @@ pub(super) struct Restoring {
     /// Bytes of messages that are in memory, and how many may be.
     held: u64,
     budget: u64,
+    groups: RestoringGroups,
     last: Serial,
 }
 
@@ -86,6 +90,7 @@ impl Restoring {
             sessions: map(seed),
             again: Vec::new(),
             fanouts: BTreeMap::new(),
+            groups: RestoringGroups::new(seed),
             last: Serial::NONE,
         }
     }
@@ -130,11 +135,11 @@ impl Restoring {
         self.held -= message.map_or(0, |message| message.charged_bytes() as u64);
     }
 
-    /// Messages that are needed before anybody is served: what was sent before, and what everybody is owed.
+    /// Messages that are needed before anybody is served: what was sent before, and what everybody or a group is owed.
     fn wanted(&self) -> Vec<Wanted> {
         let copies = self.sessions.values().flat_map(|unfolded| &unfolded.copies);
         let sent = copies.filter(|owed| owed.is_sent_as.is_some()).map(|owed| owed.noted.body);
-        let mut bodies: Vec<Serial> = sent.chain(self.fanouts.keys().copied()).collect();
+        let mut bodies: Vec<Serial> = sent.chain(self.fanouts.keys().copied()).chain(self.owed_to_groups()).collect();
         bodies.sort_unstable();
         bodies.dedup();
         let away = |body: Serial| {
@@ -222,6 +227,14 @@ impl Shard {
             }
             Change::Passed { session, id } => self.passages.restore(session, id),
             Change::Forgotten { session, id } => self.passages.restore_forgotten(session, id),
+            Change::Group { .. }
+            | Change::GroupAgain { .. }
+            | Change::GroupEnded { .. }
+            | Change::GroupQueued { .. }
+            | Change::GroupQueuedAgain { .. }
+            | Change::GroupSettled { .. }
+            | Change::Assigned { .. }
+            | Change::Unassigned { .. } => self.restore_of_groups(&mut restoring, serial, change),
             Change::Retained { body } => self.restore_retained(&mut restoring, body),
             Change::RetainedGone { topic } => self.restore_retained_gone(&topic),
             Change::Swept { sessions } => {
@@ -344,6 +357,14 @@ impl Shard {
             | Change::Forgotten { .. }
             | Change::Retained { .. }
             | Change::RetainedGone { .. }
+            | Change::Group { .. }
+            | Change::GroupAgain { .. }
+            | Change::GroupEnded { .. }
+            | Change::GroupQueued { .. }
+            | Change::GroupQueuedAgain { .. }
+            | Change::GroupSettled { .. }
+            | Change::Assigned { .. }
+            | Change::Unassigned { .. }
             | Change::Swept { .. } => unreachable!("these have their own way"),
         }
     }
@@ -386,6 +407,7 @@ impl Shard {
         let last = self.restoring.as_ref().map_or(Serial::NONE, |restoring| restoring.last);
         debug_assert!(after >= last, "no number is given twice");
         self.journaling.begin(after);
+        self.await_members();
         let (keys, fanouts) = self.unfold(now);
         // A will that is due finds every session as it was.
         for (key, was_connected) in keys {
@@ -394,6 +416,7 @@ impl Shard {
         for (body, message, served) in fanouts {
             self.finish_fanout(body, &message, &served, out);
         }
+        self.finish_joining_again(out);
         self.settle(now, out);
     }
 
@@ -403,12 +426,13 @@ impl Shard {
         let (budget, seed) = (self.stowage.budget(), self.seed);
         let mut restoring = self.restoring.take().unwrap_or_else(|| Box::new(Restoring::new(budget, seed)));
         restoring.swept(); // a sweep that was under way ends here
-        let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.into_iter().collect();
+        let mut sessions: Vec<(SessionId, Unfolded)> = restoring.sessions.drain().collect();
         sessions.sort_unstable_by_key(|(id, _)| *id); // a hash map's order must not show
         let keys = sessions.iter().map(|(_, unfolded)| (unfolded.key, unfolded.is_connected)).collect();
         for (_, unfolded) in sessions {
             self.unfold_session(unfolded, &mut restoring.bodies, now);
         }
+        self.unfold_groups(&mut restoring);
         let bodies = &restoring.bodies;
         let message_of = |body| bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
         let fanouts = restoring.fanouts.into_iter();

@@ -244,14 +244,14 @@ impl Shard {
 
     fn join(&mut self, key: SessionKey, membership: Membership, reply: JoinTicket, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
-        let window = self.window(key);
+        let (window, is_lasting) = (self.window(key), self.is_durable(key));
         let home = self.homes.group(&membership.share, &membership.filter);
         let Membership { share, filter, terms, .. } = membership;
         let known = self.sessions.get_mut(key).and_then(|session| session.membership(&share, &filter));
         if let Some(known) = known {
             known.asked = Some(reply);
         }
-        self.tell(home, Mesh::Join { share, filter, member, terms, window, reply: Some(reply) }, out);
+        self.tell(home, Mesh::Join { share, filter, member, terms, window, is_lasting, reply: Some(reply) }, out);
     }
 
     /// After a restart a session asks its groups again; nobody waits for their answers.
@@ -260,7 +260,8 @@ impl Shard {
         let shared = self.sessions.get(key).map(|session| session.extras.shared.to_vec()).unwrap_or_default();
         for Membership { share, filter, terms, .. } in shared {
             let home = self.homes.group(&share, &filter);
-            self.tell(home, Mesh::Join { share, filter, member, terms, window: None, reply: None }, out);
+            let letter = Mesh::Join { share, filter, member, terms, window: None, is_lasting: true, reply: None };
+            self.tell(home, letter, out);
         }
     }
 

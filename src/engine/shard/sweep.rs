@@ -17,6 +17,7 @@ use std::ops::ControlFlow;
 use super::Shard;
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::change::{Change, Serial};
+use crate::engine::homes::ShardId;
 use crate::engine::limits::{FETCH_BYTES_MAX, FETCH_COPIES_MAX};
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::{Fetch, Outputs, Reader, Wanted};
@@ -25,6 +26,7 @@ use crate::engine::session::delivery::{Delivery, Noted, Stub, WaitingRef};
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stowage::StowKey;
 use crate::engine::subscriptions::entry::Subscriber;
+use crate::engine::subscriptions::group::Group;
 use crate::mqtt::PacketId;
 
 /// What a short change costs of an allowance, in bytes.
@@ -55,6 +57,12 @@ enum Stage {
     Fanouts,
     /// What has crossed shards.
     Passages(VecDeque<(SessionId, PacketId)>),
+    /// What members have of groups for good.
+    Assigned(VecDeque<(ShardId, Serial)>),
+    /// The shared group at this place of the slab.
+    Groups(u32),
+    /// What groups are owed from this change on, and up to another one.
+    Owed(Serial, Serial),
     /// Retained messages.
     Retained(Cursor),
     /// The session at this place of the slab, and what of it.
@@ -113,6 +121,9 @@ impl Shard {
             sweep.stage = match std::mem::replace(&mut sweep.stage, Stage::Fanouts) {
                 Stage::Fanouts => self.retell_fanouts(&mut sweep, &mut allowance, out),
                 Stage::Passages(left) => self.retell_passages(left, &mut allowance, out),
+                Stage::Assigned(left) => self.retell_assigned(left, &mut allowance, out),
+                Stage::Groups(index) => self.retell_group(index, &mut allowance, out),
+                Stage::Owed(from, upto) => self.retell_owed(&mut sweep, from, upto, &mut allowance, out),
                 Stage::Retained(cursor) => self.retell_retained(cursor, &mut allowance, out),
                 Stage::Sessions(index, within) => self.retell_session(&mut sweep, index, within, &mut allowance, out),
                 Stage::End(last) if self.has_noted_fanout(last) => {
@@ -147,13 +158,74 @@ impl Shard {
         out: &mut Outputs,
     ) -> Stage {
         while allowance.is_left() {
-            let Some((session, id)) = left.pop_front() else { return Stage::Retained(Cursor::default()) };
+            let Some((session, id)) = left.pop_front() else {
+                return Stage::Assigned(self.lending.assigned().collect());
+            };
             if self.passages.has_come(session, id) {
                 allowance.spend(CHANGE_BYTES);
                 self.note(Change::Passed { session, id }, out);
             }
         }
         Stage::Passages(left)
+    }
+
+    fn retell_assigned(
+        &mut self,
+        mut left: VecDeque<(ShardId, Serial)>,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Stage {
+        while allowance.is_left() {
+            let Some((home, copy)) = left.pop_front() else { return Stage::Groups(0) };
+            if self.lending.is_assigned(home, copy) {
+                allowance.spend(CHANGE_BYTES);
+                self.note(Change::Assigned { home, copy }, out);
+            }
+        }
+        Stage::Assigned(left)
+    }
+
+    fn retell_group(&mut self, index: u32, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
+        if index >= self.groups.index_bound() {
+            return Stage::Owed(Serial::NONE, self.journaling.made());
+        }
+        let group = self.groups.key_at(index).and_then(|key| self.groups.get(key));
+        let Some(group) = group.filter(|group| group.noted() != Serial::NONE) else {
+            allowance.spend(LOOK_BYTES);
+            return Stage::Groups(index + 1);
+        };
+        let (noted, share, filter): (_, Box<str>, Box<str>) =
+            (group.noted(), group.share().into(), group.filter().into());
+        allowance.spend(CHANGE_BYTES + share.len() + filter.len());
+        self.note(Change::GroupAgain { group: noted, share, filter }, out);
+        Stage::Groups(index + 1)
+    }
+
+    /// They are gone through by their numbers, for in its group a copy moves to and fro. Those noted since all groups were told are in
+    /// the newer part of the journal, as they are.
+    fn retell_owed(
+        &mut self,
+        sweep: &mut Sweep,
+        from: Serial,
+        upto: Serial,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Stage {
+        let mut from = from;
+        while allowance.is_left() {
+            let next = self.lending.owed_from(from).next().filter(|(copy, _)| *copy <= upto);
+            let Some((copy, owed)) = next else { return Stage::Retained(Cursor::default()) };
+            let (key, body, message) = (owed.group, owed.body, owed.message.clone());
+            let group = self.groups.get(key).map_or(Serial::NONE, Group::noted);
+            if !sweep.told.contains_key(&body) {
+                self.retell_body(body, &message, allowance, out);
+                sweep.told.insert(body, ());
+            }
+            allowance.spend(CHANGE_BYTES);
+            self.note(Change::GroupQueuedAgain { copy, group, body }, out);
+            from = copy.next();
+        }
+        Stage::Owed(from, upto)
     }
 
     fn retell_retained(&mut self, mut cursor: Cursor, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
@@ -322,11 +394,15 @@ impl Shard {
         allowance: &mut Allowance,
         out: &mut Outputs,
     ) {
-        let Noted { copy, body } = delivery.noted();
+        let Noted { copy, mut body } = delivery.noted();
         if copy == Serial::NONE || !self.is_durable(key) {
             return;
         }
-        if !sweep.told.contains_key(&body) {
+        if body == Serial::NONE {
+            // What a group has lent is alone in the hands of the session.
+            allowance.spend(delivery.message.charged_bytes());
+            body = self.note(Change::Body { message: delivery.message.clone() }, out);
+        } else if !sweep.told.contains_key(&body) {
             self.retell_body(body, &delivery.message, allowance, out);
             if is_shared {
                 sweep.told.insert(body, ());

@@ -2,7 +2,9 @@
 
 use crate::base::hash::{Map, Seed, map};
 use crate::base::slab::{Key, Slab};
+use crate::engine::change::Serial;
 use crate::engine::message::Message;
+use crate::engine::subscriptions::group_queue::Waiting;
 use crate::engine::subscriptions::members::Member;
 use crate::mqtt::version::QoS;
 
@@ -15,6 +17,8 @@ pub struct Delivery {
     pub message: Message,
     /// With which quality of service it was sent; never 0, which nobody answers.
     pub qos: QoS,
+    /// The change by which the copy is known; [`Serial::NONE`] where nobody keeps it.
+    pub copy: Serial,
     /// Who has it.
     pub member: Key<Member>,
     previous: Option<Key<Delivery>>,
@@ -46,14 +50,15 @@ impl Deliveries {
     }
 
     /// Notes a delivery; the number names it from now on and is never 0.
-    pub fn insert(&mut self, member: Key<Member>, sequence: u64, message: Message, qos: QoS) -> u64 {
+    pub fn insert(&mut self, member: Key<Member>, waiting: Waiting, qos: QoS) -> u64 {
+        let Waiting { sequence, message, copy, owner: _ } = waiting;
         debug_assert!(qos > QoS::AtMostOnce, "nobody answers QoS 0");
         let key = self.slab.next_key();
         let next = self.heads.insert(member, key);
         if let Some(next) = next {
             self.slab.get_mut(next).expect("a chain leads to deliveries").previous = Some(key);
         }
-        self.slab.insert(Delivery { sequence, message, qos, member, previous: None, next });
+        self.slab.insert(Delivery { sequence, message, qos, copy, member, previous: None, next });
         key.to_bits()
     }
 
@@ -76,6 +81,11 @@ impl Deliveries {
             }
         }
         Some(delivery)
+    }
+
+    /// All of them, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.slab.iter().map(|(_, delivery)| delivery)
     }
 
     /// Takes out the newest delivery of a member.

@@ -4,6 +4,7 @@ use crate::base::hash::Seed;
 use crate::base::random::Random;
 use crate::base::slab::Key;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::limits::Strategy;
 use crate::engine::message::Message;
 use crate::engine::stats::DropReason;
@@ -30,6 +31,8 @@ pub struct Dispatch {
     pub qos: QoS,
     /// What to name when it is settled; 0 for QoS 0, which nobody answers.
     pub delivery: u64,
+    /// The change by which the copy is known; [`Serial::NONE`] where nobody keeps it.
+    pub copy: Serial,
     /// Whether another delivery of it was begun before.
     pub is_redelivery: bool,
 }
@@ -73,6 +76,10 @@ pub struct Group {
     members: Members,
     deliveries: Deliveries,
     queue: GroupQueue,
+    /// The change by which it is known; [`Serial::NONE`] while no member has outlived its connection.
+    noted: Serial,
+    /// Noted copies that were displaced, expired or handed out for good since the shard has asked last.
+    settled: Vec<Serial>,
 }
 
 impl Group {
@@ -85,6 +92,8 @@ impl Group {
             members: Members::new(seed),
             deliveries: Deliveries::new(seed),
             queue: GroupQueue::default(),
+            noted: Serial::NONE,
+            settled: Vec::new(),
         }
     }
 
@@ -123,6 +132,50 @@ impl Group {
         self.deliveries.len()
     }
 
+    /// The change by which the group is known.
+    pub fn noted(&self) -> Serial {
+        self.noted
+    }
+
+    /// It is known by this change from now on.
+    pub fn note_as(&mut self, group: Serial) {
+        self.noted = group;
+    }
+
+    /// Whether the session of any member outlives its connection.
+    pub fn has_lasting(&self) -> bool {
+        self.members.has_lasting()
+    }
+
+    /// The newest message that waits is known by this change; its place in the order.
+    pub fn note_newest(&mut self, copy: Serial) -> Option<u64> {
+        let newest = self.queue.newest()?;
+        newest.copy = copy;
+        Some(newest.sequence)
+    }
+
+    /// After a restart: a message that waits for a member; its place in the order.
+    pub fn restore(&mut self, copy: Serial, message: Message) -> u64 {
+        self.queue.append(message, copy)
+    }
+
+    /// What waits at this place in the order is settled without a delivery; whether it was there.
+    pub fn withdraw(&mut self, sequence: u64) -> bool {
+        self.queue.take(sequence).is_some()
+    }
+
+    /// Noted copies that are settled, and that the shard has not asked for before.
+    pub fn take_settled(&mut self) -> Vec<Serial> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// The changes by which its copies are known, in no particular order.
+    pub fn noted_copies(&self) -> impl Iterator<Item = Serial> {
+        let waiting = self.queue.iter().filter_map(Waiting::known_as);
+        let delivered = self.deliveries.iter().map(|delivery| delivery.copy);
+        waiting.chain(delivered.filter(|copy| *copy != Serial::NONE))
+    }
+
     /// Copies that the ledger expects here.
     pub fn copies(&self) -> u64 {
         (self.queued_count() + self.outstanding_count()) as u64
@@ -135,11 +188,11 @@ impl Group {
 
     /// Takes a message on; the next dispatch hands it out.
     pub fn accept(&mut self, message: Message, bounds: &Bounds) -> Accepted {
-        debug_assert!(self.members.count() > 0, "a group ends with its last member");
+        debug_assert!(self.members.count() > 0 || self.noted != Serial::NONE, "a group ends with its last member");
         if message.qos == QoS::AtMostOnce && !self.members.has_present() && !bounds.queue_qos0 {
             return Accepted::Refused(DropReason::Offline);
         }
-        self.queue.push(message, bounds)
+        self.queue.push(message, bounds, &mut self.settled)
     }
 
     /// Hands out what waits, as long as members have room. Adds to `expired` what it had to drop instead.
@@ -179,7 +232,7 @@ impl Group {
         let Some(delivery) = self.settle(delivery) else {
             return false;
         };
-        self.queue.take_back(delivery.sequence, delivery.message);
+        self.queue.take_back(delivery.sequence, delivery.message, delivery.copy);
         true
     }
 
@@ -215,6 +268,10 @@ impl Group {
         });
     }
 
+    pub(super) fn set_lasting(&mut self, key: Key<Member>, is_lasting: bool) {
+        self.members.change(key, |member| member.is_lasting = is_lasting);
+    }
+
     pub(super) fn set_presence(&mut self, key: Key<Member>, window: Option<u16>) {
         self.members.change(key, |member| member.window = window);
     }
@@ -231,7 +288,12 @@ impl Group {
                         QoS::AtMostOnce => unreachable!("nobody answers QoS 0"),
                         QoS::AtLeastOnce => {
                             settled.back += 1;
-                            self.queue.take_back(delivery.sequence, delivery.message);
+                            self.queue.take_back(delivery.sequence, delivery.message, delivery.copy);
+                        }
+                        // Its shard has answered for all that it sent: this one never left.
+                        QoS::ExactlyOnce if delivery.copy != Serial::NONE => {
+                            settled.back += 1;
+                            self.queue.take_back(delivery.sequence, delivery.message, delivery.copy);
                         }
                         // [MQTT-4.8.2-5] Another member might process it a second time.
                         QoS::ExactlyOnce => settled.discarded += 1,
@@ -248,7 +310,8 @@ impl Group {
     fn dispatch_in_order(&mut self, now: Time, random: &mut Random, out: &mut Vec<Dispatch>, expired: &mut usize) {
         while let Some(front) = self.queue.front() {
             if front.message.has_expired(now) {
-                self.queue.pop_front().expect("there is a front");
+                let (waiting, _) = self.queue.pop_front().expect("there is a front");
+                self.settled.extend(waiting.known_as());
                 *expired += 1;
                 continue;
             }
@@ -272,7 +335,7 @@ impl Group {
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => passed += 1,
                 Fate::Expired => {
-                    self.queue.take_returned(sequence);
+                    self.settled.extend(self.queue.take_returned(sequence).known_as());
                     *expired += 1;
                 }
                 Fate::Send(member) => {
@@ -288,7 +351,7 @@ impl Group {
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => (passed, at) = (passed + 1, at + 1),
                 Fate::Expired => {
-                    self.queue.take_fresh(at);
+                    self.settled.extend(self.queue.take_fresh(at).known_as());
                     *expired += 1;
                 }
                 Fate::Send(member) => {
@@ -301,16 +364,21 @@ impl Group {
 
     /// Turns a message that was taken from the queue into a delivery.
     fn send(&mut self, key: Key<Member>, waiting: Waiting, is_redelivery: bool) -> Dispatch {
-        let Waiting { sequence, message, owner: _ } = waiting;
+        let copy = waiting.copy;
         let member = self.members.get(key).expect("members are picked from the group");
         debug_assert!(member.has_room(), "outstanding < window, or nobody answers");
         let (id, terms) = (member.id, member.terms);
         // [MQTT-4.8.2-3] Each member gets no more than it was granted.
-        let qos = message.qos.min(terms.qos);
+        let qos = waiting.message.qos.min(terms.qos);
         let is_answered = qos > QoS::AtMostOnce;
         self.members.serve(key, is_answered);
-        let delivery = if is_answered { self.deliveries.insert(key, sequence, message.clone(), qos) } else { 0 };
-        Dispatch { member: id, terms, message, qos, delivery, is_redelivery }
+        let (message, delivery) = if is_answered {
+            (waiting.message.clone(), self.deliveries.insert(key, waiting, qos))
+        } else {
+            self.settled.extend(waiting.known_as());
+            (waiting.message, 0)
+        };
+        Dispatch { member: id, terms, message, qos, delivery, copy, is_redelivery }
     }
 
     /// Takes a delivery from its member.

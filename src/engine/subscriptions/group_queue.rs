@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::slab::Key;
+use crate::engine::change::Serial;
 use crate::engine::limits::{Limits, QueuePolicy};
 use crate::engine::message::Message;
 use crate::engine::stats::DropReason;
@@ -52,8 +53,17 @@ pub struct Waiting {
     pub sequence: u64,
     /// The message.
     pub message: Message,
+    /// The change by which the copy is known; [`Serial::NONE`] where nobody keeps it.
+    pub copy: Serial,
     /// Who owns its key, as of a generation of the ring.
     pub owner: Option<(u64, Key<Member>)>,
+}
+
+impl Waiting {
+    /// The change by which the copy is known, if it is noted.
+    pub fn known_as(&self) -> Option<Serial> {
+        (self.copy != Serial::NONE).then_some(self.copy)
+    }
 }
 
 /// The queue of one group. It moves nothing by itself: the group looks at what waits and takes it out.
@@ -84,22 +94,47 @@ impl GroupQueue {
         self.returned_bytes + self.fresh_bytes
     }
 
-    /// Appends a message, if the bounds or their policy have room for it.
-    pub fn push(&mut self, message: Message, bounds: &Bounds) -> Accepted {
+    /// Appends a message, if the bounds or their policy have room for it. Adds to `settled` the noted copies that made room.
+    pub fn push(&mut self, message: Message, bounds: &Bounds, settled: &mut Vec<Serial>) -> Accepted {
         let bytes = message.charged_bytes() as u64;
-        let Some(displaced) = self.make_room_for(bytes, bounds) else {
+        let Some(displaced) = self.make_room_for(bytes, bounds, settled) else {
             return Accepted::Refused(DropReason::QueueRefused);
         };
-        self.sequence += 1;
-        self.fresh_bytes += bytes;
-        self.fresh.push_back(Waiting { sequence: self.sequence, message, owner: None });
+        self.append(message, Serial::NONE);
         if displaced == 0 { Accepted::Queued } else { Accepted::Displaced(displaced) }
     }
 
+    /// Appends a message whatever the bounds; its place in the order.
+    pub fn append(&mut self, message: Message, copy: Serial) -> u64 {
+        self.sequence += 1;
+        self.fresh_bytes += message.charged_bytes() as u64;
+        self.fresh.push_back(Waiting { sequence: self.sequence, message, copy, owner: None });
+        self.sequence
+    }
+
+    /// The newest one of those that nobody was sent yet.
+    pub fn newest(&mut self) -> Option<&mut Waiting> {
+        self.fresh.back_mut()
+    }
+
+    /// Everything that waits, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.returned.values().chain(&self.fresh)
+    }
+
+    /// Takes out what has this place in the order, if it waits.
+    pub fn take(&mut self, sequence: u64) -> Option<Waiting> {
+        if self.returned.contains_key(&sequence) {
+            return Some(self.take_returned(sequence));
+        }
+        let index = self.fresh.binary_search_by_key(&sequence, |waiting| waiting.sequence).ok()?;
+        Some(self.take_fresh(index))
+    }
+
     /// Puts a message that was taken out back to its place among those that came back, whatever the bounds.
-    pub fn take_back(&mut self, sequence: u64, message: Message) {
+    pub fn take_back(&mut self, sequence: u64, message: Message, copy: Serial) {
         self.returned_bytes += message.charged_bytes() as u64;
-        let before = self.returned.insert(sequence, Waiting { sequence, message, owner: None });
+        let before = self.returned.insert(sequence, Waiting { sequence, message, copy, owner: None });
         debug_assert!(before.is_none(), "a message is in one place");
     }
 
@@ -154,7 +189,7 @@ impl GroupQueue {
     }
 
     /// Makes room for a message by dropping the oldest that nobody was sent yet, so many; none if there can be no room.
-    fn make_room_for(&mut self, bytes: u64, bounds: &Bounds) -> Option<usize> {
+    fn make_room_for(&mut self, bytes: u64, bounds: &Bounds, settled: &mut Vec<Serial>) -> Option<usize> {
         let fits = |count: usize, held: u64| count < bounds.messages_max as usize && held + bytes <= bounds.bytes_max;
         if fits(self.len(), self.bytes()) {
             return Some(0);
@@ -168,7 +203,7 @@ impl GroupQueue {
         }
         let mut displaced = 0;
         while !fits(self.len(), self.bytes()) {
-            self.take_fresh(0);
+            settled.extend(self.take_fresh(0).known_as());
             displaced += 1;
         }
         Some(displaced)

@@ -59,6 +59,8 @@ pub struct Member {
     pub window: Option<u16>,
     /// Whether it unsubscribed and only completes what it was sent.
     pub has_left: bool,
+    /// Whether its session outlives its connection.
+    pub is_lasting: bool,
     /// When it was last served; the earlier, the sooner it is next.
     turn: u64,
     /// Where it stands in the index, if it stands there.
@@ -79,6 +81,11 @@ impl Member {
     /// Whether it may be given messages at all.
     pub fn is_present(&self) -> bool {
         self.window.is_some() && !self.has_left
+    }
+
+    /// Whether the group has to outlive the process for its sake.
+    fn keeps(&self) -> bool {
+        self.is_lasting && !self.has_left
     }
 
     /// Whether it can take a message now. A member that acknowledges nothing needs no window.
@@ -106,6 +113,8 @@ pub struct Members {
     sticky: Option<Key<Member>>,
     turn: u64,
     left_count: usize,
+    /// lasting = members that have not left and outlive their connections
+    lasting_count: usize,
     present_count: usize,
     ready_count: usize,
 }
@@ -124,6 +133,7 @@ impl Members {
             sticky: None,
             turn: 0,
             left_count: 0,
+            lasting_count: 0,
             present_count: 0,
             ready_count: 0,
         }
@@ -137,6 +147,11 @@ impl Members {
     /// Whether any member is connected.
     pub fn has_present(&self) -> bool {
         self.present_count > 0
+    }
+
+    /// Whether the session of any member outlives its connection.
+    pub fn has_lasting(&self) -> bool {
+        self.lasting_count > 0
     }
 
     /// Whether any member can take a message now.
@@ -178,6 +193,7 @@ impl Members {
             outstanding: 0,
             window: None,
             has_left: false,
+            is_lasting: false,
             turn: self.turn,
             rank: None,
             listed_at: 0,
@@ -190,7 +206,7 @@ impl Members {
 
     /// Takes a member out for good; nothing it was sent is unacknowledged any more.
     pub fn remove(&mut self, key: Key<Member>) {
-        self.change(key, |member| member.window = None);
+        self.change(key, |member| (member.window, member.is_lasting) = (None, false));
         let member = self.slab.remove(key).expect("the member was changed a moment ago");
         assert_eq!(member.outstanding, 0, "what a member was sent is settled before it goes");
         self.left_count -= usize::from(member.has_left);
@@ -204,10 +220,12 @@ impl Members {
     pub fn change(&mut self, key: Key<Member>, change: impl FnOnce(&mut Member)) {
         let member = self.slab.get_mut(key).expect("whoever holds a member's key knows that it is here");
         self.left_count -= usize::from(member.has_left);
+        self.lasting_count -= usize::from(member.keeps());
         self.present_count -= usize::from(member.is_present());
         self.ready_count -= usize::from(member.has_room());
         change(member);
         self.left_count += usize::from(member.has_left);
+        self.lasting_count += usize::from(member.keeps());
         self.present_count += usize::from(member.is_present());
         self.ready_count += usize::from(member.has_room());
         self.place(key);
@@ -264,6 +282,7 @@ impl Members {
         assert_eq!(self.present_count, count(Member::is_present), "the present are counted");
         assert_eq!(self.ready_count, count(Member::has_room), "the ready are counted");
         assert_eq!(self.left_count, count(|member| member.has_left), "those who left are counted");
+        assert_eq!(self.lasting_count, count(Member::keeps), "those who last are counted");
         assert_eq!(self.by_id.len(), self.slab.len(), "each member is found by its session");
         let placed = if kind(self.strategy) == Kind::Hashed { self.present_count } else { self.ready_count };
         assert_eq!(

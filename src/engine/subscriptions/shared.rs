@@ -9,12 +9,13 @@
 //! - No delivery is added to a member that holds as many as its window; only one that comes back with a smaller window
 //!   may hold more.
 //! - Members that are away are never chosen.
-//! - A group has a member; with the last one goes all that waits.
+//! - A group has a member; with the last one goes all that waits. Only after a restart it stays without any until all may have come.
 
 use hashbrown::HashTable;
 
 use crate::base::hash::Seed;
 use crate::base::slab::{Key, Slab};
+use crate::engine::change::Serial;
 pub use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch, Group};
 pub use crate::engine::subscriptions::members::{MemberId, Terms};
 
@@ -41,7 +42,7 @@ pub struct Joined {
 }
 
 /// What a departure did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Left {
     /// Whether the session was a member.
@@ -60,6 +61,8 @@ pub struct Left {
     pub let_go: usize,
     /// Whether the group is gone: its filter is to be routed to it no longer.
     pub group_gone: bool,
+    /// The changes by which the copies are known that went with it.
+    pub copies: Vec<Serial>,
 }
 
 /// The shared groups whose home is this shard. One per shard.
@@ -68,12 +71,14 @@ pub struct Groups {
     seed: Seed,
     groups: Slab<Group>,
     by_name: HashTable<GroupKey>,
+    /// After a restart: a group's members may still come.
+    awaits_members: bool,
 }
 
 impl Groups {
     /// No groups.
     pub fn new(seed: Seed) -> Self {
-        Self { seed, groups: Slab::new(), by_name: HashTable::new() }
+        Self { seed, groups: Slab::new(), by_name: HashTable::new(), awaits_members: false }
     }
 
     /// How many there are.
@@ -105,6 +110,11 @@ impl Groups {
         self.by_name.find(hash(self.seed, share, filter), is_it).copied()
     }
 
+    /// No group lives at this index or behind it.
+    pub fn index_bound(&self) -> u32 {
+        self.groups.index_bound()
+    }
+
     /// The key of the group that now lives at this index.
     pub fn key_at(&self, index: u32) -> Option<GroupKey> {
         self.groups.key_at(index)
@@ -118,6 +128,16 @@ impl Groups {
     /// A group, if it still exists, to hand messages to it.
     pub fn get_mut(&mut self, key: GroupKey) -> Option<&mut Group> {
         self.groups.get_mut(key)
+    }
+
+    /// From now on groups need no member, or need one again.
+    pub fn await_members(&mut self, awaits_members: bool) {
+        self.awaits_members = awaits_members;
+    }
+
+    /// After a restart: the group of this name and filter, which may have members.
+    pub fn restore(&mut self, share: &str, filter: &str) -> GroupKey {
+        self.find(share, filter).unwrap_or_else(|| self.create(share, filter))
     }
 
     /// Makes a session a member, or gives a member new terms. `window` is how many unacknowledged deliveries it may hold;
@@ -158,12 +178,26 @@ impl Groups {
         let is_known = group.is_member(member);
         let settled = group.release(found, departure);
         let left = Left { is_known, messages_back: settled.back, discarded: settled.discarded, ..Left::default() };
-        if group.member_count() > 0 {
+        if group.member_count() > 0 || self.awaits_members {
             return left;
         }
+        Left { is_known, discarded: settled.discarded, ..self.end(key) }
+    }
+
+    /// Ends a group that has no member.
+    pub fn end(&mut self, key: GroupKey) -> Left {
         let group = self.remove(key);
+        debug_assert_eq!(group.member_count(), 0, "a group ends after its last member");
         let (ended, let_go) = (group.queued_count(), group.outstanding_count());
-        Left { messages_back: 0, ended, let_go, group_gone: true, ..left }
+        Left { ended, let_go, group_gone: true, copies: group.noted_copies().collect(), ..Left::default() }
+    }
+
+    /// Notes whether a member's session outlives its connection.
+    pub fn set_lasting(&mut self, key: GroupKey, member: MemberId, is_lasting: bool) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if let Some(found) = group.find(member) {
+            group.set_lasting(found, is_lasting);
+        }
     }
 
     /// Notes that a member's session was connected or lost its connection; whether it was a member.
@@ -193,7 +227,7 @@ impl Groups {
         assert_eq!(self.by_name.len(), self.groups.len(), "each group has a name");
         for (key, group) in self.groups.iter() {
             assert_eq!(self.find(group.share(), group.filter()), Some(key), "a name leads to its group");
-            assert!(group.member_count() > 0, "a group has a member");
+            assert!(group.member_count() > 0 || self.awaits_members, "a group has a member");
             group.check();
         }
     }

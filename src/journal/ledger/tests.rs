@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::engine::auth::identity::Identity;
+use crate::engine::homes::ShardId;
 use crate::engine::message::Message;
 use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::subscriptions::entry::Options;
@@ -155,4 +156,26 @@ fn a_session_takes_what_it_owns_with_it() {
     scene.queue(ONE, body);
     assert_eq!(scene.needed(), 1);
     assert_eq!(scene.ledger.sessions().map(|(_, account)| account.client_id()).collect::<Vec<_>>(), ["two"]);
+}
+
+#[test]
+fn what_a_group_is_owed_is_needed_until_it_is_settled_or_the_group_ends() {
+    let mut scene = Scene::new();
+    let group = scene.take(Change::Group { share: "g".into(), filter: "t".into() });
+    let first = scene.body("first");
+    let copy = scene.take(Change::GroupQueued { group, body: first });
+    let second = scene.body("second");
+    let other = scene.take(Change::GroupQueued { group, body: second });
+    assert_eq!(scene.needed(), 2 + 1 + 4, "two sessions, a group, two messages and their copies");
+    assert_eq!(scene.ledger.groups().collect::<Vec<_>>(), [("g", "t", 2)]);
+    scene.take(Change::GroupQueuedAgain { copy, group, body: first });
+    scene.take(Change::GroupSettled { copy });
+    assert_eq!(scene.needed(), 2 + 1 + 2);
+    scene.take(Change::Assigned { home: ShardId::new(1), copy: other });
+    assert_eq!(scene.needed(), 2 + 1 + 2 + 1);
+    scene.take(Change::Unassigned { home: ShardId::new(1), copy: other });
+    scene.take(Change::GroupEnded { share: "g".into(), filter: "t".into() });
+    assert_eq!(scene.needed(), 2);
+    scene.take(Change::GroupQueued { group, body: second });
+    assert_eq!(scene.needed(), 2, "nobody is owed anything by a number that has ended");
 }
