@@ -6,6 +6,7 @@ mod filling;
 mod moves;
 mod plain_cast;
 mod room;
+mod shared;
 mod stowed;
 #[path = "../support/mod.rs"]
 mod support;

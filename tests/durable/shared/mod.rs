@@ -1,0 +1,240 @@
+//! Shared groups of a broker that loses its power again and again.
+
+mod facts;
+mod members;
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use members::{Group, Member, Rules, judge};
+use pregon::base::random::Random;
+use pregon::engine::input::Input;
+use pregon::engine::limits::{Limits, Strategy};
+
+use crate::support::cast::{Messages, Publisher};
+use crate::support::world::{Link, World};
+
+const STEPS: u32 = 1_500;
+
+struct Run {
+    world: World,
+    random: Random,
+    publishers: Vec<Publisher>,
+    /// Each with the number of its group.
+    members: Vec<(usize, Member)>,
+    groups: Vec<Group>,
+    rules: Rules,
+    messages: Messages,
+    /// The shard whose disk is slower than those of the others.
+    slow_disk: Option<usize>,
+    /// How rarely the power goes.
+    calm: u64,
+    is_moving: bool,
+    crashes: u32,
+}
+
+impl Run {
+    fn new(seed: u64, shards: usize, is_moving: bool) -> Self {
+        let mut random = Random::from_seed(seed);
+        let strategies = [
+            Strategy::RoundRobin,
+            Strategy::Random,
+            Strategy::Sticky,
+            Strategy::LeastInflight,
+            Strategy::HashTopic,
+            Strategy::HashPublisher,
+        ];
+        let limits = Limits {
+            shared_strategy: *random.pick(&strategies).expect("there are some"),
+            inflight_max: *random.pick(&[1, 3, 20]).expect("there are some"),
+            ..Limits::default()
+        };
+        let publishers = (0..=random.index(3)).map(Publisher::new).collect();
+        let groups: Vec<Group> = (0..=random.index(2)).map(|_| Group::default()).collect();
+        // Who is granted too little, or ends its session, takes messages along.
+        let careless_from = *random.pick(&[1, 2, 3, 3]).expect("there are some");
+        let others = if random.chance(1, 3) { 0 } else { 1 + random.index(3) };
+        let mut members = Vec::new();
+        for group in 0..groups.len() {
+            let name = |number| format!("m{group}-{number}");
+            members.push((group, Member::new(name(0), group, 2, false).staying()));
+            for number in 1..=others {
+                let is_brief = random.chance(1, 2);
+                let qos = match (careless_from, is_brief) {
+                    (1, _) => random.index(3),
+                    (2, _) | (3, false) => 1 + random.index(2),
+                    (_, _) => 1,
+                };
+                let qos = u8::try_from(qos).expect("it is small");
+                members.push((group, Member::new(name(number), group, qos, is_brief)));
+            }
+        }
+        let rules = Rules { careless_from, is_alone: others == 0 };
+        let slow_disk = if random.chance(1, 2) { Some(random.index(shards)) } else { None };
+        let calm = [1, 3, 8][random.index(3)];
+        let world = World::durable(shards, limits, seed);
+        let messages = Messages::new();
+        Self { world, random, publishers, members, groups, rules, messages, slow_disk, calm, is_moving, crashes: 0 }
+    }
+
+    fn step(&mut self) {
+        let shards = self.world.shards.len();
+        match self.random.below(100) {
+            0..25 => self.publisher_acts(),
+            25..31 => self.member_acts(),
+            31..50 => self.network_reads(),
+            50..64 => {
+                let (from, to) = (self.random.index(shards), self.random.index(shards));
+                self.world.deliver_mesh(from, to, 1 + self.random.index(3));
+            }
+            64..66 => {
+                let shard = self.random.index(shards);
+                if self.world.takes_tick(shard) {
+                    self.world.input(shard, Input::Tick);
+                }
+            }
+            66..68 => {
+                self.world.arrive();
+            }
+            68..80 => {
+                let shard = self.random.index(shards);
+                if self.slow_disk != Some(shard) || self.random.chance(1, 6) {
+                    self.world.store(shard, 1 + self.random.index(4));
+                }
+            }
+            80..92 => self.everybody_hears(),
+            92..97 => {
+                let bytes = 1 + self.random.index(2_000);
+                self.world.input(self.random.index(shards), Input::Sweep { bytes });
+            }
+            97..99 => self.something_breaks(),
+            _ if self.random.chance(1, self.calm) => self.power_goes(),
+            _ => {}
+        }
+    }
+
+    fn publisher_acts(&mut self) {
+        let who = self.random.index(self.publishers.len());
+        let publisher = &mut self.publishers[who];
+        publisher.come(&mut self.world);
+        if publisher.is_free() {
+            let qos = if self.random.chance(1, 2) { 1 } else { 2 };
+            let message = u32::try_from(self.messages.len()).expect("few messages");
+            self.messages.push((who, qos));
+            publisher.publish(message, qos, &mut self.world);
+        }
+    }
+
+    fn member_acts(&mut self) {
+        let who = self.random.index(self.members.len());
+        let (_, member) = &mut self.members[who];
+        if member.link.is_some() && self.random.chance(1, 3) {
+            member.turn(&mut self.world);
+        }
+        member.come(&mut self.world);
+    }
+
+    fn network_reads(&mut self) {
+        let links = self.world.links.len();
+        if links > 0 {
+            let most = if self.random.chance(1, 2) { usize::MAX } else { self.random.index(30) + 1 };
+            self.world.read(self.random.index(links), most);
+        }
+    }
+
+    fn everybody_hears(&mut self) {
+        for publisher in &mut self.publishers {
+            publisher.hear(&mut self.world);
+        }
+        for (group, member) in &mut self.members {
+            // Some are slow to answer.
+            if self.random.chance(2, 3) {
+                member.hear(&self.messages, &mut self.groups[*group], &mut self.world);
+            }
+        }
+    }
+
+    fn something_breaks(&mut self) {
+        let publishers = self.publishers.iter().filter_map(|publisher| publisher.link);
+        let members = self.members.iter().filter_map(|(_, member)| member.link);
+        let links: Vec<usize> = publishers.chain(members).collect();
+        if let Some(link) = self.random.pick(&links).copied() {
+            self.world.cut(link);
+        }
+    }
+
+    fn power_goes(&mut self) {
+        self.crashes += 1;
+        if self.is_moving {
+            // Everybody leaves in order: what has reached some of its shards only may come twice to those.
+            (0..self.world.links.len()).for_each(|link| self.world.cut(link));
+            self.world.drive();
+            self.world.crash_into(1 + self.random.index(4));
+        } else {
+            self.world.crash();
+        }
+    }
+
+    /// Everybody comes back and stays until nothing moves any more.
+    fn finish(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..4_000 {
+            self.publishers.iter_mut().for_each(|publisher| publisher.come(&mut self.world));
+            self.members.iter_mut().for_each(|(_, member)| member.come(&mut self.world));
+            self.world.drive();
+            self.everybody_hears();
+            self.world.drive();
+            let is_silent = |link: &Link| link.is_closed || link.incoming.is_empty() && link.outgoing.is_empty();
+            let is_done = self.publishers.iter().all(|publisher| publisher.open.is_empty())
+                && self.members.iter().all(|(_, member)| member.link.is_some());
+            quiet = if is_done && self.world.links.iter().all(is_silent) { quiet + 1 } else { 0 };
+            if quiet == 3 {
+                return;
+            }
+        }
+        panic!("the broker does not come to rest: {:?} {:?}", self.publishers, self.members);
+    }
+
+    fn judge(&self) {
+        for group in &self.groups {
+            let promised = self.publishers.iter().flat_map(|publisher| publisher.promised.iter().copied());
+            judge(group, promised, &self.messages, self.rules);
+        }
+    }
+}
+
+fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
+    let (mut crashes, mut came, mut dropped) = (0, 0, 0);
+    for seed in seeds {
+        let mut run = Run::new(seed, shards, is_moving);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            (0..STEPS).for_each(|_| run.step());
+            run.finish();
+            run.judge();
+        }));
+        if let Err(panic) = outcome {
+            let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);
+            panic!("seed {seed}: {text}");
+        }
+        crashes += run.crashes;
+        dropped += run.world.disks.iter().map(|disk| disk.dropped_segments).sum::<u64>();
+        came += run.groups.iter().map(|group| group.got.len()).sum::<usize>();
+    }
+    let has_happened = crashes > 1_000 && came > 10_000 && (dropped > 300 || is_moving);
+    assert!(has_happened, "{crashes} crashes, {came} messages, {dropped} segments dropped: too little happens");
+}
+
+#[test]
+fn what_a_group_is_owed_survives_a_power_cut_and_comes_to_one_member() {
+    play(100_000..102_000, 1, false);
+}
+
+#[test]
+fn what_a_group_is_owed_survives_a_power_cut_of_several_shards() {
+    play(110_000..113_000, 3, false);
+}
+
+#[test]
+fn what_a_group_is_owed_survives_another_number_of_shards() {
+    play(120_000..121_000, 2, true);
+}
