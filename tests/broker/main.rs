@@ -44,6 +44,7 @@ mod golden;
 mod growth;
 mod hidden;
 mod keep_alive;
+mod lending;
 mod moves;
 mod power;
 mod retained;
