@@ -237,3 +237,20 @@ fn what_a_shard_has_of_an_attempt_that_its_publishers_home_has_lost_hides_no_lat
         }
     }
 }
+
+#[test]
+fn an_erasure_that_is_said_again_is_acknowledged_when_the_first_one_is_safe() {
+    let mut world = broker(1);
+    comes(&mut world, "p", 2, &[], &[publish(3, "a", "one")]);
+    for name in ["q", "r"] {
+        let link = world.connect();
+        world.send(link, &packet(0x10, &[&text("MQTT"), &[4, 2, 0, 0], &text(name)]));
+        world.send(link, &publish(3, "a", ""));
+        world.read(link, usize::MAX);
+        let answers: Vec<u8> = packets(&world.receive(link)).into_iter().map(|(first, _)| first).collect();
+        assert!(!answers.contains(&0x40), "{name}: nothing is safe yet");
+    }
+    world.crash();
+    let (_, answers) = comes(&mut world, "s", 2, &[], &[subscribe("a", 1)]);
+    assert_eq!(heard(&answers).len(), 1, "nobody was promised that it is gone");
+}

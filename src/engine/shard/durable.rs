@@ -259,12 +259,11 @@ impl Shard {
         true
     }
 
-    /// Notes that a topic has no retained message any more; whether somebody keeps that.
-    pub(super) fn note_retained_gone(&mut self, topic: Topic<'_>, out: &mut Outputs) -> bool {
+    /// Notes that a topic has no retained message any more.
+    pub(super) fn note_retained_gone(&mut self, topic: Topic<'_>, out: &mut Outputs) {
         if self.journaling.is_on {
             self.note(Change::RetainedGone { topic: topic.as_str().into() }, out);
         }
-        self.journaling.is_on
     }
 
     /// Notes that a copy is settled, one way or another.

@@ -136,7 +136,11 @@ impl Shard {
         // [MQTT-3.3.1-6] [MQTT-3.3.1-7] an empty payload erases and is not kept. Nor is one of QoS 0 without room: the one of before is
         // not the last any more.
         if is_nothing || is_refused {
-            let noted = self.remove_retained(topic) && self.note_retained_gone(topic, out);
+            if self.remove_retained(topic) {
+                self.note_retained_gone(topic, out);
+            }
+            // Also where it was gone already: that it is may not be safe yet.
+            let noted = self.journaling.is_on();
             return Outcome { noted, ..Outcome::default() };
         }
         let message = message.compact();
