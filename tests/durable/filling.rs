@@ -174,6 +174,7 @@ impl Run {
     /// Everybody comes back and stays until nothing moves any more.
     fn finish(&mut self) {
         if self.room.is_some() {
+            self.world.drive(); // or one shard would take what another one has refused
             self.tell_room(Room::Open);
         }
         for _ in 0..2_000 {
