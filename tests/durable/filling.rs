@@ -102,7 +102,7 @@ impl Run {
             97 if self.random.chance(1, 2) => {
                 self.world.fetch(self.random.index(shards));
             }
-            98 if self.room.is_some() && self.random.chance(1, 2) => self.disks_fill_or_empty(),
+            98 if self.room.is_some() => self.disks_fill_or_empty(),
             97..99 => self.something_breaks(),
             _ if self.random.chance(1, self.calm) => {
                 self.crashes += 1;

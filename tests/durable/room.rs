@@ -401,3 +401,24 @@ fn who_waits_for_the_journal_is_not_silent_and_who_leaves_meanwhile_is_forgotten
         assert!(world.links[links[0]].is_closed, "and it is silent");
     }
 }
+
+#[test]
+fn a_message_for_a_shared_group_is_refused_where_it_would_have_to_be_kept() {
+    for shards in SHARDS {
+        for (expiry_s, expected) in [(9, QUOTA_EXCEEDED), (0, 0)] {
+            let mut world = broker(shards);
+            let (member, _) = comes5(&mut world, "member", 0, expiry_s, &[subscribe5("$share/g/t", 1)]);
+            let publisher = publisher(&mut world);
+            tell(&mut world, Room::Full);
+            let said = answers(&mut world, publisher, &[publish5(2, "t", 1, "one")]);
+            assert_eq!(said, [(0x40, expected)], "of a member that is kept for {expiry_s} s");
+            assert_eq!(
+                (heard(&world.receive(member)).len(), dropped(&world)),
+                if expected == 0 { (1, 0) } else { (0, 1) }
+            );
+            tell(&mut world, Room::Open);
+            assert_eq!(answers(&mut world, publisher, &[publish5(2, "t", 1, "two")]), [(0x40, 0)]);
+            assert_eq!(heard(&world.receive(member)).len(), 1);
+        }
+    }
+}

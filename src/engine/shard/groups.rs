@@ -37,6 +37,9 @@ impl Shard {
         let bounds = Bounds::of(&self.limits);
         let message = publication.keep(&mut self.chunks).clone();
         let is_kept = self.is_kept_for(key, message.qos);
+        if is_kept && publication.is_unkept {
+            return self.refuse_copy_for_group();
+        }
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
         self.copies_left = self.copies_left.saturating_sub(1);

@@ -2,7 +2,7 @@
 //!
 //! | while it is full | becomes of it |
 //! |---|---|
-//! | a copy of quality of service 1 or 2 for a durable session | dropped; the publisher hears of it if nobody took the message |
+//! | a copy of quality of service 1 or 2 for a durable session, or for a shared group with one | dropped; the publisher hears of it if nobody took the message |
 //! | a message of quality of service 2 from a durable session | refused |
 //! | a retained message | refused; at quality of service 0 its topic has none any more |
 //! | a durable session, or a subscription of one | refused; what is there already goes on |
@@ -62,6 +62,13 @@ impl Shard {
         if let Some(session) = self.sessions.get(key) {
             out.events.push(Event::Dropped { session: session.id, why });
         }
+        REFUSED
+    }
+
+    /// A copy for a group with a member that lasts is not kept.
+    pub(super) fn refuse_copy_for_group(&mut self) -> Outcome {
+        self.stats.ledger.routed += 1;
+        self.stats.ledger.drop_one(DropReason::JournalFull);
         REFUSED
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::cast::{Messages, TOPIC, Wires};
+use crate::plain_cast::{Messages, TOPIC};
+use crate::support::cast::Wires;
 use crate::support::raw::{packet, packets, text};
 
 /// A member, or one that was and will be.

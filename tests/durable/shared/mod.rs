@@ -11,7 +11,7 @@ use pregon::base::random::Random;
 use pregon::engine::input::Input;
 use pregon::engine::limits::{Limits, Strategy};
 
-use crate::support::cast::{Messages, Publisher};
+use crate::plain_cast::{Messages, Publisher};
 use crate::support::world::{Link, World};
 
 const STEPS: u32 = 1_500;
