@@ -9,7 +9,7 @@ use super::schema::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 13] = [
+pub const EVENT_MODULES: [&str; 15] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
@@ -18,8 +18,10 @@ pub const EVENT_MODULES: [&str; 13] = [
     "shell::broker",
     "shell::events",
     "shell::executor",
+    "shell::fetching",
     "shell::files::keeper",
     "shell::journal",
+    "shell::moving",
     "shell::replay",
     "shell::storage",
     "shell::ring::uring",

@@ -66,9 +66,13 @@ impl Fetching {
         Self { id, epoch, files, marked: VecDeque::new(), batches, spans, retiring: VecDeque::new() }
     }
 
-    /// Groups are written to this segment from now on.
+    /// Groups are written to this file from now on. One of this name may have lain there at the start, made ahead of use: another one has
+    /// taken its place.
     pub fn goes_on_in(&mut self, segment: u64, file: &Rc<File>) {
-        self.files.entry(segment).or_insert_with(|| Rc::clone(file));
+        let known = self.files.entry(segment).or_insert_with(|| Rc::clone(file));
+        if !Rc::ptr_eq(known, file) {
+            *known = Rc::clone(file);
+        }
     }
 
     /// These records went into a group; none goes into an older one.
@@ -281,6 +285,20 @@ mod tests {
         let error = std::io::Error::from_raw_os_error(libc::EIO);
         let fetched = fetching.told(Brought { ticket: reads[1].ticket, result: Err(error) }).unwrap();
         assert_eq!(payloads(&fetched), [(1, None), (2, Some(2)), (21, None)]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_from_the_file_that_it_was_written_to() {
+        let scratch = Scratch::new();
+        let (mut fetching, wanted) = segment(&scratch, 3);
+        let file = Rc::clone(&fetching.files[&3]);
+        let older = scratch.path().join("older");
+        fs::write(&older, [0; 64 << 10]).unwrap();
+        fetching.files.insert(3, Rc::new(File::open(older).unwrap()));
+        fetching.goes_on_in(3, &file);
+        let reads = fetching.ask(&Fetch { reader: Reader::Sweep, wanted }).unwrap();
+        let fetched = fetching.told(perform(&reads[0])).unwrap();
+        assert_eq!(payloads(&fetched), [(1, Some(1)), (2, Some(2)), (3, Some(3))]);
     }
 
     #[test]

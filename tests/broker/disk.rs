@@ -51,6 +51,14 @@ fn with_session(options: &Options) -> Broker {
     broker
 }
 
+/// How many segments the only shard has, the one that is made ahead of use among them.
+fn segments(mount: &Mount) -> usize {
+    let files = fs::read_dir(mount.path().join("data/shard-0")).expect("the broker runs on it");
+    files
+        .filter(|file| file.as_ref().is_ok_and(|file| file.path().extension().is_some_and(|end| end == "segment")))
+        .count()
+}
+
 fn kept(text: &str) -> Post {
     Post::to(KEPT).payload(text).qos(1)
 }
@@ -216,6 +224,7 @@ fn a_disk_without_room_for_new_files_is_drained_and_has_room_for_more_then() {
     let Some(mount) = mounted() else { return };
     let broker = with_session(&roomy(&mount));
     let mut publisher = Client::join(&broker, Version::V5, "publisher");
+    wait_until("the segment after the first", || segments(&mount) > 1);
     mount.obey(Order::Room(Room::Old));
     let kept_count = fill(&mut publisher);
     assert!(kept_count > 10, "what was ready is used: {kept_count}");

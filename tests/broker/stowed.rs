@@ -10,12 +10,12 @@ use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
 
 const SESSIONS: usize = 3;
-const MESSAGES: usize = 600;
+const MESSAGES: usize = 1_500;
 const PAYLOAD_BYTES: usize = 16 << 10;
 /// Publications that are sent before their acknowledgements are looked at.
 const BATCH: usize = 50;
-/// What the broker may take beside what it takes idle: far less than what waits, which is 29 MB.
-const MEMORY_MAX: u64 = 20 << 20;
+/// What the broker may take beside what it takes idle: far less than what waits, which is 74 MB.
+const MEMORY_MAX: u64 = 40 << 20;
 
 fn start(folder: &Path, shards: usize) -> Broker {
     let data_dir = format!("storage.data_dir={}", folder.display());
