@@ -130,11 +130,13 @@ impl Outbound {
     }
 
     /// The same for one that was never sent; its bounds were asked for when it came.
-    pub fn restore_queued(&mut self, copy: Waiting) {
-        match copy {
-            Waiting::Whole(delivery) => self.queue.append(*delivery),
-            Waiting::Stowed(_) => self.queue.append_behind(copy),
-        }
+    pub fn restore_queued(&mut self, delivery: Delivery) {
+        self.queue.append(delivery);
+    }
+
+    /// The same without its message.
+    pub fn restore_stub(&mut self, stub: Stub) {
+        self.queue.append_behind(Waiting::Stowed(stub));
     }
 
     /// Whether nothing stands in front of a QoS 1 or 2 message, so that [`Self::direct`] takes it.

@@ -18,7 +18,7 @@ use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::{Outputs, Wanted};
-use crate::engine::session::delivery::{Delivery, Noted, Source, Stub, SubscriptionIds, Waiting};
+use crate::engine::session::delivery::{Delivery, Noted, Source, Stub, SubscriptionIds};
 use crate::engine::session::outbound::Outbound;
 use crate::engine::session::{Membership, Session, SessionKey};
 use crate::engine::stowage::{Spot, StowKey};
@@ -47,7 +47,7 @@ pub(super) struct Restoring {
 #[derive(Debug)]
 struct Body {
     /// None where it is enough to know where it lies.
-    message: Option<Box<Message>>,
+    message: Option<Message>,
     spot: Option<Spot>,
     /// Where it is stowed, once a queue has a stub of it.
     stowed: Option<StowKey>,
@@ -117,7 +117,7 @@ impl Restoring {
 
     fn insert(&mut self, serial: Serial, message: Message, spot: Option<Spot>) {
         self.held += message.charged_bytes() as u64;
-        self.bodies.insert(serial, Body { message: Some(Box::new(message)), spot, stowed: None, named: 0 });
+        self.bodies.insert(serial, Body { message: Some(message), spot, stowed: None, named: 0 });
     }
 
     fn forget(&mut self, serial: Serial) {
@@ -375,7 +375,7 @@ impl Shard {
 
     fn restore_retained(&mut self, restoring: &mut Restoring, body: Serial) {
         // It is the newest one, which memory holds.
-        let message = restoring.bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
+        let message = restoring.bodies.get(&body).and_then(|body| body.message.clone());
         let Some(message) = message else { return };
         let Ok(topic) = Topic::parse(message.topic()) else { return };
         self.set_retained(topic, message.clone());
@@ -397,7 +397,7 @@ impl Shard {
         let restoring = self.restoring.as_mut().expect("it was asked for");
         if let Some(body) = restoring.bodies.get_mut(&body) {
             restoring.held += message.charged_bytes() as u64;
-            body.message = Some(Box::new(message));
+            body.message = Some(message);
         }
     }
 
@@ -434,7 +434,7 @@ impl Shard {
         }
         self.unfold_groups(&mut restoring);
         let bodies = &restoring.bodies;
-        let message_of = |body| bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
+        let message_of = |body| bodies.get(&body).and_then(|body| body.message.clone());
         let fanouts = restoring.fanouts.into_iter();
         let fanouts = fanouts.filter_map(|(body, served)| Some((body, message_of(body)?, served)));
         (keys, fanouts.collect())
@@ -490,34 +490,30 @@ impl Shard {
     /// what was sent stands before what was not.
     fn fold(&mut self, copies: VecDeque<Owed>, released: &[PacketId], bodies: &mut Map<Serial, Body>) -> Outbound {
         let mut outbound = Outbound::new();
-        let mut waiting = Vec::new();
         for owed in copies {
             let Some(body) = bodies.get_mut(&owed.noted.body) else { continue };
             match owed.is_sent_as {
                 // One that could not be read is lost.
                 Some(id) => body.message.iter().for_each(|message| outbound.restore_sent(id, owed.delivery(message))),
-                None => waiting.extend(self.fold_waiting(owed, body)),
+                None => self.fold_waiting(owed, body, &mut outbound),
             }
         }
         for id in released {
             outbound.restore_released(*id);
         }
-        for copy in waiting {
-            outbound.restore_queued(copy);
-        }
         outbound
     }
 
     /// A copy that was never sent, with its message if memory has room for it.
-    fn fold_waiting(&mut self, owed: Owed, body: &mut Body) -> Option<Waiting> {
+    fn fold_waiting(&mut self, owed: Owed, body: &mut Body, outbound: &mut Outbound) {
         if let Some(message) = &body.message {
             let delivery = owed.delivery(message);
             if body.spot.is_none() || !self.stowage.is_full_for(delivery.held_bytes()) {
                 self.stowage.holds(0, delivery.held_bytes());
-                return Some(Waiting::Whole(Box::new(delivery)));
+                return outbound.restore_queued(delivery);
             }
         }
-        let spot = body.spot?;
+        let Some(spot) = body.spot else { return };
         let stowed = *body.stowed.get_or_insert_with(|| self.stowage.restore(owed.noted.body, spot));
         self.stowage.owe(stowed);
         let charged = Message::charge_of(spot.bytes);
@@ -526,7 +522,7 @@ impl Shard {
         if let Some(many) = many {
             self.stowage.keep_ids(noted.copy, many);
         }
-        Some(Waiting::Stowed(stub))
+        outbound.restore_stub(stub);
     }
 
     /// Time counts again for a session, and others hear of it.

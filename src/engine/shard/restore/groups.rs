@@ -126,7 +126,7 @@ impl Shard {
         for (key, copies) in owed {
             for (copy, body) in copies {
                 // One that could not be read is lost.
-                let message = restoring.bodies.get(&body).and_then(|body| body.message.as_deref().cloned());
+                let message = restoring.bodies.get(&body).and_then(|body| body.message.clone());
                 if let Some(message) = message {
                     self.restore_owed(key, copy, body, message);
                 }
