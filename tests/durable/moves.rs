@@ -57,3 +57,30 @@ fn a_message_that_is_still_owed_to_everybody_reaches_them_at_their_new_homes() {
         assert_eq!(heard(&answers).len(), 1, "{name}");
     }
 }
+
+#[test]
+fn a_message_that_had_not_reached_all_shards_reaches_everybody_when_it_comes_again_to_others() {
+    let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
+    for (before, after) in [(2, 3), (3, 1), (1, 2)] {
+        let mut world = broker(before);
+        for name in &names {
+            let (link, _) = comes(&mut world, name, 0, &[], &[subscribe("a", 2)]);
+            world.cut(link);
+        }
+        let message = packet(0x34, &[&text("a"), &[0, 9], b"one"]);
+        let (publisher, _) = comes(&mut world, "p", 0, &[], &[]);
+        world.send(publisher, &message);
+        world.read(publisher, usize::MAX);
+        for shard in 0..before {
+            world.store(shard, usize::MAX);
+        }
+        world.crash_into(after);
+        let again = [&[message[0] | 8], &message[1..]].concat();
+        let (_, answers) = comes(&mut world, "p", 0, &[], &[again]);
+        assert!(answers.ends_with(&[0x50, 2, 0, 9]), "it is acknowledged");
+        for name in &names {
+            let (_, answers) = comes(&mut world, name, 0, &[], &[]);
+            assert!(!heard(&answers).is_empty(), "{name} of {before} on {after}");
+        }
+    }
+}

@@ -150,9 +150,10 @@ impl Shard {
         if let Some(will) = &session.extras.will {
             note(home, Change::Will { session: id, will: will.clone() });
         }
-        for open in session.extras.received.ids() {
+        // Of a client that was there until the end nobody knows which shards had its messages: what it sends again is a new one.
+        for open in session.extras.received.ids().filter(|_| !was_connected) {
             note(home, Change::Incoming { session: id, id: open });
-            for other in removal.to.homes.all().filter(|other| *other != home && !was_connected) {
+            for other in removal.to.homes.all().filter(|other| *other != home) {
                 note(other, Change::Passed { session: id, id: open });
             }
         }
