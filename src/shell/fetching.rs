@@ -293,7 +293,7 @@ mod tests {
         let (mut fetching, wanted) = segment(&scratch, 3);
         let file = Rc::clone(&fetching.files[&3]);
         let older = scratch.path().join("older");
-        fs::write(&older, [0; 64 << 10]).unwrap();
+        fs::write(&older, vec![0; 64 << 10]).unwrap();
         fetching.files.insert(3, Rc::new(File::open(older).unwrap()));
         fetching.goes_on_in(3, &file);
         let reads = fetching.ask(&Fetch { reader: Reader::Sweep, wanted }).unwrap();
