@@ -263,6 +263,14 @@ impl Session {
         }
     }
 
+    /// Takes something out of what few sessions need, if this one has any of it, and gives back the memory that it needs no more.
+    pub fn reduce_extras(&mut self, reduce: impl FnOnce(&mut Extras)) {
+        if let Some(extras) = self.extras.used() {
+            reduce(extras);
+        }
+        self.give_memory_back();
+    }
+
     /// Gives back the memory of what few sessions need and this one needs no more.
     pub fn give_memory_back(&mut self) {
         if let Some(extras) = self.extras.used() {

@@ -82,10 +82,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let expiry_s = session.expiry_s;
         session.disconnect(now);
-        if let Some(extras) = session.extras.used() {
-            extras.received.connection_lost();
-        }
-        session.give_memory_back();
+        session.reduce_extras(|extras| extras.received.connection_lost());
         if let Some(outbound) = &mut session.outbound {
             outbound.disconnect();
         }

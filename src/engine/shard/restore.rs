@@ -177,6 +177,40 @@ impl Restoring {
         }
     }
 
+    /// A session is owed a copy, or it is told again that it is.
+    fn owe(&mut self, session: SessionId, noted: Noted, qos: QoS, retain: bool, ids: SubscriptionIds) {
+        let Some(unfolded) = self.sessions.get_mut(&session) else { return };
+        let Err(place) = unfolded.place_of(noted.copy) else { return }; // it has been told again
+        let Some(named) = self.bodies.get_mut(&noted.body) else { return };
+        named.named += 1;
+        if let Some(served) = self.fanouts.get_mut(&noted.body) {
+            served.insert(session);
+        }
+        unfolded.copies.insert(place, Owed { noted, qos, retain, ids, is_sent_as: None });
+    }
+
+    /// A copy has left under an identifier.
+    fn sent(&mut self, session: SessionId, copy: Serial, id: PacketId) {
+        let Some(unfolded) = self.sessions.get_mut(&session) else { return };
+        if let Ok(place) = unfolded.place_of(copy) {
+            unfolded.copies[place].is_sent_as = Some(id);
+        }
+    }
+
+    /// The client has a copy, and its identifier is not completed.
+    fn taken(&mut self, session: SessionId, copy: Serial, id: PacketId) {
+        self.settle(session, copy);
+        if let Some(unfolded) = self.sessions.get_mut(&session).filter(|one| !one.released.contains(&id)) {
+            unfolded.released.push(id);
+        }
+    }
+
+    fn completed(&mut self, session: SessionId, id: PacketId) {
+        if let Some(unfolded) = self.sessions.get_mut(&session) {
+            unfolded.released.retain(|released| *released != id);
+        }
+    }
+
     /// A copy is not owed any more.
     fn settle(&mut self, session: SessionId, copy: Serial) {
         let Some(unfolded) = self.sessions.get_mut(&session) else { return };
@@ -202,57 +236,56 @@ impl Shard {
         match change {
             Change::Session { session, standing } => self.restore_session(&mut restoring, session, *standing),
             Change::SessionEnded { session } => self.restore_end(&mut restoring, session, out),
+            Change::Subscribed { session, filter, options } => {
+                self.restore_subscription(&restoring, session, &filter, options);
+            }
+            Change::Unsubscribed { session, filter } => self.restore_unsubscribed(&restoring, session, &filter, out),
+            Change::Joined { session, share, filter, terms } => self.with(&restoring, session, |session| {
+                session.extras.shared.retain(|known| !known.is(&share, &filter));
+                session.extras.shared.push(Membership { share, filter, terms, asked: None });
+            }),
+            Change::Left { session, share, filter } => self.with(&restoring, session, |session| {
+                session.reduce_extras(|extras| extras.shared.retain(|known| !known.is(&share, &filter)));
+            }),
+            Change::Will { session, will } => self.with(&restoring, session, |session| session.set_will(Some(will))),
+            Change::WillGone { session } => self.with(&restoring, session, |session| session.set_will(None)),
+            Change::Incoming { session, id } => self.with(&restoring, session, |session| {
+                session.extras.received.publish(id);
+                session.extras.received.stored(id);
+            }),
+            Change::Released { session, id } => self.with(&restoring, session, |session| {
+                session.reduce_extras(|extras| _ = extras.received.release(id));
+            }),
             Change::Body { message } => restoring.body(serial, message, spot),
+            Change::BodyAgain { body, message } => restoring.body_again(body, message, spot),
             Change::Fanout { body } => restoring.fan_out(body),
             Change::FannedOut { body } => restoring.fanned_out(body),
-            Change::BodyAgain { body, message } => restoring.body_again(body, message, spot),
             Change::Queued { session, body, qos, retain, ids } => {
-                restore_copy(&mut restoring, session, serial, body, qos, retain, ids);
+                restoring.owe(session, Noted { copy: serial, body }, qos, retain, ids);
             }
             Change::QueuedAgain { copy, session, body, qos, retain, ids } => {
-                restore_copy(&mut restoring, session, copy, body, qos, retain, ids);
+                restoring.owe(session, Noted { copy, body }, qos, retain, ids);
             }
-            Change::Sent { session, copy, id } => restore_sent(&mut restoring, session, copy, id),
+            Change::Sent { session, copy, id } => restoring.sent(session, copy, id),
             Change::Settled { session, copy } => restoring.settle(session, copy),
-            Change::Taken { session, copy, id } => {
-                restoring.settle(session, copy);
-                if let Some(unfolded) = restoring.sessions.get_mut(&session).filter(|one| !one.released.contains(&id)) {
-                    unfolded.released.push(id);
-                }
-            }
-            Change::Completed { session, id } => {
-                if let Some(unfolded) = restoring.sessions.get_mut(&session) {
-                    unfolded.released.retain(|released| *released != id);
-                }
-            }
+            Change::Taken { session, copy, id } => restoring.taken(session, copy, id),
+            Change::Completed { session, id } => restoring.completed(session, id),
             Change::Passed { session, id } => self.passages.restore(session, id),
             Change::Forgotten { session, id } => self.passages.restore_forgotten(session, id),
-            Change::Group { .. }
-            | Change::GroupAgain { .. }
-            | Change::GroupEnded { .. }
-            | Change::GroupQueued { .. }
-            | Change::GroupQueuedAgain { .. }
-            | Change::GroupSettled { .. }
-            | Change::Assigned { .. }
-            | Change::Unassigned { .. } => self.restore_of_groups(&mut restoring, serial, change),
-            Change::Retained { body } => self.restore_retained(&mut restoring, body),
+            Change::Group { share, filter } => self.restore_group(&mut restoring, serial, &share, &filter),
+            Change::GroupAgain { group, share, filter } => self.restore_group(&mut restoring, group, &share, &filter),
+            Change::GroupEnded { share, filter } => self.restore_group_end(&mut restoring, &share, &filter),
+            Change::GroupQueued { group, body } => restoring.owe_to_group(serial, group, body),
+            Change::GroupQueuedAgain { copy, group, body } => restoring.owe_to_group(copy, group, body),
+            Change::GroupSettled { copy } => restoring.settle_of_group(copy),
+            Change::Assigned { home, copy } => self.lending.restore_assigned(home, copy),
+            Change::Unassigned { home, copy } => self.lending.restore_unassigned(home, copy),
+            Change::Retained { body } => self.restore_retained(&restoring, body),
             Change::RetainedGone { topic } => self.restore_retained_gone(&topic),
             Change::Swept { sessions } => {
                 self.serial = self.serial.max(sessions);
                 restoring.swept();
             }
-            Change::Subscribed { session, ref filter, options } => {
-                if let Some(key) = restoring.key_of(session) {
-                    self.restore_subscription(key, filter, options);
-                }
-            }
-            Change::Unsubscribed { .. }
-            | Change::Joined { .. }
-            | Change::Left { .. }
-            | Change::Will { .. }
-            | Change::WillGone { .. }
-            | Change::Incoming { .. }
-            | Change::Released { .. } => self.restore_of_session(&restoring, change, out),
         }
         self.restoring = Some(restoring);
     }
@@ -295,85 +328,26 @@ impl Shard {
         self.remove_session(key);
     }
 
-    fn restore_subscription(&mut self, key: SessionKey, filter: &str, options: Options) {
-        let Ok(filter) = Filter::parse(filter) else { return };
+    fn restore_subscription(&mut self, restoring: &Restoring, session: SessionId, filter: &str, options: Options) {
+        let (Some(key), Ok(filter)) = (restoring.key_of(session), Filter::parse(filter)) else { return };
         let is_known = self.is_subscribed(key, filter);
         self.subscribe_plain(key, filter, options, is_known);
     }
 
-    fn restore_of_session(&mut self, restoring: &Restoring, change: Change, out: &mut Outputs) {
-        match change {
-            Change::Unsubscribed { session, filter } => {
-                if let (Some(key), Ok(filter)) = (restoring.key_of(session), Filter::parse(&filter)) {
-                    self.give_up_plain(key, filter, out);
-                }
-            }
-            Change::Joined { session, share, filter, terms } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.extras.shared.retain(|known| !known.is(&share, &filter));
-                session.extras.shared.push(Membership { share, filter, terms, asked: None });
-            }
-            Change::Left { session, share, filter } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                if let Some(extras) = session.extras.used() {
-                    extras.shared.retain(|known| !known.is(&share, &filter));
-                }
-                session.give_memory_back();
-            }
-            Change::Will { session, will } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.set_will(Some(will));
-            }
-            Change::WillGone { session } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.set_will(None);
-            }
-            Change::Incoming { session, id } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                session.extras.received.publish(id);
-                session.extras.received.stored(id);
-            }
-            Change::Released { session, id } => {
-                let Some(session) = self.restoring_session(restoring, session) else { return };
-                if let Some(extras) = session.extras.used() {
-                    extras.received.release(id);
-                }
-                session.give_memory_back();
-            }
-            Change::Session { .. }
-            | Change::SessionEnded { .. }
-            | Change::Subscribed { .. }
-            | Change::Body { .. }
-            | Change::BodyAgain { .. }
-            | Change::Fanout { .. }
-            | Change::FannedOut { .. }
-            | Change::Queued { .. }
-            | Change::QueuedAgain { .. }
-            | Change::Sent { .. }
-            | Change::Settled { .. }
-            | Change::Taken { .. }
-            | Change::Completed { .. }
-            | Change::Passed { .. }
-            | Change::Forgotten { .. }
-            | Change::Retained { .. }
-            | Change::RetainedGone { .. }
-            | Change::Group { .. }
-            | Change::GroupAgain { .. }
-            | Change::GroupEnded { .. }
-            | Change::GroupQueued { .. }
-            | Change::GroupQueuedAgain { .. }
-            | Change::GroupSettled { .. }
-            | Change::Assigned { .. }
-            | Change::Unassigned { .. }
-            | Change::Swept { .. } => unreachable!("these have their own way"),
+    fn restore_unsubscribed(&mut self, restoring: &Restoring, session: SessionId, filter: &str, out: &mut Outputs) {
+        if let (Some(key), Ok(filter)) = (restoring.key_of(session), Filter::parse(filter)) {
+            self.give_up_plain(key, filter, out);
         }
     }
 
-    fn restoring_session(&mut self, restoring: &Restoring, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(restoring.key_of(id)?)
+    /// Changes a session, if it is there.
+    fn with(&mut self, restoring: &Restoring, id: SessionId, change: impl FnOnce(&mut Session)) {
+        if let Some(session) = restoring.key_of(id).and_then(|key| self.sessions.get_mut(key)) {
+            change(session);
+        }
     }
 
-    fn restore_retained(&mut self, restoring: &mut Restoring, body: Serial) {
+    fn restore_retained(&mut self, restoring: &Restoring, body: Serial) {
         // It is the newest one, which memory holds.
         let message = restoring.bodies.get(&body).and_then(|body| body.message.clone());
         let Some(message) = message else { return };
@@ -563,31 +537,5 @@ impl Owed {
 impl Restoring {
     fn key_of(&self, session: SessionId) -> Option<SessionKey> {
         self.sessions.get(&session).map(|unfolded| unfolded.key)
-    }
-}
-
-fn restore_copy(
-    restoring: &mut Restoring,
-    session: SessionId,
-    copy: Serial,
-    body: Serial,
-    qos: QoS,
-    retain: bool,
-    ids: SubscriptionIds,
-) {
-    let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
-    let Err(place) = unfolded.place_of(copy) else { return }; // it has been told again
-    let Some(named) = restoring.bodies.get_mut(&body) else { return };
-    named.named += 1;
-    if let Some(served) = restoring.fanouts.get_mut(&body) {
-        served.insert(session);
-    }
-    unfolded.copies.insert(place, Owed { noted: Noted { copy, body }, qos, retain, ids, is_sent_as: None });
-}
-
-fn restore_sent(restoring: &mut Restoring, session: SessionId, copy: Serial, id: PacketId) {
-    let Some(unfolded) = restoring.sessions.get_mut(&session) else { return };
-    if let Ok(place) = unfolded.place_of(copy) {
-        unfolded.copies[place].is_sent_as = Some(id);
     }
 }

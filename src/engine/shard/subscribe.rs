@@ -282,11 +282,9 @@ impl Shard {
         {
             // A refusal of an older request says nothing of the newer one that is under way.
             let before = session.extras.shared.len();
-            if let Some(extras) = session.extras.used() {
-                extras.shared.retain(|known| !known.is(share, filter) || known.asked != Some(reply));
-            }
+            let is_it = |known: &Membership| known.is(share, filter) && known.asked == Some(reply);
+            session.reduce_extras(|extras| extras.shared.retain(|known| !is_it(known)));
             let is_refused = session.extras.shared.len() < before;
-            session.give_memory_back();
             if is_refused {
                 self.note_left(session_key, share, filter, out);
             }

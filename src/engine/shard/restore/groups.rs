@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Restoring, Shard};
 use crate::base::hash::{Map, Seed, map};
-use crate::engine::change::{Change, Serial};
+use crate::engine::change::Serial;
 use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::Filter;
 
@@ -28,7 +28,7 @@ impl RestoringGroups {
 
 impl Restoring {
     /// A group is owed a message, or it is told again that it is.
-    fn owe_to_group(&mut self, copy: Serial, group: Serial, body: Serial) {
+    pub(super) fn owe_to_group(&mut self, copy: Serial, group: Serial, body: Serial) {
         let Some(key) = self.groups.numbers.get(&group).copied() else { return };
         let Some(named) = self.bodies.get_mut(&body) else { return };
         if self.groups.owners.insert(copy, key).is_none() {
@@ -37,7 +37,7 @@ impl Restoring {
         }
     }
 
-    fn settle_of_group(&mut self, copy: Serial) {
+    pub(super) fn settle_of_group(&mut self, copy: Serial) {
         let Some(key) = self.groups.owners.remove(&copy) else { return };
         let body = self.groups.owed.get_mut(&key).and_then(|owed| owed.remove(&copy));
         self.unname(body.expect("what has an owner is owed"));
@@ -59,47 +59,8 @@ impl Restoring {
 }
 
 impl Shard {
-    /// Takes back a change that tells of shared groups.
-    pub(super) fn restore_of_groups(&mut self, restoring: &mut Restoring, serial: Serial, change: Change) {
-        match change {
-            Change::Group { share, filter } => self.restore_group(restoring, serial, &share, &filter),
-            Change::GroupAgain { group, share, filter } => self.restore_group(restoring, group, &share, &filter),
-            Change::GroupEnded { share, filter } => self.restore_group_end(restoring, &share, &filter),
-            Change::GroupQueued { group, body } => restoring.owe_to_group(serial, group, body),
-            Change::GroupQueuedAgain { copy, group, body } => restoring.owe_to_group(copy, group, body),
-            Change::GroupSettled { copy } => restoring.settle_of_group(copy),
-            Change::Assigned { home, copy } => self.lending.restore_assigned(home, copy),
-            Change::Unassigned { home, copy } => self.lending.restore_unassigned(home, copy),
-            Change::Session { .. }
-            | Change::SessionEnded { .. }
-            | Change::Subscribed { .. }
-            | Change::Unsubscribed { .. }
-            | Change::Joined { .. }
-            | Change::Left { .. }
-            | Change::Will { .. }
-            | Change::WillGone { .. }
-            | Change::Body { .. }
-            | Change::BodyAgain { .. }
-            | Change::Fanout { .. }
-            | Change::FannedOut { .. }
-            | Change::Queued { .. }
-            | Change::QueuedAgain { .. }
-            | Change::Sent { .. }
-            | Change::Settled { .. }
-            | Change::Taken { .. }
-            | Change::Completed { .. }
-            | Change::Incoming { .. }
-            | Change::Released { .. }
-            | Change::Passed { .. }
-            | Change::Forgotten { .. }
-            | Change::Retained { .. }
-            | Change::RetainedGone { .. }
-            | Change::Swept { .. } => unreachable!("only what tells of groups comes here"),
-        }
-    }
-
     /// Messages come to it from now on, whoever its members are.
-    fn restore_group(&mut self, restoring: &mut Restoring, number: Serial, share: &str, filter: &str) {
+    pub(super) fn restore_group(&mut self, restoring: &mut Restoring, number: Serial, share: &str, filter: &str) {
         let Ok(parsed) = Filter::parse(filter) else { return };
         let is_known = self.groups.find(share, filter).is_some();
         let key = self.groups.restore(share, filter);
@@ -112,7 +73,7 @@ impl Shard {
         restoring.groups.numbers.insert(number, key);
     }
 
-    fn restore_group_end(&mut self, restoring: &mut Restoring, share: &str, filter: &str) {
+    pub(super) fn restore_group_end(&mut self, restoring: &mut Restoring, share: &str, filter: &str) {
         let Some(key) = self.groups.find(share, filter) else { return };
         restoring.end_group(key);
         self.unroute_group(key, filter);
