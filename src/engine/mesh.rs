@@ -112,6 +112,13 @@ pub enum Fate {
     TooLarge,
 }
 
+impl Fate {
+    /// Whether somebody else should have it now.
+    pub fn is_return(self) -> bool {
+        matches!(self, Self::Returned | Self::Away(_))
+    }
+}
+
 /// One message between shards.
 #[derive(Clone, Debug)]
 pub enum Mesh {

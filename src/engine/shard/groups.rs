@@ -210,24 +210,13 @@ impl Shard {
 
     fn delivery_done(&mut self, key: GroupKey, delivery: u64, fate: Fate) -> Option<GroupKey> {
         let group = self.groups.get_mut(key)?;
-        match fate {
-            Fate::Returned => _ = group.give_back(delivery),
-            Fate::Away(member) => {
-                group.give_back(delivery);
-                self.groups.presence(key, member, None);
-            }
-            Fate::Delivered
-            | Fate::Refused
-            | Fate::Denied
-            | Fate::Abandoned
-            | Fate::Begun
-            | Fate::Expired
-            | Fate::TooLarge => {
-                // The group may have forgotten this delivery: its member left before it answered.
-                if group.done(delivery) {
-                    self.count_fate(fate);
-                }
-            }
+        if fate.is_return() {
+            group.give_back(delivery);
+        } else if group.done(delivery) {
+            self.count_fate(fate);
+        } // else the group has forgotten this delivery: its member left before it answered
+        if let Fate::Away(member) = fate {
+            self.groups.presence(key, member, None);
         }
         Some(key)
     }

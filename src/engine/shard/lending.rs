@@ -169,22 +169,15 @@ impl Shard {
     pub(super) fn loan_done(&mut self, copy: Serial, fate: Fate, out: &mut Outputs) -> Option<GroupKey> {
         let Owed { group: key, sequence, delivery, .. } = *self.lending.copies.get(&copy)?;
         let group = self.groups.get_mut(key)?;
-        match fate {
-            Fate::Returned | Fate::Away(_) => _ = group.give_back(delivery),
-            Fate::Delivered
-            | Fate::Refused
-            | Fate::Denied
-            | Fate::Abandoned
-            | Fate::Begun
-            | Fate::Expired
-            | Fate::TooLarge => {
-                // After a restart it waits, though a member has begun it.
-                if group.done(delivery) || group.withdraw(sequence) {
-                    self.count_fate(fate);
-                }
-                self.note_group_settled(copy, out);
-            }
+        if fate.is_return() {
+            group.give_back(delivery);
+            return Some(key);
         }
+        // After a restart it waits, though a member has begun it.
+        if group.done(delivery) || group.withdraw(sequence) {
+            self.count_fate(fate);
+        }
+        self.note_group_settled(copy, out);
         Some(key)
     }
 
