@@ -54,6 +54,8 @@ pub struct Fetching {
     /// Records of groups that are not written yet, by the number of their group.
     marked: VecDeque<(u64, Vec<Marked>)>,
     batches: Slab<Batch>,
+    /// One of them is the sweep's.
+    is_sweeping: bool,
     spans: Slab<Span>,
     /// Dead segments that somebody may still read from.
     retiring: VecDeque<u64>,
@@ -63,7 +65,8 @@ impl Fetching {
     /// Nothing was asked for; these files are the log.
     pub fn new(id: JournalId, epoch: Epoch, files: BTreeMap<u64, Rc<File>>) -> Self {
         let (batches, spans) = (Slab::new(), Slab::new());
-        Self { id, epoch, files, marked: VecDeque::new(), batches, spans, retiring: VecDeque::new() }
+        let (marked, retiring) = (VecDeque::new(), VecDeque::new());
+        Self { id, epoch, files, marked, batches, is_sweeping: false, spans, retiring }
     }
 
     /// Groups are written to this file from now on. One of this name may have lain there at the start, made ahead of use: another one has
@@ -107,7 +110,7 @@ impl Fetching {
 
     /// Whether the sweep waits for messages.
     pub fn is_sweeping(&self) -> bool {
-        self.batches.iter().any(|(_, batch)| batch.reader == Reader::Sweep)
+        self.is_sweeping
     }
 
     /// Messages are asked for: what is to be read, or what can be said at once.
@@ -115,6 +118,7 @@ impl Fetching {
         let wanted = &fetch.wanted;
         let bytes = wanted.iter().map(|wanted| u64::from(wanted.spot.bytes)).sum();
         let messages = wanted.iter().map(|wanted| (wanted.body, None)).collect();
+        self.is_sweeping |= fetch.reader == Reader::Sweep;
         let batch = self.batches.insert(Batch { reader: fetch.reader, bytes, messages, reads: 0 });
         let mut reads = Vec::new();
         for span in spans(batch, wanted) {
@@ -163,6 +167,7 @@ impl Fetching {
 
     fn end(&mut self, batch: Key<Batch>) -> Fetched {
         let Batch { reader, bytes, messages, .. } = self.batches.remove(batch).expect("it is there");
+        self.is_sweeping &= reader != Reader::Sweep;
         Fetched { reader, bytes, messages }
     }
 }

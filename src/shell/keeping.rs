@@ -65,8 +65,8 @@ impl Core {
 
     /// The shard hears when its journal has room for more than before, or for less.
     pub(super) fn tell_room(&mut self, now: Time) {
-        let held = self.shard.held();
-        if let Some(room) = self.journal.as_mut().and_then(|journal| journal.look(held)) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Some(room) = journal.look(self.shard.held()) {
             self.shard.handle(Input::Journal { room }, now, &mut self.out);
         }
     }
