@@ -11,6 +11,7 @@ use crate::base::hash::{Map, Seed, map};
 use crate::base::slab::{Key, Slab};
 use crate::engine::change::Serial;
 use crate::engine::message::Message;
+use crate::engine::session::delivery::{Stub, SubscriptionIds};
 
 /// Where a record of the journal lies, in the words of whoever keeps it; nobody here reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,19 +201,21 @@ impl Stowage {
         self.stowed.get(key).is_some_and(|stowed| stowed.owed > 1)
     }
 
-    /// Keeps the identifiers of a copy that has more than one.
-    pub fn keep_ids(&mut self, copy: Serial, ids: Box<[u32]>) {
-        self.ids.insert(copy, ids);
+    /// Keeps the identifiers of a copy that has more than a stub has room for.
+    pub fn keep_ids(&mut self, copy: Serial, ids: Option<Box<[u32]>>) {
+        if let Some(ids) = ids {
+            self.ids.insert(copy, ids);
+        }
     }
 
-    /// The identifiers of such a copy.
-    pub fn ids(&self, copy: Serial) -> Option<&[u32]> {
-        self.ids.get(&copy).map(|ids| &**ids)
+    /// The identifiers of the subscriptions that a copy matched.
+    pub fn ids_of(&self, stub: &Stub) -> SubscriptionIds {
+        stub.ids(if stub.has_many_ids() { self.ids.get(&stub.copy).cloned() } else { None })
     }
 
-    /// They are not needed any more.
-    pub fn forget_ids(&mut self, copy: Serial) -> Option<Box<[u32]>> {
-        self.ids.remove(&copy)
+    /// The same of one whose stub goes.
+    pub fn take_ids_of(&mut self, stub: &Stub) -> SubscriptionIds {
+        stub.ids(if stub.has_many_ids() { self.ids.remove(&stub.copy) } else { None })
     }
 
     /// Bytes on the heap, as near as it can be told.

@@ -197,14 +197,6 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// The bytes that a queue is charged for it.
-    pub fn charged_bytes(&self) -> u64 {
-        match self {
-            Self::Whole(delivery) => delivery.charged_bytes(),
-            Self::Stowed(stub) => u64::from(stub.charged),
-        }
-    }
-
     /// The same, borrowed.
     pub fn as_ref(&self) -> WaitingRef<'_> {
         match self {

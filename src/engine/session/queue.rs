@@ -109,7 +109,7 @@ impl Queue {
     /// Appends a copy whose message is stowed, within the bounds.
     pub fn push_stub(&mut self, stub: Stub, bounds: &QueueBounds) -> Enqueued {
         let stub = Waiting::Stowed(stub);
-        let Some(displaced) = self.make_room(stub.charged_bytes(), bounds) else {
+        let Some(displaced) = self.make_room(stub.as_ref().charged_bytes(), bounds) else {
             return Enqueued::Refused(stub);
         };
         self.append_behind(stub);

@@ -49,9 +49,7 @@ impl Shard {
         };
         self.stowage.owe(key);
         let (stub, many) = Stub::of(delivery, key.index());
-        if let Some(many) = many {
-            self.stowage.keep_ids(stub.copy, many);
-        }
+        self.stowage.keep_ids(stub.copy, many);
         self.stats.stowed += 1;
         Ok(stub)
     }
@@ -59,8 +57,7 @@ impl Shard {
     /// A stub goes: its message is owed once less. Its identifiers.
     pub(super) fn forget_stub(&mut self, stub: &Stub) -> SubscriptionIds {
         self.stowage.settle(self.stowage.key_at(stub.stowed));
-        let many = if stub.has_many_ids() { self.stowage.forget_ids(stub.copy) } else { None };
-        stub.ids(many)
+        self.stowage.take_ids_of(stub)
     }
 
     /// Changes what a session has to send, and accounts for the memory of it.

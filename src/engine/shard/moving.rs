@@ -194,7 +194,7 @@ impl Shard {
         let stowed = self.stowage.key_at(stub.stowed);
         let (body, spot) = self.stowage.get(stowed);
         let Some(message) = spot.and_then(|spot| removal.movers.read(Wanted { body, spot })) else { return };
-        let ids = stub.ids(if stub.has_many_ids() { self.stowage.ids(stub.copy).map(Into::into) } else { None });
+        let ids = self.stowage.ids_of(stub);
         let copy = Copy { message: &message, body, qos: stub.qos, retain: stub.retain, ids };
         removal.copy(home, session, copy, self.stowage.is_shared(stowed));
     }

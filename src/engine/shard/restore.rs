@@ -493,9 +493,7 @@ impl Shard {
         let charged = Message::charge_of(spot.bytes);
         let Owed { noted, qos, retain, ids, .. } = owed;
         let (stub, many) = Stub::new(noted.copy, stowed.index(), charged, qos, retain, ids);
-        if let Some(many) = many {
-            self.stowage.keep_ids(noted.copy, many);
-        }
+        self.stowage.keep_ids(noted.copy, many);
         outbound.restore_stub(stub);
     }
 

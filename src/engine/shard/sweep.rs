@@ -430,7 +430,7 @@ impl Shard {
     ) -> bool {
         let Some(stub) = self.stub_at(key, place) else { return true };
         let (copy, qos, retain) = (stub.copy, stub.qos, stub.retain);
-        let ids = stub.ids(if stub.has_many_ids() { self.stowage.ids(copy).map(Into::into) } else { None });
+        let ids = self.stowage.ids_of(stub);
         let stowed = self.stowage.key_at(stub.stowed);
         let (body, _) = self.stowage.get(stowed);
         if !sweep.told_stowed.contains_key(&stowed) {
