@@ -2,27 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pregon::base::random::Random;
-use pregon::engine::input::Room;
+use pregon::engine::input::{Input, Room};
 use pregon::engine::limits::Limits;
 
-use crate::plain_cast::{Messages, Publisher, Subscriber, judge};
-use crate::support::world::{Link, World};
-
-const STEPS: u32 = 1_500;
+use crate::plain_cast::{Messages, Publisher, Subscriber, judge, one_publishes};
+use crate::stage::{STEPS, Stage, for_each_seed};
+use crate::support::world::World;
 
 struct Run {
-    world: World,
-    random: Random,
+    stage: Stage,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     messages: Messages,
-    /// The shard whose disk is slower than those of the others.
-    slow_disk: Option<usize>,
-    /// How rarely the power goes.
-    calm: u64,
     /// What the disks have room for, where it changes now and then.
     room: Option<Room>,
     /// How often they became full.
@@ -46,18 +39,13 @@ impl Run {
         let limits = Limits { fanout_recipients_max, ..Limits::default() };
         let publishers = (0..=random.index(3)).map(Publisher::new).collect();
         let subscribers = (0..=random.index(3)).map(Subscriber::new).collect();
-        let slow_disk = if random.chance(1, 2) { Some(random.index(shards)) } else { None };
-        let calm = [1, 3, 8][random.index(3)];
         let world = World::durable(shards, limits, seed).with_ram_budget(ram_budget);
         let messages = Messages::new();
         Self {
-            world,
-            random,
+            stage: Stage::new(world, random),
             publishers,
             subscribers,
             messages,
-            slow_disk,
-            calm,
             room: None,
             fillings: 0,
             clouded: BTreeSet::new(),
@@ -67,48 +55,29 @@ impl Run {
     }
 
     fn step(&mut self) {
-        let shards = self.world.shards.len();
-        match self.random.below(100) {
-            0..25 => self.publisher_acts(),
+        match self.stage.random.below(100) {
+            0..25 => one_publishes(&mut self.publishers, &mut self.messages, &mut self.stage),
             25..30 => {
-                let who = self.random.index(self.subscribers.len());
-                self.subscribers[who].come(&mut self.world);
+                let who = self.stage.random.index(self.subscribers.len());
+                self.subscribers[who].come(&mut self.stage.world);
             }
-            30..50 => self.network_reads(),
-            50..62 => {
-                let (from, to) = (self.random.index(shards), self.random.index(shards));
-                self.world.deliver_mesh(from, to, 1 + self.random.index(3));
-            }
-            62..65 => {
-                let shard = self.random.index(shards);
-                if self.world.takes_tick(shard) {
-                    self.world.input(shard, pregon::engine::input::Input::Tick);
-                }
-            }
+            30..50 => self.stage.one_is_read(),
+            50..62 => self.stage.letters_arrive(),
+            62..65 => self.stage.a_shard_ticks(),
             65..68 => {
-                self.world.arrive();
+                self.stage.world.arrive();
             }
-            68..80 => {
-                let shard = self.random.index(shards);
-                if self.slow_disk != Some(shard) || self.random.chance(1, 6) {
-                    self.world.store(shard, 1 + self.random.index(4));
-                }
-            }
+            68..80 => self.stage.a_disk_stores(),
             80..92 => self.everybody_hears(),
-            92..97 => {
-                let bytes = 1 + self.random.index(2_000);
-                self.world.input(self.random.index(shards), pregon::engine::input::Input::Sweep { bytes });
-            }
-            97 if self.random.chance(1, 2) => {
-                self.world.fetch(self.random.index(shards));
-            }
+            92..97 => self.stage.a_shard_sweeps(),
+            97 if self.stage.random.chance(1, 2) => self.stage.messages_are_read(),
             98 if self.room.is_some() => self.disks_fill_or_empty(),
             97..99 => self.something_breaks(),
-            _ if self.random.chance(1, self.calm) => {
+            _ if self.stage.has_fate() => {
                 self.crashes += 1;
                 self.clouded.extend(self.publishers.iter().flat_map(Publisher::open_messages));
                 self.room = self.room.map(|_| Room::Open); // a start is a new look at the disk
-                self.world.crash();
+                self.stage.world.crash();
             }
             _ => {}
         }
@@ -116,10 +85,10 @@ impl Run {
 
     /// All disks at once, and while no shard has anything to say to another: so all of them answer a message alike.
     fn disks_fill_or_empty(&mut self) {
-        if self.world.mesh.iter().flatten().any(|letters| !letters.is_empty()) {
+        if self.stage.world.mesh.iter().flatten().any(|letters| !letters.is_empty()) {
             return;
         }
-        let room = [Room::Open, Room::Tight, Room::Full, Room::Full][self.random.index(4)];
+        let room = [Room::Open, Room::Tight, Room::Full, Room::Full][self.stage.random.index(4)];
         self.fillings += u32::from(room == Room::Full && self.room != Some(Room::Full));
         self.tell_room(room);
     }
@@ -128,37 +97,17 @@ impl Run {
         if self.room.replace(room) == Some(Room::Full) {
             self.overtaken.extend(self.publishers.iter().flat_map(Publisher::open_messages));
         }
-        for shard in 0..self.world.shards.len() {
-            self.world.input(shard, pregon::engine::input::Input::Journal { room });
-        }
-    }
-
-    fn publisher_acts(&mut self) {
-        let who = self.random.index(self.publishers.len());
-        let publisher = &mut self.publishers[who];
-        publisher.come(&mut self.world);
-        if publisher.is_free() {
-            let qos = if self.random.chance(1, 2) { 1 } else { 2 };
-            let message = u32::try_from(self.messages.len()).expect("few messages");
-            self.messages.push((who, qos));
-            publisher.publish(message, qos, &mut self.world);
-        }
-    }
-
-    fn network_reads(&mut self) {
-        let links = self.world.links.len();
-        if links > 0 {
-            let most = if self.random.chance(1, 2) { usize::MAX } else { self.random.index(30) + 1 };
-            self.world.read(self.random.index(links), most);
+        for shard in 0..self.stage.world.shards.len() {
+            self.stage.world.input(shard, Input::Journal { room });
         }
     }
 
     fn everybody_hears(&mut self) {
         for publisher in &mut self.publishers {
-            publisher.hear(&mut self.world);
+            publisher.hear(&mut self.stage.world);
         }
         for subscriber in &mut self.subscribers {
-            subscriber.hear(&self.messages, &mut self.world);
+            subscriber.hear(&self.messages, &mut self.stage.world);
         }
     }
 
@@ -166,31 +115,28 @@ impl Run {
         let publishers = self.publishers.iter().filter_map(|publisher| publisher.link);
         let subscribers = self.subscribers.iter().filter_map(|subscriber| subscriber.link);
         let links: Vec<usize> = publishers.chain(subscribers).collect();
-        if let Some(link) = self.random.pick(&links).copied() {
-            self.world.cut(link);
-        }
+        self.stage.one_breaks(&links);
     }
 
     /// Everybody comes back and stays until nothing moves any more.
     fn finish(&mut self) {
         if self.room.is_some() {
-            self.world.drive(); // or one shard would take what another one has refused
+            self.stage.world.drive(); // or one shard would take what another one has refused
             self.tell_room(Room::Open);
         }
         for _ in 0..2_000 {
             for publisher in &mut self.publishers {
-                publisher.come(&mut self.world);
+                publisher.come(&mut self.stage.world);
             }
             for subscriber in &mut self.subscribers {
-                subscriber.come(&mut self.world);
+                subscriber.come(&mut self.stage.world);
             }
-            self.world.drive();
+            self.stage.world.drive();
             self.everybody_hears();
-            self.world.drive();
-            let is_silent = |link: &Link| link.is_closed || link.incoming.is_empty() && link.outgoing.is_empty();
+            self.stage.world.drive();
             let is_done = self.publishers.iter().all(|publisher| publisher.open.is_empty())
                 && self.subscribers.iter().all(|subscriber| subscriber.link.is_some());
-            if is_done && self.world.links.iter().all(is_silent) {
+            if is_done && self.stage.is_silent() {
                 return;
             }
         }
@@ -200,7 +146,7 @@ impl Run {
 
 fn play_without_room(seeds: Range<u64>, shards: usize) {
     let (mut crashes, mut promised, mut fillings) = (0, 0, 0);
-    for seed in seeds {
+    for_each_seed(seeds, |seed| {
         let mut run = Run { room: Some(Room::Open), ..Run::new(seed, shards) };
         for publisher in &mut run.publishers {
             publisher.may_be_refused = true;
@@ -208,27 +154,21 @@ fn play_without_room(seeds: Range<u64>, shards: usize) {
         for subscriber in &mut run.subscribers {
             subscriber.may_be_refused = true;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            (0..STEPS).for_each(|_| run.step());
-            run.finish();
-            if shards > 1 {
-                let Run { clouded, overtaken, publishers, subscribers, .. } = &mut run;
-                for publisher in publishers {
-                    publisher.promised.retain(|message| !clouded.contains(message));
-                }
-                for subscriber in subscribers {
-                    subscriber.forgive_order_of(overtaken);
-                }
+        (0..STEPS).for_each(|_| run.step());
+        run.finish();
+        if shards > 1 {
+            let Run { clouded, overtaken, publishers, subscribers, .. } = &mut run;
+            for publisher in publishers {
+                publisher.promised.retain(|message| !clouded.contains(message));
             }
-            judge(&run.publishers, &run.subscribers, &run.messages);
-        }));
-        if let Err(panic) = outcome {
-            let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);
-            panic!("seed {seed}: {text}");
+            for subscriber in subscribers {
+                subscriber.forgive_order_of(overtaken);
+            }
         }
+        judge(&run.publishers, &run.subscribers, &run.messages);
         (crashes, fillings) = (crashes + run.crashes, fillings + run.fillings);
         promised += run.publishers.iter().map(|publisher| publisher.promised.len()).sum::<usize>();
-    }
+    });
     let has_happened = crashes > 300 && promised > 3_000 && fillings > 1_000;
     assert!(has_happened, "{crashes} crashes, {promised} promises, {fillings} full disks: too little happens");
 }

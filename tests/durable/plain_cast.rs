@@ -1,7 +1,8 @@
-//! Who takes part where disks fill up: publishers that say again what nobody has acknowledged, subscribers that take QoS 2 messages once.
+//! Who takes part where disks fill up and in shared groups: publishers of one topic that say again what nobody has acknowledged, subscribers that take QoS 2 messages once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::stage::Stage;
 use crate::support::cast::Wires;
 use crate::support::raw::{packet, packets, text};
 
@@ -230,6 +231,19 @@ fn come(link: &mut Option<usize>, name: &str, wires: &mut impl Wires) {
 fn publish(id: u16, open: &Open, is_again: bool) -> Vec<u8> {
     let first = 0x30 | open.qos << 1 | u8::from(is_again) << 3;
     packet(first, &[&text(TOPIC), &id.to_be_bytes(), &open.message.to_be_bytes()])
+}
+
+/// One of the publishers says something, if it may.
+pub fn one_publishes(publishers: &mut [Publisher], messages: &mut Messages, stage: &mut Stage) {
+    let who = stage.random.index(publishers.len());
+    let publisher = &mut publishers[who];
+    publisher.come(&mut stage.world);
+    if publisher.is_free() {
+        let qos = if stage.random.chance(1, 2) { 1 } else { 2 };
+        let message = u32::try_from(messages.len()).expect("few messages");
+        messages.push((who, qos));
+        publisher.publish(message, qos, &mut stage.world);
+    }
 }
 
 /// Asserts that nothing that was promised is lost, nothing came twice that must come once, and nothing has overtaken.

@@ -4,31 +4,23 @@ mod facts;
 mod members;
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use members::{Group, Member, Rules, judge};
 use pregon::base::random::Random;
-use pregon::engine::input::Input;
 use pregon::engine::limits::{Limits, Strategy};
 
-use crate::plain_cast::{Messages, Publisher};
-use crate::support::world::{Link, World};
-
-const STEPS: u32 = 1_500;
+use crate::plain_cast::{Messages, Publisher, one_publishes};
+use crate::stage::{STEPS, Stage, for_each_seed};
+use crate::support::world::World;
 
 struct Run {
-    world: World,
-    random: Random,
+    stage: Stage,
     publishers: Vec<Publisher>,
     /// Each with the number of its group.
     members: Vec<(usize, Member)>,
     groups: Vec<Group>,
     rules: Rules,
     messages: Messages,
-    /// The shard whose disk is slower than those of the others.
-    slow_disk: Option<usize>,
-    /// How rarely the power goes.
-    calm: u64,
     is_moving: bool,
     crashes: u32,
 }
@@ -70,86 +62,47 @@ impl Run {
             }
         }
         let rules = Rules { careless_from, is_alone: others == 0 };
-        let slow_disk = if random.chance(1, 2) { Some(random.index(shards)) } else { None };
-        let calm = [1, 3, 8][random.index(3)];
         let world = World::durable(shards, limits, seed);
         let messages = Messages::new();
-        Self { world, random, publishers, members, groups, rules, messages, slow_disk, calm, is_moving, crashes: 0 }
+        Self { stage: Stage::new(world, random), publishers, members, groups, rules, messages, is_moving, crashes: 0 }
     }
 
     fn step(&mut self) {
-        let shards = self.world.shards.len();
-        match self.random.below(100) {
-            0..25 => self.publisher_acts(),
+        match self.stage.random.below(100) {
+            0..25 => one_publishes(&mut self.publishers, &mut self.messages, &mut self.stage),
             25..31 => self.member_acts(),
-            31..50 => self.network_reads(),
-            50..64 => {
-                let (from, to) = (self.random.index(shards), self.random.index(shards));
-                self.world.deliver_mesh(from, to, 1 + self.random.index(3));
-            }
-            64..66 => {
-                let shard = self.random.index(shards);
-                if self.world.takes_tick(shard) {
-                    self.world.input(shard, Input::Tick);
-                }
-            }
+            31..50 => self.stage.one_is_read(),
+            50..64 => self.stage.letters_arrive(),
+            64..66 => self.stage.a_shard_ticks(),
             66..68 => {
-                self.world.arrive();
+                self.stage.world.arrive();
             }
-            68..80 => {
-                let shard = self.random.index(shards);
-                if self.slow_disk != Some(shard) || self.random.chance(1, 6) {
-                    self.world.store(shard, 1 + self.random.index(4));
-                }
-            }
+            68..80 => self.stage.a_disk_stores(),
             80..92 => self.everybody_hears(),
-            92..97 => {
-                let bytes = 1 + self.random.index(2_000);
-                self.world.input(self.random.index(shards), Input::Sweep { bytes });
-            }
+            92..97 => self.stage.a_shard_sweeps(),
             97..99 => self.something_breaks(),
-            _ if self.random.chance(1, self.calm) => self.power_goes(),
+            _ if self.stage.has_fate() => self.power_goes(),
             _ => {}
         }
     }
 
-    fn publisher_acts(&mut self) {
-        let who = self.random.index(self.publishers.len());
-        let publisher = &mut self.publishers[who];
-        publisher.come(&mut self.world);
-        if publisher.is_free() {
-            let qos = if self.random.chance(1, 2) { 1 } else { 2 };
-            let message = u32::try_from(self.messages.len()).expect("few messages");
-            self.messages.push((who, qos));
-            publisher.publish(message, qos, &mut self.world);
-        }
-    }
-
     fn member_acts(&mut self) {
-        let who = self.random.index(self.members.len());
+        let who = self.stage.random.index(self.members.len());
         let (_, member) = &mut self.members[who];
-        if member.link.is_some() && self.random.chance(1, 3) {
-            member.turn(&mut self.world);
+        if member.link.is_some() && self.stage.random.chance(1, 3) {
+            member.turn(&mut self.stage.world);
         }
-        member.come(&mut self.world);
-    }
-
-    fn network_reads(&mut self) {
-        let links = self.world.links.len();
-        if links > 0 {
-            let most = if self.random.chance(1, 2) { usize::MAX } else { self.random.index(30) + 1 };
-            self.world.read(self.random.index(links), most);
-        }
+        member.come(&mut self.stage.world);
     }
 
     fn everybody_hears(&mut self) {
         for publisher in &mut self.publishers {
-            publisher.hear(&mut self.world);
+            publisher.hear(&mut self.stage.world);
         }
         for (group, member) in &mut self.members {
             // Some are slow to answer.
-            if self.random.chance(2, 3) {
-                member.hear(&self.messages, &mut self.groups[*group], &mut self.world);
+            if self.stage.random.chance(2, 3) {
+                member.hear(&self.messages, &mut self.groups[*group], &mut self.stage.world);
             }
         }
     }
@@ -158,20 +111,15 @@ impl Run {
         let publishers = self.publishers.iter().filter_map(|publisher| publisher.link);
         let members = self.members.iter().filter_map(|(_, member)| member.link);
         let links: Vec<usize> = publishers.chain(members).collect();
-        if let Some(link) = self.random.pick(&links).copied() {
-            self.world.cut(link);
-        }
+        self.stage.one_breaks(&links);
     }
 
     fn power_goes(&mut self) {
         self.crashes += 1;
         if self.is_moving {
-            // Everybody leaves in order: what has reached some of its shards only may come twice to those.
-            (0..self.world.links.len()).for_each(|link| self.world.cut(link));
-            self.world.drive();
-            self.world.crash_into(1 + self.random.index(4));
+            self.stage.shards_change();
         } else {
-            self.world.crash();
+            self.stage.world.crash();
         }
     }
 
@@ -179,15 +127,14 @@ impl Run {
     fn finish(&mut self) {
         let mut quiet = 0;
         for _ in 0..4_000 {
-            self.publishers.iter_mut().for_each(|publisher| publisher.come(&mut self.world));
-            self.members.iter_mut().for_each(|(_, member)| member.come(&mut self.world));
-            self.world.drive();
+            self.publishers.iter_mut().for_each(|publisher| publisher.come(&mut self.stage.world));
+            self.members.iter_mut().for_each(|(_, member)| member.come(&mut self.stage.world));
+            self.stage.world.drive();
             self.everybody_hears();
-            self.world.drive();
-            let is_silent = |link: &Link| link.is_closed || link.incoming.is_empty() && link.outgoing.is_empty();
+            self.stage.world.drive();
             let is_done = self.publishers.iter().all(|publisher| publisher.open.is_empty())
                 && self.members.iter().all(|(_, member)| member.link.is_some());
-            quiet = if is_done && self.world.links.iter().all(is_silent) { quiet + 1 } else { 0 };
+            quiet = if is_done && self.stage.is_silent() { quiet + 1 } else { 0 };
             if quiet == 3 {
                 return;
             }
@@ -205,21 +152,15 @@ impl Run {
 
 fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
     let (mut crashes, mut came, mut dropped) = (0, 0, 0);
-    for seed in seeds {
+    for_each_seed(seeds, |seed| {
         let mut run = Run::new(seed, shards, is_moving);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            (0..STEPS).for_each(|_| run.step());
-            run.finish();
-            run.judge();
-        }));
-        if let Err(panic) = outcome {
-            let text = panic.downcast_ref::<String>().map_or("see above", String::as_str);
-            panic!("seed {seed}: {text}");
-        }
+        (0..STEPS).for_each(|_| run.step());
+        run.finish();
+        run.judge();
         crashes += run.crashes;
-        dropped += run.world.disks.iter().map(|disk| disk.dropped_segments).sum::<u64>();
+        dropped += run.stage.dropped_segments();
         came += run.groups.iter().map(|group| group.got.len()).sum::<usize>();
-    }
+    });
     let has_happened = crashes > 1_000 && came > 10_000 && (dropped > 300 || is_moving);
     assert!(has_happened, "{crashes} crashes, {came} messages, {dropped} segments dropped: too little happens");
 }
