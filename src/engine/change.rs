@@ -130,6 +130,18 @@ pub enum Change {
         /// Whose.
         session: SessionId,
     },
+    /// It was published, and has to come to other shards, too.
+    Bequest {
+        /// The number of the will, which is that of no session.
+        number: SessionId,
+        /// The number of the [`Change::Body`].
+        body: Serial,
+    },
+    /// It has come to all of them.
+    BequestOver {
+        /// The number of the will.
+        number: SessionId,
+    },
     /// A message that later changes name by the number of this one. Of those that nobody is owed any more, only the newest may still be
     /// named.
     Body {
@@ -221,6 +233,14 @@ pub enum Change {
         /// Under which identifier.
         id: PacketId,
     },
+    /// The client is gone, and its message may not have reached all shards. Until it has, and is told of as [`Change::Incoming`] again, it
+    /// is not taken for done by a broker with another number of shards.
+    Doubtful {
+        /// From whom it came.
+        session: SessionId,
+        /// Under which identifier.
+        id: PacketId,
+    },
     /// The client has released the identifier, or the message was refused.
     Released {
         /// Who.
@@ -228,7 +248,8 @@ pub enum Change {
         /// Which identifier.
         id: PacketId,
     },
-    /// A message of a session that lives on another shard has come under this identifier, and left something here: it comes once.
+    /// A message of a session that lives on another shard has come under this identifier, and left something here: it comes once. A will
+    /// comes under its own number and the first identifier.
     Passed {
         /// Whose message it is.
         session: SessionId,
@@ -336,6 +357,8 @@ impl Change {
             | Self::Left { .. }
             | Self::Will { .. }
             | Self::WillGone { .. }
+            | Self::Bequest { .. }
+            | Self::BequestOver { .. }
             | Self::Body { .. }
             | Self::BodyAgain { .. }
             | Self::Fanout { .. }
@@ -345,6 +368,7 @@ impl Change {
             | Self::Taken { .. }
             | Self::Completed { .. }
             | Self::Incoming { .. }
+            | Self::Doubtful { .. }
             | Self::Released { .. }
             | Self::Passed { .. }
             | Self::Forgotten { .. }

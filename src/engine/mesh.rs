@@ -8,13 +8,13 @@ use crate::base::slab::Key;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::message::{Message, SessionId};
+use crate::engine::message::{Message, Once, Passage, SessionId};
 use crate::engine::retained::Cursor;
 use crate::engine::session::SessionKey;
 use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::session::pipeline::{Outcome, Outcomes, Ticket};
-use crate::engine::shard::publish::Routing;
 use crate::engine::shard::retain::Scan;
+use crate::engine::shard::routing::Routing;
 use crate::engine::subscriptions::group::Departure;
 use crate::engine::subscriptions::members::{MemberId, Terms};
 use crate::engine::subscriptions::shared::GroupKey;
@@ -132,8 +132,8 @@ pub enum Mesh {
         publisher: Option<ConnectionKey>,
         /// The number of a retained publication that is on its way to its home, too.
         stamp: Option<NonZeroU64>,
-        /// Under which identifier of its session it has to be taken once, restarts included.
-        once: Option<PacketId>,
+        /// Under which name it has to be taken once, restarts included.
+        once: Option<Once>,
     },
     /// A run of QoS 0 publications.
     Run {
@@ -168,14 +168,21 @@ pub enum Mesh {
         outcome: Outcome,
         /// Whether the passage was noted.
         has_passed: bool,
+        /// How many shards were told of it because it is retained, and answer with [`Mesh::StoredLate`].
+        late: u32,
     },
-    /// The identifier of such a message is about to be free.
+    /// A retained publication is in the hands of those here who began to want it on its way.
+    StoredLate {
+        /// Who waits for it.
+        reply: RoutingKey,
+        /// Whether the passage was noted.
+        has_passed: bool,
+    },
+    /// What a message goes by is about to be free.
     Forget {
-        /// The publisher's session.
-        session: SessionId,
-        /// Which identifier.
-        id: PacketId,
-        /// The session's place at its home, which waits for [`Mesh::Forgotten`]; none where it ends.
+        /// Under which name it came.
+        passage: Passage,
+        /// The session's place at its home, which waits for [`Mesh::Forgotten`]; none where it ends, or has none.
         reply: Option<SessionKey>,
     },
     /// The passage is forgotten.
@@ -184,6 +191,16 @@ pub enum Mesh {
         session: SessionKey,
         /// For which identifier.
         id: PacketId,
+    },
+    /// After a restart: what the sending shard remembers of messages that may be of sessions of the receiving one.
+    Remembers {
+        /// What they go by.
+        passages: Vec<Passage>,
+    },
+    /// Which of them somebody on the sending shard may ask for again.
+    Claims {
+        /// What they go by.
+        passages: Vec<Passage>,
     },
     /// A retained publication for its topic's home.
     Retain {
@@ -197,6 +214,8 @@ pub enum Mesh {
         reply: Option<RoutingKey>,
         /// The publisher's connection, to slow it down.
         publisher: Option<ConnectionKey>,
+        /// Under which name it has to be taken once, restarts included.
+        once: Option<Once>,
     },
     /// A retained message that was on its way while the receiving shard began to want it.
     RetainedLate {
@@ -206,6 +225,10 @@ pub enum Mesh {
         is_kept: bool,
         /// The home of the topic.
         message: Message,
+        /// Who waits for the word [`Mesh::StoredLate`].
+        reply: Option<(ShardId, RoutingKey)>,
+        /// Under which name it has to be taken once, restarts included.
+        once: Option<Once>,
     },
     /// Asks a home of retained messages for the next page of a scan.
     ScanAsk {

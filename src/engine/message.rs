@@ -43,6 +43,32 @@ impl SessionId {
     }
 }
 
+/// What a message goes by of which each shard takes one, restarts included: a session's identifier of quality of service 2, or the number
+/// of a will, which is that of no session, and the first identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Passage {
+    /// Whose message it is.
+    pub session: SessionId,
+    /// Under which identifier it came.
+    pub id: PacketId,
+}
+
+impl Passage {
+    /// That of the will of this number.
+    pub fn of_will(number: SessionId) -> Self {
+        Self { session: number, id: PacketId::MIN }
+    }
+}
+
+/// How a message is taken once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// By what it goes.
+    pub passage: Passage,
+    /// Whether it may be a message of before. If not, what a shard remembers under this name is another one.
+    pub may_have_come: bool,
+}
+
 /// Where behind the topic the forwarded properties lie: the length of a gap in the upper four bits, their own below.
 ///
 /// In a packet stand its identifier and the length of the properties in the gap, six bytes at most.
@@ -193,8 +219,8 @@ pub struct Publication<'a> {
     pub origin: SessionId,
     /// The change by which its message was noted here; [`Serial::NONE`] before.
     pub noted: Serial,
-    /// The identifier under which it crosses shards once, if that is promised.
-    pub once: Option<PacketId>,
+    /// Under which name each shard takes it once, if that is promised.
+    pub once: Option<Once>,
     /// It has come before, and this shard's own part of it is done.
     pub is_again: bool,
     /// The journal had no room for it when it came: nobody who outlives the process is owed it.

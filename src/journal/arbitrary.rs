@@ -42,6 +42,8 @@ pub fn change(kind: Kind, serial: Serial, random: &mut Random) -> Change {
         Kind::Left => Change::Left { session, share: text(random, 30), filter: filter(random) },
         Kind::Will => Change::Will { session, will: Box::new(will(random)) },
         Kind::WillGone => Change::WillGone { session },
+        Kind::Bequest => Change::Bequest { number: session, body: earlier },
+        Kind::BequestOver => Change::BequestOver { number: session },
         Kind::Body => Change::Body { message: message(random) },
         Kind::BodyAgain => Change::BodyAgain { body: earlier, message: message(random) },
         Kind::Queued => {
@@ -60,6 +62,7 @@ pub fn change(kind: Kind, serial: Serial, random: &mut Random) -> Change {
         Kind::Taken => Change::Taken { session, copy: earlier, id },
         Kind::Completed => Change::Completed { session, id },
         Kind::Incoming => Change::Incoming { session, id },
+        Kind::Doubtful => Change::Doubtful { session, id },
         Kind::Released => Change::Released { session, id },
         Kind::Retained => Change::Retained { body: earlier },
         Kind::RetainedGone => Change::RetainedGone { topic: topic(random).into() },
@@ -161,6 +164,7 @@ fn standing(random: &mut Random) -> Standing {
 fn will(random: &mut Random) -> Will {
     let topic = topic(random);
     let mut will = Will::restored(Topic::parse(&topic).unwrap(), &bytes(random), &bytes(random));
+    will.number = if random.chance(1, 2) { SessionId::BROKER } else { SessionId::restored(number(random).max(1)) };
     (will.qos, will.retain, will.due_at) = (qos(random), random.chance(1, 2), time(random));
     will.delay_s = *random.pick(&[0, 60, u32::MAX]).unwrap();
     will.message_expiry_s = random.chance(1, 2).then_some(u32::MAX);

@@ -5,12 +5,13 @@
 //! SessionEnded  session                                   WillGone      session
 //! Subscribed    session, qos + flags, identifier, filter  Unsubscribed  session, filter
 //! Joined        session, qos + flags, identifier, share, filter         Left  session, share, filter
-//! Will          session, qos + flags, delay s, due at, [expiry s], topic, properties, payload to the end
+//! Will          session, qos + flags, delay s, due at, [expiry s], [number], topic, properties, payload to the end
+//! Bequest       number, body                              BequestOver   number
 //! Body          qos + flags, [expires], origin, topic, properties, payload to the end
 //! Queued        session, body, qos + flags, identifiers to the end
 //! BodyAgain     body, then as Body                        QueuedAgain   copy, then as Queued
 //! Sent, Taken   session, copy, packet identifier          Settled       session, copy
-//! Completed, Incoming, Released, Passed, Forgotten  session, packet identifier
+//! Completed, Incoming, Doubtful, Released, Passed, Forgotten  session, packet identifier
 //! Retained, Fanout, FannedOut  body                       RetainedGone  topic
 //! Group         share, filter                              GroupAgain    group, then as Group
 //! GroupEnded    share, filter                              GroupSettled  copy
@@ -61,6 +62,8 @@ pub fn estimated_len(change: &Change) -> usize {
         Change::RetainedGone { topic } => topic.len(),
         Change::SessionEnded { .. }
         | Change::WillGone { .. }
+        | Change::Bequest { .. }
+        | Change::BequestOver { .. }
         | Change::Queued { .. }
         | Change::QueuedAgain { .. }
         | Change::Sent { .. }
@@ -68,6 +71,7 @@ pub fn estimated_len(change: &Change) -> usize {
         | Change::Taken { .. }
         | Change::Completed { .. }
         | Change::Incoming { .. }
+        | Change::Doubtful { .. }
         | Change::Released { .. }
         | Change::Passed { .. }
         | Change::Forgotten { .. }
@@ -93,7 +97,13 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_session(*session, out);
             put_standing(standing, epoch, out);
         }
-        Change::SessionEnded { session } | Change::WillGone { session } => put_session(*session, out),
+        Change::SessionEnded { session } | Change::WillGone { session } | Change::BequestOver { number: session } => {
+            put_session(*session, out);
+        }
+        Change::Bequest { number, body } => {
+            put_session(*number, out);
+            put_earlier(serial, *body, out);
+        }
         Change::Subscribed { session, filter, options } => {
             put_session(*session, out);
             out.push(packed(options.qos(), [options.no_local(), options.retain_as_published()]));
@@ -141,6 +151,7 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
         }
         Change::Completed { session, id }
         | Change::Incoming { session, id }
+        | Change::Doubtful { session, id }
         | Change::Released { session, id }
         | Change::Passed { session, id }
         | Change::Forgotten { session, id } => {
@@ -177,6 +188,7 @@ pub fn decode(serial: Serial, content: &[u8], epoch: Epoch) -> Result<Option<Cha
     Ok(Some(change))
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each kind of a record")]
 fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch) -> Result<Change, RecordError> {
     // The fields of an expression are read in the order in which they are written down here.
     Ok(match kind {
@@ -198,6 +210,8 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         }
         Kind::Will => Change::Will { session: take_session(fields)?, will: Box::new(take_will(fields, epoch)?) },
         Kind::WillGone => Change::WillGone { session: take_session(fields)? },
+        Kind::Bequest => Change::Bequest { number: take_session(fields)?, body: take_earlier(serial, fields)? },
+        Kind::BequestOver => Change::BequestOver { number: take_session(fields)? },
         Kind::Body => Change::Body { message: take_message(fields, epoch)? },
         Kind::BodyAgain => {
             Change::BodyAgain { body: take_earlier(serial, fields)?, message: take_message(fields, epoch)? }
@@ -222,6 +236,7 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         }
         Kind::Completed => Change::Completed { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Incoming => Change::Incoming { session: take_session(fields)?, id: fields.packet_id()? },
+        Kind::Doubtful => Change::Doubtful { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Released => Change::Released { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Retained => Change::Retained { body: take_earlier(serial, fields)? },
         Kind::RetainedGone => Change::RetainedGone { topic: last_topic(fields)?.as_str().into() },
@@ -355,11 +370,15 @@ fn topic(bytes: &[u8]) -> Result<Topic<'_>, RecordError> {
 }
 
 fn put_will(will: &Will, epoch: Epoch, out: &mut Vec<u8>) {
-    out.push(packed(will.qos, [will.retain, will.message_expiry_s.is_some()]));
+    let is_numbered = will.number != SessionId::BROKER;
+    out.push(packed(will.qos, [will.retain, will.message_expiry_s.is_some(), is_numbered]));
     varint::encode(u64::from(will.delay_s), out);
     varint::encode(epoch.to_wall(will.due_at), out);
     if let Some(expiry_s) = will.message_expiry_s {
         varint::encode(u64::from(expiry_s), out);
+    }
+    if is_numbered {
+        put_session(will.number, out);
     }
     put_bytes(will.topic().as_str().as_bytes(), out);
     put_bytes(will.forwarded(), out);
@@ -367,14 +386,15 @@ fn put_will(will: &Will, epoch: Epoch, out: &mut Vec<u8>) {
 }
 
 fn take_will(fields: &mut Fields<'_>, epoch: Epoch) -> Result<Will, RecordError> {
-    let (qos, [retain, has_expiry]) = qos_and_flags(fields.byte()?)?;
+    let (qos, [retain, has_expiry, is_numbered]) = qos_and_flags(fields.byte()?)?;
     let delay_s = fields.small()?;
     let due_at = epoch.to_time(fields.number()?);
     let message_expiry_s = if has_expiry { Some(fields.small()?) } else { None };
+    let number = if is_numbered { take_session(fields)? } else { SessionId::BROKER };
     let topic = topic(fields.bytes()?)?;
     let mut will = Will::restored(topic, fields.bytes()?, fields.rest());
     (will.qos, will.retain, will.delay_s) = (qos, retain, delay_s);
-    (will.due_at, will.message_expiry_s) = (due_at, message_expiry_s);
+    (will.due_at, will.message_expiry_s, will.number) = (due_at, message_expiry_s, number);
     Ok(will)
 }
 

@@ -1,20 +1,22 @@
-//! The journal of the first format that lies in `tests/fixtures/journal-1`: it is opened for ever.
+//! The journals that lie in `tests/fixtures`, the one of the first format before all: they are opened for ever.
 //!
-//! When the format changes, this journal stays as it is and still has to be read; the test that writes it moves on to a folder of
-//! the new version, which `PREGON_FIXTURES=write cargo test --lib journal::fixture_tests` fills.
+//! When something new comes into the format, these stay as they are and still have to be read; what is new gets a folder of its own, which
+//! `PREGON_FIXTURES=journal-9 cargo test --lib journal::fixture_tests` fills.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::arbitrary::{EPOCH, content_of};
 use super::group::Group;
+use super::kind::Kind;
 use super::place::SegmentNumber;
 use super::testing::{ID, Journal, replay};
 use crate::base::time::Time;
 use crate::engine::auth::identity::Identity;
 use crate::engine::change::{Change, Serial, Standing};
+use crate::engine::homes::ShardId;
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::session::delivery::SubscriptionIds;
 use crate::engine::session::will::Will;
@@ -60,8 +62,18 @@ fn leaves(session: SessionId, delay_s: u32, message_expiry_s: Option<u32>) -> Ch
     Change::Will { session, will: Box::new(will) }
 }
 
-/// Every kind, with and without what may be left out, and references over one byte, two and three.
-fn changes() -> Vec<(Serial, Change)> {
+/// A journal that lies in the repository.
+struct Fixture {
+    folder: &'static str,
+    changes: fn() -> Vec<(Serial, Change)>,
+}
+
+/// In the order in which they were kept. What is there is never written anew; what comes later gets a folder of its own.
+const FIXTURES: [Fixture; 2] =
+    [Fixture { folder: "journal-1", changes: first }, Fixture { folder: "journal-2", changes: second }];
+
+/// The kinds of the first days, with and without what may be left out, and references over one byte, two and three.
+fn first() -> Vec<(Serial, Change)> {
     let options = Options::new(QoS::AtLeastOnce).with_id(268_435_455).with_retain_as_published(true);
     let terms = Terms { qos: QoS::ExactlyOnce, subscription_id: 5, retain_as_published: true };
     let (one, two) = (session(1), session(70_000));
@@ -120,10 +132,37 @@ fn changes() -> Vec<(Serial, Change)> {
     .collect()
 }
 
+/// What shared groups are owed, wills that have numbers, and messages in doubt.
+fn second() -> Vec<(Serial, Change)> {
+    let (share, filter): (Box<str>, Box<str>) = ("crew".into(), "hall/+/temperature".into());
+    let (group, body) = (Serial::new(1), Serial::new(2));
+    let mut will = Will::restored(Topic::parse("last/words").unwrap(), &[], b"adieu");
+    will.number = session(70_000);
+    let (home, copy) = (ShardId::new(63), Serial::new(5_000_000_000));
+    vec![
+        (1, Change::Group { share: share.clone(), filter: filter.clone() }),
+        (2, Change::Body { message: message("hall/1/temperature", b"21.5", Time::NEVER) }),
+        (3, Change::GroupQueued { group, body }),
+        (4, Change::GroupAgain { group, share: share.clone(), filter: filter.clone() }),
+        (300, Change::GroupQueuedAgain { copy: Serial::new(3), group, body }),
+        (301, Change::Assigned { home, copy }),
+        (302, Change::Unassigned { home, copy }),
+        (303, Change::GroupSettled { copy: Serial::new(3) }),
+        (304, Change::GroupEnded { share, filter }),
+        (305, Change::Will { session: session(1), will: Box::new(will) }),
+        (306, Change::Bequest { number: session(70_000), body }),
+        (307, Change::BequestOver { number: session(70_000) }),
+        (20_000, Change::Doubtful { session: session(1), id: id(300) }),
+    ]
+    .into_iter()
+    .map(|(serial, change)| (Serial::new(serial), change))
+    .collect()
+}
+
 /// The changes in groups, closed with an empty one.
-fn written() -> Journal {
+fn written(fixture: &Fixture) -> Journal {
     let mut journal = Journal::new(SEGMENT_BYTES);
-    let changes = changes();
+    let changes = (fixture.changes)();
     for group in changes.chunks(7) {
         journal.commit(group);
     }
@@ -131,12 +170,12 @@ fn written() -> Journal {
     journal
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal-1")
+fn folder(fixture: &Fixture) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture.folder)
 }
 
-fn kept() -> BTreeMap<SegmentNumber, Vec<u8>> {
-    let entries = fs::read_dir(folder()).expect("the fixture is a folder of the repository");
+fn kept(fixture: &Fixture) -> BTreeMap<SegmentNumber, Vec<u8>> {
+    let entries = fs::read_dir(folder(fixture)).expect("the fixture is a folder of the repository");
     let read = |path: PathBuf| {
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         (SegmentNumber::new(number.expect("a segment is named by its number")), fs::read(path).unwrap())
@@ -145,31 +184,42 @@ fn kept() -> BTreeMap<SegmentNumber, Vec<u8>> {
 }
 
 #[test]
-fn the_journal_of_the_first_format_is_read_for_ever() {
-    let kept = kept();
-    let files: Vec<_> = kept.iter().map(|(number, file)| (*number, &file[..])).collect();
-    let (found, report) = replay(&files);
-    let expected = changes();
-    assert_eq!(found.len(), expected.len());
-    for (one, (serial, change)) in found.iter().zip(&expected) {
-        assert_eq!(one.serial, *serial);
-        assert_eq!(content_of(*serial, &one.change), content_of(*serial, change), "{serial:?} {change:?}");
+fn journals_of_earlier_days_are_read_for_ever() {
+    for fixture in &FIXTURES {
+        let kept = kept(fixture);
+        let files: Vec<_> = kept.iter().map(|(number, file)| (*number, &file[..])).collect();
+        let (found, report) = replay(&files);
+        let expected = (fixture.changes)();
+        assert_eq!(found.len(), expected.len());
+        for (one, (serial, change)) in found.iter().zip(&expected) {
+            assert_eq!(one.serial, *serial);
+            assert_eq!(content_of(*serial, &one.change), content_of(*serial, change), "{serial:?} {change:?}");
+        }
+        assert!(report.is_clean() && report.tail.is_some(), "{report:?}");
     }
-    assert!(report.is_clean() && report.tail.is_some(), "{report:?}");
+}
+
+#[test]
+fn every_kind_is_in_a_journal_that_was_kept() {
+    let known: BTreeSet<Kind> =
+        FIXTURES.iter().flat_map(|fixture| (fixture.changes)()).map(|(_, change)| Kind::of(&change)).collect();
+    assert_eq!(known, Kind::ALL.into_iter().collect());
 }
 
 #[test]
 fn a_journal_is_written_as_the_one_that_was_kept() {
-    let written = written().files;
-    if std::env::var("PREGON_FIXTURES").is_ok_and(|word| word == "write") {
-        for (number, file) in &written {
-            fs::write(folder().join(format!("{}.segment", number.get())), file).unwrap();
+    for fixture in &FIXTURES {
+        let written = written(fixture).files;
+        if std::env::var("PREGON_FIXTURES").is_ok_and(|word| word == fixture.folder) {
+            for (number, file) in &written {
+                fs::write(folder(fixture).join(format!("{}.segment", number.get())), file).unwrap();
+            }
         }
-    }
-    let kept = kept();
-    assert!(written.keys().eq(kept.keys()));
-    for (number, file) in &written {
-        let differs = file.iter().zip(&kept[number]).position(|(now, then)| now != then);
-        assert_eq!((differs, file.len()), (None, kept[number].len()), "{number:?} would be written otherwise");
+        let kept = kept(fixture);
+        assert!(written.keys().eq(kept.keys()));
+        for (number, file) in &written {
+            let differs = file.iter().zip(&kept[number]).position(|(now, then)| now != then);
+            assert_eq!((differs, file.len()), (None, kept[number].len()), "{number:?} would be written otherwise");
+        }
     }
 }

@@ -45,11 +45,14 @@ pub enum Kind {
     GroupSettled = 31,
     Assigned = 32,
     Unassigned = 33,
+    Bequest = 34,
+    BequestOver = 35,
+    Doubtful = 36,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::Session,
         Self::SessionEnded,
         Self::Subscribed,
@@ -83,6 +86,9 @@ impl Kind {
         Self::GroupSettled,
         Self::Assigned,
         Self::Unassigned,
+        Self::Bequest,
+        Self::BequestOver,
+        Self::Doubtful,
     ];
 
     /// The kind of this number.
@@ -132,6 +138,9 @@ impl Kind {
             Change::GroupSettled { .. } => Self::GroupSettled,
             Change::Assigned { .. } => Self::Assigned,
             Change::Unassigned { .. } => Self::Unassigned,
+            Change::Bequest { .. } => Self::Bequest,
+            Change::BequestOver { .. } => Self::BequestOver,
+            Change::Doubtful { .. } => Self::Doubtful,
         }
     }
 }

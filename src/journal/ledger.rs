@@ -28,6 +28,8 @@ pub struct Ledger {
     retained: BTreeMap<Box<str>, (Serial, Bytes)>,
     /// Messages that are owed to everybody.
     fanouts: BTreeMap<Serial, Bytes>,
+    /// Wills that other shards have to have, by their numbers, and their messages.
+    bequests: BTreeMap<SessionId, (Serial, Bytes)>,
     /// Identifiers of sessions that live elsewhere.
     passages: BTreeMap<(SessionId, PacketId), Bytes>,
     groups: Groups,
@@ -174,6 +176,16 @@ impl Ledger {
                     self.unname(body);
                 }
             }
+            Change::Bequest { number, body } => {
+                if !self.bequests.contains_key(&number) && self.name(body) {
+                    self.bequests.insert(number, (body, bytes));
+                }
+            }
+            Change::BequestOver { number } => {
+                if let Some((body, _)) = self.bequests.remove(&number) {
+                    self.unname(body);
+                }
+            }
             Change::Retained { body } => self.retain(body, bytes),
             Change::RetainedGone { topic } => {
                 if let Some((body, _)) = self.retained.remove(&topic) {
@@ -210,6 +222,7 @@ impl Ledger {
             | Change::Sent { .. }
             | Change::Completed { .. }
             | Change::Incoming { .. }
+            | Change::Doubtful { .. }
             | Change::Released { .. } => self.take_of_session(change, bytes),
         }
     }
@@ -237,7 +250,7 @@ impl Ledger {
                 }
             }),
             Change::Completed { session, id } => self.with(session, |account| account.released.remove(&id)),
-            Change::Incoming { session, id } => {
+            Change::Incoming { session, id } | Change::Doubtful { session, id } => {
                 self.with(session, |account| account.incoming.insert(id, bytes));
             }
             Change::Released { session, id } => self.with(session, |account| account.incoming.remove(&id)),
@@ -252,6 +265,8 @@ impl Ledger {
             | Change::Taken { .. }
             | Change::Fanout { .. }
             | Change::FannedOut { .. }
+            | Change::Bequest { .. }
+            | Change::BequestOver { .. }
             | Change::Passed { .. }
             | Change::Forgotten { .. }
             | Change::Retained { .. }
@@ -287,7 +302,8 @@ impl Ledger {
         let sessions = self.sessions.values().map(Account::live_bytes);
         let bodies = self.bodies.values().filter(|body| body.named > 0).map(|body| u64::from(body.bytes));
         let retained = self.retained.values().map(|(_, bytes)| u64::from(*bytes));
-        let others = self.fanouts.values().chain(self.passages.values()).copied().map(u64::from);
+        let bequests = self.bequests.values().map(|(_, bytes)| bytes);
+        let others = self.fanouts.values().chain(self.passages.values()).chain(bequests).copied().map(u64::from);
         sessions.chain(bodies).chain(retained).chain(others).sum::<u64>() + self.groups.live_bytes()
     }
 

@@ -35,7 +35,7 @@ fn survive(shards: usize) {
     let crashes = std::env::var("PREGON_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(CRASHES);
     let name = format!("pregon-crash-{}-{shards}", std::process::id());
     let folder = Scratch(std::env::temp_dir().join(name));
-    let mut lives = Lives::new(u64::from(std::process::id()), shards);
+    let mut lives = Lives::new(u64::from(std::process::id()));
     for _ in 0..crashes {
         let broker = start(shards, &folder.0);
         let life = Duration::from_millis(lives.random.below(LIFE_MS_MAX));

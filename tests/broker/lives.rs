@@ -77,15 +77,13 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Three publishers, three durable subscribers, and two who leave wills, for a broker of so many shards.
-    pub fn new(seed: u64, shards: usize) -> Self {
+    /// Three publishers, three durable subscribers, and two who leave wills.
+    pub fn new(seed: u64) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut cast = Cast::new(3, 3, 2);
-        cast.books.has_loose_wills = shards > 1;
         Self {
             random: Random::from_seed(seed),
             sockets: Sockets { address, links: Vec::new(), partial: Vec::new() },
-            cast,
+            cast: Cast::new(3, 3, 2),
             inspections: 0,
         }
     }

@@ -62,7 +62,7 @@ fn cut(mount: &Mount, lives: &mut Lives, broker: Broker) {
 fn survive(shards: usize) {
     let Some(mount) = mounted() else { return };
     let cuts = std::env::var("PREGON_POWER_CUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(CUTS);
-    let mut lives = Lives::new(u64::from(std::process::id()), shards);
+    let mut lives = Lives::new(u64::from(std::process::id()));
     for _ in 0..cuts {
         while lives.random.chance(1, 3) {
             let broker = live(&mount, &mut lives, shards);

@@ -1,5 +1,6 @@
 //! A broker that loses its power again and again: what it has acknowledged is there afterwards, once where once was promised.
 
+mod crossing;
 mod damage;
 mod facts;
 mod filling;
@@ -41,7 +42,6 @@ impl Run {
         let limits = Limits { fanout_recipients_max, ..Limits::default() };
         let mut cast = Cast::new(1 + random.index(3), 1 + random.index(3), random.index(3));
         cast.books.has_late_copies = fanout_recipients_max == 1;
-        cast.books.has_loose_wills = shards > 1;
         let world = World::durable(shards, limits, seed).with_ram_budget(ram_budget);
         Self { stage: Stage::new(world, random), cast, is_moving: false, crashes: 0, troubles: 0 }
     }

@@ -439,15 +439,16 @@ impl World {
         for number in 0..self.shards.len() {
             self.shards[number] = shard(number, &self.shared, self.seed);
             self.outs[number] = Outputs::new(self.shards.len());
+        }
+        // None waits for the others: for the first one time goes on before the last one has begun.
+        for number in 0..self.shards.len() {
             let (shard, out) = (&mut self.shards[number], &mut self.outs[number]);
             let disk = &mut self.disks[number];
             disk.lose_power(|serial, change, spot| shard.restore(serial, change, spot, out));
             bring_wanted(shard, disk);
-        }
-        for number in 0..self.shards.len() {
-            let after = self.disks[number].stored();
-            self.shards[number].restored(after, self.now, &mut self.outs[number]);
+            self.shards[number].restored(self.disks[number].stored(), self.now, &mut self.outs[number]);
             self.perform(number);
+            self.input(number, Input::Tick);
         }
     }
 

@@ -44,12 +44,15 @@ pub fn session(change: &Change) -> Option<SessionId> {
         | Change::Taken { session, .. }
         | Change::Completed { session, .. }
         | Change::Incoming { session, .. }
+        | Change::Doubtful { session, .. }
         | Change::Released { session, .. }
         | Change::Passed { session, .. }
         | Change::Forgotten { session, .. } => Some(*session),
         Change::Body { .. }
         | Change::BodyAgain { .. }
         | Change::Swept { .. }
+        | Change::Bequest { .. }
+        | Change::BequestOver { .. }
         | Change::Fanout { .. }
         | Change::FannedOut { .. }
         | Change::Retained { .. }
@@ -86,6 +89,8 @@ pub fn of(change: &Change) -> Row<'_> {
             of_group(share, filter)
         }
         Change::Will { will, .. } => of_will(will),
+        Change::Bequest { number, body } => row.with("number", number.get()).with("body", body.get()),
+        Change::BequestOver { number } => row.with("number", number.get()),
         Change::Body { message } => of_message(message),
         Change::BodyAgain { body, message } => row.with("body", body.get()).and(of_message(message)),
         Change::Swept { sessions } => row.with("sessions", *sessions),
@@ -102,6 +107,7 @@ pub fn of(change: &Change) -> Row<'_> {
         Change::Settled { copy, .. } | Change::GroupSettled { copy } => row.with("copy", copy.get()),
         Change::Completed { id, .. }
         | Change::Incoming { id, .. }
+        | Change::Doubtful { id, .. }
         | Change::Released { id, .. }
         | Change::Passed { id, .. }
         | Change::Forgotten { id, .. } => of_packet(*id),
@@ -152,6 +158,7 @@ fn of_will(will: &Will) -> Row<'_> {
         .with("delay_s", will.delay_s)
         .with_some("due_at", Moment::of(will.due_at).map(|moment| moment.to_string()))
         .with_some("message_expiry_s", will.message_expiry_s)
+        .with_some("number", (will.number != SessionId::BROKER).then(|| will.number.get()))
 }
 
 fn of_message(message: &Message) -> Row<'_> {

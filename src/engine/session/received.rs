@@ -95,6 +95,11 @@ impl Received {
         self.here
     }
 
+    /// Those whose messages are not stored everywhere.
+    pub fn routing(&self) -> impl Iterator<Item = PacketId> {
+        self.open.iter().filter(|open| open.state != Receiving::Received).map(|open| open.id)
+    }
+
     /// How many identifiers are open, whatever connection they are from.
     pub fn len(&self) -> usize {
         self.open.len()

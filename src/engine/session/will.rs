@@ -1,6 +1,7 @@
 //! The message that a client leaves for the case that it dies.
 
 use crate::base::time::Time;
+use crate::engine::message::SessionId;
 use crate::mqtt::connect;
 use crate::mqtt::publish::copy_forwarded;
 use crate::mqtt::{QoS, Topic};
@@ -8,6 +9,8 @@ use crate::mqtt::{QoS, Topic};
 /// A will, in memory of its own. Its message is made when it is published, so that its expiry begins then.
 #[derive(Clone, Debug)]
 pub struct Will {
+    /// The number under which shards take it once; that of the broker for none.
+    pub number: SessionId,
     topic: Box<str>,
     forwarded: Box<[u8]>,
     payload: Box<[u8]>,
@@ -29,6 +32,7 @@ impl Will {
         let mut forwarded = Vec::new();
         copy_forwarded(will.properties, &mut forwarded);
         Self {
+            number: SessionId::BROKER,
             topic: will.topic.as_str().into(),
             forwarded: forwarded.into(),
             payload: will.payload.into(),
@@ -43,6 +47,7 @@ impl Will {
     /// A will of these words, without delay, not retained and at most once; what else it was is said in its public fields.
     pub fn restored(topic: Topic<'_>, forwarded: &[u8], payload: &[u8]) -> Self {
         Self {
+            number: SessionId::BROKER,
             topic: topic.as_str().into(),
             forwarded: forwarded.into(),
             payload: payload.into(),

@@ -129,6 +129,7 @@ impl Shard {
         let is_known = self.sessions.get_mut(key).and_then(|session| session.extras.used());
         let is_known = is_known.is_some_and(|extras| extras.received.release(id));
         if is_known {
+            self.passages.set_doubt(key, id, false);
             self.note_of(key, |session| Change::Released { session, id }, out);
         }
         if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound }

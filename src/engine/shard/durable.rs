@@ -13,11 +13,10 @@ use crate::engine::change::{Change, Serial, Standing};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Room;
-use crate::engine::mesh::{Mesh, RoutingKey};
+use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Noted, Source};
-use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Membership, Session, SessionKey};
 use crate::mqtt::{PacketId, QoS, Topic};
 
@@ -87,18 +86,6 @@ impl Shard {
         while let Some((_, to, letter)) = self.journaling.waiting.pop_front_if(|(serial, ..)| *serial <= upto) {
             self.tell(to, letter, out);
         }
-    }
-
-    /// Tells a publisher's shard what became of its message, once that is safe.
-    pub(super) fn tell_stored(
-        &mut self,
-        to: ShardId,
-        reply: RoutingKey,
-        outcome: Outcome,
-        has_passed: bool,
-        out: &mut Outputs,
-    ) {
-        self.tell_once(outcome.noted, to, Mesh::Stored { reply, outcome: outcome.safe(), has_passed }, out);
     }
 
     /// Tells a shard something; a word about what `is_noted` waits until all that is noted by now is safe.
@@ -190,6 +177,9 @@ impl Shard {
 
     /// Notes the will that a client has left with its CONNECT, or that the one of before is gone.
     pub(super) fn note_will(&mut self, key: SessionKey, had_will: bool, out: &mut Outputs) {
+        if self.is_durable(key) {
+            self.number_will(key);
+        }
         let will = self.sessions.get(key).and_then(|session| session.extras.will.clone());
         match will {
             Some(will) => self.note_of(key, |session| Change::Will { session, will }, out),

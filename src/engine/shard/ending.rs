@@ -1,4 +1,4 @@
-//! The end of connections and of sessions: the last word, the will, what is kept and what goes.
+//! The end of connections and of sessions: the last word, what is kept and what goes.
 
 use super::Shard;
 use super::memory::held_bytes;
@@ -7,16 +7,14 @@ use crate::base::time::Time;
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
-use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
-use crate::engine::session::will::Will;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::disconnect::Disconnect;
 use crate::mqtt::packet::Packet;
 use crate::mqtt::properties::PropertyBuffer;
 use crate::mqtt::property::Property;
-use crate::mqtt::{PacketType, Reason, Version};
+use crate::mqtt::{PacketId, PacketType, Reason, Version};
 
 impl Shard {
     /// Writes DISCONNECT to a connected client of 5.0; others are just closed. [MQTT-3.14.0-1]
@@ -81,6 +79,7 @@ impl Shard {
     fn disconnect_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let expiry_s = session.expiry_s;
+        let on_their_way: Vec<PacketId> = session.extras.received.routing().collect();
         session.disconnect(now);
         session.reduce_extras(|extras| extras.received.connection_lost());
         if let Some(outbound) = &mut session.outbound {
@@ -94,52 +93,14 @@ impl Shard {
             will.due_at = now.after_seconds(will.delay_s); // [MQTT-3.1.2-8]
         }
         self.note_will(key, false, out);
+        for id in on_their_way {
+            self.note_doubt(key, id, out);
+        }
         self.note_standing(key, out);
         self.presence(key, out);
         self.return_shared(key, false, out);
         self.look_at_session(key);
         self.publish_due_will(key, now, out);
-    }
-
-    /// Publishes the will of an absent client whose delay is over.
-    pub(super) fn publish_due_will(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.will_mut().is_none_or(|will| will.due_at > now) {
-            return;
-        }
-        if let Some(will) = session.take_will() {
-            self.note_of(key, |session| Change::WillGone { session }, out);
-            self.publish_will(key, &will, now, out); // [MQTT-3.1.2-10] once
-        }
-    }
-
-    fn publish_will(&mut self, key: SessionKey, will: &Will, now: Time, out: &mut Outputs) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let id = session.id;
-        if !self.may_leave_will(key, will) {
-            self.stats.publishes_denied += 1;
-            return out.events.push(Event::PublishDenied { session: id, reason: Reason::NotAuthorized });
-        }
-        let topic = will.topic();
-        let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
-        publication.retain = will.retain; // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
-        if let Some(seconds) = will.message_expiry_s {
-            publication.expires = now.after_seconds(seconds);
-        }
-        let outcome = self.route(&mut publication, None, None, now, out); // nobody waits for it
-        self.stats.journal_refusals.wills += u64::from(self.is_journal_full() && outcome.refused);
-        self.stats.wills_published += 1;
-        out.events.push(Event::WillPublished { session: id });
-    }
-
-    /// The right to leave a will is checked again when it is published: it may have been revoked.
-    fn may_leave_will(&self, key: SessionKey, will: &Will) -> bool {
-        use crate::engine::auth::{Action, Decision};
-        let Some(session) = self.sessions.get(key) else { return false };
-        let topic = will.topic();
-        let action = Action::Will { topic: topic.as_str(), qos: will.qos, retain: will.retain };
-        // "Later" was answered with yes when the client connected.
-        self.policy.decide(&session.owner, self.client_id(session), action) != Decision::Deny
     }
 
     /// A session ends: its will is published if it is still there, all else goes, and is counted.

@@ -252,17 +252,19 @@ impl Shard {
         }
     }
 
-    /// A shard has named all its members. After the last one groups hand out what nobody has, and those without a member end.
-    pub(super) fn members_are_back(&mut self, from: ShardId, now: Time, out: &mut Outputs) {
+    /// A shard has named all its members. After the last one groups hand out what nobody has, and those without a member end. Whether it
+    /// was the last one.
+    pub(super) fn members_are_back(&mut self, from: ShardId, now: Time, out: &mut Outputs) -> bool {
         self.lending.silent.remove(from.bit());
         if self.lending.awaits_members() {
-            return;
+            return false;
         }
         self.groups.await_members(false);
         let keys: Vec<GroupKey> = self.groups.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.serve_or_end(key, now, out);
         }
+        true
     }
 
     fn serve_or_end(&mut self, key: GroupKey, now: Time, out: &mut Outputs) {

@@ -12,11 +12,11 @@ use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::BACKLOG_OVERRUN_MAX;
 use crate::engine::mesh::Mesh;
-use crate::engine::message::{Message, Publication};
+use crate::engine::message::{Message, Once, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::Link;
 use crate::engine::session::pipeline::Outcome;
-use crate::mqtt::{PacketId, Reason};
+use crate::mqtt::Reason;
 
 /// Receivers that cannot take more for the moment, and the publishers that wait for them.
 ///
@@ -74,7 +74,8 @@ impl Shard {
                 self.note_retained(from, stamp);
                 let (outcome, has_passed) = self.forwarded_once(&message, once, publisher, now, out);
                 if let Some(reply) = reply {
-                    self.tell_stored(from, reply, outcome, has_passed, out);
+                    let letter = Mesh::Stored { reply, outcome: outcome.safe(), has_passed, late: 0 };
+                    self.tell_once(outcome.noted, from, letter, out);
                 }
             }
             Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
@@ -88,22 +89,35 @@ impl Shard {
             Mesh::NumberedStored { publisher, ticket, outcomes } => {
                 self.messages_stored(publisher, ticket, &outcomes, now, out);
             }
-            Mesh::Stored { reply, outcome, has_passed } => {
+            Mesh::Stored { reply, outcome, has_passed, late } => {
                 self.note_shard_of_passage(reply, from, has_passed);
-                self.stored(reply, outcome, now, out);
+                self.stored(reply, outcome, late, now, out);
             }
-            Mesh::Forget { session, id, reply } => self.forget_passage(from, session, id, reply, out),
+            Mesh::StoredLate { reply, has_passed } => {
+                self.note_shard_of_passage(reply, from, has_passed);
+                self.stored_late(reply, now, out);
+            }
+            Mesh::Forget { passage, reply } => self.forget_passage(from, passage, reply, out),
             Mesh::Forgotten { session, id } => self.passage_forgotten(session, id, out),
-            Mesh::Retain { message, told, stamp, reply, publisher } => {
+            Mesh::Remembers { passages } => self.claim_passages(from, passages, out),
+            Mesh::Claims { passages } => self.passages_claimed(from, &passages, out),
+            Mesh::Retain { message, told, stamp, reply, publisher, once } => {
                 let publisher = publisher.map(|key| (from, key));
                 let outcome = self.retain_here(&message, Serial::NONE, publisher, now, out);
-                self.tell_late_comers(from, &message, told, stamp, outcome.kept, out);
+                let answer = reply.map(|reply| (from, reply)).filter(|_| self.journaling.is_on());
+                let late = self.tell_late_comers(from, &message, told, stamp, outcome.kept, answer, once, out);
                 if let Some(reply) = reply {
-                    self.tell_stored(from, reply, outcome, false, out);
+                    let letter = Mesh::Stored { reply, outcome: outcome.safe(), has_passed: false, late };
+                    self.tell_once(outcome.noted, from, letter, out);
                 }
             }
-            Mesh::RetainedLate { told_by, is_kept, message } => {
-                self.retained_late(from, told_by, is_kept, &message, now, out);
+            Mesh::RetainedLate { told_by, is_kept, message, reply, once } => {
+                let before = self.journaling.made();
+                let has_passed = self.retained_late(from, told_by, is_kept, &message, once, now, out);
+                if let Some((publisher, reply)) = reply {
+                    let is_noted = self.journaling.made() > before;
+                    self.tell_once(is_noted, publisher, Mesh::StoredLate { reply, has_passed }, out);
+                }
             }
             Mesh::ScanAsk { scan, filter, cursor } => {
                 let page = self.scan_page(scan, &filter, cursor, now);
@@ -147,14 +161,17 @@ impl Shard {
             Mesh::SharedDeliver(copy) => self.shared_deliver(from, copy, now, out),
             Mesh::SharedDone { loan, fate } => self.group_done(from, loan, fate, now, out),
             Mesh::LoanSettled { copy } => self.assignment_over(from, copy, out),
-            Mesh::Rejoined => self.members_are_back(from, now, out),
+            Mesh::Rejoined => self.shard_is_back(from, now, out),
             Mesh::Forward { .. }
             | Mesh::Run { .. }
             | Mesh::Numbered { .. }
             | Mesh::NumberedStored { .. }
             | Mesh::Stored { .. }
+            | Mesh::StoredLate { .. }
             | Mesh::Forget { .. }
             | Mesh::Forgotten { .. }
+            | Mesh::Remembers { .. }
+            | Mesh::Claims { .. }
             | Mesh::Retain { .. }
             | Mesh::RetainedLate { .. }
             | Mesh::ScanAsk { .. }
@@ -168,18 +185,18 @@ impl Shard {
     fn forwarded_once(
         &mut self,
         message: &Message,
-        once: Option<PacketId>,
+        once: Option<Once>,
         publisher: Publisher,
         now: Time,
         out: &mut Outputs,
     ) -> (Outcome, bool) {
-        if once.is_some_and(|id| self.passages.has_come(message.origin, id)) {
+        if once.is_some_and(|once| self.passages.has_come(once)) {
             return (Outcome { noted: true, ..Outcome::stored() }, true);
         }
         let outcome = self.forwarded(message, publisher, now, out);
         let passed = once.filter(|_| outcome.noted && !outcome.reason().is_error());
-        if let Some(id) = passed {
-            self.note_passage(message.origin, id, out);
+        if let Some(once) = passed {
+            self.note_passage(once.passage, out);
         }
         (outcome, passed.is_some())
     }

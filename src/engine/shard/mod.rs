@@ -38,17 +38,19 @@ pub mod memory;
 pub mod moving;
 mod open;
 mod passages;
-pub mod publish;
+mod publish;
 mod receive;
 mod restore;
 pub mod retain;
 mod room;
 mod routes;
+pub mod routing;
 mod runs;
 mod subscribe;
 mod sweep;
 mod timers;
 mod verbatim;
+mod wills;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -92,12 +94,14 @@ use lending::Lending;
 use letters::Pressure;
 use memory::{Memory, held_bytes};
 use passages::Passages;
-use publish::{RepeatedPublishes, Routing};
+use publish::RepeatedPublishes;
 use restore::Restoring;
 use retain::{Scan, Young};
 use routes::Routes;
+use routing::Routing;
 use sweep::Sweep;
 use verbatim::Receivers;
+use wills::Bequests;
 
 /// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
 #[derive(Clone)]
@@ -175,6 +179,7 @@ pub struct Shard {
     fanouts: VecDeque<Fanout>,
     journaling: Journaling,
     passages: Passages,
+    bequests: Bequests,
     stowage: Stowage,
     fetching: Fetching,
     lending: Lending,
@@ -243,6 +248,7 @@ impl Shard {
             fanouts: VecDeque::new(),
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
+            bequests: Bequests::default(),
             stowage: Stowage::new(ram_budget, seed),
             fetching: Fetching::default(),
             lending: Lending::default(),

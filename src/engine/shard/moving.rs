@@ -4,8 +4,8 @@
 //! numbers.
 //!
 //! Which shards a message of quality of service 2 had reached when the process ended says nothing of the new ones. Of a client that had
-//! left, all that came has reached all of them. Of one that was there until the end nobody knows, and what it sends again is delivered
-//! again, rather than not at all.
+//! left it is known whether it had reached all. Where it is not, and of one that was there until the end, what the client sends again
+//! is delivered again, rather than not at all. So is a will that was on its way.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -112,6 +112,7 @@ impl Shard {
             self.move_session(key, was_connected, &mut removal);
         }
         self.move_groups(loans, &mut removal);
+        self.move_bequests(&mut removal);
         self.move_retained(&mut removal);
         let sessions = to.numbered + self.serial;
         for home in to.homes.all() {
@@ -147,11 +148,13 @@ impl Shard {
             let (share, filter) = (membership.share.clone(), membership.filter.clone());
             note(home, Change::Joined { session: id, share, filter, terms: membership.terms });
         }
-        if let Some(will) = &session.extras.will {
-            note(home, Change::Will { session: id, will: will.clone() });
+        if let Some(mut will) = session.extras.will.clone() {
+            will.number = will.number.after(removal.to.numbered);
+            note(home, Change::Will { session: id, will });
         }
-        // Of a client that was there until the end nobody knows which shards had its messages: what it sends again is a new one.
-        for open in session.extras.received.ids().filter(|_| !was_connected) {
+        // Of some nobody knows which shards had its message: what the client sends again under it is a new one.
+        let is_everywhere = |open: &PacketId| !was_connected && !self.passages.is_doubtful(key, *open);
+        for open in session.extras.received.ids().filter(|open| self.is_alone() || is_everywhere(open)) {
             note(home, Change::Incoming { session: id, id: open });
             for other in removal.to.homes.all().filter(|other| *other != home) {
                 note(other, Change::Passed { session: id, id: open });
@@ -213,6 +216,16 @@ impl Shard {
             loans.moved.insert((self.id, copy), (home, moved));
         }
         loans.assigned.extend(self.lending.assigned());
+    }
+
+    /// Which shards had a will that was on its way says nothing of the new ones: it goes to everybody.
+    fn move_bequests<M: Movers>(&self, removal: &mut Removal<'_, M>) {
+        for (number, bequest) in self.bequests.all() {
+            let home = removal.to.homes.topic(bequest.message.topic());
+            let body = removal.body(home, bequest.body, &bequest.message, true);
+            removal.movers.note(home, Change::Fanout { body });
+            removal.movers.note(home, Change::Bequest { number: number.after(removal.to.numbered), body });
+        }
     }
 
     fn move_retained<M: Movers>(&self, removal: &mut Removal<'_, M>) {

@@ -7,16 +7,14 @@ use bytes::Bytes;
 
 use super::Shard;
 use super::receive::Flow;
-use crate::base::bitset::Bits64;
+use super::routing::{Routing, Waiter};
 use crate::base::hash::Map;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Event;
-use crate::engine::homes::ShardId;
-use crate::engine::mesh::{Mesh, RoutingKey};
-use crate::engine::message::Publication;
+use crate::engine::message::{Once, Passage, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::{Due, Outcome, Ticket};
@@ -27,21 +25,6 @@ use crate::mqtt::{PacketId, QoS, Reason, Topic, Version};
 
 /// Where in the body of a PUBLISH the topic stands: behind its length.
 const TOPIC_AT: usize = 2;
-
-/// A publication that waits for the word "stored" of other shards. One entry on the shard it came in.
-#[derive(Debug)]
-pub struct Routing {
-    session: SessionKey,
-    connection: ConnectionKey,
-    ticket: Ticket,
-    id: PacketId,
-    qos: QoS,
-    /// waits = shards that have not answered
-    waits: u32,
-    outcome: Outcome,
-    /// Shards that have noted the passage of the message.
-    passed: Bits64,
-}
 
 /// QoS 2 publications that came again, on a newer connection, while the first one is still being routed: who waits
 /// for the answers, of which a connection is owed a bounded number.
@@ -231,7 +214,11 @@ impl Shard {
         let mut publication = Publication::new(topic.as_str(), forwarded, publish.payload, publish.qos, origin);
         publication.retain = publish.retain;
         publication.is_again = is_again;
-        publication.once = publish.packet_id.filter(|_| self.is_noted(session_key, publish.qos));
+        if let Some(id) = publish.packet_id.filter(|_| self.is_noted(session_key, publish.qos)) {
+            // Without DUP it is a new message, whatever a shard remembers of one that this shard has lost. [MQTT-3.3.1-2]
+            let may_have_come = publish.dup || is_again;
+            publication.once = Some(Once { passage: Passage { session: origin, id }, may_have_come });
+        }
         if let Some(seconds) = publish.message_expiry {
             publication.expires = now.after_seconds(seconds);
         }
@@ -284,115 +271,24 @@ impl Shard {
     ) {
         let qos = publication.qos;
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let due = due(qos, id, None);
-        let (outcome, passed) = (Outcome::default(), Bits64::EMPTY);
-        let ticket = connection.pipeline.push(due, 1, outcome);
-        let routing = Routing { session, connection: key, ticket, id, qos, waits: 1, outcome, passed };
-        let routing = self.routings.insert(routing);
+        let ticket = connection.pipeline.push(due(qos, id, None), 1, Outcome::default());
+        let routing = self.routings.insert(Routing::new(Waiter::Client { session, connection: key, ticket, id, qos }));
         let routed = self.route(publication, Some(key), Some(routing), now, out);
         let outcome = Outcome { noted: routed.noted || self.is_noted(session, qos), ..routed };
         // The publication's own shard is the first to have spoken.
-        self.stored(routing, outcome, now, out);
+        self.stored(routing, outcome, 0, now, out);
         self.flush_pipeline(key, now, out);
     }
 
-    /// Sends a publication to everybody who wants it, here and on other shards.
-    ///
-    /// Each other shard that is asked raises the routing's `waits`; what comes back is this shard's own outcome.
-    pub(super) fn route(
-        &mut self,
-        publication: &mut Publication<'_>,
-        publisher: Option<ConnectionKey>,
-        routing: Option<RoutingKey>,
-        now: Time,
-        out: &mut Outputs,
-    ) -> Outcome {
-        let wanted = self.wanting_shards(publication.topic);
-        let stamp = self.stamp(publication);
-        let outcome = if publication.is_again {
-            Outcome::stored() // its own part is as old as the identifier
-        } else {
-            self.deliver(publication, publisher.map(|key| (self.id, key)), now, out)
-        };
-        for to in wanted.difference(Bits64::of(self.id.bit())).iter().map(ShardId::of_bit) {
-            let message = publication.keep(&mut self.chunks).clone();
-            self.stats.forwards_sent += 1;
-            self.wait_for_one_more(routing);
-            let once = publication.once;
-            self.tell(to, Mesh::Forward { message, reply: routing, publisher, stamp, once }, out);
-            self.slow_down_for_shard(to, publisher, out);
-        }
-        let is_kept_here = publication.is_again && stamp.is_none();
-        let outcome = if publication.retain && self.limits.retain_available && !is_kept_here {
-            let mut told = wanted;
-            told.insert(self.id.bit());
-            self.retain(publication, told, stamp, publisher, routing, now, out).merge(outcome)
-        } else {
-            outcome
-        };
-        if wanted.difference(Bits64::of(self.id.bit())).is_empty() && !outcome.matched {
-            self.stats.publishes_unmatched += 1;
-        }
-        outcome
-    }
-
-    /// The shards that may have a subscription for this topic, looked up anew only when a shard has declared something.
-    pub(super) fn wanting_shards(&mut self, topic: &str) -> Bits64 {
-        if self.is_alone() {
-            return Bits64::default();
-        }
-        let generation = self.interest.generation(); // read before the look-up, or a change in between went unnoticed
-        if let Some(shards) = self.routes.find_shards(topic, generation) {
-            return shards;
-        }
-        let shards = self.interested(topic);
-        self.routes.keep_shards(topic, shards, generation);
-        shards
-    }
-
-    /// The shards that may have a subscription for this topic.
-    pub(super) fn interested(&self, topic: &str) -> Bits64 {
-        let topic = Topic::parse(topic).expect("a publication's topic was parsed");
-        self.interest.shards_for(topic)
-    }
-
-    pub(super) fn wait_for_one_more(&mut self, routing: Option<RoutingKey>) {
-        if let Some(routing) = routing.and_then(|key| self.routings.get_mut(key)) {
-            routing.waits += 1;
-        }
-    }
-
-    /// One shard has the publication in the hands of everybody there; after the last one the client is told.
-    pub(super) fn stored(&mut self, key: RoutingKey, outcome: Outcome, now: Time, out: &mut Outputs) {
-        let Some(routing) = self.routings.get_mut(key) else { return };
-        routing.outcome = routing.outcome.merge(outcome);
-        routing.waits -= 1;
-        if routing.waits > 0 {
-            return;
-        }
-        let routing = self.routings.remove(key).expect("it was found above");
-        if routing.qos == QoS::ExactlyOnce {
-            self.has_passed(routing.session, routing.id, routing.passed);
-        }
-        self.note_received(routing.session, routing.qos, routing.id, routing.outcome, out);
-        self.resolve(routing.connection, routing.ticket, routing.outcome, now, out);
-        if self.repeats.is_empty() {
-            return;
-        }
-        for (connection, ticket) in self.repeats.remove(&(routing.session, routing.id)).unwrap_or_default() {
-            self.resolve(connection, ticket, routing.outcome, now, out);
-        }
-    }
-
-    /// A shard says whether it has noted the passage of a message.
-    pub(super) fn note_shard_of_passage(&mut self, key: RoutingKey, from: ShardId, has_passed: bool) {
-        if let Some(routing) = self.routings.get_mut(key).filter(|_| has_passed) {
-            routing.passed.insert(from.bit());
-        }
-    }
-
     /// A QoS 2 publication is in the hands of everybody, or refused.
-    fn note_received(&mut self, key: SessionKey, qos: QoS, id: PacketId, outcome: Outcome, out: &mut Outputs) {
+    pub(super) fn note_received(
+        &mut self,
+        key: SessionKey,
+        qos: QoS,
+        id: PacketId,
+        outcome: Outcome,
+        out: &mut Outputs,
+    ) {
         if qos != QoS::ExactlyOnce {
             return;
         }
@@ -400,9 +296,11 @@ impl Shard {
         // [MQTT-4.3.3-9] a refused identifier is free again.
         if outcome.reason().is_error() {
             session.extras.received.refused(id);
+            self.passages.set_doubt(key, id, false);
             self.note_of(key, |session| Change::Released { session, id }, out);
         } else {
             session.extras.received.stored(id);
+            self.note_certainty(key, id, out);
         }
     }
 
@@ -437,11 +335,23 @@ impl Shard {
         qos == QoS::ExactlyOnce && self.is_durable(session)
     }
 
-    fn resolve(&mut self, key: ConnectionKey, ticket: Ticket, outcome: Outcome, now: Time, out: &mut Outputs) {
+    pub(super) fn resolve(
+        &mut self,
+        key: ConnectionKey,
+        ticket: Ticket,
+        outcome: Outcome,
+        now: Time,
+        out: &mut Outputs,
+    ) {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.pipeline.resolve(ticket, outcome);
             self.flush_pipeline(key, now, out);
         }
+    }
+
+    /// Who waits for the answer to the first one of these, too.
+    pub(super) fn take_repeats(&mut self, session: SessionKey, id: PacketId) -> Vec<(ConnectionKey, Ticket)> {
+        if self.repeats.is_empty() { Vec::new() } else { self.repeats.remove(&(session, id)).unwrap_or_default() }
     }
 
     fn repeat_pubrec(&mut self, key: ConnectionKey, id: PacketId, now: Time, out: &mut Outputs) -> Flow {

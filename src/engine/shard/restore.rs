@@ -6,6 +6,7 @@
 //! Messages that queues wait for are not all kept in memory meanwhile: above the budget it is enough to know where each one lies. Those
 //! that are needed at once are asked for at the end ([`Shard::wanted`]).
 
+mod bequests;
 mod groups;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,7 +17,8 @@ use super::Shard;
 use crate::base::hash::{Map, Seed, map};
 use crate::base::time::Time;
 use crate::engine::change::{Change, Serial, Standing};
-use crate::engine::message::{Message, Publication, SessionId};
+use crate::engine::homes::ShardId;
+use crate::engine::message::{Message, Passage, Publication, SessionId};
 use crate::engine::output::{Outputs, Wanted};
 use crate::engine::session::delivery::{Delivery, Noted, Source, Stub, SubscriptionIds};
 use crate::engine::session::outbound::Outbound;
@@ -36,6 +38,8 @@ pub(super) struct Restoring {
     again: Vec<Serial>,
     /// Messages that are owed to everybody, and who has a copy.
     fanouts: BTreeMap<Serial, BTreeSet<SessionId>>,
+    /// Wills that other shards have to have, by their numbers, and their messages.
+    bequests: BTreeMap<SessionId, Serial>,
     /// Bytes of messages that are in memory, and how many may be.
     held: u64,
     budget: u64,
@@ -90,6 +94,7 @@ impl Restoring {
             sessions: map(seed),
             again: Vec::new(),
             fanouts: BTreeMap::new(),
+            bequests: BTreeMap::new(),
             groups: RestoringGroups::new(seed),
             last: Serial::NONE,
         }
@@ -135,11 +140,12 @@ impl Restoring {
         self.held -= message.map_or(0, |message| message.charged_bytes() as u64);
     }
 
-    /// Messages that are needed before anybody is served: what was sent before, and what everybody or a group is owed.
+    /// Messages that are needed before anybody is served: what was sent before, and what everybody, a group or another shard is owed.
     fn wanted(&self) -> Vec<Wanted> {
         let copies = self.sessions.values().flat_map(|unfolded| &unfolded.copies);
         let sent = copies.filter(|owed| owed.is_sent_as.is_some()).map(|owed| owed.noted.body);
-        let mut bodies: Vec<Serial> = sent.chain(self.fanouts.keys().copied()).chain(self.owed_to_groups()).collect();
+        let owed = self.fanouts.keys().chain(self.bequests.values()).copied().chain(self.owed_to_groups());
+        let mut bodies: Vec<Serial> = sent.chain(owed).collect();
         bodies.sort_unstable();
         bodies.dedup();
         let away = |body: Serial| {
@@ -247,15 +253,16 @@ impl Shard {
             Change::Left { session, share, filter } => self.with(&restoring, session, |session| {
                 session.reduce_extras(|extras| extras.shared.retain(|known| !known.is(&share, &filter)));
             }),
-            Change::Will { session, will } => self.with(&restoring, session, |session| session.set_will(Some(will))),
+            Change::Will { session, will } => {
+                self.serial = self.serial.max(will.number.serial());
+                self.with(&restoring, session, |session| session.set_will(Some(will)));
+            }
             Change::WillGone { session } => self.with(&restoring, session, |session| session.set_will(None)),
-            Change::Incoming { session, id } => self.with(&restoring, session, |session| {
-                session.extras.received.publish(id);
-                session.extras.received.stored(id);
-            }),
-            Change::Released { session, id } => self.with(&restoring, session, |session| {
-                session.reduce_extras(|extras| _ = extras.received.release(id));
-            }),
+            Change::Bequest { number, body } => self.restore_bequest(&mut restoring, number, body),
+            Change::BequestOver { number } => self.restore_bequest_over(&mut restoring, number),
+            Change::Incoming { session, id } => self.restore_incoming(&restoring, session, id, false),
+            Change::Doubtful { session, id } => self.restore_incoming(&restoring, session, id, true),
+            Change::Released { session, id } => self.restore_released(&restoring, session, id),
             Change::Body { message } => restoring.body(serial, message, spot),
             Change::BodyAgain { body, message } => restoring.body_again(body, message, spot),
             Change::Fanout { body } => restoring.fan_out(body),
@@ -270,8 +277,8 @@ impl Shard {
             Change::Settled { session, copy } => restoring.settle(session, copy),
             Change::Taken { session, copy, id } => restoring.taken(session, copy, id),
             Change::Completed { session, id } => restoring.completed(session, id),
-            Change::Passed { session, id } => self.passages.restore(session, id),
-            Change::Forgotten { session, id } => self.passages.restore_forgotten(session, id),
+            Change::Passed { session, id } => self.passages.restore(Passage { session, id }),
+            Change::Forgotten { session, id } => self.passages.restore_forgotten(Passage { session, id }),
             Change::Group { share, filter } => self.restore_group(&mut restoring, serial, &share, &filter),
             Change::GroupAgain { group, share, filter } => self.restore_group(&mut restoring, group, &share, &filter),
             Change::GroupEnded { share, filter } => self.restore_group_end(&mut restoring, &share, &filter),
@@ -315,6 +322,7 @@ impl Shard {
         for owed in unfolded.copies {
             restoring.unname(owed.noted.body);
         }
+        self.passages.end_doubts(unfolded.key);
         self.forget_session(unfolded.key, out);
     }
 
@@ -345,6 +353,23 @@ impl Shard {
         if let Some(session) = restoring.key_of(id).and_then(|key| self.sessions.get_mut(key)) {
             change(session);
         }
+    }
+
+    /// A message of quality of service 2 has come from the client.
+    fn restore_incoming(&mut self, restoring: &Restoring, session: SessionId, id: PacketId, is_doubtful: bool) {
+        let Some(key) = restoring.key_of(session) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.extras.received.publish(id);
+        session.extras.received.stored(id);
+        self.passages.set_doubt(key, id, is_doubtful);
+    }
+
+    /// Its identifier is free.
+    fn restore_released(&mut self, restoring: &Restoring, session: SessionId, id: PacketId) {
+        let Some(key) = restoring.key_of(session) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.reduce_extras(|extras| _ = extras.received.release(id));
+        self.passages.set_doubt(key, id, false);
     }
 
     fn restore_retained(&mut self, restoring: &Restoring, body: Serial) {
@@ -383,15 +408,26 @@ impl Shard {
         self.journaling.begin(after);
         self.await_members();
         let (keys, fanouts) = self.unfold(now);
-        // A will that is due finds every session as it was.
         for (key, was_connected) in keys {
-            self.awaken(key, was_connected, now, out);
+            self.awaken(key, was_connected, out);
         }
         for (body, message, served) in fanouts {
             self.finish_fanout(body, &message, &served, out);
         }
+        self.ask_for_claims(out);
         self.finish_joining_again(out);
         self.settle(now, out);
+    }
+
+    /// A shard has spoken after a restart. After the last one time goes on for what waited for them: until then a will does not find
+    /// everybody who wants it.
+    pub(super) fn shard_is_back(&mut self, from: ShardId, now: Time, out: &mut Outputs) {
+        if self.members_are_back(from, now, out) {
+            self.bequeath_again(now, out);
+            if self.sweep_sessions(now, out) {
+                out.wake_at = Some(now);
+            }
+        }
     }
 
     /// Gives the sessions their queues and windows. Which they are, and whether their clients were there; and what is still owed to
@@ -407,6 +443,7 @@ impl Shard {
             self.unfold_session(unfolded, &mut restoring.bodies, now);
         }
         self.unfold_groups(&mut restoring);
+        self.unfold_bequests(&mut restoring);
         let bodies = &restoring.bodies;
         let message_of = |body| bodies.get(&body).and_then(|body| body.message.clone());
         let fanouts = restoring.fanouts.into_iter();
@@ -498,21 +535,20 @@ impl Shard {
     }
 
     /// Time counts again for a session, and others hear of it.
-    fn awaken(&mut self, key: SessionKey, was_connected: bool, now: Time, out: &mut Outputs) {
+    fn awaken(&mut self, key: SessionKey, was_connected: bool, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
         let open: Vec<PacketId> = session.extras.received.ids().collect();
-        let is_over = session.ends_at() <= now;
         for id in open {
             self.restore_passage(key, id);
-        }
-        if is_over {
-            self.stats.sessions_expired += 1;
-            return self.end_session(key, now, out);
+            if was_connected {
+                self.note_doubt(key, id, out);
+            }
         }
         if was_connected {
-            self.note_standing(key, out); // from now on its time runs
+            // From now on its time runs, and that of its will.
+            self.note_standing(key, out);
+            self.note_will(key, false, out);
         }
-        self.publish_due_will(key, now, out);
         self.look_at_session(key);
         self.join_again(key, out);
     }

@@ -14,7 +14,7 @@ use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{SCAN_PAGE_BYTES_MAX, SCAN_PAGE_MESSAGES_MAX, SCAN_STEPS_MAX};
 use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
-use crate::engine::message::{Message, Publication};
+use crate::engine::message::{Message, Once, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
@@ -101,7 +101,8 @@ impl Shard {
         };
         self.wait_for_one_more(routing);
         let home = self.homes.topic(message.topic());
-        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher }, out);
+        let once = publication.once;
+        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher, once }, out);
         Outcome::default()
     }
 
@@ -179,7 +180,8 @@ impl Shard {
     /// A shard that began to want the topic after the publisher's shard had looked has neither been told nor found the
     /// message here. A shard that was told may have new subscriptions since, which did not find it here either: it
     /// knows which those are. So a subscriber never misses both. The publisher's own shard needs no word: what it asks
-    /// here comes behind what it published.
+    /// here comes behind what it published. How many shards will answer.
+    #[expect(clippy::too_many_arguments, reason = "a publication and who has to do with it")]
     pub(super) fn tell_late_comers(
         &mut self,
         publisher: ShardId,
@@ -187,14 +189,19 @@ impl Shard {
         told: Bits64,
         stamp: NonZeroU64,
         is_kept: bool,
+        reply: Option<(ShardId, RoutingKey)>,
+        once: Option<Once>,
         out: &mut Outputs,
-    ) {
+    ) -> u32 {
         let wanted = if is_kept { self.interested(message.topic()) } else { Bits64::default() };
-        for bit in wanted.union(told).difference(Bits64::of(publisher.bit())).iter() {
+        let others = wanted.union(told).difference(Bits64::of(publisher.bit()));
+        for bit in others.iter() {
             let told_by = told.contains(bit).then_some((publisher, stamp));
             let message = message.clone();
-            self.tell(ShardId::of_bit(bit), Mesh::RetainedLate { told_by, is_kept, message }, out);
+            self.tell(ShardId::of_bit(bit), Mesh::RetainedLate { told_by, is_kept, message, reply, once }, out);
         }
+        let answers = reply.map_or(0, |_| others.iter().count());
+        u32::try_from(answers).expect("there are 64 shards at most")
     }
 
     /// A new subscription: a retained message that is on its way to its home may reach it by neither way. One that was
@@ -416,27 +423,32 @@ impl Shard {
     /// A retained message that was on its way to its home when this shard began to want it.
     ///
     /// A scan that has not come to the topic yet will find it there; the other new subscriptions get it now, as what it
-    /// is to them: a publication to an established subscription. [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+    /// is to them: a publication to an established subscription. Whether its passage is noted. [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+    #[expect(clippy::too_many_arguments, reason = "a publication and who has to do with it")]
     pub(super) fn retained_late(
         &mut self,
         from: ShardId,
         told_by: Option<(ShardId, NonZeroU64)>,
         is_kept: bool,
         message: &Message,
+        once: Option<Once>,
         now: Time,
         out: &mut Outputs,
-    ) {
+    ) -> bool {
         let since = match told_by.map(|publication| self.on_their_way.entry(publication)) {
             None => None,
             Some(Entry::Occupied(came)) => came.remove(),
             Some(Entry::Vacant(place)) => {
                 place.insert(None); // the publisher's word comes later, and serves everybody
-                return;
+                return false;
             }
         };
-        if !is_kept || since == Some(self.subscribes) {
-            return;
+        // To those who were told it is one of before, by whichever way it came.
+        let has_come = since.is_none() && once.is_some_and(|once| self.passages.has_come(once));
+        if !is_kept || since == Some(self.subscribes) || has_come {
+            return has_come;
         }
+        let before = self.journaling.made();
         let topic = Topic::parse(message.topic()).expect("a publication's topic was parsed");
         let route = self.route_of(message.topic());
         for target in &route.targets {
@@ -460,6 +472,11 @@ impl Shard {
                 self.pump(target.session, now, out);
             }
         }
+        let passed = once.filter(|_| self.journaling.made() > before);
+        if let Some(once) = passed {
+            self.note_passage(once.passage, out);
+        }
+        passed.is_some()
     }
 
     fn is_still_to_come(&self, plan: &PlannedScan, home: ShardId, topic: Topic<'_>) -> bool {

@@ -15,11 +15,12 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::Shard;
+use super::wills::Bequest;
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::change::{Change, Serial};
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{FETCH_BYTES_MAX, FETCH_COPIES_MAX};
-use crate::engine::message::{Message, SessionId};
+use crate::engine::message::{Message, Passage, SessionId};
 use crate::engine::output::{Fetch, Outputs, Reader, Wanted};
 use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::delivery::{Delivery, Noted, Stub, WaitingRef};
@@ -53,10 +54,10 @@ pub(super) struct Sweep {
 /// What comes next.
 #[derive(Debug)]
 enum Stage {
-    /// The messages of put-off fan-outs, which later copies name.
+    /// The messages of put-off fan-outs, which later copies name, and of wills on their way.
     Fanouts,
     /// What has crossed shards.
-    Passages(VecDeque<(SessionId, PacketId)>),
+    Passages(VecDeque<Passage>),
     /// What members have of groups for good.
     Assigned(VecDeque<(ShardId, Serial)>),
     /// The shared group at this place of the slab.
@@ -146,22 +147,26 @@ impl Shard {
             sweep.told.insert(body, ());
             out.stowed.extend(self.stowage.find(body).map(|stowed| (record, stowed)));
         }
+        let bequests: Vec<_> = self.bequests.all().map(|(number, bequest)| (number, bequest.clone())).collect();
+        for (number, Bequest { body, message }) in bequests {
+            if !sweep.told.contains_key(&body) {
+                self.retell_body(body, &message, allowance, out);
+                sweep.told.insert(body, ());
+            }
+            self.note(Change::Bequest { number, body }, out);
+        }
         let mut passages: Vec<_> = self.passages.come().collect();
         passages.sort_unstable(); // a hash map's order must not show
         Stage::Passages(passages.into())
     }
 
-    fn retell_passages(
-        &mut self,
-        mut left: VecDeque<(SessionId, PacketId)>,
-        allowance: &mut Allowance,
-        out: &mut Outputs,
-    ) -> Stage {
+    fn retell_passages(&mut self, mut left: VecDeque<Passage>, allowance: &mut Allowance, out: &mut Outputs) -> Stage {
         while allowance.is_left() {
-            let Some((session, id)) = left.pop_front() else {
+            let Some(passage) = left.pop_front() else {
                 return Stage::Assigned(self.lending.assigned().collect());
             };
-            if self.passages.has_come(session, id) {
+            if self.passages.is_known(passage) {
+                let Passage { session, id } = passage;
                 allowance.spend(CHANGE_BYTES);
                 self.note(Change::Passed { session, id }, out);
             }
@@ -327,7 +332,10 @@ impl Shard {
         }
         self.note_will(key, false, out);
         for id in open {
-            self.note_of(key, |session| Change::Incoming { session, id }, out);
+            let is_doubtful = self.passages.is_doubtful(key, id);
+            let incoming =
+                |session| if is_doubtful { Change::Doubtful { session, id } } else { Change::Incoming { session, id } };
+            self.note_of(key, incoming, out);
         }
     }
 

@@ -30,7 +30,8 @@ impl Shard {
     /// When a tick is due next, for a shell that is about to sleep; `None` while nothing is scheduled.
     pub fn next_due(&self, now: Time) -> Option<Time> {
         let connections = self.connection_wheel.next_due_hint(now);
-        let sessions = self.session_wheel.next_due_hint(now);
+        let is_waiting = self.lending.awaits_members();
+        let sessions = if is_waiting { None } else { self.session_wheel.next_due_hint(now) };
         let quotas = self.quota_wheel.next_due_hint(now);
         [connections, sessions, quotas, self.pressure.next_look()].into_iter().flatten().min()
     }
@@ -108,7 +109,10 @@ impl Shard {
         }
     }
 
-    fn sweep_sessions(&mut self, now: Time, out: &mut Outputs) -> bool {
+    pub(super) fn sweep_sessions(&mut self, now: Time, out: &mut Outputs) -> bool {
+        if self.lending.awaits_members() {
+            return false; // not all shards know their subscriptions again
+        }
         let mut due: Vec<SessionKey> = Vec::new();
         let (sessions, reach) = (&mut self.sessions, self.session_wheel.reach());
         let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {

@@ -38,9 +38,6 @@ pub struct Books {
     pub crashes: u32,
     /// The broker may put off copies of a message that it has taken on, until after other clients have subscribed or unsubscribed.
     pub has_late_copies: bool,
-    /// Several shards do not write down together that a will was published: where the broker dies meanwhile, some of them may publish it
-    /// twice, or never.
-    pub has_loose_wills: bool,
 }
 
 impl Books {
@@ -96,11 +93,6 @@ impl Books {
     pub fn must_be_kept(&self, numbers: &[u32]) -> bool {
         numbers.first().is_some_and(|oldest| self.promised.contains(oldest))
             && numbers.iter().all(|number| !self.said(*number).is_erasure)
-    }
-
-    /// Whether it is a will that shards may treat differently.
-    pub fn is_loose(&self, number: u32) -> bool {
-        self.has_loose_wills && self.said(number).who >= PUBLISHERS_MAX
     }
 
     /// What a message says: its number, and more bytes for some than for others.

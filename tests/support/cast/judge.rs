@@ -1,6 +1,6 @@
 //! Whether what came to a subscriber is what had to come.
 
-use super::books::{Books, Said, is_kept, takes};
+use super::books::{Books, Said, takes};
 use super::subscriber::{Span, Subscriber, Wish};
 
 /// At which quality of service a message comes for these wishes, if it comes.
@@ -14,18 +14,15 @@ impl Subscriber {
     pub(super) fn judge(&self, books: &Books) {
         self.judge_arrivals(books);
         self.judge_promises(books);
-        self.judge_order(books);
+        self.judge_order();
     }
 
     fn judge_arrivals(&self, books: &Books) {
         let who = self.name();
         for (message, counts) in &self.got {
             let said = books.said(*message);
-            // What was on its way to those who want what is retained while this one subscribed is not known to be the same.
-            let is_early = is_kept(said.topic) && self.since.is_none_or(|since| *message < since);
-            let is_loose = books.is_loose(*message) || books.has_loose_wills && is_early;
             let is_once = counts[0] <= 1 && counts[2] <= 1;
-            assert!(is_once || is_loose, "message {message} came {counts:?} times to {who}: {said:?}");
+            assert!(is_once, "message {message} came {counts:?} times to {who}: {said:?}");
             if !takes(self.wavering().0, said.topic) {
                 let qos = granted(said, self.steady()).map(usize::from).expect("it is wanted");
                 assert_eq!(counts[qos], counts.iter().sum::<u32>(), "message {message} for {who}: {said:?}");
@@ -48,18 +45,17 @@ impl Subscriber {
             let is_sure = !books.has_late_copies;
             let is_wavering = is_sure && granted(said, &[self.wavering()]).is_some() && there.iter().any(is_within);
             let has_come = self.got.contains_key(message);
-            let is_due = (is_steady || is_wavering) && !said.is_erasure && !books.is_loose(*message);
+            let is_due = (is_steady || is_wavering) && !said.is_erasure;
             assert!(!is_due || has_come, "message {message} is lost for {who}: {said:?}");
             let is_foreign = is_sure && granted(said, self.steady()).is_none() && gone.iter().any(is_within);
             assert!(!is_foreign || !has_come, "message {message} came to {who}, who had unsubscribed: {said:?}");
         }
     }
 
-    fn judge_order(&self, books: &Books) {
+    fn judge_order(&self) {
         let Some(since) = self.since else { return };
         for ((who, topic, said, came), firsts) in &self.firsts {
-            let is_strict = !firsts.iter().any(|first| books.is_loose(*first));
-            if is_strict && self.steady().iter().any(|(filter, _)| takes(filter, topic)) {
+            if self.steady().iter().any(|(filter, _)| takes(filter, topic)) {
                 // What nobody wanted when it was sent first may come late when it is sent again.
                 let firsts: Vec<u32> = firsts.iter().copied().filter(|first| *first >= since).collect();
                 let whose = format!("publisher {who}, {topic}, {said} as {came}, for {}", self.name());
