@@ -177,9 +177,10 @@ impl Shard {
 
     /// Notes the will that a client has left with its CONNECT, or that the one of before is gone.
     pub(super) fn note_will(&mut self, key: SessionKey, had_will: bool, out: &mut Outputs) {
-        if self.is_durable(key) {
-            self.number_will(key);
+        if !self.is_durable(key) {
+            return;
         }
+        self.number_will(key);
         let will = self.sessions.get(key).and_then(|session| session.extras.will.clone());
         match will {
             Some(will) => self.note_of(key, |session| Change::Will { session, will }, out),
