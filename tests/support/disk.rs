@@ -1,10 +1,11 @@
-//! A shard's disk in memory: the bytes of its journal, of which a power cut leaves what was safe, and of the write under way any sectors.
+//! A shard's disk in memory: turns become the bytes of its journal, and what a power cut leaves of them is told to whoever starts.
 //!
-//! It may be in trouble: slow, without room, or failed for good. Names are lost, too: of a segment that was made ahead of use, or taken
-//! away, whoever starts next may find the old one or the new one.
+//! It may be in trouble: slow, without room, or failed for good. What becomes of bytes and names is the matter of its
+//! [`Medium`].
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::medium::{Medium, SEGMENT_BYTES};
 use pregon::base::random::Random;
 use pregon::engine::change::{Change, Serial};
 use pregon::engine::homes::ShardId;
@@ -23,9 +24,6 @@ use pregon::journal::spots::{Marked, message_in, spot};
 const ID: JournalId = JournalId::new(*b"power goes often");
 /// Restarts happen at one moment of this clock: the world's goes on.
 const EPOCH: Epoch = Epoch::new(1_790_000_000_000);
-const SEGMENT_BYTES: u64 = 64 << 10;
-/// What a disk writes whole: some disks this, others that.
-const SECTOR_BYTES: [usize; 2] = [512, 4_096];
 /// What the headers say; nobody asks.
 const SHARDS: u8 = 8;
 
@@ -52,9 +50,7 @@ pub enum Trouble {
 pub struct Disk {
     scribe: Scribe,
     random: Random,
-    files: BTreeMap<SegmentNumber, Vec<u8>>,
-    /// What a segment that comes next lies on: zeros, or what a dead one held.
-    recycled: Vec<Vec<u8>>,
+    medium: Medium,
     waiting: VecDeque<Turn>,
     stored: Serial,
     trouble: Option<Trouble>,
@@ -75,8 +71,7 @@ impl Disk {
         Self {
             scribe: Scribe { id: ID, shard, shards: SHARDS, segment_bytes, tail: None, next },
             random: Random::from_seed(seed ^ shard.index() as u64),
-            files: BTreeMap::new(),
-            recycled: Vec::new(),
+            medium: Medium::default(),
             waiting: VecDeque::new(),
             stored: Serial::NONE,
             trouble: None,
@@ -103,7 +98,7 @@ impl Disk {
 
     /// A message that was stored.
     pub fn read(&self, wanted: Wanted) -> Option<Message> {
-        let file = self.files.get(&SegmentNumber::new(u64::from(wanted.spot.segment)))?;
+        let (_, file) = self.medium.log().find(|(number, _)| number.get() == u64::from(wanted.spot.segment))?;
         let start = usize::try_from(wanted.spot.position).expect("it is small");
         let bytes = file.get(start..start + usize::try_from(wanted.spot.bytes).expect("it is small"))?;
         message_in(bytes, wanted, ID, EPOCH)
@@ -139,36 +134,46 @@ impl Disk {
     /// Ends the log in order: what it has was committed.
     pub fn close(&mut self) {
         let page = self.scribe.page(&mut Group::new(ID, EPOCH));
-        self.land(page.place, &page.bytes);
+        self.medium.write(page.place, &page.bytes);
+        self.medium.sync();
         self.scribe.written(&page);
     }
 
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<(SegmentNumber, Vec<u8>)> {
-        self.files.iter().map(|(number, file)| (*number, file.clone())).collect()
+        self.medium.files().iter().map(|(number, file)| (*number, file.clone())).collect()
     }
 
     /// The same disk with these bytes in its segments, which may end early.
     pub fn harm(&mut self, segments: &[(SegmentNumber, Vec<u8>)]) {
         self.is_harmed = true;
-        self.files = segments.iter().cloned().collect();
+        self.medium.replace(segments);
     }
 
-    /// Makes the oldest turns safe, and drops what a sweep has made superfluous. Where what is stowed lies.
+    /// Takes away a segment that is dead. Whether there was one.
+    pub fn take_away(&mut self) -> bool {
+        self.medium.take_away()
+    }
+
+    /// Makes the oldest turns safe. Where what is stowed lies.
     pub fn store(&mut self, turns: usize) -> Vec<(StowKey, Spot)> {
         assert!(self.trouble.is_none(), "who is in trouble makes nothing safe");
         let turns = turns.min(self.waiting.len());
         let Some((page, marked)) = self.page(turns) else { return Vec::new() };
         let frame = page.frame_place();
         let spots = marked.iter().map(|marked| marked.spot(frame).expect("the disk is small")).collect();
-        self.land(page.place, &page.bytes);
+        self.medium.write(page.place, &page.bytes);
+        self.medium.sync();
         self.scribe.written(&page);
         for turn in self.waiting.drain(..turns).collect::<Vec<_>>() {
             turn.changes.iter().for_each(|(_, change)| self.note_session(change));
             self.stored = turn.changes.last().map_or(self.stored, |(serial, _)| *serial);
             if let Some(began) = turn.swept {
-                self.drop_before(began);
+                self.retire_before(began);
             }
+        }
+        if self.random.chance(1, 2) {
+            self.take_away();
         }
         spots
     }
@@ -197,72 +202,61 @@ impl Disk {
         (!group.is_empty()).then(|| (self.scribe.page(&mut group), marked))
     }
 
-    fn land(&mut self, place: Place, bytes: &[u8]) {
-        let start = usize::try_from(place.position).expect("it is small");
-        let length = (start + bytes.len()).max(usize::try_from(SEGMENT_BYTES).expect("it is small"));
-        let recycled = &mut self.recycled;
-        let file = self.files.entry(place.segment).or_insert_with(|| recycled.pop().unwrap_or_default());
-        file.resize(file.len().max(length), 0);
-        file[start..start + bytes.len()].copy_from_slice(bytes);
-    }
-
     /// Segments with nothing behind this change are dead.
-    fn drop_before(&mut self, began: Serial) {
-        let firsts: Vec<_> = self.files.iter().map(|(number, file)| (*number, first_of(*number, file))).collect();
+    fn retire_before(&mut self, began: Serial) {
+        let firsts: Vec<_> = self.medium.log().map(|(number, file)| (number, first_of(number, file))).collect();
         for pair in firsts.windows(2) {
-            let [(number, _), (_, next_first)] = pair else { return };
-            // Now and then the power goes between two of them.
-            if next_first.is_none_or(|first| first > began.next()) || self.random.chance(1, 20) {
+            let [(number, _), (_, next_first)] = *pair else { return };
+            if next_first.is_none_or(|first| first > began.next()) {
                 return;
             }
-            let dead = self.files.remove(number).expect("it was listed");
+            self.medium.retire(number);
             self.dropped_segments += 1;
-            if dead.len() as u64 == SEGMENT_BYTES {
-                self.recycled.push(dead);
-            }
         }
     }
 
-    /// The power goes, in the middle of a write: any of its sectors are there, or none, or all. What the disk tells then.
+    /// The power goes, in the middle of a write. What the disk tells then.
     pub fn lose_power(&mut self, restore: impl FnMut(Serial, Change, Option<Spot>)) {
         let turns = self.random.index(self.waiting.len() + 1);
         if let Some((page, _)) = self.page(turns) {
-            self.tear(&page);
+            self.medium.write(page.place, &page.bytes);
         }
         self.waiting.clear();
         self.trouble = None;
-        self.lose_names();
-        let mut report = self.tell(restore);
-        assert!(self.is_harmed || report.is_clean(), "a power cut damages nothing: {report:?}");
-        // Nobody writes behind the end of a file that was cut short.
-        let length = |number| self.files.get(&number).map_or(0, |file| file.len() as u64);
-        report.tail.iter_mut().for_each(|tail| tail.length = tail.length.min(length(tail.place.segment)));
-        for mend in &report.mends {
-            let place = mend.damage.place;
-            self.land(place, &mend.clone().into_bytes(ID, self.scribe.shard, SHARDS));
+        if !self.is_harmed {
+            self.medium.fail(self.scribe.next, &mut self.random);
+            while self.random.chance(1, 8) {
+                let next = self.start(|_, _, _| ()).next; // it does not come so far that it syncs
+                self.medium.fail(next, &mut self.random);
+            }
         }
+        let report = self.start(restore);
+        self.medium.sync();
         (self.scribe.tail, self.scribe.next, self.stored) = (report.tail, report.next, report.resume_after());
-        // What was made ahead of use, or begun and torn, is made again.
-        let next = self.scribe.next;
-        self.recycled.extend(self.files.extract_if(next.., |_, _| true).map(|(_, file)| file));
+        self.medium.clear_from(report.next);
         self.report = report;
     }
 
-    /// The next segment may have its name already, and hold zeros or what a dead one held.
-    fn lose_names(&mut self) {
-        let is_begun = self.files.contains_key(&self.scribe.next);
-        if is_begun || self.is_harmed || !self.random.chance(1, 4) {
-            return;
+    /// What a start finds. It has mended what is torn.
+    fn start(&mut self, restore: impl FnMut(Serial, Change, Option<Spot>)) -> Report {
+        let mut report = self.tell(restore);
+        assert!(self.is_harmed || report.is_clean(), "a power cut damages nothing: {report:?}");
+        // Nobody writes behind the end of a file that was cut short.
+        let files = self.medium.files();
+        let length = |number| files.get(&number).map_or(0, |file| file.len() as u64);
+        report.tail.iter_mut().for_each(|tail| tail.length = tail.length.min(length(tail.place.segment)));
+        for mend in &report.mends {
+            let place = mend.damage.place;
+            self.medium.write(place, &mend.clone().into_bytes(ID, self.scribe.shard, SHARDS));
         }
-        let blank = vec![0; usize::try_from(SEGMENT_BYTES).expect("it is small")];
-        let dead = self.recycled.pop().filter(|_| self.random.chance(1, 2));
-        self.files.insert(self.scribe.next, dead.unwrap_or(blank));
+        report
     }
 
     /// What a start is told.
     fn tell(&self, mut restore: impl FnMut(Serial, Change, Option<Spot>)) -> Report {
         let listed: Vec<Listed> = self
-            .files
+            .medium
+            .files()
             .iter()
             .map(|(number, file)| Listed {
                 number: *number,
@@ -279,35 +273,12 @@ impl Disk {
                 Step::Wants { place, bytes } => {
                     let start = usize::try_from(place.position).expect("it is small");
                     let end = start + usize::try_from(bytes).expect("it is small");
-                    replay.feed(place, bytes, &self.files[&place.segment][start..end]);
+                    replay.feed(place, bytes, &self.medium.files()[&place.segment][start..end]);
                 }
                 Step::Newer { .. } => panic!("nobody writes another version"),
                 Step::Done => return replay.report().clone(),
             }
         }
-    }
-
-    fn tear(&mut self, page: &Page) {
-        let missing = match self.random.index(4) {
-            0 => 0,
-            1 => 10,
-            2 => 5,
-            _ => 1,
-        };
-        let mut bytes = vec![0; page.bytes.len()];
-        let start = usize::try_from(page.place.position).expect("it is small");
-        let there = self.files.get(&page.place.segment).or(self.recycled.last());
-        if let Some(there) = there.and_then(|file| file.get(start..)) {
-            let len = there.len().min(bytes.len());
-            bytes[..len].copy_from_slice(&there[..len]);
-        }
-        let sector = *self.random.pick(&SECTOR_BYTES).expect("there are two");
-        for (new, old) in page.bytes.chunks(sector).zip(bytes.chunks_mut(sector)) {
-            if !self.random.chance(missing, 10) {
-                old.copy_from_slice(new);
-            }
-        }
-        self.land(page.place, &bytes);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod bare;
 pub mod cast;
 pub mod disk;
 pub mod golden;
+pub mod medium;
 pub mod policies;
 pub mod raw;
 pub mod story;

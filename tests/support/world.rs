@@ -334,7 +334,7 @@ impl World {
                 self.input(shard, Input::Tick);
                 has_moved = true;
             }
-            has_moved |= self.store(shard, usize::MAX);
+            has_moved |= self.store(shard, usize::MAX) | self.disks[shard].take_away();
             has_moved |= self.fetch(shard);
         }
         has_moved
