@@ -4,6 +4,7 @@ mod crossing;
 mod damage;
 mod facts;
 mod filling;
+mod interval;
 mod moves;
 mod plain_cast;
 mod room;
