@@ -24,6 +24,9 @@ use support::cast::{Cast, Inspector};
 use support::disk::{Disk, Trouble};
 use support::world::World;
 
+/// How much time passes at once at the most.
+const MS_MAX: u64 = 1_500;
+
 struct Run {
     stage: Stage,
     cast: Cast,
@@ -41,9 +44,11 @@ impl Run {
         // In others memory has no room for what waits, or for little of it.
         let ram_budget = [u64::MAX, 0, 1_000][random.index(3)];
         let limits = Limits { fanout_recipients_max, ..Limits::default() };
-        let mut cast = Cast::new(1 + random.index(3), 1 + random.index(3), random.index(3));
+        let mut cast =
+            Cast::new(1 + random.index(3), 1 + random.index(3), random.index(3)).with_wanderers(random.index(3));
         cast.books.has_late_copies = fanout_recipients_max == 1;
         let world = World::durable(shards, limits, seed).with_ram_budget(ram_budget);
+        cast.books.now_ms = world.now.as_millis();
         Self { stage: Stage::new(world, random), cast, is_moving: false, crashes: 0, troubles: 0 }
     }
 
@@ -54,9 +59,10 @@ impl Run {
             30..50 => self.stage.one_is_read(),
             50..62 => self.stage.letters_arrive(),
             62..65 => self.stage.a_shard_ticks(),
-            65..68 => {
+            65..67 => {
                 self.stage.world.arrive();
             }
+            67 => self.time_passes(),
             68..80 => self.stage.a_disk_stores(),
             80..92 => self.cast.hear(&mut self.stage.world),
             92..97 => self.stage.a_shard_sweeps(),
@@ -65,6 +71,11 @@ impl Run {
             _ if self.stage.has_fate() => self.power_goes(),
             _ => self.disk_has_moods(),
         }
+    }
+
+    fn time_passes(&mut self) {
+        self.stage.time_passes(MS_MAX);
+        self.cast.books.now_ms = self.stage.world.now.as_millis();
     }
 
     /// A disk fills up, or has room again; seldom it fails.
@@ -125,7 +136,7 @@ impl Run {
 }
 
 fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
-    let (mut crashes, mut promised, mut dropped, mut troubles, mut fetched) = (0, 0, 0, 0, 0);
+    let (mut crashes, mut promised, mut dropped, mut troubles, mut fetched, mut over) = (0, 0, 0, 0, 0, 0);
     for_each_seed(seeds, |seed| {
         let mut run = Run { is_moving, ..Run::new(seed, shards) };
         (0..STEPS).for_each(|_| run.step());
@@ -137,11 +148,12 @@ fn play(seeds: Range<u64>, shards: usize, is_moving: bool) {
         fetched += run.stage.world.shards.iter().map(|shard| shard.stats().fetched).sum::<u64>();
         dropped += run.stage.dropped_segments();
         promised += run.cast.books.promised().len();
+        over += run.cast.lives_over();
     });
-    let is_busy = crashes > 1_000 && promised > 10_000 && troubles > 500 && fetched > 1_000;
+    let is_busy = crashes > 1_000 && promised > 10_000 && troubles > 500 && fetched > 1_000 && over > 500;
     let has_happened = is_busy && (dropped > 1_000 || is_moving);
     let what = format!(
-        "{crashes} crashes, {promised} promises, {dropped} segments dropped, {troubles} troubles, {fetched} messages fetched"
+        "{crashes} crashes, {promised} promises, {dropped} segments dropped, {troubles} troubles, {fetched} messages fetched, {over} sessions over"
     );
     assert!(has_happened, "{what}: too little happens");
 }

@@ -50,6 +50,16 @@ impl Stage {
         self.world.deliver_mesh(from, to, 1 + self.random.index(3));
     }
 
+    /// So much time passes at the most; some shards look at the clock at once, others when something happens.
+    pub fn time_passes(&mut self, ms_max: u64) {
+        self.world.now = self.world.now.after_ms(self.random.below(ms_max));
+        for shard in 0..self.world.shards.len() {
+            if self.random.chance(1, 2) {
+                self.world.input(shard, Input::Tick);
+            }
+        }
+    }
+
     /// A shard that has put off work goes on with it.
     pub fn a_shard_ticks(&mut self) {
         let shard = self.any_shard();

@@ -34,6 +34,8 @@ pub struct Books {
     withdrawn: BTreeSet<u32>,
     /// What may be retained under a topic: the last message that was taken on, and all that was said after it.
     kept: BTreeMap<&'static str, Vec<u32>>,
+    /// What time it is, where somebody turns the clock.
+    pub now_ms: u64,
     /// How often the broker has died.
     pub crashes: u32,
     /// The broker may put off copies of a message that it has taken on, until after other clients have subscribed or unsubscribed.

@@ -6,6 +6,7 @@
 //! | `publisher` | says again what nobody has acknowledged |
 //! | `subscriber` | takes messages of quality of service 2 once; one of its filters comes and goes |
 //! | `mourner` | leaves a will whenever its connection ends without a farewell |
+//! | `wanderer` | stays away for longer than its session lasts, or nearly so |
 //! | `inspector` | comes anew and asks what is retained |
 //! | `judge` | whether what came is what had to come |
 
@@ -15,6 +16,7 @@ mod judge;
 mod mourner;
 mod publisher;
 mod subscriber;
+mod wanderer;
 
 use pregon::base::random::Random;
 
@@ -24,6 +26,7 @@ pub use inspector::Inspector;
 use mourner::Mourner;
 use publisher::Publisher;
 use subscriber::Subscriber;
+use wanderer::Wanderer;
 
 /// Connections to a broker, in memory or real ones.
 pub trait Wires {
@@ -51,6 +54,7 @@ pub struct Cast {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     mourners: Vec<Mourner>,
+    wanderers: Vec<Wanderer>,
 }
 
 impl Cast {
@@ -61,7 +65,15 @@ impl Cast {
             publishers: (0..publishers).map(Publisher::new).collect(),
             subscribers: (0..subscribers).map(Subscriber::new).collect(),
             mourners: (0..mourners).map(Mourner::new).collect(),
+            wanderers: Vec::new(),
         }
+    }
+
+    /// The same with so many whose sessions end, where somebody turns the clock: [`Books::now_ms`].
+    #[must_use]
+    pub fn with_wanderers(mut self, count: usize) -> Self {
+        self.wanderers = (0..count).map(Wanderer::new).collect();
+        self
     }
 
     /// Whoever is not connected connects.
@@ -69,14 +81,19 @@ impl Cast {
         (0..self.publishers.len()).for_each(|who| self.publishers[who].come(wires));
         (0..self.subscribers.len()).for_each(|who| self.subscribers[who].come(wires));
         self.mourners.iter_mut().for_each(|mourner| mourner.come(&mut self.books, wires));
+        self.wanderers.iter_mut().for_each(|wanderer| wanderer.come(&self.books, wires));
     }
 
     /// One of them connects, if it is not connected.
     pub fn one_comes(&mut self, random: &mut Random, wires: &mut impl Wires) {
-        let who = random.index(self.subscribers.len() + self.mourners.len());
-        match who.checked_sub(self.subscribers.len()) {
-            None => self.subscribers[who].come(wires),
-            Some(who) => self.mourners[who].come(&mut self.books, wires),
+        let (subscribers, mourners) = (self.subscribers.len(), self.mourners.len());
+        let who = random.index(subscribers + mourners + self.wanderers.len());
+        if who < subscribers {
+            self.subscribers[who].come(wires);
+        } else if who < subscribers + mourners {
+            self.mourners[who - subscribers].come(&mut self.books, wires);
+        } else if random.chance(1, 3) {
+            self.wanderers[who - subscribers - mourners].come(&self.books, wires);
         }
     }
 
@@ -92,6 +109,7 @@ impl Cast {
         self.publishers.iter_mut().for_each(|publisher| publisher.hear(&mut self.books, wires));
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.hear(&self.books, wires));
         self.mourners.iter_mut().for_each(|mourner| mourner.hear(&mut self.books, wires));
+        self.wanderers.iter_mut().for_each(|wanderer| wanderer.hear(&self.books, wires));
     }
 
     /// Somebody does what is done seldom: connects again while connected, changes its subscriptions, leaves in peace or without a word.
@@ -129,7 +147,9 @@ impl Cast {
     fn links(&self) -> impl Iterator<Item = usize> {
         let publishers = self.publishers.iter().filter_map(|publisher| publisher.link);
         let subscribers = self.subscribers.iter().filter_map(|subscriber| subscriber.link);
-        publishers.chain(subscribers).chain(self.mourners.iter().filter_map(Mourner::fragile))
+        let others =
+            self.mourners.iter().filter_map(Mourner::fragile).chain(self.wanderers.iter().filter_map(Wanderer::link));
+        publishers.chain(subscribers).chain(others)
     }
 
     /// Whether somebody has a connection.
@@ -137,11 +157,13 @@ impl Cast {
         self.publishers.iter().any(|publisher| publisher.link.is_some())
             || self.subscribers.iter().any(|subscriber| subscriber.link.is_some())
             || self.mourners.iter().any(|mourner| mourner.link.is_some())
+            || self.wanderers.iter().any(|wanderer| wanderer.link().is_some())
     }
 
     /// The broker is dead.
     pub fn note_crash(&mut self) {
         self.books.crashes += 1;
+        self.wanderers.iter_mut().for_each(|wanderer| wanderer.note_crash(&self.books));
     }
 
     /// Whether everybody is there and nobody waits for an answer.
@@ -149,11 +171,17 @@ impl Cast {
         self.publishers.iter().all(Publisher::is_at_rest)
             && self.subscribers.iter().all(Subscriber::is_at_rest)
             && self.mourners.iter().all(Mourner::is_at_rest)
+            && self.wanderers.iter().all(Wanderer::is_at_rest)
     }
 
     /// How many messages have come, again or not.
     pub fn received(&self) -> u64 {
         self.subscribers.iter().map(Subscriber::received).sum()
+    }
+
+    /// How many sessions have ended, and others taken their place.
+    pub fn lives_over(&self) -> u32 {
+        self.wanderers.iter().map(|wanderer| wanderer.lives.saturating_sub(1)).sum()
     }
 
     /// Asserts that everything is as it had to be, when everybody is at rest.
@@ -164,6 +192,7 @@ impl Cast {
         for subscriber in &self.subscribers {
             subscriber.judge(&self.books);
         }
+        self.wanderers.iter().for_each(|wanderer| wanderer.judge(&self.books));
     }
 }
 
