@@ -14,6 +14,7 @@ mod stowed;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweeps;
+mod wills;
 
 use std::ops::Range;
 

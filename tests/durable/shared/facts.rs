@@ -162,6 +162,34 @@ fn a_publisher_hears_nothing_before_the_disk_has_what_the_group_is_owed() {
 }
 
 #[test]
+fn a_member_forgets_what_it_has_when_its_home_has_settled_that_for_good() {
+    let mut crossed = 0;
+    for seed in 0..20 {
+        let mut world = World::durable(3, Limits::default(), seed);
+        join(&mut world, 2, &["a", "b"]);
+        let (link, _) = comes(&mut world, "a", 0, &[], &[]);
+        let (member, _) = world.links[link].at.expect("it is served");
+        comes(&mut world, "p", 2, &[], &exactly_once("x"));
+        assert_eq!(texts(&world.receive(link)), ["xxx"]);
+        world.send(link, &packet(0x50, &[&[0, 1]]));
+        while world.read(link, usize::MAX) {}
+        world.store(member, usize::MAX);
+        // The home of the group hears of it, and the power goes before it is noted there for good.
+        for home in (0..3).filter(|shard| *shard != member) {
+            crossed += u32::from(world.deliver_mesh(member, home, usize::MAX) && world.disks[home].waiting() > 0);
+            world.deliver_mesh(home, member, usize::MAX);
+        }
+        world.store(member, usize::MAX);
+        world.crash();
+        world.drive();
+        assert_eq!(comes(&mut world, "b", 0, &[], &[]).1, [0x20, 2, 1, 0], "seed {seed}: it is a's alone");
+        let answers = comes(&mut world, "a", 0, &[], &[]).1;
+        assert_eq!(answers, [&[0x20, 2, 1, 0][..], &packet(0x62, &[&[0, 1]])].concat(), "seed {seed}");
+    }
+    assert!(crossed > 5, "the home is another shard now and then: {crossed}");
+}
+
+#[test]
 fn a_group_that_nobody_belongs_to_has_ended_though_its_home_did_not_hear_of_it() {
     for shards in [1, 3] {
         let mut world = group(shards, 1, &["a"]);
