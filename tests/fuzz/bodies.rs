@@ -4,6 +4,8 @@
 
 #[path = "../support/disk.rs"]
 mod disk;
+#[path = "../support/medium.rs"]
+mod medium;
 #[path = "../support/world.rs"]
 mod world;
 

@@ -14,7 +14,7 @@ use pregon::engine::output::Wanted;
 use pregon::engine::stowage::{Spot, StowKey};
 use pregon::journal::epoch::Epoch;
 use pregon::journal::group::Group;
-use pregon::journal::place::{BLOCK_BYTES, JournalId, Place, SegmentNumber};
+use pregon::journal::place::{BLOCK_BYTES, JournalId, SegmentNumber};
 use pregon::journal::replay::{Listed, Replay, Step};
 use pregon::journal::report::Report;
 use pregon::journal::scribe::{Page, Scribe};

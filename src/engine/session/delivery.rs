@@ -59,6 +59,8 @@ pub enum Source {
         group: u64,
         /// The group's number for this delivery.
         delivery: u64,
+        /// As below: the group does not outlive the process, and the session may.
+        copy: Serial,
     },
     /// A shared group's that outlives the process, which waits to hear what became of it.
     Lent {
@@ -88,6 +90,16 @@ impl Source {
         match self {
             Self::Own(_) | Self::Shared { .. } => false,
             Self::Lent { .. } => true,
+        }
+    }
+
+    /// The same from when the session knows a group's copy by this change.
+    #[must_use]
+    pub fn known_as(self, copy: Serial) -> Self {
+        match self {
+            Self::Own(_) => self,
+            Self::Shared { home, group, delivery, copy: _ } => Self::Shared { home, group, delivery, copy },
+            Self::Lent { home, lent, copy: _ } => Self::Lent { home, lent, copy },
         }
     }
 }
@@ -122,8 +134,7 @@ impl Delivery {
     pub fn noted(&self) -> Noted {
         match self.source {
             Source::Own(noted) => noted,
-            Source::Shared { .. } => Noted::default(),
-            Source::Lent { copy, .. } => Noted { copy, body: Serial::NONE },
+            Source::Shared { copy, .. } | Source::Lent { copy, .. } => Noted { copy, body: Serial::NONE },
         }
     }
 }

@@ -5,6 +5,7 @@ use super::delivery::{Delivery, Source};
 use super::outbound::{Acked, Enqueued, Next, Outbound, QueueBounds, Recorded};
 use crate::base::random::Random;
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::QueuePolicy;
 use crate::mqtt::{PacketId, QoS, Reason};
@@ -236,7 +237,8 @@ impl Pair {
         let item = Item { number: self.serial, qos, expires_ms, group };
         let mut delivery = expiring(item.number, qos, expires_ms);
         if let Some(group) = group {
-            delivery.source = Source::Shared { home: ShardId::new(2), group, delivery: item.number };
+            delivery.source =
+                Source::Shared { home: ShardId::new(2), group, delivery: item.number, copy: Serial::NONE };
         }
         (delivery, item)
     }

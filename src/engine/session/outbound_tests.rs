@@ -4,6 +4,7 @@ use super::delivery::testing::{delivery, expiring, number, returned_numbers, wai
 use super::delivery::{Delivery, Source};
 use super::outbound::{Acked, Enqueued, Next, Outbound, QueueBounds, Recorded};
 use crate::base::time::Time;
+use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::QueuePolicy;
 use crate::mqtt::PacketId;
@@ -24,7 +25,7 @@ fn id(number: u16) -> PacketId {
 }
 
 fn shared(number: u64, qos: QoS, group: u64) -> Delivery {
-    let source = Source::Shared { home: ShardId::new(1), group, delivery: number };
+    let source = Source::Shared { home: ShardId::new(1), group, delivery: number, copy: Serial::NONE };
     Delivery { source, ..delivery(number, qos) }
 }
 

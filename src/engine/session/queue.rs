@@ -445,7 +445,7 @@ mod tests {
         let one = bounds(1, u64::MAX, QueuePolicy::DropOldest);
         let bytes = delivery(0, QoS::AtLeastOnce).charged_bytes();
         for n in 1..=3 {
-            let source = Source::Shared { home: ShardId::new(1), group: 5, delivery: n };
+            let source = Source::Shared { home: ShardId::new(1), group: 5, delivery: n, copy: Serial::NONE };
             let shared = Delivery { source, ..delivery(n, QoS::AtLeastOnce) };
             assert!(matches!(queue.push(shared, &one), Enqueued::Queued));
         }
@@ -536,7 +536,7 @@ mod tests {
             };
             assert!(displaced == [1] || number < 3 && displaced.is_empty());
         }
-        let source = Source::Shared { home: ShardId::new(1), group: 5, delivery: 9 };
+        let source = Source::Shared { home: ShardId::new(1), group: 5, delivery: 9, copy: Serial::NONE };
         queue.push(Delivery { source, ..delivery(9, QoS::AtLeastOnce) }, &bounds(9, u64::MAX, QueuePolicy::RefuseNew));
         queue.set_fetching(true);
         let taken = queue.take_where(|delivery| delivery.source.is_shared());

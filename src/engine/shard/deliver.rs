@@ -223,7 +223,7 @@ impl Shard {
     fn shared_done(&mut self, source: Source, fate: Fate, out: &mut Outputs) {
         let (home, loan) = match source {
             Source::Own(_) => unreachable!("nobody waits to hear of a session's own copy"),
-            Source::Shared { home, group, delivery } => {
+            Source::Shared { home, group, delivery, copy: _ } => {
                 let group = crate::base::slab::Key::from_bits(group).expect("the bits of a group's key");
                 (home, Loan::Delivery { group, delivery })
             }
@@ -256,10 +256,10 @@ impl Shard {
                 }
                 Next::Plain(delivery) => self.send_plain(key, &delivery, now, out),
                 Next::Publish { id, dup, delivery } => {
-                    let (copy, is_lent) = (delivery.noted().copy, delivery.source.is_lent());
+                    let (copy, is_shared) = (delivery.noted().copy, delivery.source.is_shared());
                     if !dup {
                         self.stowage.holds(delivery.held_bytes(), 0);
-                        if is_lent {
+                        if is_shared {
                             self.note_assigned(key, id, out);
                         } else {
                             self.note_sent(key, copy, id, out);

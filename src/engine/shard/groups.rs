@@ -266,7 +266,9 @@ impl Shard {
         let SharedCopy { member, message, qos, retain, ids, group, delivery, copy } = copy;
         let source = match (delivery, copy) {
             (0, _) => Source::OWN,
-            (delivery, Serial::NONE) => Source::Shared { home: from, group: group.to_bits(), delivery },
+            (delivery, Serial::NONE) => {
+                Source::Shared { home: from, group: group.to_bits(), delivery, copy: Serial::NONE }
+            }
             (_, lent) => Source::Lent { home: from, lent, copy: Serial::NONE },
         };
         let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");

@@ -196,24 +196,33 @@ impl Shard {
 
 /// The members' part.
 impl Shard {
-    /// A copy of a shared group leaves for the first time. One of quality of service 2 is the session's from now on.
+    /// A copy of a shared group leaves for the first time. One of quality of service 2 is the session's from now on: its client will know the
+    /// identifier, so the session has to, whether the group outlives the process or not.
     pub(super) fn note_assigned(&mut self, key: SessionKey, id: PacketId, out: &mut Outputs) {
         let is_lasting = self.is_durable(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let (session, delivery) = (session.id, session.outbound().inflight_mut(id).cloned());
         let Some(delivery) = delivery.filter(|delivery| delivery.qos == QoS::ExactlyOnce) else { return };
-        let Source::Lent { home, lent, .. } = delivery.source else { return };
+        let lent = match delivery.source {
+            Source::Own(_) => return,
+            Source::Shared { .. } => None,
+            Source::Lent { home, lent, .. } => Some((home, lent)),
+        };
         if is_lasting {
-            let known = self.lending.copies.get(&lent).filter(|_| home == self.id).map(|owed| owed.body);
+            let here = lent.filter(|(home, _)| *home == self.id).map(|(_, lent)| lent);
+            let known = here.and_then(|lent| self.lending.copies.get(&lent)).map(|owed| owed.body);
             let body = known.unwrap_or_else(|| self.note(Change::Body { message: delivery.message }, out));
             let (qos, retain, ids) = (delivery.qos, delivery.retain, delivery.ids);
             let copy = self.note(Change::Queued { session, body, qos, retain, ids }, out);
             self.note(Change::Sent { session, copy, id }, out);
             let sent = self.sessions.get_mut(key).and_then(|session| session.outbound().inflight_mut(id));
-            sent.expect("it was found above").source = Source::Lent { home, lent, copy };
+            let sent = sent.expect("it was found above");
+            sent.source = sent.source.known_as(copy);
         }
-        self.lending.assigned.insert((home, lent));
-        self.note(Change::Assigned { home, copy: lent }, out);
+        if let Some((home, lent)) = lent {
+            self.lending.assigned.insert((home, lent));
+            self.note(Change::Assigned { home, copy: lent }, out);
+        }
     }
 
     /// The home has settled for good what a member here was given.

@@ -188,7 +188,6 @@ impl Group {
 
     /// Takes a message on; the next dispatch hands it out.
     pub fn accept(&mut self, message: Message, bounds: &Bounds) -> Accepted {
-        debug_assert!(self.members.count() > 0 || self.noted != Serial::NONE, "a group ends with its last member");
         if message.qos == QoS::AtMostOnce && !self.members.has_present() && !bounds.queue_qos0 {
             return Accepted::Refused(DropReason::Offline);
         }

@@ -264,3 +264,25 @@ fn what_a_group_is_owed_outlives_the_segment_that_told_of_it() {
         assert_eq!(texts(&comes(&mut world, "a", 0, &[], &[]).1), ["xxx"], "after {pieces} pieces");
     }
 }
+
+#[test]
+fn what_a_member_was_sent_before_its_group_was_kept_is_sent_again_under_its_identifier() {
+    let mut world = World::durable(1, Limits { inflight_max: 1, ..Limits::default() }, 3);
+    comes(&mut world, "c", 2, &[], &[subscribe(SHARED, 2)]);
+    comes(&mut world, "p", 2, &[], &exactly_once("xy"));
+    let (_, answers) = comes(&mut world, "b", 0, &[], &[subscribe(SHARED, 2)]);
+    let sent = heard(&answers);
+    assert_eq!(texts(&answers), ["yyy"], "what the group was owed before it had a lasting member");
+    world.crash();
+    world.drive();
+    comes(&mut world, "p", 2, &[], &exactly_once("u"));
+    let (link, answers) = comes(&mut world, "b", 0, &[], &[]);
+    let again: Vec<(u8, String)> = sent.into_iter().map(|(first, body)| (first | 8, body)).collect();
+    assert_eq!(heard(&answers), again, "the same, with DUP, and nothing else has its identifier");
+    let (_, taken) = packets(&answers).into_iter().find(|(first, _)| first >> 4 == 3).expect("it was just read");
+    for first in [0x50, 0x70] {
+        world.send(link, &packet(first, &[&taken[3..5]]));
+        world.drive();
+    }
+    assert_eq!(texts(&world.receive(link)), ["uuu"]);
+}

@@ -61,7 +61,8 @@ impl Run {
                 members.push((group, Member::new(name(number), group, qos, is_brief)));
             }
         }
-        let rules = Rules { careless_from, is_alone: others == 0 };
+        let is_ordered = others == 0 && shards == 1 && !is_moving;
+        let rules = Rules { careless_from, is_ordered };
         let world = World::durable(shards, limits, seed);
         let messages = Messages::new();
         Self { stage: Stage::new(world, random), publishers, members, groups, rules, messages, is_moving, crashes: 0 }
