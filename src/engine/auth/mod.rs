@@ -8,6 +8,7 @@
 //! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the text that such a list is read from                                |
+//! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -16,12 +17,13 @@
 //! - The right to a filter is the right to everything that the filter can match; what is denied inside is withheld at
 //!   delivery.
 //!
-//! Not here, and why: files of passwords and rules (text becomes values in `config`), hashes, tokens and certificates (they
-//! are authenticators of their own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
+//! Not here, and why: reading files (their text comes as a value), tokens and certificates (they are authenticators of their
+//! own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
 pub mod acl;
 pub mod exchange;
 pub mod identity;
+pub mod passwords;
 pub mod pattern;
 pub mod policy;
 pub mod rules;

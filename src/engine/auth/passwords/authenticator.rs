@@ -1,0 +1,110 @@
+//! The link of a chain that knows the users of one password file.
+
+use core::fmt;
+use core::hint::black_box;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fault::PasswordsError;
+use super::hash::Hash;
+use super::proof::{Proven, Prover, SECRET_BYTES};
+use super::text::entries;
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::{Authenticator, Credentials, Verdict};
+use crate::mqtt::reason::Reason;
+
+/// The users of one password file. Shared by all shards; a file that has changed is another value, and nothing that was proven to the old
+/// one counts for it.
+///
+/// Whoever gives a user name is judged here, and nobody behind it in the chain is asked. Whoever gives none is left to the others: with
+/// [`Anonymous`](crate::engine::auth::policy::Anonymous) before or behind it, those come in without a name who give neither name nor password,
+/// and nobody else.
+pub struct Passwords {
+    users: BTreeMap<Box<str>, User>,
+    /// A copy of the hash that takes longest: what a stranger's password is compared with.
+    decoy: Hash,
+    prover: Prover,
+}
+
+struct User {
+    hash: Hash,
+    proven: Proven,
+}
+
+impl Passwords {
+    /// Reads a file. The secret is drawn for this value alone; what was proven is remembered under it.
+    pub fn parse(text: &[u8], secret: &[u8; SECRET_BYTES]) -> Result<Self, PasswordsError> {
+        let entries = entries(text)?;
+        let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
+        let decoy = slowest.ok_or(PasswordsError::NoUser)?.clone();
+        let user = |hash| User { hash, proven: Proven::default() };
+        let users = entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
+        Ok(Self { users, decoy, prover: Prover::new(secret) })
+    }
+
+    /// How many users there are.
+    pub fn users_count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Whether one of the users offers the right password. A refusal takes as long as the slowest hash, whether there is such a user or
+    /// not, and whatever hash it has.
+    fn is_right(&self, user: Option<&User>, verify: impl Fn(&Hash) -> bool) -> bool {
+        if user.is_some_and(|user| verify(&user.hash)) {
+            return true;
+        }
+        if user.is_none_or(|user| user.hash.steps() < self.decoy.steps()) {
+            // Whatever comes out: nobody has this hash here.
+            black_box(verify(&self.decoy));
+        }
+        false
+    }
+}
+
+impl Authenticator for Passwords {
+    /// What was proven before is known at once. All others wait for [`work`](Self::work), strangers as well.
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        let Some(name) = credentials.user_name else { return Verdict::Abstain };
+        let Some(password) = credentials.password else { return refusal() };
+        let offered = self.prover.prove(name, password);
+        match self.users.get(name) {
+            Some(user) if user.proven.is(offered.as_ref()) => admission(name),
+            Some(_) | None => Verdict::Later,
+        }
+    }
+
+    fn work(&self, credentials: &Credentials<'_>) -> Verdict {
+        let (Some(name), Some(password)) = (credentials.user_name, credentials.password) else { return refusal() };
+        let user = self.users.get(name);
+        let offered = self.prover.prove(name, password);
+        // While this one waited for a helper thread, another may have proven the same.
+        if user.is_some_and(|user| user.proven.is(offered.as_ref())) {
+            return admission(name);
+        }
+        if !self.is_right(user, |hash| hash.verify(password)) {
+            return refusal();
+        }
+        if let (Some(user), Some(proof)) = (user, offered) {
+            user.proven.keep(proof);
+        }
+        admission(name)
+    }
+}
+
+fn admission(name: &str) -> Verdict {
+    Verdict::Allow(Arc::new(Identity::user(name, "password")))
+}
+
+const fn refusal() -> Verdict {
+    Verdict::Deny(Reason::BadUserNameOrPassword)
+}
+
+/// How many users there are, and nothing of what they prove.
+impl fmt::Debug for Passwords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Passwords").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
