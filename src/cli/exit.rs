@@ -30,6 +30,13 @@ Exit codes:
   2  the arguments are wrong
   4  done, and something is damaged or missing";
 
+/// What the help of `passwd` says about them.
+pub const PASSWD_HELP: &str = "\
+Exit codes:
+  0  done; with --check: the password is right
+  1  the file cannot be read or replaced or is malformed, there is no such user, the password is wrong or none came
+  2  the arguments are wrong";
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -1,4 +1,4 @@
-//! Floor 7, the command line: the broker itself, `check`, `journal`, `pub` and `sub`.
+//! Floor 7, the command line: the broker itself, `check`, `journal`, `passwd`, `pub` and `sub`.
 //!
 //! | file | what lives there |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | [`sources`] | the texts that make the configuration: files, environment, flags |
 //! | [`serve`] [`check`] | the broker from start to stop; the look at its configuration |
 //! | [`journal`] | what a broker has kept on disk |
+//! | [`passwd`] | the users of a password file |
 //! | [`publish`] [`subscribe`] | `pub` and `sub` |
 //! | [`mod@format`] | how `sub` prints a message |
 //! | [`client`] | the MQTT client that both stand on |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod exit;
 pub mod format;
 pub mod journal;
+pub mod passwd;
 pub mod publish;
 pub mod serve;
 pub mod signals;
@@ -33,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use self::arguments::passwd::Passwd;
 use self::arguments::peer::Peer;
 use self::arguments::publishing::Publishing;
 use self::arguments::settings::Settings;
@@ -42,6 +45,7 @@ use self::client::error::ClientError;
 use self::exit::Exit;
 use self::signals::Interrupts;
 use crate::config::{Checked, load};
+use crate::engine::auth::passwords::name::Name;
 
 /// The whole program.
 pub fn run() -> ExitCode {
@@ -49,6 +53,7 @@ pub fn run() -> ExitCode {
         Ok(Arguments { command: None, settings }) => serve(&settings).into(),
         Ok(Arguments { command: Some(Command::Check(settings)), .. }) => check(&settings).into(),
         Ok(Arguments { command: Some(Command::Journal(question)), .. }) => journal::run(&question).into(),
+        Ok(Arguments { command: Some(Command::Passwd(arguments)), .. }) => passwd(&arguments).into(),
         Ok(Arguments { command: Some(Command::Pub(arguments)), .. }) => publish(&arguments).into(),
         Ok(Arguments { command: Some(Command::Sub(arguments)), .. }) => subscribe(&arguments).into(),
         Err(told) => {
@@ -70,6 +75,13 @@ fn check(settings: &Settings) -> Exit {
     match configuration(settings) {
         Ok(checked) => check::run(&checked),
         Err(exit) => exit,
+    }
+}
+
+fn passwd(arguments: &Passwd) -> Exit {
+    match Name::parse(&arguments.name) {
+        Ok(name) => passwd::run(arguments, name),
+        Err(fault) => misused(&fault.to_string()),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
 mod journal;
+mod passwd;
 mod played;
 
 use std::io::Write as _;
@@ -117,7 +118,9 @@ fn check_complains_of_everything_at_once() {
 
 #[test]
 fn help_and_version_are_no_failures() {
-    for line in ["--help", "check --help", "pub --help", "sub --help", "journal check --help", "--version"] {
+    for line in
+        ["--help", "check --help", "pub --help", "sub --help", "journal check --help", "passwd --help", "--version"]
+    {
         let output = run(line);
         assert_eq!((code(&output), errors(&output).as_str()), (0, ""), "{line}");
         assert!(!output.stdout.is_empty(), "{line}");

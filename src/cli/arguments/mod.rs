@@ -7,9 +7,11 @@
 //! | [`peer`] | what `pub` and `sub` share: where the broker is and who we are |
 //! | [`publishing`] [`subscribing`] | what each of them has of its own |
 //! | [`journal`] | what can be asked of a data directory |
+//! | [`passwd`] | what can be done with a user of a password file |
 //! | [`value`] | texts that must be something: a version, a topic, a time |
 
 pub mod journal;
+pub mod passwd;
 pub mod peer;
 pub mod publishing;
 pub mod settings;
@@ -19,6 +21,7 @@ pub mod value;
 use clap::{Parser, Subcommand};
 
 use self::journal::Journal;
+use self::passwd::Passwd;
 use self::publishing::Publishing;
 use self::settings::Settings;
 use self::subscribing::Subscribing;
@@ -71,6 +74,12 @@ pub enum Command {
     /// Look at what a broker has kept on disk; nothing is written, and a broker may go on meanwhile
     #[command(subcommand, after_help = exit::JOURNAL_HELP)]
     Journal(Journal),
+    /// Set, check or take out the password of a user in a password file
+    ///
+    /// The password is asked for twice, without echo, and kept as a hash (Argon2id). The file changes whole or not at all, and all its other
+    /// lines stay as they are; those of mosquitto's own tool may be among them.
+    #[command(after_help = exit::PASSWD_HELP)]
+    Passwd(Passwd),
     /// Publish messages, with the flags of `mosquitto_pub`
     #[command(after_help = exit::CLIENT_HELP, disable_help_flag = true)]
     Pub(Publishing),
