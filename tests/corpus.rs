@@ -6,6 +6,8 @@ mod bodies;
 mod frames;
 #[path = "fuzz/journal.rs"]
 mod journal;
+#[path = "fuzz/passwords.rs"]
+mod passwords;
 
 use std::fs;
 use std::path::Path;
@@ -57,4 +59,9 @@ fn the_corpus_of_records_is_harmless() {
 #[test]
 fn the_corpus_of_frames_is_harmless() {
     replay("frames", frames::frames);
+}
+
+#[test]
+fn the_corpus_of_password_files_is_harmless() {
+    replay("passwords", passwords::passwords);
 }
