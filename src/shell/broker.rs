@@ -11,6 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
 use socket2::SockRef;
 
+use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
 use super::executor;
@@ -31,6 +32,8 @@ use crate::journal::place::JournalId;
 
 /// How long an address is waited for that another process has: it may have been killed just now.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
+/// Threads that find answers which take time. They share the cores with the shards, so they are few.
+const CLERKS: usize = 2;
 /// How long a report may take.
 const REPORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Positions of the interest filter a shard where there are several.
@@ -112,6 +115,8 @@ pub struct Broker {
     pub(super) threads: Vec<ExecutorJoinHandle<()>>,
     pub(super) driver: &'static str,
     drain_timeout_ms: u64,
+    /// Who answers what takes time.
+    clerks: Clerks,
     /// The data directory, as long as shards write to it.
     storage: Option<Storage>,
     promise: Promise,
@@ -154,6 +159,8 @@ impl Broker {
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
         let shared = shared(config, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
+        let clerks = Clerks::start(clerks_for(&shared.policy), &shared.policy, &ways)
+            .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
         let mut sockets = by_shard(listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
@@ -167,6 +174,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
+                desk: clerks.desk(id),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
@@ -190,6 +198,7 @@ impl Broker {
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
+            clerks,
             storage,
             promise,
             data_dir,
@@ -231,9 +240,10 @@ impl Broker {
         let Reporter { ways, clock } = self.reporter;
         let until_ns = clock.now_ns() + self.drain_timeout_ms * 1_000_000;
         for number in 0..ways.shards() {
-            post(&ways, ShardId::new(number), || Parcel::Stop { until_ns });
+            post(&ways, ShardId::new(number), Parcel::Stop { until_ns });
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
+        drop(self.clerks);
         drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
     }
@@ -271,8 +281,10 @@ impl Reporter {
 }
 
 /// Puts a parcel into a channel that may be full for a moment.
-pub(super) fn post(ways: &Ways, to: ShardId, make: impl Fn() -> Parcel) {
-    while ways.put(to, make()).is_err() {
+pub(super) fn post(ways: &Ways, to: ShardId, parcel: Parcel) {
+    let mut parcel = parcel;
+    while let Err(back) = ways.put(to, parcel) {
+        parcel = back;
         ways.wake(to);
         std::thread::yield_now();
     }
@@ -347,6 +359,11 @@ fn shared(config: &Config, shards: usize, seed: u64, journal: Option<JournalId>)
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
+}
+
+/// Nobody is needed where every answer comes at once.
+fn clerks_for(policy: &Policy) -> usize {
+    if policy.takes_time() { CLERKS } else { 0 }
 }
 
 /// Nobody outside can know it, so nobody can choose keys that fall into one place of a hash table.

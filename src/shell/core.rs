@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::accepting::Listener;
+use super::clerks;
 use super::clock::{Clock, at_ns};
 use super::gather::Gather;
 use super::journal::{Continuation, Journal};
@@ -46,6 +47,8 @@ pub struct Core {
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
     pub(super) ways: Ways,
+    /// Where questions go whose answers take time.
+    pub(super) desk: clerks::Desk,
     pub(super) held: Held,
     pub(super) stats: ShellStats,
     pub(super) turn: Turn,
@@ -118,6 +121,8 @@ pub struct Parts {
     pub inbox: Inbox,
     /// The ways to all shards.
     pub ways: Ways,
+    /// Where questions go whose answers take time.
+    pub desk: clerks::Desk,
     /// Its sockets, in the order of their numbers.
     pub listeners: Vec<OwnedFd>,
     /// The budget of a turn.
@@ -153,6 +158,7 @@ impl Core {
             gather: Gather::default(),
             inbox: parts.inbox,
             ways: parts.ways,
+            desk: parts.desk,
             held: Held::new(shards),
             stats: ShellStats::default(),
             buffer: vec![0; parts.turn.read_bytes_max.max(4_096)],
@@ -245,6 +251,7 @@ impl Core {
             + stats.mesh_batches_received
             + stats.mesh_batches_sent
             + stats.adopted
+            + stats.answers
             + stats.journal_writes
             + stats.journal_reads
             + stats.sweep_pieces

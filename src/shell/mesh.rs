@@ -12,6 +12,7 @@ use std::task::Waker;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::clerks::Answered;
 use super::files::keeper::Answer;
 use super::lines::Outbox;
 use super::report::Report;
@@ -24,7 +25,7 @@ use crate::engine::output::Arrival;
 /// Messages in one batch; more begin another one.
 pub const BATCH_MESSAGES_MAX: usize = 256;
 
-/// What another shard, the keeper or the operator's floor sends to a shard.
+/// What another shard, a clerk, the keeper or the operator's floor sends to a shard.
 #[derive(Debug)]
 pub enum Parcel {
     /// Messages of another shard's engine, in order.
@@ -45,6 +46,8 @@ pub enum Parcel {
         /// What the kernel has not taken yet.
         outbox: Option<Box<Outbox>>,
     },
+    /// A clerk has found an answer.
+    Answered(Box<Answered>),
     /// The keeper has done what the shard has asked for, or cannot.
     Kept(Answer),
     /// Every shard knows again what it has kept: clients may come in.
@@ -275,7 +278,12 @@ mod tests {
     fn number(parcel: &Parcel) -> u64 {
         match parcel {
             Parcel::Stop { until_ns } => *until_ns,
-            Parcel::Batch { .. } | Parcel::Moved { .. } | Parcel::Kept(_) | Parcel::Serve | Parcel::Report(_) => {
+            Parcel::Batch { .. }
+            | Parcel::Moved { .. }
+            | Parcel::Answered(_)
+            | Parcel::Kept(_)
+            | Parcel::Serve
+            | Parcel::Report(_) => {
                 panic!("only stops are sent here")
             }
         }

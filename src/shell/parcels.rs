@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::SockRef;
 
+use super::clerks::Answered;
 use super::core::Core;
 use super::lines::{Line, Outbox};
 use super::mesh::Parcel;
@@ -28,6 +29,11 @@ impl Core {
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
                 }
                 Parcel::Moved { fd, arrival, outbox } => self.adopt(fd, arrival, outbox, now),
+                Parcel::Answered(answered) => {
+                    self.stats.answers += 1;
+                    let Answered { connection, number, answer } = *answered;
+                    self.shard.handle(Input::Answer { connection, number, answer }, now, &mut self.out);
+                }
                 Parcel::Kept(answer) => {
                     if let Some(journal) = &mut self.journal {
                         journal.answer(answer);

@@ -1,5 +1,6 @@
 //! What a shard wishes is done: bytes are sent, connections closed, paused or handed over, batches put on their way.
 
+use super::clerks;
 use super::core::Core;
 use super::gather::Sent;
 use super::lines::{Line, Watch};
@@ -7,13 +8,10 @@ use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
 use super::reading::{enqueue, note_change};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
-use crate::engine::auth::exchange::Step;
-use crate::engine::auth::{Decision, Verdict};
 use crate::engine::event::{Cause, Event};
 use crate::engine::homes::ShardId;
-use crate::engine::input::{Answer, Input};
-use crate::engine::output::{About, HandOver, Question};
-use crate::mqtt::Reason;
+use crate::engine::input::Input;
+use crate::engine::output::{HandOver, Question};
 
 impl Core {
     /// Performs all wishes and forgets them.
@@ -34,7 +32,7 @@ impl Core {
         let questions = std::mem::take(&mut self.out.questions);
         self.out.clear();
         for question in questions {
-            self.answer(question, now);
+            self.ask(question, now);
         }
     }
 
@@ -187,15 +185,13 @@ impl Core {
         self.held.len() != before
     }
 
-    /// Nobody in this build needs time to answer: who asks for it is refused.
-    fn answer(&mut self, question: Question, now: Time) {
-        let denied = Reason::ServerUnavailable;
-        let answer = match question.about {
-            About::Credentials { .. } => Answer::Credentials(Verdict::Deny(denied)),
-            About::Exchange { exchange } => Answer::Exchange(exchange, Step::Deny(denied)),
-            About::Action { .. } => Answer::Action(Decision::Deny),
-        };
-        let input = Input::Answer { connection: question.connection, number: question.number, answer };
-        self.shard.handle(input, now, &mut self.out);
+    /// Leaves a question to the clerks. Where they have too many already it is refused at once.
+    fn ask(&mut self, question: Question, now: Time) {
+        self.stats.questions += 1;
+        if let Err(Question { connection, number, about }) = self.desk.ask(question) {
+            self.stats.questions_refused += 1;
+            let input = Input::Answer { connection, number, answer: clerks::refusal(about) };
+            self.shard.handle(input, now, &mut self.out);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::{Core, Parts};
 use super::lines::Watch;
@@ -57,6 +58,7 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
+        let desk = Clerks::start(0, &shared.policy, &ways).unwrap().desk(ShardId::new(0));
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,
@@ -65,6 +67,7 @@ impl Scene {
             seed: 7,
             inbox: inboxes.remove(0),
             ways,
+            desk,
             listeners: bound.sockets,
             turn: config.turn,
             spin_before_park_us: 0,

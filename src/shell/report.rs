@@ -57,6 +57,12 @@ pub struct ShellStats {
     pub accepted: u64,
     /// Times accepting was paused for lack of descriptors.
     pub accept_pauses: u64,
+    /// Questions whose answers take time.
+    pub questions: u64,
+    /// Answers that have come.
+    pub answers: u64,
+    /// Of these, the ones that nobody could take.
+    pub questions_refused: u64,
     /// Connections handed to another shard.
     pub handed_over: u64,
     /// Connections that came from another shard.

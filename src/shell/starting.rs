@@ -45,7 +45,7 @@ impl Starting {
         self.broker.driver = self.await_shards(tell)?;
         let ways = &self.broker.reporter.ways;
         for number in 0..ways.shards() {
-            post(ways, ShardId::new(number), || Parcel::Serve);
+            post(ways, ShardId::new(number), Parcel::Serve);
         }
         self.progress.open();
         Ok(self.broker)

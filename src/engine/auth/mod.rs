@@ -79,6 +79,11 @@ pub trait Authenticator: Send + Sync {
         Verdict::Deny(Reason::ServerUnavailable)
     }
 
+    /// Whether it may put off an answer, so that somebody has to be there for [`Self::work`].
+    fn takes_time(&self) -> bool {
+        true
+    }
+
     /// Starts an exchange of this method, if the authenticator knows it.
     fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
         let _ = method; // no enhanced authentication unless an authenticator says so

@@ -52,6 +52,11 @@ impl Policy {
         }
     }
 
+    /// Whether some answer may be put off.
+    pub fn takes_time(&self) -> bool {
+        self.authenticators.iter().any(|authenticator| authenticator.takes_time())
+    }
+
     /// Goes on where the chain had to wait, now that `link` has answered.
     pub fn resume(&self, link: Link, answer: Verdict, credentials: &Credentials<'_>) -> Outcome {
         match answer {
@@ -117,6 +122,10 @@ impl Authenticator for Anybody {
     fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
         Verdict::Allow(Arc::new(Identity::anonymous()))
     }
+
+    fn takes_time(&self) -> bool {
+        false
+    }
 }
 
 /// Lets in who gives no name and no password; whoever gives one is left to those who can check it.
@@ -129,6 +138,10 @@ impl Authenticator for Anonymous {
             return Verdict::Abstain;
         }
         Verdict::Allow(Arc::new(Identity::anonymous()))
+    }
+
+    fn takes_time(&self) -> bool {
+        false
     }
 }
 

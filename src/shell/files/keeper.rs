@@ -289,6 +289,7 @@ impl Office {
                 Err(
                     Parcel::Batch { .. }
                     | Parcel::Moved { .. }
+                    | Parcel::Answered(_)
                     | Parcel::Serve
                     | Parcel::Report(_)
                     | Parcel::Stop { .. },

@@ -85,6 +85,7 @@ impl Scene {
                 Parcel::Kept(Answer::NotRetired { error, .. }) => panic!("{error}"),
                 Parcel::Batch { .. }
                 | Parcel::Moved { .. }
+                | Parcel::Answered(_)
                 | Parcel::Serve
                 | Parcel::Report(_)
                 | Parcel::Stop { .. } => {

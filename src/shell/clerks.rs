@@ -1,0 +1,260 @@
+//! Clerks: a few threads that find the answers which take time, so that no shard waits while a password is hashed.
+//!
+//! Shards leave questions at a desk; a clerk brings the answer through the shard's door, like any other shard. Questions that find no
+//! room are refused at once: a flood of wrong passwords makes new clients wait or go, and nobody who is connected. A clerk whose
+//! question goes wrong answers with a refusal and goes on.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::broker::post;
+use super::mesh::{Parcel, Ways};
+use crate::engine::auth::exchange::Step;
+use crate::engine::auth::policy::Policy;
+use crate::engine::auth::{Credentials, Decision, Verdict};
+use crate::engine::connection::ConnectionKey;
+use crate::engine::homes::ShardId;
+use crate::engine::input::Answer;
+use crate::engine::output::{About, Question};
+use crate::mqtt::Reason;
+
+/// Questions of all shards that may wait for a clerk. At 20 ms for a hash two clerks need five seconds for so many, which is within the
+/// time that a client has for its handshake.
+const QUESTIONS_MAX: usize = 512;
+
+/// What a clerk has found.
+#[derive(Debug)]
+pub struct Answered {
+    /// Where the question came from, without what it was about.
+    pub connection: ConnectionKey,
+    /// Which of its questions it was.
+    pub number: u32,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Where one shard leaves its questions. One per shard.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    shard: ShardId,
+    questions: Sender<(ShardId, Question)>,
+}
+
+impl Desk {
+    /// Leaves a question; gives it back if there is no room, or nobody to answer.
+    pub fn ask(&self, question: Question) -> Result<(), Question> {
+        self.questions.try_send((self.shard, question)).map_err(|refused| match refused {
+            TrySendError::Full((_, question)) | TrySendError::Disconnected((_, question)) => question,
+        })
+    }
+}
+
+/// The running clerks. They end when this and all desks are dropped.
+#[derive(Debug)]
+pub struct Clerks {
+    questions: Option<Sender<(ShardId, Question)>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Clerks {
+    /// Starts so many clerks, who answer by this policy.
+    pub fn start(count: usize, policy: &Arc<Policy>, ways: &Ways) -> io::Result<Self> {
+        let (questions, inbox) = bounded(QUESTIONS_MAX);
+        let mut threads = Vec::new();
+        for number in 0..count {
+            let (policy, ways, inbox) = (Arc::clone(policy), ways.clone(), inbox.clone());
+            let name = format!("pregon-clerk-{number}");
+            threads.push(thread::Builder::new().name(name).spawn(move || work(&policy, &ways, &inbox))?);
+        }
+        Ok(Self { questions: Some(questions), threads })
+    }
+
+    /// Where a shard asks.
+    pub fn desk(&self, shard: ShardId) -> Desk {
+        Desk { shard, questions: self.questions.clone().expect("it is there until this is dropped") }
+    }
+}
+
+impl Drop for Clerks {
+    fn drop(&mut self) {
+        self.questions = None;
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a clerk does not panic");
+        }
+    }
+}
+
+fn work(policy: &Policy, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
+    while let Ok((shard, Question { connection, number, about })) = inbox.recv() {
+        let answer = answer(policy, about);
+        post(ways, shard, Parcel::Answered(Box::new(Answered { connection, number, answer })));
+    }
+}
+
+fn answer(policy: &Policy, about: About) -> Answer {
+    match about {
+        About::Credentials { link, client_id, user_name, password, peer, version } => {
+            let credentials = Credentials {
+                client_id: &client_id,
+                user_name: user_name.as_deref(),
+                password: password.as_deref(),
+                peer: peer.address,
+                listener: peer.listener,
+                version,
+            };
+            let verdict = guarded(|| policy.work(link, &credentials));
+            Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
+        }
+        About::Exchange { mut exchange } => {
+            let step = guarded(|| exchange.work());
+            Answer::Exchange(exchange, step.unwrap_or(Step::Deny(Reason::ServerUnavailable)))
+        }
+        // Nobody who decides about actions puts that off.
+        About::Action { .. } => Answer::Action(Decision::Deny),
+    }
+}
+
+/// The answer to a question that nobody could take.
+pub fn refusal(about: About) -> Answer {
+    let denied = Reason::ServerBusy;
+    match about {
+        About::Credentials { .. } => Answer::Credentials(Verdict::Deny(denied)),
+        About::Exchange { exchange } => Answer::Exchange(exchange, Step::Deny(denied)),
+        About::Action { .. } => Answer::Action(Decision::Deny),
+    }
+}
+
+/// What it finds, unless it goes wrong: nobody is let in because of that, and the clerk goes on.
+fn guarded<T>(find: impl FnOnce() -> T) -> Option<T> {
+    // What it has touched is not looked at again, or goes on from a refusal.
+    let found = catch_unwind(AssertUnwindSafe(find));
+    if found.is_err() {
+        tracing::error!("who had to say whether a client may come in went wrong; the client is refused");
+    }
+    found.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::auth::Authenticator;
+    use crate::engine::auth::identity::Identity;
+    use crate::engine::auth::policy::{Open, Outcome};
+    use crate::engine::connection::Peer;
+    use crate::mqtt::Version;
+    use crate::shell::mesh::{Inbox, connect};
+
+    /// Takes its time for everybody, as long as somebody holds it up, and knows those who send their name as a password.
+    #[derive(Default)]
+    struct Slow {
+        held_up: Arc<Mutex<()>>,
+    }
+
+    impl Authenticator for Slow {
+        fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
+            Verdict::Later
+        }
+
+        fn work(&self, credentials: &Credentials<'_>) -> Verdict {
+            let _goes_on = self.held_up.lock();
+            let name = credentials.user_name.expect("these tests give one");
+            assert_ne!(name, "nobody", "this one goes wrong");
+            if credentials.password == Some(name.as_bytes()) {
+                return Verdict::Allow(Arc::new(Identity::user(name, "password")));
+            }
+            Verdict::Deny(Reason::BadUserNameOrPassword)
+        }
+    }
+
+    fn policy(slow: Slow) -> Arc<Policy> {
+        Arc::new(Policy::new(vec![Box::new(slow)], Box::new(Open)))
+    }
+
+    fn question(policy: &Policy, number: u32, name: &str, password: &str) -> Question {
+        let peer = Peer { address: ([127, 0, 0, 1], 1883).into(), listener: 0 };
+        let credentials = Credentials {
+            client_id: "c",
+            user_name: Some(name),
+            password: Some(password.as_bytes()),
+            peer: peer.address,
+            listener: peer.listener,
+            version: Version::V5,
+        };
+        let Outcome::Later(link) = policy.authenticate(&credentials) else { panic!("it takes its time") };
+        let about = About::Credentials {
+            link,
+            client_id: "c".into(),
+            user_name: Some(name.into()),
+            password: Some(password.as_bytes().into()),
+            peer,
+            version: Version::V5,
+        };
+        Question { connection: ConnectionKey::from_bits(1 << 32).expect("it is the first"), number, about }
+    }
+
+    /// The next answer for a shard.
+    fn answered(inbox: &Inbox) -> (u32, Verdict) {
+        loop {
+            match inbox.take() {
+                Some(Parcel::Answered(answered)) => {
+                    let Answer::Credentials(verdict) = answered.answer else { panic!("credentials were asked about") };
+                    return (answered.number, verdict);
+                }
+                Some(_) => panic!("nobody sends anything else"),
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn answers_come_to_the_shard_that_has_asked() {
+        let (ways, inboxes) = connect(2, 16).unwrap();
+        let policy = policy(Slow::default());
+        let clerks = Clerks::start(2, &policy, &ways).unwrap();
+        for (number, inbox) in inboxes.iter().enumerate() {
+            let desk = clerks.desk(ShardId::new(number));
+            let number = u32::try_from(number).unwrap();
+            desk.ask(question(&policy, 10 + number, "alice", "alice")).expect("there is room");
+            let (answered, verdict) = answered(inbox);
+            assert_eq!(answered, 10 + number);
+            assert!(matches!(verdict, Verdict::Allow(identity) if identity.user.as_deref() == Some("alice")));
+            desk.ask(question(&policy, 0, "alice", "bob")).expect("there is room");
+            assert!(matches!(self::answered(inbox).1, Verdict::Deny(Reason::BadUserNameOrPassword)));
+        }
+    }
+
+    #[test]
+    fn threat_3_a_clerk_whose_question_goes_wrong_refuses_and_goes_on() {
+        let (ways, inboxes) = connect(1, 16).unwrap();
+        let policy = policy(Slow::default());
+        let clerks = Clerks::start(1, &policy, &ways).unwrap();
+        let desk = clerks.desk(ShardId::new(0));
+        desk.ask(question(&policy, 1, "nobody", "x")).expect("there is room");
+        assert!(matches!(answered(&inboxes[0]), (1, Verdict::Deny(Reason::ServerUnavailable))));
+        desk.ask(question(&policy, 2, "alice", "alice")).expect("there is room");
+        assert!(matches!(answered(&inboxes[0]), (2, Verdict::Allow(_))));
+    }
+
+    #[test]
+    fn what_finds_no_room_comes_back_and_is_refused() {
+        let (ways, inboxes) = connect(1, 2 * QUESTIONS_MAX).unwrap();
+        let held_up = Arc::default();
+        let policy = policy(Slow { held_up: Arc::clone(&held_up) });
+        let clerks = Clerks::start(1, &policy, &ways).unwrap();
+        let desk = clerks.desk(ShardId::new(0));
+        let busy = held_up.lock().unwrap();
+        let refused = (0..).find_map(|number| desk.ask(question(&policy, number, "alice", "alice")).err()).unwrap();
+        let room = usize::try_from(refused.number).unwrap();
+        // One of them may be in the clerk's hands.
+        assert!(room == QUESTIONS_MAX || room == QUESTIONS_MAX + 1, "{room}");
+        assert!(matches!(refusal(refused.about), Answer::Credentials(Verdict::Deny(Reason::ServerBusy))));
+        drop(busy);
+        assert!((0..refused.number).all(|number| answered(&inboxes[0]).0 == number), "whoever found room is answered");
+    }
+}
