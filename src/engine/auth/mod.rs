@@ -9,6 +9,7 @@
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the text that such a list is read from                                |
 //! | [`passwords`]| users and hashes of a password file                                   |
+//! | [`acl_file`] | the same as mosquitto writes it                                       |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -21,6 +22,7 @@
 //! own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
 pub mod acl;
+pub mod acl_file;
 pub mod exchange;
 pub mod identity;
 pub mod passwords;

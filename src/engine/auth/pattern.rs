@@ -28,6 +28,7 @@ pub struct Names<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<str>,
+    has_names: bool,
 }
 
 /// One level of a pattern, names put in.
@@ -49,7 +50,13 @@ impl Pattern {
                 return Err(PatternError::NameInLevel { level });
             }
         }
-        Ok(Self { text: text.into() })
+        Ok(Self { text: text.into(), has_names: true })
+    }
+
+    /// Checks that `text` is a filter. It has no placeholders: `%u` is a level like any other.
+    pub fn literal(text: &str) -> Result<Self, PatternError> {
+        Filter::parse(text)?;
+        Ok(Self { text: text.into(), has_names: false })
     }
 
     /// The pattern as it was written.
@@ -61,7 +68,7 @@ impl Pattern {
     pub fn matches(&self, names: Names<'_>, topic: Topic<'_>) -> bool {
         let mut levels = topic.levels();
         for (at, text) in self.text.split('/').enumerate() {
-            let level = level(text, at, names);
+            let level = self.level(text, at, names);
             // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`.
             if at == 0 && topic.is_dollar() && matches!(level, Level::Any | Level::AnyRest) {
                 return false;
@@ -82,7 +89,7 @@ impl Pattern {
         let is_dollar = filter.starts_with('$');
         let mut levels = filter.split('/');
         for (at, text) in self.text.split('/').enumerate() {
-            let level = level(text, at, names);
+            let level = self.level(text, at, names);
             if at == 0 && is_dollar && matches!(level, Level::Any | Level::AnyRest) {
                 return false; // [MQTT-4.7.2-1]
             }
@@ -99,27 +106,29 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// What one of its levels means to a client of these names.
+    fn level<'a>(&self, text: &'a str, at: usize, names: Names<'a>) -> Level<'a> {
+        let name = match text {
+            "+" => return Level::Any,
+            "#" => return Level::AnyRest,
+            "%u" if self.has_names => names.user,
+            "%c" if self.has_names => Some(names.client_id),
+            plain => return Level::Exactly(plain),
+        };
+        match name {
+            Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => Level::Exactly(name),
+            Some(_) | None => Level::Nothing,
+        }
+    }
+}
+
 /// The same set of topics, said with one level more where `#` cannot stand for none: the empty text is no topic.
 fn longest_form(filter: &str) -> &str {
     match filter {
         "#" => "+/#",
         "/#" => "/+/#",
         other => other,
-    }
-}
-
-/// What one level of a pattern means to a client of these names.
-fn level<'a>(text: &'a str, at: usize, names: Names<'a>) -> Level<'a> {
-    let name = match text {
-        "+" => return Level::Any,
-        "#" => return Level::AnyRest,
-        "%u" => names.user,
-        "%c" => Some(names.client_id),
-        plain => return Level::Exactly(plain),
-    };
-    match name {
-        Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => Level::Exactly(name),
-        Some(_) | None => Level::Nothing,
     }
 }
 

@@ -1,0 +1,214 @@
+//! Rules as mosquitto writes them in its `acl_file`.
+//!
+//! ```text
+//! topic read $SYS/broker/version         # of clients without a name: nobody is named yet
+//! user alice
+//! topic write sensors/%c/report          # here %c is no placeholder
+//! topic deny sensors/secret/#
+//! pattern readwrite home/%u/#            # of everybody, with %u and %c for the client's own names
+//! ```
+//! - `topic` is for the user above it; without an access it means `readwrite`. `write` is the right to publish, wills too; `read` is the
+//!   right to be sent messages.
+//! - What is denied is denied, wherever it stands: first the user's own lines, then those of everybody. What no line allows is denied.
+//! - To subscribe needs no line, as in mosquitto: messages that a client may not read are withheld one by one.
+//! - A text in which one line is no rule is refused as a whole, and so is one without any rule.
+
+use super::acl::{Acl, Actions, Effect, Rule, Who};
+use super::identity::Identity;
+use super::pattern::{Pattern, PatternError};
+use super::{Action, Authoriser, ClientId, Decision};
+use crate::mqtt::version::QoS;
+
+/// What is wrong with such a text.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum AclFileError {
+    #[error("line {line}: {fault}")]
+    Line { line: usize, fault: LineFault },
+    #[error("there is no rule in it")]
+    Empty,
+}
+
+/// What is wrong with a line.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum LineFault {
+    #[error("`{0}` is no word of this file: user, topic or pattern")]
+    Word(Box<str>),
+    #[error("a name is missing behind `user`")]
+    NoName,
+    #[error("a topic is missing")]
+    NoTopic,
+    #[error("the topic `{topic}` is wrong: {error}")]
+    Topic { topic: Box<str>, error: PatternError },
+}
+
+/// The rules of such a file. Shared by all shards; a reload makes new ones.
+#[derive(Clone, Debug)]
+pub struct AclFile {
+    acl: Acl,
+}
+
+impl AclFile {
+    /// Reads the text of a file.
+    pub fn parse(text: &str, generation: u64) -> Result<Self, AclFileError> {
+        let (mut of_one, mut of_everybody) = (Vec::new(), Vec::new());
+        let mut who = Who::Anonymous;
+        for (line, text) in (1..).zip(text.lines()) {
+            let fault = |fault| AclFileError::Line { line, fault };
+            let text = text.trim();
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+            let rest = rest.trim();
+            match word {
+                "user" if rest.is_empty() => return Err(fault(LineFault::NoName)),
+                "user" => who = Who::User(rest.into()),
+                "topic" => of_one.push(rule(who.clone(), rest, Pattern::literal).map_err(fault)?),
+                "pattern" => of_everybody.push(rule(Who::Everyone, rest, Pattern::parse).map_err(fault)?),
+                other => return Err(fault(LineFault::Word(other.into()))),
+            }
+        }
+        if of_one.is_empty() && of_everybody.is_empty() {
+            return Err(AclFileError::Empty);
+        }
+        let rules = [of_one, of_everybody].into_iter().flat_map(denials_first).collect();
+        Ok(Self { acl: Acl::new(rules, generation) })
+    }
+}
+
+fn rule(who: Who, text: &str, parse: fn(&str) -> Result<Pattern, PatternError>) -> Result<Rule, LineFault> {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let (effect, actions, topic) = match word {
+        "read" => (Effect::Allow, Actions::RECEIVE, rest),
+        "write" => (Effect::Allow, Actions::PUBLISH, rest),
+        "readwrite" => (Effect::Allow, Actions::PUBLISH.with(Actions::RECEIVE), rest),
+        "deny" => (Effect::Deny, Actions::PUBLISH.with(Actions::RECEIVE), rest),
+        // A topic may have spaces in it.
+        _ => (Effect::Allow, Actions::PUBLISH.with(Actions::RECEIVE), text),
+    };
+    let topic = topic.trim();
+    if topic.is_empty() {
+        return Err(LineFault::NoTopic);
+    }
+    let pattern = parse(topic).map_err(|error| LineFault::Topic { topic: topic.into(), error })?;
+    Ok(Rule { effect, who, actions, qos_max: QoS::ExactlyOnce, may_retain: true, pattern: Some(pattern) })
+}
+
+fn denials_first(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.sort_by_key(|rule| rule.effect != Effect::Deny);
+    rules
+}
+
+impl Authoriser for AclFile {
+    fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision {
+        match action {
+            Action::Subscribe { .. } => Decision::Allow,
+            Action::Connect | Action::Publish { .. } | Action::Receive { .. } | Action::Will { .. } => {
+                self.acl.decide(who, client_id, action)
+            }
+        }
+    }
+
+    fn checks_receive(&self) -> bool {
+        true
+    }
+
+    fn generation(&self) -> u64 {
+        self.acl.generation()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(acl: &AclFile, user: Option<&str>, client_id: &str, action: Action<'_>) -> bool {
+        let who = user.map_or_else(Identity::anonymous, |name| Identity::user(name, "password"));
+        acl.decide(&who, ClientId::Text(client_id), action) == Decision::Allow
+    }
+
+    fn rights(acl: &AclFile, user: Option<&str>, topic: &str) -> (bool, bool) {
+        let publish = Action::Publish { topic, qos: QoS::AtMostOnce, retain: true };
+        (may(acl, user, "c1", Action::Receive { topic }), may(acl, user, "c1", publish))
+    }
+
+    #[test]
+    fn lines_are_for_the_user_above_them_and_without_one_for_the_nameless() {
+        let text = "topic read news/#\nuser alice\ntopic write a\ntopic b\nuser bob and son\n topic readwrite  c d \n";
+        let acl = AclFile::parse(text, 1).unwrap();
+        assert_eq!(rights(&acl, None, "news/today"), (true, false));
+        assert_eq!(rights(&acl, Some("alice"), "news/today"), (false, false));
+        assert_eq!(rights(&acl, Some("alice"), "a"), (false, true));
+        assert_eq!(rights(&acl, Some("alice"), "b"), (true, true));
+        assert_eq!(rights(&acl, Some("bob and son"), "c d"), (true, true));
+        assert_eq!(rights(&acl, Some("bob and son"), "b"), (false, false));
+    }
+
+    #[test]
+    fn a_denial_holds_wherever_it_stands_among_the_lines_of_its_user() {
+        let text = "user alice\ntopic a/#\ntopic deny a/secret\npattern deny b/secret\npattern b/#\npattern a/secret\n";
+        let acl = AclFile::parse(text, 1).unwrap();
+        assert_eq!(rights(&acl, Some("alice"), "a/open"), (true, true));
+        assert_eq!(rights(&acl, Some("alice"), "a/secret"), (false, false));
+        assert_eq!(rights(&acl, Some("bob"), "a/secret"), (true, true), "it is denied to alice alone");
+        assert_eq!(rights(&acl, Some("bob"), "b/secret"), (false, false));
+    }
+
+    #[test]
+    fn placeholders_stand_in_patterns_and_nowhere_else() {
+        let acl = AclFile::parse("pattern home/%u/%c\nuser alice\ntopic own/%u\n", 1).unwrap();
+        assert_eq!(rights(&acl, Some("alice"), "home/alice/c1"), (true, true));
+        assert_eq!(rights(&acl, Some("alice"), "home/bob/c1"), (false, false));
+        assert_eq!(rights(&acl, None, "home/alice/c1"), (false, false), "who has no name is nobody's %u");
+        assert_eq!(rights(&acl, Some("alice"), "own/alice"), (false, false));
+        assert_eq!(rights(&acl, Some("alice"), "own/%u"), (true, true));
+    }
+
+    #[test]
+    fn threat_6_a_name_with_wildcards_widens_no_pattern() {
+        let acl = AclFile::parse("pattern home/%u/#\npattern of/%c\n", 1).unwrap();
+        for name in ["+", "#", "a/b", ""] {
+            assert_eq!(rights(&acl, Some(name), "home/alice/x"), (false, false), "{name:?}");
+            assert!(!may(&acl, Some("alice"), name, Action::Receive { topic: "of/c1" }), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn everybody_may_subscribe_and_is_sent_what_it_may_read() {
+        let acl = AclFile::parse("topic read a\n", 1).unwrap();
+        let filter = Action::Subscribe { filter: "#", qos: QoS::ExactlyOnce, is_shared: false };
+        assert!(may(&acl, None, "c1", filter) && acl.checks_receive());
+        assert_eq!((rights(&acl, None, "a"), rights(&acl, None, "b")), ((true, false), (false, false)));
+    }
+
+    #[test]
+    fn threat_5_a_will_needs_the_right_to_publish() {
+        let acl = AclFile::parse("topic write a\ntopic read b\n", 1).unwrap();
+        let will = |topic| may(&acl, None, "c1", Action::Will { topic, qos: QoS::AtMostOnce, retain: false });
+        assert!(will("a") && !will("b"));
+    }
+
+    #[test]
+    fn threat_7_a_text_with_a_line_that_is_no_rule_is_refused_as_a_whole() {
+        let faults = [
+            ("users alice", LineFault::Word("users".into())),
+            ("user", LineFault::NoName),
+            ("topic", LineFault::NoTopic),
+            ("topic read", LineFault::NoTopic),
+            ("pattern deny  ", LineFault::NoTopic),
+        ];
+        for (line, fault) in faults {
+            let error = AclFile::parse(&format!("# good\ntopic a\n{line}\n"), 1).expect_err(line);
+            assert_eq!(error, AclFileError::Line { line: 3, fault }, "{line}");
+        }
+        for line in ["topic a/#/b", "pattern a/x%u", "topic a+"] {
+            let error = AclFile::parse(line, 1).expect_err(line);
+            assert!(matches!(error, AclFileError::Line { line: 1, fault: LineFault::Topic { .. } }), "{line}: {error}");
+        }
+        for text in ["", "# nothing\n\n", "user alice\n"] {
+            assert_eq!(AclFile::parse(text, 1).expect_err(text), AclFileError::Empty, "{text:?}");
+        }
+    }
+}
