@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::kind::Value;
 use super::levels::{Level, Levels};
-use super::{Cores, Driver, Durability, LogFormat};
+use super::{Anonymous, Cores, Driver, Durability, LogFormat};
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
 
@@ -56,6 +56,7 @@ macro_rules! spelled {
 
 spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
+    Anonymous { Auto = "auto", Yes = "yes", No = "no" }
     Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
     Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }

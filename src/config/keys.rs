@@ -4,7 +4,7 @@ use super::field::{Field, Spelled};
 use super::kind::Kind;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
-use super::{Driver, Durability, LogFormat};
+use super::{Anonymous, Driver, Durability, LogFormat};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -22,11 +22,12 @@ const YEAR_S: u64 = 365 * 24 * 3_600;
 const PACKET_LARGEST: u64 = 268_435_460;
 
 /// The sections, in the order of the example file.
-pub const SECTIONS: [Section; 7] = [
+pub const SECTIONS: [Section; 8] = [
     Section { name: "runtime", doc: "Cores, rings and what a shard does when it has nothing to do." },
     Section { name: "turn", doc: "What one turn of a shard may do before the next one begins." },
     Section { name: "listeners", doc: "Where clients come in, and what their sockets have in common." },
     Section { name: "limits", doc: "What clients may do, and what the broker keeps for them." },
+    Section { name: "auth", doc: "Who may come in, and what they may do." },
     Section { name: "storage", doc: "What outlives the process: where it is kept, and how soon." },
     Section { name: "admin", doc: "The operator's door: metrics and health over HTTP." },
     Section { name: "log", doc: "What is written to standard error." },
@@ -249,6 +250,26 @@ pub const KEYS: &[Key] = &[
         "The start of the response topics that clients are given on request; their identifier follows."
     ),
     key!(
+        auth.anonymous,
+        Kind::Word(Anonymous::WORDS),
+        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file."
+    ),
+    key!(
+        auth.password_file,
+        Kind::File,
+        "Users and the hashes of their passwords, as `pregon passwd` and mosquitto_passwd write them; \"\" is none."
+    ),
+    key!(
+        auth.acl_file,
+        Kind::File,
+        "What clients may publish and be sent, as in mosquitto's acl_file; \"\" is no rules, so everybody may do everything."
+    ),
+    key!(
+        auth.clerks,
+        Kind::count(1, 64),
+        "Threads that hash passwords, beside the shards: each hash takes a core for some 20 ms."
+    ),
+    key!(
         storage.data_dir,
         Kind::Path,
         "The directory of sessions and retained messages; it is made if what holds it is there, for pregon's user alone."
@@ -351,6 +372,7 @@ mod tests {
                 Kind::Address => vec!["off".into(), "127.0.0.1:0".into()],
                 Kind::Levels => vec!["trace".into(), "info,shell::events=debug".into()],
                 Kind::TopicPrefix => vec![String::new(), "réponses/".into()],
+                Kind::File => vec![String::new(), "/etc/pregon/users".into()],
                 Kind::Path => vec!["data".into(), "/var/lib/größer als \"zuvor\"".into()],
             };
             let mut seen: Vec<Value> = Vec::new();

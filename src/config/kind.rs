@@ -62,6 +62,8 @@ pub enum Kind {
     TopicPrefix,
     /// A path in the file system.
     Path,
+    /// A path in the file system, or nothing.
+    File,
 }
 
 /// A number within bounds, and perhaps a word for one that stands apart.
@@ -129,7 +131,8 @@ impl Kind {
             Kind::Address => text::parse_address(text).map(|address| Value::Address(Some(address))),
             Kind::Levels => Levels::parse(text).map(Value::Levels).map_err(|fault| fault.mistake),
             Kind::TopicPrefix => read_prefix(text),
-            Kind::Path => read_path(text),
+            Kind::File if text.is_empty() => Ok(Value::Text("".into())),
+            Kind::Path | Kind::File => read_path(text),
         }
     }
 
@@ -146,7 +149,13 @@ impl Kind {
             (Kind::Addresses, DeValue::Array(list)) => return read_address_list(list, &value.span()),
             (Kind::Levels, DeValue::String(text)) => return read_levels(text, &value.span()),
             (
-                Kind::Word(_) | Kind::Cores | Kind::Addresses | Kind::Address | Kind::TopicPrefix | Kind::Path,
+                Kind::Word(_)
+                | Kind::Cores
+                | Kind::Addresses
+                | Kind::Address
+                | Kind::TopicPrefix
+                | Kind::Path
+                | Kind::File,
                 DeValue::String(text),
             ) => self.read_text(text),
             (_, other) => Err(Mistake::WrongType { found: name_of(other) }),
@@ -195,6 +204,9 @@ impl Kind {
                 format!("{levels}; and behind commas area=level, where an area is {rooms} or what lies in it")
             }
             Kind::TopicPrefix => format!("the start of a topic, up to {PREFIX_BYTES_MAX} bytes, or \"\" for none"),
+            Kind::File => {
+                format!("a path such as \"/etc/pregon/users\", up to {PATH_BYTES_MAX} bytes, or \"\" for none")
+            }
             Kind::Path => format!("a path such as \"/var/lib/pregon\", up to {PATH_BYTES_MAX} bytes"),
         }
     }

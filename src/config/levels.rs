@@ -9,13 +9,14 @@ use super::schema::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 15] = [
+pub const EVENT_MODULES: [&str; 16] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
     "ops::log::lines",
     "shell::accepting",
     "shell::broker",
+    "shell::clerks",
     "shell::events",
     "shell::executor",
     "shell::fetching",

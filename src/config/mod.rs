@@ -60,6 +60,8 @@ pub struct Config {
     pub listeners: Listeners,
     /// Bounds and features of the engine: `[limits]`.
     pub limits: Limits,
+    /// Who may come in, and what they may do: `[auth]`.
+    pub auth: Auth,
     /// What outlives the process, and where: `[storage]`.
     pub storage: Storage,
     /// The operator's door: `[admin]`.
@@ -143,6 +145,41 @@ pub struct Listeners {
     pub send_buffer_bytes: usize,
     /// The kernel's receive buffer of each connection; 0 leaves it to the kernel.
     pub receive_buffer_bytes: usize,
+}
+
+/// Whether clients come in that give neither name nor password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Where nobody else can be told apart either: without a password file.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// Who may come in, and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// Whether clients come in that give neither name nor password.
+    pub anonymous: Anonymous,
+    /// Users and the hashes of their passwords; empty for none.
+    pub password_file: PathBuf,
+    /// What they may do, as mosquitto writes it; empty where everybody may do everything.
+    pub acl_file: PathBuf,
+    /// Threads that hash passwords.
+    pub clerks: usize,
+}
+
+impl Auth {
+    /// Whether clients come in that give neither name nor password.
+    pub fn lets_anybody_in(&self) -> bool {
+        match self.anonymous {
+            Anonymous::Auto => self.password_file.as_os_str().is_empty(),
+            Anonymous::Yes => true,
+            Anonymous::No => false,
+        }
+    }
 }
 
 /// When something counts as kept.
@@ -244,6 +281,12 @@ impl Default for Listeners {
             send_buffer_bytes: 0,
             receive_buffer_bytes: 0,
         }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { anonymous: Anonymous::Auto, password_file: PathBuf::new(), acl_file: PathBuf::new(), clerks: 2 }
     }
 }
 

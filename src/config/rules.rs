@@ -7,7 +7,7 @@ use super::keys::KEYS;
 use super::load::Checked;
 use super::schema::find_path;
 use super::source::Origin;
-use super::{Config, Cores};
+use super::{Anonymous, Config, Cores};
 
 /// A contradiction between the values of some keys.
 pub struct Contradiction {
@@ -23,9 +23,11 @@ struct Rule {
     broken: fn(&Config) -> Option<String>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     Rule { paths: &["listeners.tcp"], broken: listeners_overlap },
     Rule { paths: &["listeners.tcp", "admin.listen"], broken: admin_is_in_the_way },
+    Rule { paths: &["listeners.tcp", "auth.anonymous", "auth.password_file"], broken: the_world_is_let_in },
+    Rule { paths: &["auth.anonymous", "auth.password_file"], broken: nobody_is_let_in },
     Rule { paths: &["runtime.cores", "runtime.shards"], broken: cores_stay_idle },
     Rule { paths: &["turn.bytes_max", "turn.read_bytes_max"], broken: one_read_fills_a_turn },
     Rule { paths: &["limits.subscriptions_max", "limits.shared_subscriptions_max"], broken: more_shared_than_all },
@@ -76,6 +78,23 @@ fn admin_is_in_the_way(config: &Config) -> Option<String> {
     let admin = config.admin.listen?;
     let taken = config.listeners.tcp.iter().find(|address| overlap(**address, admin))?;
     Some(format!("the operator's door {admin} and clients at {taken} cannot share a port"))
+}
+
+/// Without a word from the operator, whom nobody knows comes from this machine.
+fn the_world_is_let_in(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let is_open = auth.lets_anybody_in() && auth.anonymous == Anonymous::Auto;
+    let outside = config.listeners.tcp.iter().find(|address| !address.ip().is_loopback()).filter(|_| is_open)?;
+    Some(format!(
+        "{outside} is reached from other machines, and anybody would be let in: name a password file, or say that this is meant with \
+         auth.anonymous = \"yes\""
+    ))
+}
+
+fn nobody_is_let_in(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let is_closed = !auth.lets_anybody_in() && auth.password_file.as_os_str().is_empty();
+    is_closed.then(|| "nobody could come in: there is no password file".to_owned())
 }
 
 /// Whether two listeners want the same port of the same address. What the kernel chooses is never the same.

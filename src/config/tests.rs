@@ -108,6 +108,8 @@ fn every_kind_is_read_from_a_file() {
          limits.sessions_max = 1_000\n\
          limits.maximum_qos = 1\n\
          limits.response_prefix = \"réponses/\"\n\
+         auth.anonymous = \"yes\"\n\
+         auth.password_file = \"/etc/pregon/users\"\n\
          storage.data_dir = \"/srv/größe\"\n\
          storage.durability = \"interval\"\n\
          admin.listen = \"off\"\n\
@@ -277,7 +279,8 @@ fn bytes_that_are_no_text_are_told_with_their_place() {
 #[test]
 fn contradictions_name_both_sides() {
     let taken = "127.0.0.1:1 is taken by 0.0.0.0:1 of the same list";
-    assert_eq!(about("listeners.tcp = [\"0.0.0.0:1\", \"127.0.0.1:1\"]"), [format!("1:11: listeners.tcp: {taken}")]);
+    let listens = "auth.anonymous = \"yes\"\nlisteners.tcp = [\"0.0.0.0:1\", \"127.0.0.1:1\"]";
+    assert_eq!(about(listens), [format!("2:11: listeners.tcp: {taken}")]);
     assert_eq!(
         complaints(vec![file("\n[admin]\nlisten = \"[::]:2\""), Source::set("listeners.tcp=[::1]:2")]),
         ["--set: listeners.tcp: the operator's door [::]:2 and clients at [::1]:2 cannot share a port \
@@ -298,11 +301,23 @@ fn contradictions_name_both_sides() {
 }
 
 #[test]
+fn threat_7_other_machines_reach_nobody_who_lets_anybody_in_unless_that_is_said() {
+    for text in ["", "auth.anonymous = \"auto\"\n", "auth.acl_file = \"rules\"\n"] {
+        let told = about(&format!("{text}listeners.tcp = [\"127.0.0.1:1\", \"10.0.0.1:2\"]"));
+        let what = "10.0.0.1:2 is reached from other machines, and anybody would be let in";
+        assert!(told.len() == 1 && told[0].contains(what), "{told:?}");
+    }
+    assert!(about("auth.anonymous = \"no\"")[0].contains("nobody could come in"), "nobody is known by name");
+    loaded(vec![file("listeners.tcp = [\"[::1]:1\", \"127.1.2.3:2\"]")]);
+}
+
+#[test]
 fn no_contradiction_is_seen_where_there_is_none() {
     for text in [
         "listeners.tcp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]",
         "listeners.tcp = [\"127.0.0.1:1\", \"127.0.0.2:1\", \"[::1]:1\", \"127.0.0.1:2\"]",
-        "listeners.tcp = [\"0.0.0.0:1\", \"[::]:1\"]",
+        "listeners.tcp = [\"0.0.0.0:1\", \"[::]:1\"]\nauth.anonymous = \"yes\"",
+        "listeners.tcp = [\"0.0.0.0:1\"]\nauth.password_file = \"users\"",
         "listeners.tcp = [\"127.0.0.1:9883\"]\nadmin.listen = \"off\"",
         "runtime.cores = 1\nruntime.shards = 4",
         "runtime.shards = 1",
@@ -318,6 +333,7 @@ fn no_contradiction_is_seen_where_there_is_none() {
 fn each_value_is_printed_with_its_origin() {
     let checked = loaded(vec![
         file("[listeners]\n\ntcp = [\"0.0.0.0:1883\", \"[::]:1883\", \"10.0.0.1:1884\"]\n"),
+        Source::set("auth.anonymous=yes"),
         Source::environment("PREGON_LIMITS__QUEUE_QOS0", "true"),
         Source::flag("--cores", "runtime.cores", "2,3"),
     ]);
@@ -341,13 +357,16 @@ fn the_manual_quotes_what_is_really_told() {
     ]);
     let contradiction = complaints(vec![Source::set("listeners.tcp=127.0.0.1:9883")]);
     let printed = loaded(vec![
-        Source::drop_in("/etc/pregon/conf.d/10-site.toml", "[listeners]\ntcp = [\"0.0.0.0:1883\"]\n"),
+        Source::drop_in(
+            "/etc/pregon/conf.d/10-site.toml",
+            "[listeners]\ntcp = [\"0.0.0.0:1883\"]\n[auth]\npassword_file = \"/etc/pregon/users\"\n",
+        ),
         Source::set("limits.inflight_max=20"),
     ])
     .to_string();
     let rows = printed.lines().filter(|line| !line.ends_with("default") || line.starts_with("listeners.backlog"));
     let quoted: Vec<String> = wrong.into_iter().chain(contradiction).chain(rows.map(str::to_owned)).collect();
-    assert_eq!(quoted.len(), 3 + 1 + 3);
+    assert_eq!(quoted.len(), 3 + 1 + 4);
     for line in quoted {
         assert!(manual.lines().any(|quoted| quoted == line), "the manual does not have {line}");
     }

@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 108] = [
+pub const METRICS: [Metric; 110] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -163,6 +163,10 @@ pub const METRICS: [Metric; 108] = [
         "Connections refused, at once or in CONNACK."),
     counter("pregon_accept_pauses_total", Shard(|r| r.shell.accept_pauses),
         "Times accepting was paused for lack of descriptors."),
+    counter("pregon_questions_total", Shard(|r| r.shell.questions),
+        "Questions whose answers take time, such as passwords to be proven."),
+    counter("pregon_questions_refused_total", Shard(|r| r.shell.questions_refused),
+        "Questions that nobody could take: their clients were refused as busy."),
     counter("pregon_protocol_errors_total", Shard(|r| r.stats.protocol_errors),
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),

@@ -11,6 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
 use socket2::SockRef;
 
+use super::admission::{PolicyError, policy};
 use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
@@ -32,8 +33,6 @@ use crate::journal::place::JournalId;
 
 /// How long an address is waited for that another process has: it may have been killed just now.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
-/// Threads that find answers which take time. They share the cores with the shards, so they are few.
-const CLERKS: usize = 2;
 /// How long a report may take.
 const REPORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Positions of the interest filter a shard where there are several.
@@ -82,6 +81,9 @@ pub enum StartError {
         /// Why, and what can be done about it.
         reason: String,
     },
+    /// A file that says who may come in, or what they may do, cannot be used.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     /// The data directory cannot be used.
     #[error("{0}")]
     Storage(#[from] StorageError),
@@ -139,6 +141,7 @@ impl Broker {
     /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
         let places = places(config)?;
+        let policy = Arc::new(policy(&config.auth)?);
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
         tracing::debug!(open_files, "limits");
@@ -152,14 +155,14 @@ impl Broker {
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
         let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
-            shared(config, shards, seed, Some(id))
+            shared(config, &policy, shards, seed, Some(id))
         })?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
-        let shared = shared(config, places.len(), seed, storage.as_ref().map(Storage::id));
+        let shared = shared(config, &policy, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
-        let clerks = Clerks::start(clerks_for(&shared.policy), &shared.policy, &ways)
+        let clerks = Clerks::start(clerks_for(config, &policy), &policy, &ways)
             .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
         let mut sockets = by_shard(listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
@@ -346,7 +349,7 @@ fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<OwnedFd>>
     sockets
 }
 
-fn shared(config: &Config, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {
+fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
@@ -355,15 +358,15 @@ fn shared(config: &Config, shards: usize, seed: u64, journal: Option<JournalId>)
         // What is kept is found at the same home after a restart.
         homes: Arc::new(Homes::new(Seed::new(journal.map_or(seed, seed_of)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
-        policy: Arc::new(Policy::open()),
+        policy: Arc::clone(policy),
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
 }
 
 /// Nobody is needed where every answer comes at once.
-fn clerks_for(policy: &Policy) -> usize {
-    if policy.takes_time() { CLERKS } else { 0 }
+fn clerks_for(config: &Config, policy: &Policy) -> usize {
+    if policy.takes_time() { config.auth.clerks } else { 0 }
 }
 
 /// Nobody outside can know it, so nobody can choose keys that fall into one place of a hash table.

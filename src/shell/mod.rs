@@ -10,7 +10,7 @@
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
-//! | [`clerks`] | who finds answers that take time |
+//! | [`admission`] [`clerks`] | who may come in, by the operator's files; who finds answers that take time |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
 //! | [`fetching`] | messages that lie in the journal alone, and how they are read back |
@@ -23,6 +23,7 @@
 //! report and sends wishes.
 
 mod accepting;
+pub mod admission;
 pub mod archive;
 pub mod broker;
 pub mod clerks;

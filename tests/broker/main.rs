@@ -33,6 +33,7 @@ mod lives;
 mod patience;
 mod process;
 
+mod admission;
 mod big;
 mod crash;
 mod crowd;

@@ -8,8 +8,8 @@
 //! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the text that such a list is read from                                |
-//! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
+//! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
