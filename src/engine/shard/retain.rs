@@ -108,15 +108,19 @@ impl Shard {
 
     /// A number for a retained publication whose home is elsewhere.
     pub(super) fn stamp(&mut self, publication: &Publication<'_>) -> Option<NonZeroU64> {
-        let is_elsewhere = publication.retain
-            && self.limits.retain_available
-            && !self.is_alone()
-            && self.homes.topic(publication.topic) != self.id;
-        if !is_elsewhere {
+        if !self.is_retained_elsewhere(publication) {
             return None;
         }
         self.stamps += 1;
         NonZeroU64::new(self.stamps)
+    }
+
+    /// Whether a publication is retained, and another shard is the home of its topic.
+    pub(super) fn is_retained_elsewhere(&self, publication: &Publication<'_>) -> bool {
+        publication.retain
+            && self.limits.retain_available
+            && !self.is_alone()
+            && self.homes.topic(publication.topic) != self.id
     }
 
     /// Keeps the last message of a topic; the outcome says whether it is.

@@ -142,9 +142,7 @@ impl Shard {
     /// Whether another shard has to do with a publication.
     fn goes_elsewhere(&mut self, publication: &Publication<'_>) -> bool {
         let wanted = self.wanting_shards(publication.topic);
-        let is_retained = publication.retain && self.limits.retain_available;
-        let is_retained_elsewhere = is_retained && self.homes.topic(publication.topic) != self.id;
-        is_retained_elsewhere || !wanted.difference(Bits64::of(self.id.bit())).is_empty()
+        self.is_retained_elsewhere(publication) || !wanted.difference(Bits64::of(self.id.bit())).is_empty()
     }
 
     /// All other shards have a will safely: they need not remember that.
