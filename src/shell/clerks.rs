@@ -1,8 +1,8 @@
 //! Clerks: a few threads that find the answers which take time, so that no shard waits while a password is hashed.
 //!
 //! Shards leave questions at a desk; a clerk brings the answer through the shard's door, like any other shard. Questions that find no
-//! room are refused at once: a flood of wrong passwords makes new clients wait or go, and nobody who is connected. A clerk whose
-//! question goes wrong answers with a refusal and goes on.
+//! room are refused at once, so a flood of wrong passwords makes new clients wait or go. What it takes of the cores that clerks share with
+//! the shards is bounded by their number. A clerk whose question goes wrong answers with a refusal and goes on.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +22,8 @@ use crate::engine::input::Answer;
 use crate::engine::output::{About, Question};
 use crate::mqtt::Reason;
 
-/// Questions of all shards that may wait for a clerk. At 20 ms for a hash two clerks need five seconds for so many, which is within the
-/// time that a client has for its handshake.
+/// Questions of all shards that may wait for a clerk. At some 20 ms for a hash two clerks need five to six seconds for so many, which is
+/// within the time that a client has for its handshake.
 const QUESTIONS_MAX: usize = 512;
 
 /// What a clerk has found.
