@@ -80,10 +80,13 @@ fn rules(path: &Path) -> Result<AclFile, PolicyError> {
     AclFile::parse(&text, 0).map_err(|fault| PolicyError::Rules { path: path.into(), fault })
 }
 
-/// One byte more than a file may have is enough to see that it has too many.
+/// A file that is longer than any may be is refused, and not cut.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     Ok(text)
 }
 
@@ -155,6 +158,15 @@ mod tests {
             policy.decide(&Identity::user("alice", "password"), ClientId::Text("c"), action) == Decision::Allow
         };
         assert!(may("a/b") && !may("b"));
+    }
+
+    #[test]
+    fn threat_7_a_file_that_is_too_long_is_refused_and_not_cut() {
+        let scratch = Scratch::new();
+        let path = written(&scratch, "rules", b"topic a\n");
+        File::options().write(true).open(&path).unwrap().set_len(FILE_BYTES_MAX as u64 + 1).unwrap();
+        let error = policy(&Auth { acl_file: path, ..Auth::default() }).expect_err("it is too long");
+        assert!(matches!(error, PolicyError::Unreadable { .. }), "{error}");
     }
 
     #[test]
