@@ -33,6 +33,14 @@ fn a_little(world: &mut World, random: &mut Random) {
     }
 }
 
+/// A publisher comes and says this, and its shard has read it, no more; where it is connected.
+fn is_read(world: &mut World, packet: &[u8]) -> usize {
+    let (publisher, _) = comes(world, "p", 0, &[], &[]);
+    world.send(publisher, packet);
+    world.read(publisher, usize::MAX);
+    publisher
+}
+
 /// Says this and waits for the answer.
 fn says(world: &mut World, link: usize, packet: &[u8]) -> Vec<u8> {
     world.send(link, packet);
@@ -128,9 +136,7 @@ fn a_will_with_a_delay_outlives_many_restarts() {
 fn an_identifier_without_dup_is_a_new_message_whatever_a_shard_remembers() {
     for seed in 0..SEEDS {
         let (mut world, mut random) = with_subscribers(seed, "a");
-        let (publisher, _) = comes(&mut world, "p", 0, &[], &[]);
-        world.send(publisher, &publish(4, "a", "first"));
-        world.read(publisher, usize::MAX);
+        is_read(&mut world, &publish(4, "a", "first"));
         a_little(&mut world, &mut random);
         world.crash();
         // The client has lost what it knew. If the first one was safe, its identifier has to be released.
@@ -172,9 +178,7 @@ fn a_retained_message_of_quality_of_service_2_that_meets_a_new_subscription_come
 fn who_has_left_while_its_message_was_between_shards_may_send_it_again_to_another_number_of_them() {
     for seed in 0..SEEDS {
         let (mut world, mut random) = with_subscribers(seed, "a");
-        let (publisher, _) = comes(&mut world, "p", 0, &[], &[]);
-        world.send(publisher, &publish(4, "a", "one"));
-        world.read(publisher, usize::MAX);
+        let publisher = is_read(&mut world, &publish(4, "a", "one"));
         a_little(&mut world, &mut random);
         world.cut(publisher);
         a_little(&mut world, &mut random);
@@ -198,9 +202,7 @@ fn one_shard_knows_what_it_had_whatever_number_follows() {
         for name in NAMES {
             comes(&mut world, name, 0, &[], &[subscribe("a", 2)]);
         }
-        let (publisher, _) = comes(&mut world, "p", 0, &[], &[]);
-        world.send(publisher, &publish(4, "a", "one"));
-        world.read(publisher, usize::MAX);
+        is_read(&mut world, &publish(4, "a", "one"));
         world.crash_into(1 + random.index(4));
         comes(&mut world, "p", 0, &[], &[publish(0xc, "a", "one")]);
         assert_eq!(copies(&mut world, "one"), [1; NAMES.len()], "seed {seed}");
