@@ -2,13 +2,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::core::Core;
 use super::lines::Line;
 use super::listener::peer_of;
 use super::reading::enqueue;
+use super::transport::layers::Layers;
+use super::transport::plan::Plan;
 use crate::base::time::Time;
 use crate::engine::connection::Peer;
+use crate::engine::input::Input;
 
 /// Clients that are accepted in one turn.
 const ACCEPTS_PER_TURN_MAX: usize = 256;
@@ -20,6 +24,8 @@ const ACCEPT_PAUSE_MS: u64 = 200;
 pub(super) struct Listener {
     /// Its socket.
     pub(super) fd: OwnedFd,
+    /// What stands between a client's socket and its MQTT; nothing for plain MQTT.
+    pub(super) plan: Option<Arc<Plan>>,
     /// Accepting is paused until then.
     pub(super) paused_until: Option<Time>,
 }
@@ -46,11 +52,22 @@ impl Core {
             let Some(address) = peer_of(&fd) else { continue };
             self.make_place(now);
             let Some(key) = self.shard.accept(Peer { address, listener: number }, now) else { continue };
-            let mut line = Line::new(key, fd);
+            let Some(layers) = self.layers(number) else {
+                self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+                continue;
+            };
+            let mut line = Line::new(key, fd).with_layers(layers);
             enqueue(&mut line, &mut self.due); // CONNECT is often there already
             self.unwatched.push(key);
             self.lines.insert(line);
         }
+    }
+
+    /// The layers of a client of this listener, if it has any; nothing at all where they cannot be made.
+    #[expect(clippy::option_option, reason = "a listener without layers is no fault")]
+    fn layers(&self, number: u16) -> Option<Option<Box<Layers>>> {
+        let plan = self.listeners.get(usize::from(number))?.plan.as_ref();
+        plan.map(|plan| Layers::new(plan).map(Box::new)).transpose().ok()
     }
 
     /// Places that the engine has freed this turn still have their lines: they go before the engine uses one again.

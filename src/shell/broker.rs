@@ -339,11 +339,11 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// The sockets of each shard, in the order of the listeners.
-fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<OwnedFd>> {
-    let mut sockets: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<listener::Socket>> {
+    let mut sockets: Vec<Vec<listener::Socket>> = (0..shards).map(|_| Vec::new()).collect();
     for bound in listeners {
-        for (shard, socket) in sockets.iter_mut().zip(bound.sockets) {
-            shard.push(socket);
+        for (shard, fd) in sockets.iter_mut().zip(bound.sockets) {
+            shard.push(listener::Socket { fd, plan: bound.plan.clone() });
         }
     }
     sockets

@@ -14,6 +14,7 @@ use super::gather::Gather;
 use super::journal::{Continuation, Journal};
 use super::leaving::Leavers;
 use super::lines::Lines;
+use super::listener::Socket;
 use super::mesh::{Held, Inbox, Ways};
 use super::progress::Share;
 use super::reading::Due;
@@ -25,6 +26,7 @@ use super::ring::fetch::Brought;
 use super::ring::net::Net;
 use super::ring::sys::give_back_memory;
 use super::storage::Kept;
+use super::transport::layers::PENDING_BYTES_MAX;
 use crate::base::time::Time;
 use crate::config::{Driver, Turn};
 use crate::engine::change::Serial;
@@ -58,6 +60,8 @@ pub struct Core {
     pub(super) accepted: VecDeque<(u16, OwnedFd)>,
     /// Connections with something to read.
     pub(super) due: VecDeque<Due>,
+    /// Connections with something to read, whose layers have costly work ahead: they come after all others, for a part of the turn.
+    pub(super) shaking: VecDeque<ConnectionKey>,
     /// Connections that the kernel receives for.
     pub(super) hot: Hot,
     /// Connections whose unsent bytes changed: the engine is told in the next turn.
@@ -72,8 +76,10 @@ pub struct Core {
     pub(super) rooms: Vec<(ShardId, bool)>,
     /// Descriptors to close when the ring has taken its entries.
     pub(super) closed: Vec<OwnedFd>,
-    /// Where bytes are read into.
+    /// Where bytes are read into, behind what is pending.
     pub(super) buffer: Vec<u8>,
+    /// What the layers of a connection have to say themselves.
+    pub(super) wire: Vec<u8>,
     /// Put-off work of the engine wants a tick.
     pub(super) wants_tick: bool,
     /// When deadlines were last looked at.
@@ -124,7 +130,7 @@ pub struct Parts {
     /// Where questions go whose answers take time.
     pub desk: clerks::Desk,
     /// Its sockets, in the order of their numbers.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Socket>,
     /// The budget of a turn.
     pub turn: Turn,
     /// How long it looks for work before it sleeps.
@@ -161,12 +167,14 @@ impl Core {
             desk: parts.desk,
             held: Held::new(shards),
             stats: ShellStats::default(),
-            buffer: vec![0; parts.turn.read_bytes_max.max(4_096)],
+            buffer: vec![0; PENDING_BYTES_MAX + parts.turn.read_bytes_max],
+            wire: Vec::new(),
             turn: parts.turn,
             spin_ns: parts.spin_before_park_us * 1_000,
-            listeners: parts.listeners.into_iter().map(|fd| Listener { fd, paused_until: None }).collect(),
+            listeners: parts.listeners.into_iter().map(|Socket { fd, plan }| Listener { fd, plan, paused_until: None }).collect(),
             accepted: VecDeque::new(),
             due: VecDeque::new(),
+            shaking: VecDeque::new(),
             hot: Hot::default(),
             changed: Vec::new(),
             promised: VecDeque::new(),
@@ -222,6 +230,7 @@ impl Core {
         self.tell_room(now);
         self.tell_changes(now);
         self.read_lines(start_ns, now);
+        self.shake_hands(now);
         self.look_at_time(now);
         self.perform(now);
         self.go_on_sweeping(now);

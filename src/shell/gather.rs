@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 
 use socket2::SockRef;
 
-use super::lines::{Line, Lines, NONE, Outbox, PIECES_PER_SEND_MAX, send_all};
+use super::lines::{Line, Lines, NONE, Outbox, PIECES_PER_SEND_MAX, SEALED_BYTES_MAX, send_all};
 use super::report::ShellStats;
 use crate::base::payload::Payload;
 use crate::engine::change::Serial;
@@ -39,6 +39,8 @@ pub struct Gather {
     /// Connections that get something this turn.
     dirty: Vec<ConnectionKey>,
     scratch: Vec<u8>,
+    /// What the layers of a line have made of the scratch.
+    wire: Vec<u8>,
     slices: Vec<Slice>,
     /// Heads that became shared bytes this turn, by piece.
     shared: Vec<Option<Payload>>,
@@ -97,6 +99,8 @@ impl Gather {
             } else if out.has_promises() && self.promises(out, line.first) {
                 self.put_behind(out, line);
                 send_safe(line, stats)
+            } else if line.layers().is_some() {
+                self.seal_line(out, line, stats)
             } else {
                 self.send_line(out, line, stats)
             };
@@ -177,6 +181,41 @@ impl Gather {
         stats.short_sends += 1;
         self.keep_rest(out, line, taken);
         Sent::Partly
+    }
+
+    /// The same for a line with layers: all its pieces are sealed together. Many bytes are sealed bit by bit, as the kernel takes them.
+    fn seal_line(&mut self, out: &Outputs, line: &mut Line, stats: &mut ShellStats) -> Sent {
+        self.scratch.clear();
+        let mut at = line.first;
+        while at != NONE {
+            let entry = self.entries[at as usize];
+            let piece = out.piece(entry.piece as usize);
+            let body = piece.body.map_or(&[][..], |body| body);
+            if self.scratch.len() + piece.head.len() + body.len() > SEALED_BYTES_MAX {
+                self.put_behind(out, line);
+                return send_safe(line, stats);
+            }
+            piece.write_head_for(entry.recipient, &mut self.scratch);
+            self.scratch.extend_from_slice(body);
+            at = entry.next;
+        }
+        self.wire.clear();
+        let layers = line.layers().expect("the caller has seen them");
+        if layers.seal(&self.scratch, &mut self.wire).is_err() {
+            return Sent::Broken;
+        }
+        stats.sends += 1;
+        match line.send_wire(&self.wire) {
+            Ok(sent) => {
+                stats.sent_bytes += sent as u64;
+                if sent == self.wire.len() {
+                    return Sent::All;
+                }
+                stats.short_sends += 1;
+                Sent::Partly
+            }
+            Err(_) => Sent::Broken,
+        }
     }
 
     /// The slices of one line: small heads behind each other in the scratch, large ones and bodies where they lie.

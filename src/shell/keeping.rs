@@ -60,7 +60,7 @@ impl Core {
             }
         }
         let closed = &mut self.closed;
-        self.leavers.keep_promises(upto, &mut self.net, |line| closed.push(line.into_parts().0));
+        self.leavers.keep_promises(upto, &mut self.net, |line| closed.push(line.into_parts().fd));
     }
 
     /// The shard hears when its journal has room for more than before, or for less.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::SockRef;
 
+use super::transport::layers::Layers;
 use crate::base::pages::Pages;
 use crate::base::payload::Payload;
 use crate::engine::change::Serial;
@@ -24,12 +25,21 @@ pub struct Line {
     pub state: LineState,
     /// Bytes that the kernel did not take.
     pub outbox: Option<Box<Outbox>>,
-    /// Bytes that the kernel had received before it heard that they are not wanted now.
-    pub unwanted: Option<Box<Vec<u8>>>,
+    /// What most lines do not have.
+    aside: Option<Box<Aside>>,
     /// The first and the last entry of this turn's gathering; [`NONE`] between turns.
     pub first: u32,
     /// See above.
     pub last: u32,
+}
+
+/// What most lines do not have.
+#[derive(Debug, Default)]
+struct Aside {
+    /// Bytes that the kernel had received before it heard that they are not wanted now.
+    unwanted: Vec<u8>,
+    /// What stands between the socket and MQTT.
+    layers: Option<Box<Layers>>,
 }
 
 /// No entry.
@@ -45,6 +55,17 @@ pub enum Watch {
     Poll,
     /// The kernel receives them on its own.
     Receive,
+}
+
+/// What a line is made of.
+#[derive(Debug)]
+pub struct LineParts {
+    /// Its descriptor.
+    pub fd: OwnedFd,
+    /// What the kernel has not taken.
+    pub outbox: Option<Box<Outbox>>,
+    /// What stands between the socket and MQTT.
+    pub layers: Option<Box<Layers>>,
 }
 
 /// What is watched and what is due.
@@ -87,6 +108,11 @@ pub struct Outbox {
     promises: VecDeque<(Serial, usize)>,
     /// promised = sum of these bytes
     promised: usize,
+    /// What the layers have made of bytes before all these, and how much of it was sent already.
+    sealed: Vec<u8>,
+    sealed_sent: usize,
+    /// Nothing follows: the layers say so behind the last byte.
+    is_last: bool,
     /// Bytes sent since the engine was told.
     pub taken: usize,
 }
@@ -115,23 +141,33 @@ impl Piece {
 
 /// Own pieces grow up to this size before another one is begun.
 const OWN_PIECE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that are sealed at a time: they are a connection's own, and wait in memory until the kernel has them.
+pub const SEALED_BYTES_MAX: usize = 64 * 1024;
 /// What is appended to a piece lets it grow by doubling; larger bytes become a piece of exactly their size.
 const JOINED_BYTES_MAX: usize = 4 * 1024;
 
 impl Outbox {
     /// How many bytes wait.
     pub fn len(&self) -> usize {
-        self.bytes
+        self.bytes + self.sealed_len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.len() == 0
     }
 
     /// How many bytes may be sent now.
     pub fn sendable(&self) -> usize {
+        self.sendable_clear() + self.sealed_len()
+    }
+
+    fn sendable_clear(&self) -> usize {
         self.bytes - self.promised
+    }
+
+    fn sealed_len(&self) -> usize {
+        self.sealed.len() - self.sealed_sent
     }
 
     /// What is appended from now on may be sent once this change is safe, and once what waits before it is.
@@ -182,6 +218,7 @@ impl Outbox {
 
     /// Sends what the kernel takes; `Ok` also where that is nothing.
     fn send(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
+        debug_assert!(self.sealed.is_empty(), "there are no layers");
         while self.sendable() > 0 {
             let mut slices = [IoSlice::new(&[]); PIECES_PER_SEND_MAX];
             let (mut count, mut offered) = (0, 0);
@@ -206,6 +243,57 @@ impl Outbox {
             }
         }
         Ok(())
+    }
+
+    /// The same through layers: what they have sealed goes first, and no more is sealed than is sent soon.
+    fn send_sealed(&mut self, socket: &SockRef<'_>, layers: &mut Layers) -> io::Result<()> {
+        let mut clear = Vec::new();
+        loop {
+            if !self.send_wire(socket)? {
+                return Ok(());
+            }
+            let count = self.sendable_clear().min(SEALED_BYTES_MAX);
+            if count > 0 {
+                clear.clear();
+                self.copy_front(count, &mut clear);
+                layers.seal(&clear, &mut self.sealed).map_err(io::Error::other)?;
+                self.skip(count);
+            } else if self.bytes == 0 && self.is_last {
+                layers.say_goodbye(&mut self.sealed);
+                self.is_last = false;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what was sealed; whether the kernel has all of it.
+    fn send_wire(&mut self, socket: &SockRef<'_>) -> io::Result<bool> {
+        while self.sealed_len() > 0 {
+            match send_all(socket, &[IoSlice::new(&self.sealed[self.sealed_sent..])]) {
+                Ok(sent) => {
+                    self.sealed_sent += sent;
+                    self.taken += sent;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        (self.sealed, self.sealed_sent) = (Vec::new(), 0);
+        Ok(true)
+    }
+
+    /// Copies the first bytes.
+    fn copy_front(&self, mut count: usize, into: &mut Vec<u8>) {
+        for piece in &self.pieces {
+            let rest = piece.rest();
+            let part = &rest[..rest.len().min(count)];
+            into.extend_from_slice(part);
+            count -= part.len();
+            if count == 0 {
+                return;
+            }
+        }
     }
 
     fn advance(&mut self, sent: usize) {
@@ -257,7 +345,7 @@ impl Line {
     /// A line that has just come.
     pub fn new(key: ConnectionKey, fd: OwnedFd) -> Self {
         let state = LineState { is_fresh: true, ..LineState::default() };
-        Self { key, fd, state, outbox: None, unwanted: None, first: NONE, last: NONE }
+        Self { key, fd, state, outbox: None, aside: None, first: NONE, last: NONE }
     }
 
     /// Its descriptor.
@@ -270,9 +358,41 @@ impl Line {
         SockRef::from(&self.fd)
     }
 
-    /// Takes it apart: the descriptor, and what the kernel has not taken.
-    pub fn into_parts(self) -> (OwnedFd, Option<Box<Outbox>>) {
-        (self.fd, self.outbox)
+    /// The same with layers between the socket and MQTT.
+    pub fn with_layers(self, layers: Option<Box<Layers>>) -> Self {
+        let aside = layers.map(|layers| Box::new(Aside { layers: Some(layers), ..Aside::default() }));
+        Self { aside, ..self }
+    }
+
+    /// What stands between the socket and MQTT.
+    pub fn layers(&mut self) -> Option<&mut Layers> {
+        self.aside.as_mut()?.layers.as_deref_mut()
+    }
+
+    /// Bytes came that are not wanted now.
+    pub fn put_aside(&mut self, bytes: &[u8]) {
+        self.aside.get_or_insert_default().unwanted.extend_from_slice(bytes);
+    }
+
+    /// Whether there are such bytes.
+    pub fn has_unwanted(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.unwanted.is_empty())
+    }
+
+    /// Takes them: they are wanted now.
+    pub fn take_unwanted(&mut self) -> Vec<u8> {
+        let Some(aside) = &mut self.aside else { return Vec::new() };
+        let unwanted = std::mem::take(&mut aside.unwanted);
+        if aside.layers.is_none() {
+            self.aside = None;
+        }
+        unwanted
+    }
+
+    /// Takes it apart.
+    pub fn into_parts(self) -> LineParts {
+        let layers = self.aside.and_then(|aside| aside.layers);
+        LineParts { fd: self.fd, outbox: self.outbox, layers }
     }
 
     /// How many bytes wait for the kernel.
@@ -300,7 +420,36 @@ impl Line {
     /// Sends what waits, as far as the kernel takes it.
     pub fn send_outbox(&mut self) -> io::Result<()> {
         let Some(outbox) = &mut self.outbox else { return Ok(()) };
-        outbox.send(&SockRef::from(&self.fd))
+        let socket = SockRef::from(&self.fd);
+        match self.aside.as_mut().and_then(|aside| aside.layers.as_mut()) {
+            Some(layers) => outbox.send_sealed(&socket, layers),
+            None => outbox.send(&socket),
+        }
+    }
+
+    /// Sends what the layers have to say themselves, in front of all that was not sealed; what the kernel does not take waits.
+    /// How many bytes it took.
+    pub fn send_wire(&mut self, wire: &[u8]) -> io::Result<usize> {
+        let waits = self.outbox.as_ref().is_some_and(|outbox| outbox.sealed_len() > 0);
+        let sent = match (waits, wire.is_empty()) {
+            (true, _) | (_, true) => 0,
+            (false, false) => match send_all(&self.socket(), &[IoSlice::new(wire)]) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            },
+        };
+        if sent < wire.len() {
+            self.outbox.get_or_insert_default().sealed.extend_from_slice(&wire[sent..]);
+        }
+        Ok(sent)
+    }
+
+    /// Nothing follows: the layers say so, behind what waits.
+    pub fn say_goodbye(&mut self) {
+        if self.layers().is_some() {
+            self.outbox.get_or_insert_default().is_last = true;
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 
+use super::transport::plan::Plan;
 use crate::config::Listeners;
 
 /// The sockets of one address, one a shard.
@@ -16,6 +18,17 @@ pub struct Bound {
     pub address: SocketAddr,
     /// One a shard.
     pub sockets: Vec<OwnedFd>,
+    /// What stands between a client's socket and its MQTT; nothing for plain MQTT.
+    pub plan: Option<Arc<Plan>>,
+}
+
+/// One socket of a listener, for one shard.
+#[derive(Debug)]
+pub struct Socket {
+    /// Its descriptor.
+    pub fd: OwnedFd,
+    /// What stands between a client's socket and its MQTT; nothing for plain MQTT.
+    pub plan: Option<Arc<Plan>>,
 }
 
 /// Binds one address for so many shards.
@@ -26,11 +39,11 @@ pub fn bind(address: SocketAddr, shards: usize, options: &Listeners) -> io::Resu
     for _ in 1..shards {
         sockets.push(OwnedFd::from(listen(address, options)?));
     }
-    Ok(Bound { address, sockets })
+    Ok(Bound { address, sockets, plan: None })
 }
 
-fn listen(address: SocketAddr, options: &Listeners) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn listen(address: SocketAddr, options: &Listeners) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
@@ -80,7 +93,7 @@ fn is_taken(address: SocketAddr) -> io::Result<bool> {
     if address.port() == 0 {
         return Ok(false);
     }
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

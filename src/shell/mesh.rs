@@ -5,7 +5,6 @@
 //! each other.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -14,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::clerks::Answered;
 use super::files::keeper::Answer;
-use super::lines::Outbox;
+use super::lines::LineParts;
 use super::report::Report;
 use super::ring::sys::EventFd;
 use crate::base::bitset::Bits64;
@@ -39,12 +38,10 @@ pub enum Parcel {
     },
     /// An authenticated connection whose home is the receiving shard.
     Moved {
-        /// Its descriptor.
-        fd: OwnedFd,
+        /// Its line, taken apart.
+        parts: Box<LineParts>,
         /// What the engine needs to go on.
         arrival: Box<Arrival>,
-        /// What the kernel has not taken yet.
-        outbox: Option<Box<Outbox>>,
     },
     /// A clerk has found an answer.
     Answered(Box<Answered>),

@@ -57,3 +57,4 @@ mod room;
 pub mod starting;
 pub mod storage;
 pub mod transfer;
+pub mod transport;

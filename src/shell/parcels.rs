@@ -1,13 +1,12 @@
 //! What other shards and the operator's floor sent: each parcel is opened, and done as it says.
 
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 
 use socket2::SockRef;
 
 use super::clerks::Answered;
 use super::core::Core;
-use super::lines::{Line, Outbox};
+use super::lines::{Line, LineParts};
 use super::mesh::Parcel;
 use super::reading::note_change;
 use crate::base::time::Time;
@@ -28,7 +27,7 @@ impl Core {
                     self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
                 }
-                Parcel::Moved { fd, arrival, outbox } => self.adopt(fd, arrival, outbox, now),
+                Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
                 Parcel::Answered(answered) => {
                     self.stats.answers += 1;
                     let Answered { connection, number, answer } = *answered;
@@ -52,11 +51,11 @@ impl Core {
         }
     }
 
-    fn adopt(&mut self, fd: OwnedFd, arrival: Box<Arrival>, outbox: Option<Box<Outbox>>, now: Time) {
+    fn adopt(&mut self, LineParts { fd, outbox, layers }: LineParts, arrival: Box<Arrival>, now: Time) {
         self.stats.adopted += 1;
         self.make_place(now);
         let key = self.shard.adopt(arrival, now, &mut self.out);
-        let mut line = Line::new(key, fd);
+        let mut line = Line::new(key, fd).with_layers(layers);
         line.state.is_fresh = false;
         if outbox.is_some() {
             line.outbox = outbox;

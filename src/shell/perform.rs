@@ -93,14 +93,17 @@ impl Core {
     fn close_lines(&mut self, now: Time) {
         let mut closes = std::mem::take(&mut self.out.closes);
         for key in closes.drain(..) {
-            let Some(line) = self.lines.remove(key) else { continue };
+            let Some(mut line) = self.lines.remove(key) else { continue };
             self.forget(&line);
+            if !line.state.is_ending {
+                line.say_goodbye();
+            }
             let left = if line.state.is_ending && line.backlog() == 0 {
                 Some(line)
             } else {
                 self.leavers.add(line, now, &mut self.net)
             };
-            self.closed.extend(left.map(|line| line.into_parts().0));
+            self.closed.extend(left.map(|line| line.into_parts().fd));
         }
         self.out.closes = closes;
     }
@@ -125,8 +128,8 @@ impl Core {
             // Entries that name the descriptor are with the kernel before another shard may close it.
             self.net.submit();
             self.stats.handed_over += 1;
-            let (fd, outbox) = line.into_parts();
-            self.send_parcel(to, Parcel::Moved { fd, arrival, outbox });
+            let parts = Box::new(line.into_parts());
+            self.send_parcel(to, Parcel::Moved { parts, arrival });
             self.stats.wakes_sent += u64::from(self.ways.wake(to));
         }
     }

@@ -7,12 +7,16 @@ use super::core::Core;
 use super::lines::{Line, Watch};
 use super::ring::buffers::Piece;
 use super::ring::{Ended, Ready};
+use super::transport::layers::Heard;
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
 
 /// Reads between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
+
+/// The part of a turn's time that handshakes get beside everything else.
+const HANDSHAKE_PART: u64 = 2;
 
 /// Something that a connection has to say, in the order in which it came.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ impl Core {
         }
         for key in leaving {
             let left = self.leavers.ready(key, &mut self.net);
-            self.closed.extend(left.map(|line| line.into_parts().0));
+            self.closed.extend(left.map(|line| line.into_parts().fd));
         }
         for (number, error) in ended {
             self.accept_ended(number, error.as_ref());
@@ -134,6 +138,10 @@ impl Core {
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
             let Some(due) = self.due.pop_front() else { return };
             bytes += match due {
+                Due::Read(key) if self.is_shaking(key) => {
+                    self.shaking.push_back(key);
+                    0
+                }
                 Due::Read(key) => self.read_line(key, now),
                 Due::Piece(key, piece) => self.take_piece(key, piece, now),
                 Due::Ended(key, why) => {
@@ -148,6 +156,82 @@ impl Core {
         }
     }
 
+    /// Whether reading from a connection may cost as much as reading from hundreds of others.
+    fn is_shaking(&mut self, key: ConnectionKey) -> bool {
+        self.lines.get_mut(key).and_then(Line::layers).is_some_and(|layers| layers.is_handshaking())
+    }
+
+    /// Handshakes get a part of each turn, after those who are through with theirs.
+    pub(super) fn shake_hands(&mut self, now: Time) {
+        if self.shaking.is_empty() {
+            return;
+        }
+        let until_ns = self.clock.now_ns() + self.turn.time_us_max * 1_000 / HANDSHAKE_PART;
+        while let Some(key) = self.shaking.pop_front() {
+            self.read_line(key, now);
+            if self.clock.now_ns() >= until_ns {
+                return;
+            }
+        }
+    }
+
+    /// Bytes of a connection, as they came from its socket.
+    pub(super) fn take_bytes(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time) {
+        while let Some(layers) = self.lines.get_mut(key).and_then(Line::layers) {
+            let start = layers.put_pending(&mut self.buffer);
+            let (part, rest) = bytes.split_at(bytes.len().min(self.buffer.len() - start));
+            self.buffer[start..start + part.len()].copy_from_slice(part);
+            self.open_layers(key, start + part.len(), now);
+            bytes = rest;
+            if bytes.is_empty() {
+                return;
+            }
+        }
+        self.shard.handle(Input::Received { connection: key, bytes }, now, &mut self.out);
+    }
+
+    /// Has the layers of a connection open what lies in the buffer, and the engine handle what comes of it.
+    fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
+        let Self { lines, shard, out, buffer, wire, stats, .. } = self;
+        let Some(line) = lines.get_mut(key) else { return };
+        let Some(layers) = line.layers() else { return };
+        wire.clear();
+        let opened = layers.open(&mut buffer[..upto], wire, |heard| match heard {
+            Heard::Bytes(bytes) => {
+                // What comes behind a CONNECT that moves, moves with it.
+                match out.hand_overs.last_mut().filter(|moving| moving.connection == key) {
+                    Some(moving) => moving.arrival.unread.extend_from_slice(bytes),
+                    None => shard.handle(Input::Received { connection: key, bytes }, now, out),
+                }
+            }
+            Heard::Secured { is_resumed, .. } => {
+                stats.handshakes += 1;
+                stats.handshakes_resumed += u64::from(is_resumed);
+            }
+        });
+        let (is_going_on, has_failed) = (matches!(opened, Ok(true)), opened.is_err());
+        stats.layer_failures += u64::from(has_failed);
+        let is_broken = match line.send_wire(wire) {
+            Ok(sent) => {
+                stats.sends += u64::from(!wire.is_empty());
+                stats.sent_bytes += sent as u64;
+                if sent < wire.len() {
+                    if !line.state.awaits_room {
+                        line.state.awaits_room = true;
+                        self.net.watch_writable(key, line.fd());
+                    }
+                    note_change(line, &mut self.changed);
+                }
+                false
+            }
+            Err(_) => true,
+        };
+        if is_broken || !is_going_on {
+            line.state.is_ending = true;
+            shard.handle(Input::Lost { connection: key }, now, out);
+        }
+    }
+
     /// Reads once from a connection and lets the engine handle it; how many bytes came.
     fn read_line(&mut self, key: ConnectionKey, now: Time) -> usize {
         let Some(line) = self.lines.get_mut(key) else { return 0 };
@@ -156,15 +240,19 @@ impl Core {
             line.state.has_unread = true;
             return 0;
         }
-        if let Some(unwanted) = line.unwanted.take() {
+        if line.has_unwanted() {
+            let unwanted = line.take_unwanted();
             enqueue(line, &mut self.due); // what came later is still with the kernel
-            self.shard.handle(Input::Received { connection: key, bytes: &unwanted }, now, &mut self.out);
+            self.take_bytes(key, &unwanted, now);
             return unwanted.len();
         }
         if line.state.watch == Watch::Receive {
             return 0; // a plain read would overtake what the kernel has received
         }
-        let input = match self.net.read(key, &line.socket(), &mut self.buffer) {
+        let start = line.layers().map_or(0, |layers| layers.put_pending(&mut self.buffer));
+        let room = &mut self.buffer[start..start + self.turn.read_bytes_max];
+        let room_bytes = room.len();
+        let input = match self.net.read(key, &line.socket(), room) {
             Ok(0) => Input::Lost { connection: key },
             Ok(count) => {
                 self.stats.reads += 1;
@@ -172,14 +260,16 @@ impl Core {
                 if line.warms_up(count, now) {
                     self.unwatched.push(key);
                 }
-                if count == self.buffer.len() || line.state.is_ending {
+                if count == room_bytes || line.state.is_ending {
                     enqueue(line, &mut self.due); // there is more, or the end comes next
                 }
-                self.shard.handle(
-                    Input::Received { connection: key, bytes: &self.buffer[..count] },
-                    now,
-                    &mut self.out,
-                );
+                let has_layers = line.layers().is_some();
+                if has_layers {
+                    self.open_layers(key, start + count, now);
+                } else {
+                    let bytes = &self.buffer[..count];
+                    self.shard.handle(Input::Received { connection: key, bytes }, now, &mut self.out);
+                }
                 return count;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,

@@ -43,7 +43,7 @@ impl Hot {
     pub(super) fn wants(&self, line: &Line) -> bool {
         let state = &line.state;
         let is_open =
-            !state.is_fresh && !state.is_paused && !state.is_ending && !state.is_due && line.unwanted.is_none();
+            !state.is_fresh && !state.is_paused && !state.is_ending && !state.is_due && !line.has_unwanted();
         let has_place = state.is_listed || self.keys.len() < HOT_MAX;
         state.heat == HOT_READS && state.watch != Watch::Receive && is_open && has_place
     }
@@ -117,19 +117,24 @@ impl Core {
     pub(super) fn take_piece(&mut self, key: ConnectionKey, piece: Piece, now: Time) -> usize {
         let bytes = self.net.bytes(&piece);
         let count = bytes.len();
-        let mut is_too_much = false;
+        let (mut is_too_much, mut sealed) = (false, Vec::new());
         if let Some(line) = self.lines.get_mut(key) {
             self.stats.reads += 1;
             self.stats.read_bytes += count as u64;
             is_too_much = line.state.watch == Watch::Receive && line.cools_down(count, now);
-            if line.state.is_paused || line.unwanted.is_some() {
+            if line.state.is_paused || line.has_unwanted() {
                 line.state.has_unread = true;
-                line.unwanted.get_or_insert_default().extend_from_slice(bytes);
+                line.put_aside(bytes);
+            } else if line.layers().is_some() {
+                sealed.extend_from_slice(bytes);
             } else {
                 self.shard.handle(Input::Received { connection: key, bytes }, now, &mut self.out);
             }
         }
         self.net.give_back(piece);
+        if !sealed.is_empty() {
+            self.take_bytes(key, &sealed, now);
+        }
         if is_too_much {
             self.net.stop_receiving(key);
         }

@@ -68,7 +68,7 @@ impl Scene {
             inbox: inboxes.remove(0),
             ways,
             desk,
-            listeners: bound.sockets,
+            listeners: bound.sockets.into_iter().map(|fd| listener::Socket { fd, plan: None }).collect(),
             turn: config.turn,
             spin_before_park_us: 0,
             driver: Driver::Ring,

@@ -57,6 +57,12 @@ pub struct ShellStats {
     pub accepted: u64,
     /// Times accepting was paused for lack of descriptors.
     pub accept_pauses: u64,
+    /// Handshakes of layers that have come to their end.
+    pub handshakes: u64,
+    /// Of these, the ones that have resumed a session.
+    pub handshakes_resumed: u64,
+    /// Connections whose layers could not go on.
+    pub layer_failures: u64,
     /// Questions whose answers take time.
     pub questions: u64,
     /// Answers that have come.

@@ -17,6 +17,7 @@ impl Core {
     fn has_work(&self) -> bool {
         self.wants_tick
             || !self.due.is_empty()
+            || !self.shaking.is_empty()
             || !self.accepted.is_empty()
             || !self.changed.is_empty()
             || !self.broken.is_empty()
@@ -109,7 +110,7 @@ impl Core {
             is_due |= self.due_at.is_some_and(|due| now.has_passed(due));
             self.cool(now);
             let closed = &mut self.closed;
-            self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().0));
+            self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().fd));
             for (number, listener) in (0..).zip(&mut self.listeners) {
                 if listener.paused_until.take_if(|until| now.has_passed(*until)).is_some() {
                     self.net.accept(number, listener.fd.as_fd());

@@ -1,0 +1,122 @@
+//! Which client certificates are good: by the chain to an authority, by the server's own copy, or by both; also when a session is resumed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+/// The SHA-256 of a whole certificate.
+pub type Fingerprint = [u8; 32];
+
+/// Judges the certificates of clients. One per listener; a reload makes a new one.
+#[derive(Debug)]
+pub struct Clients {
+    /// Judges the chain to one of the authorities, if one is asked for.
+    chain: Option<Arc<dyn ClientCertVerifier>>,
+    /// Judges the signatures of handshakes.
+    algorithms: WebPkiSupportedAlgorithms,
+    /// The only certificates that are good, if they are listed.
+    pins: Option<HashSet<Fingerprint>>,
+    is_mandatory: bool,
+}
+
+/// The fingerprint of a certificate.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
+    Sha256::digest(certificate).into()
+}
+
+impl Clients {
+    /// Judges by a chain, by copies, or by both.
+    pub fn new(
+        chain: Option<Arc<dyn ClientCertVerifier>>,
+        pins: Option<HashSet<Fingerprint>>,
+        is_mandatory: bool,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        assert!(chain.is_some() || pins.is_some(), "somebody has to say no");
+        Self { chain, algorithms, pins, is_mandatory }
+    }
+
+    /// Judges once more what a resumed session brings: since it began, authorities may have gone and certificates been revoked.
+    pub fn judge_again(&self, chain: Option<&[CertificateDer<'static>]>) -> Result<(), Error> {
+        match chain.and_then(<[_]>::split_first) {
+            Some((leaf, rest)) => self.verify_client_cert(leaf, rest, UnixTime::now()).map(drop),
+            None if self.is_mandatory => Err(Error::NoCertificatesPresented),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.as_ref().map_or(&[], |chain| chain.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if let Some(pins) = &self.pins
+            && !pins.contains(&fingerprint(leaf))
+        {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        match &self.chain {
+            Some(chain) => chain.verify_client_cert(leaf, rest, now),
+            None => check_time(leaf, now).map(|()| ClientCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Also a certificate that nobody has signed but its owner has a time.
+fn check_time(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let certificate = Certificate::from_der(leaf).map_err(|_not_one| CertificateError::BadEncoding)?;
+    let validity = certificate.tbs_certificate().validity();
+    let now_s = now.as_secs();
+    if now_s < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now_s > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! The layers of a connection against a client of the library: however bytes are cut, whoever shows what, and after reloads.
+
+use rcgen::ExtendedKeyUsagePurpose;
+use rustls::version::{TLS12, TLS13};
+use rustls::{AlertDescription, Error, SupportedProtocolVersion};
+
+use super::authority::{Authority, Certified, Saying};
+use super::layers::LayerError;
+use super::pair::{Pair, client, files, pin, plan};
+use super::plan::{ClientFiles, TlsFiles};
+use crate::shell::files::scratch::Scratch;
+
+const BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+/// A whole flight at a time.
+const ALL: usize = 1 << 20;
+
+fn authority() -> (Scratch, Authority) {
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "authority");
+    (scratch, authority)
+}
+
+#[test]
+fn bytes_cross_however_they_are_cut() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    let said: Vec<u8> = (0..100_000_u32).map(|number| (number * 7 >> 3).to_le_bytes()[0]).collect();
+    for version in BOTH {
+        for step in [1, 7, 1_000, ALL] {
+            let mut pair = Pair::new(&plan, &client(&authority, None, &[version]), "localhost");
+            pair.drive(step).unwrap();
+            assert!(!pair.client.is_handshaking() && !pair.server.is_handshaking());
+            pair.say(&said, step).unwrap();
+            assert!(pair.heard == said, "{version:?} {step}");
+            pair.server.seal(&said[..70_000], &mut pair.wire).unwrap();
+            pair.server.seal(&said[70_000..], &mut pair.wire).unwrap();
+            pair.drive(step).unwrap();
+            assert!(pair.read == said, "{version:?} {step}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_meanwhile_waits_for_no_record_that_has_begun() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+    pair.drive(ALL).unwrap();
+    // A change of keys and a message, cut in the middle.
+    pair.client.refresh_traffic_keys().unwrap();
+    std::io::Write::write_all(&mut pair.client.writer(), b"hello").unwrap();
+    let mut sent = Vec::new();
+    while pair.client.wants_write() {
+        pair.client.write_tls(&mut sent).unwrap();
+    }
+    for (number, byte) in (0..).zip(sent) {
+        assert!(pair.server_hears(&[byte]).unwrap());
+        let words = format!("{number} ");
+        pair.server.seal(words.as_bytes(), &mut pair.wire).unwrap();
+    }
+    pair.drive(ALL).unwrap();
+    assert_eq!(pair.heard, b"hello");
+    assert!(pair.read.starts_with(b"0 1 2 3 4 ") && pair.client_error.is_none());
+}
+
+#[test]
+fn nothing_is_kept_while_idle() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+    pair.drive(3).unwrap();
+    pair.say(b"hello", 3).unwrap();
+    assert_eq!(pair.server.pending_room(), 0);
+}
+
+#[test]
+fn a_goodbye_is_said_once_and_heard() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+    pair.drive(ALL).unwrap();
+    pair.server.say_goodbye(&mut pair.wire);
+    let said = pair.wire.len();
+    pair.server.say_goodbye(&mut pair.wire);
+    assert!(said > 0 && pair.wire.len() == said);
+    pair.client.send_close_notify();
+    let mut sent = Vec::new();
+    pair.client.write_tls(&mut sent).unwrap();
+    assert!(!pair.server_hears(&sent).unwrap(), "nothing more comes");
+}
+
+#[test]
+fn the_certificate_is_that_of_the_server_that_is_looked_for() {
+    let (_scratch, authority) = authority();
+    let (one, other) = (authority.server("one.example"), authority.server("*.other.example"));
+    let plan = plan(&files(&[&one, &other]), None);
+    let config = client(&authority, None, &BOTH);
+    for (name, shown) in [("one.example", &one), ("a.other.example", &other), ("nobody.example", &one)] {
+        let mut pair = Pair::new(&plan, &config, name);
+        pair.drive(ALL).ok();
+        let is_known = name != "nobody.example";
+        assert_eq!(pair.client_error.is_none(), is_known, "{name}: {:?}", pair.client_error);
+        if is_known {
+            assert_eq!(pair.client.peer_certificates().unwrap()[0], *shown.certificate.der(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_session_is_resumed_also_after_a_reload() {
+    let (_scratch, authority) = authority();
+    let files = files(&[&authority.server("localhost")]);
+    for version in BOTH {
+        let first = plan(&files, None);
+        let config = client(&authority, None, &[version]);
+        for (plan, is_resumed) in [(&first, false), (&first, true), (&plan(&files, Some(&first)), true)] {
+            let mut pair = Pair::new(plan, &config, "localhost");
+            pair.drive(ALL).unwrap();
+            assert_eq!(pair.was_resumed, Some(is_resumed), "{version:?}");
+            assert!(pair.certificate.is_none());
+        }
+        let silent = plan(&TlsFiles { has_tickets: false, ..files.clone() }, Some(&first));
+        let mut pair = Pair::new(&silent, &config, "localhost");
+        pair.drive(ALL).unwrap();
+        assert_eq!(pair.was_resumed, Some(false), "{version:?}");
+    }
+}
+
+#[test]
+fn plain_mqtt_is_told_at_once_that_this_is_no_tls() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+    let connect = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03abc";
+    assert!(matches!(pair.server_hears(connect), Err(LayerError::Tls(Error::InvalidMessage(_)))));
+    assert_eq!(pair.wire[0], 21, "an alert");
+}
+
+#[test]
+fn threat_1_an_announced_record_is_not_waited_for_beyond_its_bound() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    for announced in [b"\x16\x03\x01\xff\xff", b"\x16\x03\x01\x48\x01"] {
+        let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+        assert!(pair.server_hears(announced).is_err(), "{announced:?}");
+    }
+    // A hello of the largest size, in records of one byte each: it ends at the library's bound or ours, and before any allocation of its size.
+    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+    let mut records = vec![0x16, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
+    for _ in 0..200_000 {
+        records.extend_from_slice(&[0x16, 3, 1, 0, 1, 0]);
+    }
+    let mut heard = records.chunks(10_000).map(|part| pair.server_hears(part));
+    assert!(heard.any(|result| result.is_err()), "somebody has enough");
+}
+
+/// What becomes of a client that shows this: the server's verdict, and whether it was told of the certificate.
+fn verdict(files: &TlsFiles, authority: &Authority, shown: Option<&Certified>) -> Result<bool, Error> {
+    let mut verdicts = BOTH.map(|version| {
+        let mut pair = Pair::new(&plan(files, None), &client(authority, shown, &[version]), "localhost");
+        let driven = pair.drive(ALL);
+        match driven {
+            Ok(()) => {
+                assert_eq!(pair.certificate.as_ref(), shown.map(|shown| shown.certificate.der()));
+                Ok(pair.certificate.is_some())
+            }
+            Err(LayerError::Tls(error)) => {
+                assert!(pair.heard.is_empty() && pair.was_resumed.is_none());
+                assert!(matches!(pair.client_error, Some(Error::AlertReceived(_))), "{:?}", pair.client_error);
+                Err(error)
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+    assert_eq!(verdicts[0].is_ok(), verdicts[1].is_ok(), "{verdicts:?}");
+    std::mem::replace(&mut verdicts[0], Ok(false))
+}
+
+#[test]
+fn only_clients_whose_certificate_leads_to_the_authority_come_in() {
+    let (_scratch, authority) = authority();
+    let other = Authority::new(_scratch.path(), "other");
+    let clients = |is_mandatory| ClientFiles { is_mandatory, authorities: vec![authority.path()], ..ClientFiles::default() };
+    let server = files(&[&authority.server("localhost")]);
+    let (wanted, asked) = (
+        TlsFiles { clients: Some(clients(true)), ..server.clone() },
+        TlsFiles { clients: Some(clients(false)), ..server },
+    );
+    let say = |saying: Saying<'_>| authority.certify(&saying);
+    let good = say(Saying::default());
+    assert!(verdict(&wanted, &authority, Some(&good)).unwrap());
+    assert!(verdict(&wanted, &authority, None).is_err());
+    assert!(!verdict(&asked, &authority, None).unwrap());
+    let wrong = [
+        ("another authority", other.certify(&Saying::default())),
+        ("expired", say(Saying { years: (2000, 2001), ..Saying::default() })),
+        ("not yet good", say(Saying { years: (3000, 3001), ..Saying::default() })),
+        ("a server's", say(Saying { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Saying::default() })),
+    ];
+    for (what, shown) in &wrong {
+        for files in [&wanted, &asked] {
+            assert!(verdict(files, &authority, Some(shown)).is_err(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_pinned_certificate_must_equal_the_servers_copy() {
+    let (scratch, authority) = authority();
+    let (pinned, twin) = (authority.certify(&Saying::default()), authority.certify(&Saying::default()));
+    let stranger = Authority::new(scratch.path(), "nobody").certify(&Saying::default());
+    let old = authority.certify(&Saying { years: (2000, 2001), serial: 8, ..Saying::default() });
+    let pins = pin(scratch.path().join("pins"), &[&pinned, &stranger, &old]);
+    let server = files(&[&authority.server("localhost")]);
+    let with = |authorities| {
+        let clients = ClientFiles { is_mandatory: true, authorities, pins: Some(pins.clone()), ..ClientFiles::default() };
+        TlsFiles { clients: Some(clients), ..server.clone() }
+    };
+    let (alone, both) = (with(vec![]), with(vec![authority.path()]));
+    assert!(verdict(&alone, &authority, Some(&pinned)).unwrap() && verdict(&both, &authority, Some(&pinned)).unwrap());
+    assert!(verdict(&alone, &authority, Some(&stranger)).unwrap(), "its owner has signed it, and the copy is enough");
+    assert!(verdict(&both, &authority, Some(&stranger)).is_err());
+    for files in [&alone, &both] {
+        assert!(verdict(files, &authority, Some(&twin)).is_err(), "the same words, another secret");
+        assert!(verdict(files, &authority, Some(&old)).is_err(), "also a copy has its time");
+        assert!(verdict(files, &authority, None).is_err());
+    }
+}
+
+#[test]
+fn whoever_is_revoked_stays_outside_also_with_a_ticket_of_before() {
+    let (_scratch, authority) = authority();
+    let (good, revoked) =
+        (authority.certify(&Saying::default()), authority.certify(&Saying { serial: 8, name: "other", ..Saying::default() }));
+    let server = files(&[&authority.server("localhost")]);
+    let clients = ClientFiles { is_mandatory: true, authorities: vec![authority.path()], ..ClientFiles::default() };
+    let before = TlsFiles { clients: Some(clients.clone()), ..server };
+    let revocations = vec![authority.revoke(&[8], 4000)];
+    let after = TlsFiles { clients: Some(ClientFiles { revocations, ..clients }), ..before.clone() };
+    for version in BOTH {
+        for (shown, stays) in [(&good, true), (&revoked, false)] {
+            let first = plan(&before, None);
+            let config = client(&authority, Some(shown), &[version]);
+            for is_resumed in [false, true] {
+                let mut pair = Pair::new(&first, &config, "localhost");
+                pair.drive(ALL).unwrap();
+                assert_eq!(pair.was_resumed, Some(is_resumed));
+            }
+            let mut pair = Pair::new(&plan(&after, Some(&first)), &config, "localhost");
+            let driven = pair.drive(ALL);
+            assert_eq!(driven.is_ok(), stays, "{version:?} {driven:?}");
+            assert_eq!(pair.was_resumed.is_some(), stays, "nobody is told of a session that is over");
+        }
+    }
+}
+
+#[test]
+fn threat_7_a_list_of_revoked_certificates_that_is_too_old_lets_nobody_in() {
+    let (_scratch, authority) = authority();
+    let good = authority.certify(&Saying::default());
+    let revocations = vec![authority.revoke(&[8], 2022)];
+    let clients = ClientFiles { is_mandatory: true, authorities: vec![authority.path()], revocations, pins: None };
+    let files = TlsFiles { clients: Some(clients), ..files(&[&authority.server("localhost")]) };
+    assert!(verdict(&files, &authority, Some(&good)).is_err());
+}
+
+#[test]
+fn a_ticket_of_a_time_without_certificates_is_none_where_they_are_asked_for() {
+    let (_scratch, authority) = authority();
+    let open = files(&[&authority.server("localhost")]);
+    let clients = ClientFiles { is_mandatory: true, authorities: vec![authority.path()], ..ClientFiles::default() };
+    let closed = TlsFiles { clients: Some(clients), ..open.clone() };
+    for version in BOTH {
+        let first = plan(&open, None);
+        let config = client(&authority, None, &[version]);
+        let mut pair = Pair::new(&first, &config, "localhost");
+        pair.drive(ALL).unwrap();
+        let mut pair = Pair::new(&plan(&closed, Some(&first)), &config, "localhost");
+        assert!(pair.drive(ALL).is_err(), "{version:?}");
+        assert!(pair.was_resumed.is_none() && pair.heard.is_empty());
+    }
+}
+
+#[test]
+fn who_asks_for_13_speaks_nothing_older() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&TlsFiles { is_13_only: true, ..files(&[&authority.server("localhost")]) }, None);
+    for (version, is_spoken) in [(&TLS13, true), (&TLS12, false)] {
+        let mut pair = Pair::new(&plan, &client(&authority, None, &[version]), "localhost");
+        assert_eq!(pair.drive(ALL).is_ok(), is_spoken);
+        let told = Some(Error::AlertReceived(AlertDescription::ProtocolVersion));
+        assert_eq!(pair.client_error, told.filter(|_| !is_spoken));
+    }
+}

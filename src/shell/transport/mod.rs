@@ -1,0 +1,27 @@
+//! What stands between a client's socket and its MQTT: layers, each of which turns bytes into bytes.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`layers`] | the layers of one connection, from the socket inward |
+//! | [`tls`] | one TLS session, driven by hand |
+//! | [`plan`] | what all connections of a listener have in common |
+//! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
+//! | [`clients`] | which client certificates are good |
+//!
+//! Invariants worth naming:
+//! - A connection without layers does not come here: it costs one look at a pointer.
+//! - Nothing is told of a client before its certificate is judged, also where it comes back to a session.
+//! - Nothing is kept while idle but the state of the session itself.
+//! - What cannot be read makes no plan: at a start the broker does not run, at a reload the plan of before stays.
+
+#[cfg(test)]
+mod authority;
+pub mod clients;
+pub mod layers;
+#[cfg(test)]
+mod layers_tests;
+#[cfg(test)]
+mod pair;
+pub mod plan;
+pub mod secrets;
+pub mod tls;

@@ -1,0 +1,209 @@
+//! What all connections of one listener have in common, made of the operator's files.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::ServerName;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ProducesTickets, ResolvesServerCert, ServerConfig,
+    WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error, RootCertStore, client};
+
+use super::clients::{Clients, Fingerprint};
+use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
+
+/// The name of MQTT among the protocols that TLS carries.
+const ALPN_MQTT: &[u8] = b"mqtt";
+/// The name of what a WebSocket begins with.
+const ALPN_HTTP: &[u8] = b"http/1.1";
+/// Tickets that a session of TLS 1.3 is given: one client comes back by one connection.
+const TICKETS: usize = 1;
+
+/// The files that TLS of a listener is made of, and what is asked of clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Chains, each beginning with the certificate itself.
+    pub certificates: Vec<PathBuf>,
+    /// Their secrets, in the same order; none where they stand in the same files.
+    pub keys: Vec<PathBuf>,
+    /// Where the passphrase of the secrets stands.
+    pub key_passphrase_file: Option<PathBuf>,
+    /// Whether TLS 1.2 is not spoken.
+    pub is_13_only: bool,
+    /// Whether sessions may be resumed.
+    pub has_tickets: bool,
+    /// Whether a WebSocket is carried.
+    pub is_websocket: bool,
+    /// What is asked of clients.
+    pub clients: Option<ClientFiles>,
+}
+
+/// What is asked of clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// Whether nobody comes in without a certificate.
+    pub is_mandatory: bool,
+    /// Authorities that their certificates lead to.
+    pub authorities: Vec<PathBuf>,
+    /// Certificates that are good no more.
+    pub revocations: Vec<PathBuf>,
+    /// The only certificates that are good.
+    pub pins: Option<PathBuf>,
+}
+
+/// One per listener that has layers: shared by all shards, made anew by a reload.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsPlan>,
+}
+
+/// TLS of one listener.
+#[derive(Clone, Debug)]
+pub struct TlsPlan {
+    /// What the library needs.
+    pub config: Arc<ServerConfig>,
+    /// Who judges clients, if they are judged.
+    pub clients: Option<Arc<Clients>>,
+    ticketer: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl TlsPlan {
+    /// Reads the files. Tickets that `before` has given out are good with the new plan; what it says about clients is judged anew.
+    pub fn read(files: &TlsFiles, before: Option<&Self>) -> Result<Self, FileError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let resolver = Arc::new(Certificates::read(files, &provider)?);
+        let first = files.certificates.first().map_or(Path::new(""), PathBuf::as_path);
+        let refused = |error| FileFault::Refused(error).of(first);
+        let clients = match &files.clients {
+            Some(clients) => Some(Arc::new(read_clients(clients, &provider, algorithms)?)),
+            None => None,
+        };
+        let versions: &[_] = if files.is_13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(refused)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as Arc<dyn ClientCertVerifier>),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(resolver);
+        config.alpn_protocols = vec![if files.is_websocket { ALPN_HTTP } else { ALPN_MQTT }.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        let kept = before.and_then(|before| before.ticketer.clone());
+        let ticketer = match (files.has_tickets, kept) {
+            (false, _) => None,
+            (true, Some(ticketer)) => Some(ticketer),
+            (true, None) => Some(aws_lc_rs::Ticketer::new().map_err(refused)?),
+        };
+        if let Some(ticketer) = &ticketer {
+            config.ticketer = Arc::clone(ticketer);
+            config.send_tls13_tickets = TICKETS;
+        }
+        Ok(Self { config: Arc::new(config), clients, ticketer })
+    }
+}
+
+fn read_clients(
+    files: &ClientFiles,
+    provider: &Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
+) -> Result<Clients, FileError> {
+    let chain = if files.authorities.is_empty() { None } else { Some(read_authorities(files, provider)?) };
+    let pins: Option<HashSet<Fingerprint>> = match &files.pins {
+        Some(path) => Some(fingerprints(path)?.into_iter().collect()),
+        None => None,
+    };
+    Ok(Clients::new(chain, pins, files.is_mandatory, algorithms))
+}
+
+/// A list of revoked certificates that is too old says nothing: whoever it might be about is refused.
+fn read_authorities(
+    files: &ClientFiles,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, FileError> {
+    let first = files.authorities.first().expect("there are some");
+    let mut roots = RootCertStore::empty();
+    for path in &files.authorities {
+        for authority in certificates(path)? {
+            roots.add(authority).map_err(|error| FileFault::Refused(error).of(path))?;
+        }
+    }
+    let mut lists = Vec::new();
+    for path in &files.revocations {
+        lists.extend(revocations(path)?);
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if !lists.is_empty() {
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    // Whether a certificate is asked for at all is not the library's to decide.
+    let refused = |error: rustls::server::VerifierBuilderError| {
+        FileFault::Refused(Error::General(error.to_string())).of(files.revocations.first().unwrap_or(first))
+    };
+    builder.build().map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(refused)
+}
+
+/// The server's certificates, in the order of the configuration. The first is for whoever names no server, or one that nobody is.
+#[derive(Debug)]
+struct Certificates {
+    all: Vec<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Self, FileError> {
+        let passphrase = match &files.key_passphrase_file {
+            Some(path) => Some(passphrase(path)?),
+            None => None,
+        };
+        let mut all = Vec::new();
+        for (number, path) in files.certificates.iter().enumerate() {
+            let chain = certificates(path)?;
+            let key_path = files.keys.get(number).unwrap_or(path);
+            let secret = secret(key_path, passphrase.as_deref())?;
+            let key = provider
+                .key_provider
+                .load_private_key(secret)
+                .map_err(|error| FileFault::Refused(error).of(key_path))?;
+            let certified = CertifiedKey::new(chain, key);
+            match certified.keys_match() {
+                // Some keys cannot say what their public half is; the handshake will.
+                Ok(()) | Err(Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+                Err(Error::InconsistentKeys(_)) => {
+                    return Err(FileFault::Mismatch { secret: key_path.clone() }.of(path));
+                }
+                Err(error) => return Err(FileFault::Refused(error).of(path)),
+            }
+            all.push(Arc::new(certified));
+        }
+        Ok(Self { all })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let can_sign = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let named = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let is_named = |key: &&Arc<CertifiedKey>| named.as_ref().is_some_and(|name| is_for(key, name));
+        let mut usable = self.all.iter().filter(can_sign);
+        let first = usable.clone().next();
+        usable.find(is_named).or(first).map(Arc::clone)
+    }
+}
+
+/// Whether a certificate is for a server of this name.
+fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
+    key.end_entity_cert()
+        .and_then(|certificate| {
+            let parsed = ParsedCertificate::try_from(certificate)?;
+            client::verify_server_name(&parsed, name)
+        })
+        .is_ok()
+}
