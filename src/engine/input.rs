@@ -1,6 +1,9 @@
 //! What can happen to a shard.
 
+use std::sync::Arc;
+
 use crate::engine::auth::exchange::{Dialogue, Step};
+use crate::engine::auth::policy::Policy;
 use crate::engine::auth::{Decision, Verdict};
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
@@ -116,6 +119,11 @@ pub enum Input<'a> {
     },
     /// Time passed, or put-off work may go on: due at [`crate::engine::output::Outputs::wake_at`].
     Tick,
+    /// What the operator's files say has changed: what was decided before is decided again.
+    Policy {
+        /// What they say now.
+        policy: Arc<Policy>,
+    },
     /// The operator ends a client's connection.
     Kick {
         /// Its client identifier.

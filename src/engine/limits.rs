@@ -12,6 +12,8 @@ pub const SCAN_PAGE_MESSAGES_MAX: usize = 64;
 pub const SCAN_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Entries that one sweep of a timing wheel looks at before it leaves the rest to the next tick.
 pub const SWEEP_ENTRIES_MAX: usize = 10_000;
+/// Connections that are looked at in one turn after the operator has changed who may come in.
+pub const REVIEWED_CONNECTIONS_MAX: u32 = 2_000;
 /// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// The longest topic, in bytes, whose route is kept.

@@ -86,6 +86,8 @@ pub struct Arrival {
     pub is_assigned: bool,
     /// Who it is.
     pub identity: Arc<Identity>,
+    /// The number of the policy that has said so.
+    pub policy: u64,
     /// The last word of an enhanced authentication, for CONNACK.
     pub auth_data: Option<Vec<u8>>,
     /// What was read behind CONNECT.

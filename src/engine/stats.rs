@@ -154,6 +154,8 @@ pub struct Stats {
     pub connections_closed: u64,
     /// Connections refused in CONNACK.
     pub connects_refused: u64,
+    /// Connections that were ended because the operator has changed who may be here.
+    pub connections_revoked: u64,
     /// Sessions that were taken over by a newer connection.
     pub takeovers: u64,
     /// Sessions that ended because their time was over.

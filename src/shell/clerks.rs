@@ -170,6 +170,10 @@ mod tests {
             }
             Verdict::Deny(Reason::BadUserNameOrPassword)
         }
+
+        fn knows(&self, _identity: &Identity) -> bool {
+            true
+        }
     }
 
     fn policy(slow: Slow) -> Arc<Policy> {

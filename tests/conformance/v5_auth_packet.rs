@@ -112,6 +112,10 @@ impl Authenticator for Once {
     fn exchange(&self, _method: &str) -> Option<Box<dyn Exchange>> {
         Some(Box::new(OnceExchange))
     }
+
+    fn knows(&self, _identity: &Identity) -> bool {
+        true
+    }
 }
 
 impl Exchange for OnceExchange {

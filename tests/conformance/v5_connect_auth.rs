@@ -28,6 +28,10 @@ impl Authenticator for Banned {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
         if credentials.user_name == Some("banned") { Verdict::Deny(Reason::Banned) } else { Verdict::Abstain }
     }
+
+    fn knows(&self, _identity: &Identity) -> bool {
+        true
+    }
 }
 
 /// A broker that knows alice, and whose rules keep out the client `denied`.

@@ -276,6 +276,10 @@ impl Authenticator for Elsewhere {
     fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
         Verdict::Deny(self.0)
     }
+
+    fn knows(&self, _identity: &Identity) -> bool {
+        true
+    }
 }
 
 /// v5: X5-SERVERREF

@@ -25,6 +25,10 @@ impl Authenticator for Users {
             _ => Verdict::Deny(Reason::BadUserNameOrPassword),
         }
     }
+
+    fn knows(&self, identity: &Identity) -> bool {
+        self.0.iter().any(|(user, _)| identity.user.as_deref() == Some(user))
+    }
 }
 
 /// Puts every CONNECT off; the test answers by [`Answer::Credentials`].
@@ -33,6 +37,10 @@ pub struct Slow;
 impl Authenticator for Slow {
     fn authenticate(&self, _credentials: &Credentials<'_>) -> Verdict {
         Verdict::Later
+    }
+
+    fn knows(&self, _identity: &Identity) -> bool {
+        true
     }
 }
 
@@ -124,6 +132,10 @@ impl Authenticator for Challenge {
 
     fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
         (method == CHALLENGE).then(|| Box::new(Conversation::default()) as Box<dyn Exchange>)
+    }
+
+    fn knows(&self, _identity: &Identity) -> bool {
+        true
     }
 }
 

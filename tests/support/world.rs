@@ -300,6 +300,15 @@ impl World {
         self.input(shard, Input::Answer { connection: question.connection, number: question.number, answer });
     }
 
+    /// The operator's files say something else from now on.
+    pub fn change_policy(&mut self, policy: Policy) {
+        let policy = Arc::new(policy.after(&self.shared.policy));
+        self.shared.policy = Arc::clone(&policy);
+        for shard in 0..self.shards.len() {
+            self.input(shard, Input::Policy { policy: Arc::clone(&policy) });
+        }
+    }
+
     /// One shard gets one input and its wishes are performed.
     pub fn input(&mut self, shard: usize, input: Input<'_>) {
         self.shards[shard].handle(input, self.now, &mut self.outs[shard]);

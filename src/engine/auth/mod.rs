@@ -86,6 +86,9 @@ pub trait Authenticator: Send + Sync {
         true
     }
 
+    /// Whether it would still let in whom it, or one that stood in its place before the files were read anew, has let in.
+    fn knows(&self, identity: &Identity) -> bool;
+
     /// Starts an exchange of this method, if the authenticator knows it.
     fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
         let _ = method; // no enhanced authentication unless an authenticator says so

@@ -11,11 +11,17 @@ use crate::mqtt::reason::Reason;
 pub struct Policy {
     authenticators: Vec<Box<dyn Authenticator>>,
     authoriser: Box<dyn Authoriser>,
+    /// How many policies there were before: what was decided under one of them is asked again.
+    number: u64,
 }
 
 /// The place of an authenticator in the chain: whose answer is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link(usize);
+pub struct Link {
+    /// The number of the policy that was asked.
+    policy: u64,
+    index: usize,
+}
 
 /// What the chain says.
 #[derive(Clone, Debug)]
@@ -31,7 +37,13 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, authoriser }
+        Self { authenticators, authoriser, number: 0 }
+    }
+
+    /// The same in the place of another one.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { number: before.number + 1, ..self }
     }
 
     /// Everybody is let in without a name and may do everything but publish to topics that begin with `$`.
@@ -41,14 +53,14 @@ impl Policy {
 
     /// Asks the chain about a CONNECT without enhanced authentication.
     pub fn authenticate(&self, credentials: &Credentials<'_>) -> Outcome {
-        self.ask(Link(0), credentials)
+        self.ask(0, credentials)
     }
 
     /// The slow answer of one link. Called on a helper thread.
     pub fn work(&self, link: Link, credentials: &Credentials<'_>) -> Verdict {
-        match self.authenticators.get(link.0) {
-            Some(authenticator) => authenticator.work(credentials),
-            None => Verdict::Deny(Reason::ServerUnavailable), // the question is older than this policy
+        match self.authenticators.get(link.index) {
+            Some(authenticator) if link.policy == self.number => authenticator.work(credentials),
+            Some(_) | None => Verdict::Later, // the question was put to another policy, and is put again
         }
     }
 
@@ -57,12 +69,15 @@ impl Policy {
         self.authenticators.iter().any(|authenticator| authenticator.takes_time())
     }
 
-    /// Goes on where the chain had to wait, now that `link` has answered.
+    /// Goes on where the chain had to wait, now that `link` has answered. What another policy has said counts for nothing.
     pub fn resume(&self, link: Link, answer: Verdict, credentials: &Credentials<'_>) -> Outcome {
+        if link.policy != self.number {
+            return self.authenticate(credentials);
+        }
         match answer {
             Verdict::Allow(identity) => Outcome::Allow(identity),
             Verdict::Deny(reason) => Outcome::Deny(reason),
-            Verdict::Abstain => self.ask(Link(link.0 + 1), credentials),
+            Verdict::Abstain => self.ask(link.index + 1, credentials),
             Verdict::Later => Outcome::Deny(Reason::ServerUnavailable), // an answer that is none
         }
     }
@@ -81,23 +96,33 @@ impl Policy {
         self.authoriser.decide(who, client_id, action)
     }
 
-    /// Whether each delivery must be asked for.
+    /// Whether each delivery must be asked for: also where the rules of before may have allowed a subscription that these do not.
     pub fn checks_receive(&self) -> bool {
-        self.authoriser.checks_receive()
+        self.number > 0 || self.authoriser.checks_receive()
     }
 
-    /// The generation of the rules: what was decided under an older one is asked again.
-    pub fn generation(&self) -> u64 {
-        self.authoriser.generation()
+    /// How many policies there were before.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
-    fn ask(&self, first: Link, credentials: &Credentials<'_>) -> Outcome {
-        for (index, authenticator) in self.authenticators.iter().enumerate().skip(first.0) {
+    /// Whether somebody of the chain would let this one in today.
+    pub fn knows(&self, who: &Identity) -> bool {
+        self.authenticators.iter().any(|authenticator| authenticator.knows(who))
+    }
+
+    /// Whether somebody who was let in before may stay.
+    pub fn welcomes(&self, who: &Identity, client_id: ClientId<'_>) -> bool {
+        self.knows(who) && self.decide(who, client_id, Action::Connect) != Decision::Deny
+    }
+
+    fn ask(&self, first: usize, credentials: &Credentials<'_>) -> Outcome {
+        for (index, authenticator) in self.authenticators.iter().enumerate().skip(first) {
             match authenticator.authenticate(credentials) {
                 Verdict::Allow(identity) => return Outcome::Allow(identity),
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
-                Verdict::Later => return Outcome::Later(Link(index)),
+                Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
             }
         }
         Outcome::Deny(Reason::BadUserNameOrPassword) // whom nobody knows stays outside
@@ -109,7 +134,7 @@ impl std::fmt::Debug for Policy {
         formatter
             .debug_struct("Policy")
             .field("authenticators", &self.authenticators.len())
-            .field("generation", &self.generation())
+            .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }
@@ -125,6 +150,10 @@ impl Authenticator for Anybody {
 
     fn takes_time(&self) -> bool {
         false
+    }
+
+    fn knows(&self, identity: &Identity) -> bool {
+        identity.is_anonymous()
     }
 }
 
@@ -142,6 +171,10 @@ impl Authenticator for Anonymous {
 
     fn takes_time(&self) -> bool {
         false
+    }
+
+    fn knows(&self, identity: &Identity) -> bool {
+        identity.is_anonymous()
     }
 }
 
@@ -197,6 +230,10 @@ mod tests {
         fn work(&self, _credentials: &Credentials<'_>) -> Verdict {
             self.1.clone()
         }
+
+        fn knows(&self, _identity: &Identity) -> bool {
+            true
+        }
     }
 
     fn chain(verdicts: Vec<(Verdict, Verdict)>) -> Policy {
@@ -213,7 +250,7 @@ mod tests {
         match outcome {
             Outcome::Allow(identity) => identity.user.as_deref().unwrap_or("nobody").to_owned(),
             Outcome::Deny(reason) => reason.name().to_owned(),
-            Outcome::Later(link) => format!("later {}", link.0),
+            Outcome::Later(link) => format!("later {}", link.index),
         }
     }
 
@@ -292,8 +329,24 @@ mod tests {
         let policy = chain(vec![(Verdict::Later, Verdict::Later), (allow("b"), Verdict::Abstain)]);
         let Outcome::Later(link) = policy.authenticate(&given) else { panic!("the first one puts off") };
         assert_eq!(said(&policy.resume(link, policy.work(link, &given), &given)), "server_unavailable");
-        let shorter = chain(vec![]);
-        assert_eq!(said(&shorter.resume(link, shorter.work(link, &given), &given)), "server_unavailable");
+    }
+
+    #[test]
+    fn threat_5_what_another_policy_has_said_counts_for_nothing() {
+        let given = credentials(Some("a"), Some(b"x"));
+        let before = chain(vec![(Verdict::Later, allow("a"))]);
+        let Outcome::Later(link) = before.authenticate(&given) else { panic!("it puts off") };
+        let answer = before.work(link, &given);
+        for (after, outcome) in [
+            (chain(vec![(Verdict::Deny(Reason::Banned), Verdict::Abstain)]), "banned"),
+            (chain(vec![(Verdict::Later, allow("b"))]), "later 0"),
+            (chain(vec![]), "bad_user_name_or_password"),
+        ] {
+            let after = after.after(&before);
+            assert_eq!(said(&after.resume(link, answer.clone(), &given)), outcome);
+            let asked_there = after.work(link, &given);
+            assert_eq!(said(&after.resume(link, asked_there, &given)), outcome, "nor what it says to a question of before");
+        }
     }
 
     #[test]

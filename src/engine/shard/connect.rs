@@ -258,10 +258,15 @@ impl Shard {
             is_assigned: handshake.is_assigned,
             client_id: handshake.client_id.clone(),
             identity,
+            policy: self.policy.number(),
             auth_data,
             unread: bytes::BytesMut::new(),
         };
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
+        // A conversation that began under other rules ends under these.
+        if !self.policy.knows(&arrival.identity) {
+            return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
+        }
         match self.may_connect(key, &connect, &arrival, out) {
             Decision::Allow => {}
             Decision::Deny => return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out),

@@ -57,6 +57,13 @@ pub(super) enum Cargo {
 }
 
 impl Cargo {
+    fn topic(&self) -> &str {
+        match self {
+            Self::Message(message) => message.topic(),
+            Self::Run(run) => run.topic(),
+        }
+    }
+
     fn copies(&self) -> u64 {
         match self {
             Self::Message(_) => 1,
@@ -198,6 +205,20 @@ impl Shard {
         self.fanouts.iter().any(|fanout| fanout.noted != Serial::NONE && fanout.noted <= upto)
     }
 
+    /// Who may read what has changed: recipients that are not served yet are judged again.
+    pub(super) fn judge_fanouts(&mut self) {
+        let mut fanouts = mem::take(&mut self.fanouts);
+        for fanout in &mut fanouts {
+            let topic = fanout.cargo.topic().to_owned();
+            let mut route = (*fanout.route).clone();
+            for target in &mut route.targets {
+                target.is_denied = !self.may_receive(target.session, &topic);
+            }
+            fanout.route = Rc::new(route);
+        }
+        self.fanouts = fanouts;
+    }
+
     /// Copies that wait in put-off fan-outs.
     pub(super) fn fanout_copies(&self) -> u64 {
         let copies = |fanout: &Fanout| (fanout.route.targets.len() - fanout.next) as u64 * fanout.cargo.copies();
@@ -206,7 +227,7 @@ impl Shard {
 
     /// Who wants this topic here, from the cache or from the index.
     pub(super) fn route_of(&mut self, topic: &str) -> Rc<Route> {
-        let generation = (self.index.generation(), self.policy.generation().wrapping_add(self.owners_changed));
+        let generation = (self.index.generation(), self.policy.number().wrapping_add(self.owners_changed));
         if let Some(route) = self.routes.find(topic, generation) {
             self.stats.route_hits += 1;
             return route;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `receive` | bytes to packets, and what holds a connection back |
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `review` | what the operator has changed about all this |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
 //! | `publish` | a client's messages, one by one |
 //! | `verbatim` `runs` | neighbouring messages of one topic: as they came, or with identifiers |
@@ -41,6 +42,7 @@ mod passages;
 mod publish;
 mod receive;
 mod restore;
+mod review;
 pub mod retain;
 mod room;
 mod routes;
@@ -199,6 +201,8 @@ pub struct Shard {
     copies_left: usize,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
+    /// The first connection that has not been looked at since the policy changed.
+    reviewing: Option<u32>,
 
     chunks: Chunks,
     random: Random,
@@ -262,6 +266,7 @@ impl Shard {
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
             owners_changed: 0,
+            reviewing: None,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
             random,
             batches: Batches::default(),
@@ -296,6 +301,7 @@ impl Shard {
             Input::Journal { room } => self.journal_room(room, now, out),
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
+            Input::Policy { policy } => self.change_policy(policy, now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
         }

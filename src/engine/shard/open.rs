@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
@@ -45,6 +46,11 @@ impl Shard {
     /// The client may come in: everything that CONNECT does to sessions happens here.
     pub(super) fn open(&mut self, key: ConnectionKey, arrival: &Arrival, now: Time, out: &mut Outputs) -> Flow {
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
+        if arrival.policy != self.policy.number()
+            && !self.policy.welcomes(&arrival.identity, ClientId::Text(&arrival.client_id))
+        {
+            return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
+        }
         let known = self.living_session(&arrival.client_id, now, out);
         // A session belongs to the identity that made it; nobody else may see, end or take it.
         let is_foreign = known

@@ -57,7 +57,7 @@ impl Target {
 }
 
 /// Who wants a topic here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Route {
     /// The sessions.
     pub targets: Vec<Target>,

@@ -22,7 +22,8 @@ impl Shard {
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }
-        if more_connections || more_sessions || more_quotas {
+        let more_reviews = self.go_on_reviewing(now, out);
+        if more_connections || more_sessions || more_quotas || more_reviews {
             out.wake_at = Some(now);
         }
     }

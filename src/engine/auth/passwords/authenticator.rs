@@ -73,6 +73,10 @@ impl Authenticator for Passwords {
         }
     }
 
+    fn knows(&self, identity: &Identity) -> bool {
+        identity.method == METHOD && identity.user.as_ref().is_some_and(|name| self.users.contains_key(name))
+    }
+
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
         let (Some(name), Some(password)) = (credentials.user_name, credentials.password) else { return refusal() };
         let user = self.users.get(name);
@@ -91,8 +95,11 @@ impl Authenticator for Passwords {
     }
 }
 
+/// What identities say that were proven here.
+const METHOD: &str = "password";
+
 fn admission(name: &str) -> Verdict {
-    Verdict::Allow(Arc::new(Identity::user(name, "password")))
+    Verdict::Allow(Arc::new(Identity::user(name, METHOD)))
 }
 
 const fn refusal() -> Verdict {

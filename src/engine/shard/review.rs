@@ -1,0 +1,52 @@
+//! The policy has changed: who is here is judged again, a part of them at a time; what was decided before counts no more.
+
+use std::sync::Arc;
+
+use super::Shard;
+use crate::base::time::Time;
+use crate::engine::auth::policy::Policy;
+use crate::engine::connection::ConnectionKey;
+use crate::engine::event::Cause;
+use crate::engine::limits::REVIEWED_CONNECTIONS_MAX;
+use crate::engine::output::Outputs;
+use crate::mqtt::Reason;
+
+impl Shard {
+    /// From now on everything is decided by another policy. Messages are withheld at once from whoever may not read them any more; those
+    /// who may not be here at all go within the next turns.
+    pub(super) fn change_policy(&mut self, policy: Arc<Policy>, now: Time, out: &mut Outputs) {
+        debug_assert!(policy.number() > self.policy.number(), "policies follow each other");
+        self.policy = policy;
+        self.judge_fanouts();
+        self.reviewing = Some(0);
+        if self.go_on_reviewing(now, out) {
+            out.wake_at = Some(now);
+        }
+    }
+
+    /// Looks at the next connections; whether there are more.
+    pub(super) fn go_on_reviewing(&mut self, now: Time, out: &mut Outputs) -> bool {
+        let Some(start) = self.reviewing else { return false };
+        let bound = self.connections.index_bound();
+        let end = start.saturating_add(REVIEWED_CONNECTIONS_MAX).min(bound);
+        for index in start..end {
+            if let Some(key) = self.connections.key_at(index)
+                && !self.is_welcome(key)
+            {
+                self.stats.connections_revoked += 1;
+                self.say_goodbye(key, Reason::NotAuthorized, None, out);
+                self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);
+            }
+        }
+        self.reviewing = (end < bound).then_some(end);
+        self.reviewing.is_some()
+    }
+
+    /// Whoever is not through with CONNECT is judged there.
+    fn is_welcome(&self, key: ConnectionKey) -> bool {
+        let Some(connection) = self.connections.get(key).filter(|connection| connection.is_connected()) else { return true };
+        let session = connection.session.and_then(|session| self.sessions.get(session));
+        let (Some(identity), Some(session)) = (&connection.identity, session) else { return true };
+        self.policy.welcomes(identity, self.client_id(session))
+    }
+}
