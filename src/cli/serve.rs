@@ -58,7 +58,7 @@ impl Running {
     fn start(config: &Config) -> Result<Self, ServeError> {
         let log = Log::start(&config.log)?;
         // From here on a signal waits until the broker can be stopped.
-        let interrupts = Interrupts::register().map_err(ServeError::Signals)?;
+        let interrupts = Interrupts::register_with_hangup().map_err(ServeError::Signals)?;
         let notifier = Notifier::of_environment().map_err(ServeError::Notifier)?;
         let starting = Broker::begin(config)?;
         let readiness = Readiness::starting(starting.progress());
@@ -99,7 +99,8 @@ impl Running {
 
     /// Waits for a signal, then stops in order: the door says that it stops, the shards drain, the door closes.
     fn stop_at_signal(mut self, drain_timeout_ms: u64) -> Exit {
-        self.interrupts.wait();
+        let files = self.broker.reload_order();
+        self.interrupts.wait(|| files.reload());
         tracing::info!(drain_timeout_ms, "stopping; a second signal ends it at once");
         self.readiness.begin_stop();
         self.notify(|notifier| notifier.stopping(drain_timeout_ms));

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one asks for an orderly end, the second one ends the process at once.
+//! SIGINT and SIGTERM: the first one asks for an orderly end, the second one ends the process at once. SIGHUP has files read anew.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -30,16 +30,28 @@ impl Interrupts {
         Ok(Self { signals: Signals::new([SIGINT, SIGTERM])? })
     }
 
-    /// Waits for the first one.
-    pub fn wait(&mut self) {
-        self.signals.forever().next();
+    /// The same, and SIGHUP ends nothing at all.
+    pub fn register_with_hangup() -> io::Result<Self> {
+        let interrupts = Self::register()?;
+        interrupts.signals.add_signal(SIGHUP)?;
+        Ok(interrupts)
+    }
+
+    /// Waits for the first one; each SIGHUP before it is told.
+    pub fn wait(&mut self, mut hangup: impl FnMut()) {
+        for signal in self.signals.forever() {
+            if signal != SIGHUP {
+                return;
+            }
+            hangup();
+        }
     }
 
     /// The first one as a message, for who waits for other things as well.
     pub fn into_channel(mut self) -> io::Result<Receiver<()>> {
         let (sender, receiver) = bounded(1);
         thread::Builder::new().name("signals".into()).spawn(move || {
-            self.wait();
+            self.wait(|| {});
             // Nobody waits for it any more: the end has come by itself.
             let _ = sender.send(());
         })?;

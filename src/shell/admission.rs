@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Auth;
 use crate::engine::auth::acl_file::{AclFile, AclFileError};
@@ -24,6 +25,7 @@ pub enum PolicyError {
         /// Which one.
         path: PathBuf,
         /// What the system says.
+        #[source]
         error: io::Error,
     },
     /// Something in a password file is wrong.
@@ -50,25 +52,55 @@ pub enum PolicyError {
     },
 }
 
-/// Reads the files that the configuration names.
-pub fn policy(auth: &Auth) -> Result<Policy, PolicyError> {
+/// Reads the files that the configuration names, again and again. What users have proven is remembered as long as their hashes stay the same.
+#[derive(Debug)]
+pub struct Reader {
+    auth: Auth,
+    passwords: Option<Arc<Passwords>>,
+}
+
+impl Reader {
+    /// Nothing has been read yet.
+    pub fn new(auth: &Auth) -> Self {
+        Self { auth: auth.clone(), passwords: None }
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = [&self.auth.password_file, &self.auth.acl_file];
+        named.into_iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
+    }
+
+    /// Reads them all. After an error it is as if nothing had been tried.
+    pub fn read(&mut self) -> Result<Policy, PolicyError> {
+        let (policy, passwords) = read_all(&self.auth, self.passwords.as_deref())?;
+        self.passwords = passwords;
+        Ok(policy)
+    }
+}
+
+fn read_all(auth: &Auth, before: Option<&Passwords>) -> Result<(Policy, Option<Arc<Passwords>>), PolicyError> {
     let mut chain: Vec<Box<dyn Authenticator>> = Vec::new();
     let has_users = !auth.password_file.as_os_str().is_empty();
     if auth.lets_anybody_in() {
         // Where nobody is known by name, a name says nothing.
         chain.push(if has_users { Box::new(Anonymous) } else { Box::new(Anybody) });
     }
-    if has_users {
-        chain.push(Box::new(passwords(&auth.password_file)?));
+    let passwords = if has_users { Some(Arc::new(passwords(&auth.password_file, before)?)) } else { None };
+    if let Some(passwords) = &passwords {
+        chain.push(Box::new(Arc::clone(passwords)));
     }
     let authoriser: Box<dyn Authoriser> =
         if auth.acl_file.as_os_str().is_empty() { Box::new(Open) } else { Box::new(rules(&auth.acl_file)?) };
-    Ok(Policy::new(chain, authoriser))
+    Ok((Policy::new(chain, authoriser), passwords))
 }
 
-fn passwords(path: &Path) -> Result<Passwords, PolicyError> {
+fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
     let unreadable = |error| PolicyError::Unreadable { path: path.into(), error };
     let text = read(path).map_err(unreadable)?;
+    if let Some(before) = before {
+        return Passwords::parse_after(&text, before).map_err(|fault| PolicyError::Passwords { path: path.into(), fault });
+    }
     let mut secret = [0; SECRET_BYTES];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret)).map_err(unreadable)?;
     Passwords::parse(&text, &secret).map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
@@ -103,6 +135,10 @@ mod tests {
     use crate::shell::files::scratch::Scratch;
 
     /// By `mosquitto_passwd`; her password is `correct horse`.
+    fn policy(auth: &Auth) -> Result<Policy, PolicyError> {
+        Reader::new(auth).read()
+    }
+
     const USERS: &str = "alice:$7$101$sW+MWAyltInm8zDb$\
         pN8dTsBm243zvnu3HL7m3+iRLKCgw+G+sOs1vtxMySdA03cU5UrexmtnJlyGZzHKTIAeiPDlkTI3Ed+FfPIySw==";
 

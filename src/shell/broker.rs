@@ -11,7 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use glommio::ExecutorJoinHandle;
 use socket2::SockRef;
 
-use super::admission::{PolicyError, policy};
+use super::admission::{PolicyError, Reader};
 use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
@@ -19,6 +19,7 @@ use super::executor;
 use super::listener;
 use super::mesh::{Parcel, Ways, connect};
 use super::progress::Progress;
+use super::reloading::{self, Force, Order, ReloadError, Reloading, Tally};
 use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
@@ -119,10 +120,22 @@ pub struct Broker {
     drain_timeout_ms: u64,
     /// Who answers what takes time.
     clerks: Clerks,
+    files: Files,
+    /// Who looks whether files have changed, once clients may come in.
+    reloading: Option<Reloading>,
     /// The data directory, as long as shards write to it.
     storage: Option<Storage>,
     promise: Promise,
     data_dir: String,
+}
+
+/// What the operator's files have made.
+#[derive(Debug)]
+struct Files {
+    /// Reads them; with whoever looks at them, once somebody does.
+    reader: Option<Reader>,
+    force: Arc<Force>,
+    tally: Arc<Tally>,
 }
 
 /// Asks the shards how they are doing. Cheap to copy, usable from every thread.
@@ -141,7 +154,8 @@ impl Broker {
     /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
         let places = places(config)?;
-        let policy = Arc::new(policy(&config.auth)?);
+        let mut reader = Reader::new(&config.auth);
+        let policy = Arc::new(reader.read()?);
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
         tracing::debug!(open_files, "limits");
@@ -162,7 +176,8 @@ impl Broker {
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
         let shared = shared(config, &policy, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
-        let clerks = Clerks::start(clerks_for(config, &policy), &policy, &ways)
+        let force = Arc::new(Force::new(Arc::clone(&policy)));
+        let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
             .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
         let mut sockets = by_shard(listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
@@ -202,6 +217,8 @@ impl Broker {
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
+            files: Files { reader: Some(reader), force, tally: Arc::default() },
+            reloading: None,
             storage,
             promise,
             data_dir,
@@ -234,8 +251,28 @@ impl Broker {
         self.reporter.clone()
     }
 
+    /// Looks at the operator's files from now on.
+    pub(super) fn watch_files(&mut self) -> io::Result<()> {
+        let Some(mut reader) = self.files.reader.take() else { return Ok(()) };
+        let parts = reloading::Parts {
+            files: reader.files(),
+            read: Box::new(move || reader.read().map_err(|error| ReloadError::new(&error))),
+            force: Arc::clone(&self.files.force),
+            ways: self.reporter.ways.clone(),
+            tally: Arc::clone(&self.files.tally),
+        };
+        self.reloading = Some(Reloading::start(parts)?);
+        Ok(())
+    }
+
+    /// Somebody who may have the files read anew.
+    pub fn reload_order(&self) -> Order {
+        self.reloading.as_ref().expect("clients may come in").order()
+    }
+
     /// Stops: nobody comes in any more, clients are told, what is on its way is sent.
     pub fn stop(self) -> Stopped {
+        drop(self.reloading); // it posts to shards, which are there until then
         for listener in self.listeners {
             // One that cannot be shut is closed by its shard all the same.
             let _ended_either_way = SockRef::from(&listener).shutdown(Shutdown::Both);

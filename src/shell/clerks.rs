@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::broker::post;
 use super::mesh::{Parcel, Ways};
+use super::reloading::Force;
 use crate::engine::auth::exchange::Step;
 use crate::engine::auth::policy::Policy;
 use crate::engine::auth::{Credentials, Decision, Verdict};
@@ -61,14 +62,14 @@ pub struct Clerks {
 }
 
 impl Clerks {
-    /// Starts so many clerks, who answer by this policy.
-    pub fn start(count: usize, policy: &Arc<Policy>, ways: &Ways) -> io::Result<Self> {
+    /// Starts so many clerks, who answer by the policy that is in force.
+    pub fn start(count: usize, force: &Arc<Force>, ways: &Ways) -> io::Result<Self> {
         let (questions, inbox) = bounded(QUESTIONS_MAX);
         let mut threads = Vec::new();
         for number in 0..count {
-            let (policy, ways, inbox) = (Arc::clone(policy), ways.clone(), inbox.clone());
+            let (force, ways, inbox) = (Arc::clone(force), ways.clone(), inbox.clone());
             let name = format!("pregon-clerk-{number}");
-            threads.push(thread::Builder::new().name(name).spawn(move || work(&policy, &ways, &inbox))?);
+            threads.push(thread::Builder::new().name(name).spawn(move || work(&force, &ways, &inbox))?);
         }
         Ok(Self { questions: Some(questions), threads })
     }
@@ -88,9 +89,9 @@ impl Drop for Clerks {
     }
 }
 
-fn work(policy: &Policy, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
+fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
     while let Ok((shard, Question { connection, number, about })) = inbox.recv() {
-        let answer = answer(policy, about);
+        let answer = answer(&force.policy(), about);
         post(ways, shard, Parcel::Answered(Box::new(Answered { connection, number, answer })));
     }
 }
@@ -180,6 +181,10 @@ mod tests {
         Arc::new(Policy::new(vec![Box::new(slow)], Box::new(Open)))
     }
 
+    fn in_force(policy: &Arc<Policy>) -> Arc<Force> {
+        Arc::new(Force::new(Arc::clone(policy)))
+    }
+
     fn question(policy: &Policy, number: u32, name: &str, password: &str) -> Question {
         let peer = Peer { address: ([127, 0, 0, 1], 1883).into(), listener: 0 };
         let credentials = Credentials {
@@ -220,7 +225,7 @@ mod tests {
     fn answers_come_to_the_shard_that_has_asked() {
         let (ways, inboxes) = connect(2, 16).unwrap();
         let policy = policy(Slow::default());
-        let clerks = Clerks::start(2, &policy, &ways).unwrap();
+        let clerks = Clerks::start(2, &in_force(&policy), &ways).unwrap();
         for (number, inbox) in inboxes.iter().enumerate() {
             let desk = clerks.desk(ShardId::new(number));
             let number = u32::try_from(number).unwrap();
@@ -237,7 +242,7 @@ mod tests {
     fn threat_3_a_clerk_whose_question_goes_wrong_refuses_and_goes_on() {
         let (ways, inboxes) = connect(1, 16).unwrap();
         let policy = policy(Slow::default());
-        let clerks = Clerks::start(1, &policy, &ways).unwrap();
+        let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();
         let desk = clerks.desk(ShardId::new(0));
         desk.ask(question(&policy, 1, "nobody", "x")).expect("there is room");
         assert!(matches!(answered(&inboxes[0]), (1, Verdict::Deny(Reason::ServerUnavailable))));
@@ -250,7 +255,7 @@ mod tests {
         let (ways, inboxes) = connect(1, 2 * QUESTIONS_MAX).unwrap();
         let held_up = Arc::default();
         let policy = policy(Slow { held_up: Arc::clone(&held_up) });
-        let clerks = Clerks::start(1, &policy, &ways).unwrap();
+        let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();
         let desk = clerks.desk(ShardId::new(0));
         let busy = held_up.lock().unwrap();
         let refused = (0..).find_map(|number| desk.ask(question(&policy, number, "alice", "alice")).err()).unwrap();

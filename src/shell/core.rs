@@ -261,6 +261,7 @@ impl Core {
             + stats.mesh_batches_sent
             + stats.adopted
             + stats.answers
+            + stats.policy_changes
             + stats.journal_writes
             + stats.journal_reads
             + stats.sweep_pieces

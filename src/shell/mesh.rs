@@ -17,6 +17,7 @@ use super::lines::LineParts;
 use super::report::Report;
 use super::ring::sys::EventFd;
 use crate::base::bitset::Bits64;
+use crate::engine::auth::policy::Policy;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
 use crate::engine::output::Arrival;
@@ -47,6 +48,8 @@ pub enum Parcel {
     Answered(Box<Answered>),
     /// The keeper has done what the shard has asked for, or cannot.
     Kept(Answer),
+    /// The operator's files say something else from now on.
+    Policy(Arc<Policy>),
     /// Every shard knows again what it has kept: clients may come in.
     Serve,
     /// Somebody wants to know how the shard is doing.
@@ -279,6 +282,7 @@ mod tests {
             | Parcel::Moved { .. }
             | Parcel::Answered(_)
             | Parcel::Kept(_)
+            | Parcel::Policy(_)
             | Parcel::Serve
             | Parcel::Report(_) => {
                 panic!("only stops are sent here")

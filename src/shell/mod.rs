@@ -10,7 +10,8 @@
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
-//! | [`admission`] [`clerks`] | who may come in, by the operator's files; who finds answers that take time |
+//! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
+//! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
 //! | [`fetching`] | messages that lie in the journal alone, and how they are read back |
@@ -49,6 +50,7 @@ mod receiving;
 #[cfg(test)]
 mod receiving_tests;
 pub mod reclaim;
+pub mod reloading;
 pub mod replay;
 pub mod report;
 mod resting;

@@ -38,6 +38,10 @@ impl Core {
                         journal.answer(answer);
                     }
                 }
+                Parcel::Policy(policy) => {
+                    self.stats.policy_changes += 1;
+                    self.shard.handle(Input::Policy { policy }, now, &mut self.out);
+                }
                 Parcel::Serve => self.serve(),
                 Parcel::Report(asker) => {
                     // Whoever asked may have lost patience.

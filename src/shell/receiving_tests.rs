@@ -13,6 +13,7 @@ use super::listener;
 use super::mesh::connect;
 use super::progress::Progress;
 use super::reading::Due;
+use super::reloading::Force;
 use super::report::Promise;
 use super::ring::Ended;
 use crate::base::hash::Seed;
@@ -58,7 +59,7 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
-        let desk = Clerks::start(0, &shared.policy, &ways).unwrap().desk(ShardId::new(0));
+        let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways).unwrap().desk(ShardId::new(0));
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,

@@ -57,6 +57,8 @@ pub struct ShellStats {
     pub accepted: u64,
     /// Times accepting was paused for lack of descriptors.
     pub accept_pauses: u64,
+    /// Times that another policy came into force.
+    pub policy_changes: u64,
     /// Handshakes of layers that have come to their end.
     pub handshakes: u64,
     /// Of these, the ones that have resumed a session.

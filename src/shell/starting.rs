@@ -47,6 +47,9 @@ impl Starting {
         for number in 0..ways.shards() {
             post(ways, ShardId::new(number), Parcel::Serve);
         }
+        self.broker
+            .watch_files()
+            .map_err(|error| StartError::System { what: "the thread that looks at files", error })?;
         self.progress.open();
         Ok(self.broker)
     }

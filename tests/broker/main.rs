@@ -48,6 +48,7 @@ mod keep_alive;
 mod lending;
 mod moves;
 mod power;
+mod reload;
 mod retained;
 mod rumqttc;
 mod sessions;

@@ -166,8 +166,20 @@ impl Broker {
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill can be started").success(), "the broker cannot be reached by a signal");
+    }
+
+    /// From now on it may open descriptors up to this number, and keeps those that it has.
+    pub fn limit_descriptors(&self, count: usize) {
+        let (process, limit) = (format!("--pid={}", self.child.id()), format!("--nofile={count}:"));
+        let status = Command::new("prlimit").args([process, limit]).status();
+        assert!(status.expect("prlimit can be started").success(), "the limits of the broker cannot be set");
     }
 
     /// Waits for its end.

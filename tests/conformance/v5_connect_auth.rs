@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pregon::base::random::Random;
+use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::{Anonymous, Policy};
 use pregon::engine::auth::{Authenticator, Credentials, Verdict};
 use pregon::engine::input::Input;

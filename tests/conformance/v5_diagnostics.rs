@@ -2,6 +2,7 @@
 
 use crate::support::policies::{Rules, Verb};
 use crate::support::story::{Client, Heard, Hello, Post, Story, Wish};
+use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::auth::{Authenticator, Credentials, Verdict};
 use pregon::engine::limits::QueuePolicy;

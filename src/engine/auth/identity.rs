@@ -11,17 +11,19 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// Whether no rule applies to it.
     pub is_superuser: bool,
+    /// Stays the same as long as that by which it was proven does; 0 where nothing of the kind is kept.
+    pub mark: u64,
 }
 
 impl Identity {
     /// The identity of everybody who proved nothing.
     pub const fn anonymous() -> Self {
-        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false }
+        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false, mark: 0 }
     }
 
     /// A user in no group.
     pub fn user(name: &str, method: &'static str) -> Self {
-        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false }
+        Self { user: Some(name.into()), method, ..Self::anonymous() }
     }
 
     /// Whether it proved nothing.

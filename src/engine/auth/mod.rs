@@ -96,6 +96,29 @@ pub trait Authenticator: Send + Sync {
     }
 }
 
+/// One that others hold as well.
+impl<T: Authenticator + ?Sized> Authenticator for Arc<T> {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        (**self).authenticate(credentials)
+    }
+
+    fn work(&self, credentials: &Credentials<'_>) -> Verdict {
+        (**self).work(credentials)
+    }
+
+    fn takes_time(&self) -> bool {
+        (**self).takes_time()
+    }
+
+    fn knows(&self, identity: &Identity) -> bool {
+        (**self).knows(identity)
+    }
+
+    fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
+        (**self).exchange(method)
+    }
+}
+
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {

@@ -290,6 +290,7 @@ impl Office {
                     Parcel::Batch { .. }
                     | Parcel::Moved { .. }
                     | Parcel::Answered(_)
+                    | Parcel::Policy(_)
                     | Parcel::Serve
                     | Parcel::Report(_)
                     | Parcel::Stop { .. },

@@ -86,6 +86,7 @@ impl Scene {
                 Parcel::Batch { .. }
                 | Parcel::Moved { .. }
                 | Parcel::Answered(_)
+                | Parcel::Policy(_)
                 | Parcel::Serve
                 | Parcel::Report(_)
                 | Parcel::Stop { .. } => {

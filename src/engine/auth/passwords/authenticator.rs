@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::fault::PasswordsError;
 use super::hash::Hash;
 use super::proof::{Proven, Prover, SECRET_BYTES};
-use super::text::entries;
+use super::text::{Entry, entries};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Authenticator, Credentials, Verdict};
 use crate::mqtt::reason::Reason;
@@ -34,12 +34,27 @@ struct User {
 impl Passwords {
     /// Reads a file. The secret is drawn for this value alone; what was proven is remembered under it.
     pub fn parse(text: &[u8], secret: &[u8; SECRET_BYTES]) -> Result<Self, PasswordsError> {
-        let entries = entries(text)?;
+        Self::of(entries(text)?, Prover::new(secret))
+    }
+
+    fn of(entries: Vec<Entry<'_>>, prover: Prover) -> Result<Self, PasswordsError> {
         let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
         let decoy = slowest.ok_or(PasswordsError::NoUser)?.clone();
         let user = |hash| User { hash, proven: Proven::default() };
         let users = entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
-        Ok(Self { users, decoy, prover: Prover::new(secret) })
+        Ok(Self { users, decoy, prover })
+    }
+
+    /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else.
+    pub fn parse_after(text: &[u8], before: &Self) -> Result<Self, PasswordsError> {
+        let entries = entries(text)?;
+        let mut after = Self::of(entries, before.prover.clone())?;
+        for (name, user) in &mut after.users {
+            if let Some(known) = before.users.get(name).filter(|known| known.hash == user.hash) {
+                user.proven = known.proven.clone();
+            }
+        }
+        Ok(after)
     }
 
     /// How many users there are.
@@ -68,13 +83,14 @@ impl Authenticator for Passwords {
         let Some(password) = credentials.password else { return refusal() };
         let offered = self.prover.prove(name, password);
         match self.users.get(name) {
-            Some(user) if user.proven.is(offered.as_ref()) => admission(name),
+            Some(user) if user.proven.is(offered.as_ref()) => admission(name, user),
             Some(_) | None => Verdict::Later,
         }
     }
 
     fn knows(&self, identity: &Identity) -> bool {
-        identity.method == METHOD && identity.user.as_ref().is_some_and(|name| self.users.contains_key(name))
+        let user = identity.user.as_ref().and_then(|name| self.users.get(name));
+        identity.method == METHOD && user.is_some_and(|user| user.hash.mark() == identity.mark)
     }
 
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -82,24 +98,23 @@ impl Authenticator for Passwords {
         let user = self.users.get(name);
         let offered = self.prover.prove(name, password);
         // While this one waited for a helper thread, another may have proven the same.
-        if user.is_some_and(|user| user.proven.is(offered.as_ref())) {
-            return admission(name);
+        if let Some(user) = user.filter(|user| user.proven.is(offered.as_ref())) {
+            return admission(name, user);
         }
-        if !self.is_right(user, |hash| hash.verify(password)) {
-            return refusal();
-        }
-        if let (Some(user), Some(proof)) = (user, offered) {
+        let is_right = self.is_right(user, |hash| hash.verify(password));
+        let Some(user) = user.filter(|_| is_right) else { return refusal() };
+        if let Some(proof) = offered {
             user.proven.keep(proof);
         }
-        admission(name)
+        admission(name, user)
     }
 }
 
 /// What identities say that were proven here.
 const METHOD: &str = "password";
 
-fn admission(name: &str) -> Verdict {
-    Verdict::Allow(Arc::new(Identity::user(name, METHOD)))
+fn admission(name: &str, user: &User) -> Verdict {
+    Verdict::Allow(Arc::new(Identity { mark: user.hash.mark(), ..Identity::user(name, METHOD) }))
 }
 
 const fn refusal() -> Verdict {

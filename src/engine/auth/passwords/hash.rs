@@ -76,6 +76,12 @@ impl Hash {
         }
     }
 
+    /// The same for the same hash, and hardly ever for another one.
+    pub fn mark(&self) -> u64 {
+        let start: [u8; 8] = self.digest[..8].try_into().expect("no digest is shorter");
+        u64::from_le_bytes(start)
+    }
+
     /// Whether it is cheaper to guess than one that is made today.
     pub const fn is_weaker_than_new(&self) -> bool {
         self.cost.is_weaker_than_new()

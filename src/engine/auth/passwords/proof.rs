@@ -16,9 +16,11 @@ pub const SECRET_BYTES: usize = 32;
 const REMEMBERED_BYTES_MAX: usize = 1024;
 
 /// The digest of a name and a password under the secret.
+#[derive(Clone)]
 pub(super) struct Proof([u8; 32]);
 
 /// Makes proofs. One for each file that is read.
+#[derive(Clone)]
 pub(super) struct Prover(Hmac<Sha256>);
 
 impl Prover {
@@ -42,7 +44,7 @@ impl Prover {
 
 /// The proof that a user has given; empty until then. A user has one password, so it is written once and never replaced: the bound of
 /// all is the number of users.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Proven(OnceLock<Proof>);
 
 impl Proven {

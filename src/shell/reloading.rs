@@ -1,0 +1,227 @@
+//! The operator's files, read anew: when one of them has changed, and when a signal says so.
+//!
+//! One thread looks at the files a few times a second. A file that has changed is read when it has stayed the same for one look, so that
+//! what is being written is not read in the middle. What cannot be read, or says something wrong, changes nothing: what was in force stays,
+//! the log says why, and it is tried again with the next change, or at the next look where the system had no descriptor left.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use super::broker::post;
+use super::mesh::{Parcel, Ways};
+use crate::engine::auth::policy::Policy;
+use crate::engine::homes::ShardId;
+
+/// How often the files are looked at. Two looks and the way to the shards take less than the second in which a right ends.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The policy that is in force. One for the whole broker: shards are told when it changes, clerks look it up with each question.
+#[derive(Debug)]
+pub struct Force(RwLock<Arc<Policy>>);
+
+impl Force {
+    /// It begins with this one.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self(RwLock::new(policy))
+    }
+
+    /// The one of now.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, policy: Arc<Policy>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+}
+
+/// How often files were read anew. One for the whole broker.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Times that what they say came into force.
+    pub done: AtomicU64,
+    /// Times that it did not.
+    pub failed: AtomicU64,
+    /// The last time it did not.
+    pub is_failing: AtomicBool,
+}
+
+/// Why what the files say is not in force.
+#[derive(Debug)]
+pub struct ReloadError {
+    /// What is wrong, for people.
+    pub what: String,
+    /// Whether it may go away by itself.
+    pub is_passing: bool,
+}
+
+impl ReloadError {
+    /// A file that is wrong stays wrong until it changes; a system without descriptors may have some soon.
+    pub fn new(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut source = Some(error);
+        let mut is_passing = false;
+        while let Some(error) = source {
+            let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+            is_passing |= matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR));
+            source = error.source();
+        }
+        Self { what: error.to_string(), is_passing }
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)
+    }
+}
+
+/// Makes what comes into force out of the files.
+pub type Read = dyn FnMut() -> Result<Policy, ReloadError> + Send;
+
+/// What the thread works with.
+pub struct Parts {
+    /// The files that are looked at.
+    pub files: Vec<PathBuf>,
+    /// Reads them.
+    pub read: Box<Read>,
+    /// What is in force.
+    pub force: Arc<Force>,
+    /// The ways to the shards.
+    pub ways: Ways,
+    /// Where it is counted.
+    pub tally: Arc<Tally>,
+}
+
+/// The thread that looks at the files. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Reloading {
+    wishes: Sender<Wish>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Reload,
+    End,
+}
+
+/// Has the files read anew, also where none seems to have changed.
+#[derive(Clone, Debug)]
+pub struct Order(Sender<Wish>);
+
+impl Order {
+    /// Soon. Orders that come while one waits are one with it.
+    pub fn reload(&self) {
+        match self.0.try_send(Wish::Reload) {
+            // At the end nobody is there to hear it.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+}
+
+impl Reloading {
+    /// Starts to look.
+    pub fn start(parts: Parts) -> io::Result<Self> {
+        let (wishes, inbox) = bounded(1);
+        let thread = thread::Builder::new().name("pregon-files".into()).spawn(move || parts.watch(&inbox))?;
+        Ok(Self { wishes, thread: Some(thread) })
+    }
+
+    /// For whoever has reason to have them read anew.
+    pub fn order(&self) -> Order {
+        Order(self.wishes.clone())
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        // A thread that is gone already cannot be told.
+        let _ = self.wishes.send(Wish::End);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("whoever reads files does not panic");
+        }
+    }
+}
+
+/// What a file is, without reading it: another one, or another content, is another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stamp {
+    There { device: u64, inode: u64, bytes: u64, changed: (i64, i64), written: (i64, i64) },
+    Missing(Option<i32>),
+}
+
+impl Stamp {
+    /// A link is followed to where it leads.
+    fn of(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(found) => Self::There {
+                device: found.dev(),
+                inode: found.ino(),
+                bytes: found.len(),
+                changed: (found.ctime(), found.ctime_nsec()),
+                written: (found.mtime(), found.mtime_nsec()),
+            },
+            Err(error) => Self::Missing(error.raw_os_error()),
+        }
+    }
+}
+
+impl Parts {
+    fn watch(mut self, wishes: &Receiver<Wish>) {
+        let mut read = self.look();
+        let mut seen = read.clone();
+        loop {
+            let is_ordered = match wishes.recv_timeout(LOOK_EVERY) {
+                Ok(Wish::Reload) => true,
+                Err(RecvTimeoutError::Timeout) => false,
+                Ok(Wish::End) | Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let found = self.look();
+            let is_settled = found == seen;
+            if is_ordered || (is_settled && found != read) {
+                let is_done = self.reload();
+                if is_done {
+                    read.clone_from(&found);
+                }
+            }
+            seen = found;
+        }
+    }
+
+    fn look(&self) -> Vec<Stamp> {
+        self.files.iter().map(|path| Stamp::of(path)).collect()
+    }
+
+    /// Reads the files and has what they say come into force; whether there is nothing more to do until they change.
+    fn reload(&mut self) -> bool {
+        match (self.read)() {
+            Ok(policy) => {
+                let policy = Arc::new(policy.after(&self.force.policy()));
+                self.force.set(Arc::clone(&policy));
+                for number in 0..self.ways.shards() {
+                    post(&self.ways, ShardId::new(number), Parcel::Policy(Arc::clone(&policy)));
+                }
+                self.tally.done.fetch_add(1, Ordering::Relaxed);
+                self.tally.is_failing.store(false, Ordering::Relaxed);
+                tracing::info!(number = policy.number(), "the files of users and rules were read anew and are in force");
+                true
+            }
+            Err(error) => {
+                self.tally.failed.fetch_add(1, Ordering::Relaxed);
+                self.tally.is_failing.store(true, Ordering::Relaxed);
+                tracing::error!(%error, "what the files of users and rules say is not in force: what was in force stays");
+                !error.is_passing
+            }
+        }
+    }
+}

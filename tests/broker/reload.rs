@@ -1,0 +1,181 @@
+//! The operator's files change while the broker runs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use pregon::mqtt::Version;
+
+use crate::client::Client;
+use crate::folder::Folder;
+use crate::patience::wait_for;
+use crate::process::{Broker, Options};
+use crate::support::story::{Heard, Hello, Post};
+
+/// By `mosquitto_passwd` 2.0.11: `alice` with `correct horse`, `bob` with `ñandú €`.
+const ALICE: &str = "alice:$7$101$sW+MWAyltInm8zDb$\
+    pN8dTsBm243zvnu3HL7m3+iRLKCgw+G+sOs1vtxMySdA03cU5UrexmtnJlyGZzHKTIAeiPDlkTI3Ed+FfPIySw==\n";
+const BOB: &str = "bob:$6$i1AdAIxM3Hsv1WMD$\
+    YvZUebNjXNVMUItUlln8/ONDgOTnC+4Teb74s7vR2rtwKmd5OKgigQTJNbijM3LiNeWZcyie6TOLxojIPyOeyQ==\n";
+const EVERYTHING: &str = "pattern #\n";
+
+struct Scene {
+    folder: Folder,
+    broker: Broker,
+}
+
+impl Scene {
+    fn new(test: &str) -> Self {
+        let folder = Folder::new(test);
+        fs::create_dir(folder.path()).expect("the name is this test's");
+        fs::write(folder.path().join("users"), [ALICE, BOB].concat()).expect("there is room");
+        fs::write(folder.path().join("rules"), EVERYTHING).expect("there is room");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (users, rules) =
+            (format!("auth.password_file={}", path("users")), format!("auth.acl_file={}", path("rules")));
+        let broker = Options::shards(2).set(&users).set(&rules).start();
+        Self { folder, broker }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file gets another content all at once, as editors and orchestrators do it.
+    fn replace(&self, name: &str, text: &str) {
+        fs::write(self.path("new"), text).expect("there is room");
+        fs::rename(self.path("new"), self.path(name)).expect("it is the same folder");
+    }
+
+    fn times(&self, what: &str) -> usize {
+        self.broker.log().matches(what).count()
+    }
+
+    /// The files were read anew so many times, and their content is in force.
+    fn await_reloads(&self, count: usize) {
+        wait_for("a reload", || (self.times("were read anew") >= count).then_some(()));
+    }
+
+    /// So many times they were not fit for it.
+    fn await_refusals(&self, count: usize) {
+        wait_for("a refused reload", || (self.times("is not in force") >= count).then_some(()));
+    }
+
+    fn alice(&self, id: &str) -> Client {
+        Client::connect(&self.broker, &Hello::v5(id).login("alice", "correct horse"))
+    }
+
+    fn bob(&self, id: &str) -> Client {
+        Client::connect(&self.broker, &Hello::v5(id).login("bob", "ñandú €"))
+    }
+}
+
+#[test]
+fn threat_5_a_user_who_is_gone_is_gone_at_once_and_the_others_notice_nothing() {
+    let scene = Scene::new("reload-users");
+    let (mut alice, mut bob, mut old) = (
+        scene.alice("a"),
+        scene.bob("b"),
+        Client::connect(&scene.broker, &Hello::new(Version::V311, "c").login("bob", "ñandú €")),
+    );
+    scene.replace("users", ALICE);
+    bob.expect_closed_for(0x87);
+    old.expect_closed();
+    let mut refused = Client::hello(&scene.broker, &Hello::v5("d").login("bob", "ñandú €"));
+    refused.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86, _)));
+    alice.post(&Post::to("a").payload("x").qos(1).id(1));
+    scene.alice("e").leave();
+    scene.replace("users", &[ALICE, BOB].concat());
+    scene.await_reloads(2);
+    scene.bob("b").leave();
+}
+
+#[test]
+fn threat_5_whose_password_has_changed_has_to_prove_himself_again() {
+    let scene = Scene::new("reload-password");
+    let (mut alice, mut bob) = (scene.alice("a"), scene.bob("b"));
+    // The same password under another salt is another proof.
+    let renewed = ALICE.replace("bob", "alice").replace("sW+MWAyl", "tW+MWAyl").replace("pN8dTsBm", "qN8dTsBm");
+    scene.replace("users", &[&*renewed, BOB].concat());
+    alice.expect_closed_for(0x87);
+    bob.post(&Post::to("a").payload("x").qos(1).id(1));
+}
+
+#[test]
+fn threat_5_a_right_that_is_gone_ends_on_subscriptions_that_stay() {
+    let scene = Scene::new("reload-rules");
+    let (mut alice, mut bob) = (scene.alice("a"), scene.bob("b"));
+    alice.subscribe("#", 1);
+    bob.post(&Post::to("home/a").payload("x").qos(1).id(1));
+    assert_eq!(alice.take().topic, "home/a");
+    scene.replace("rules", "user alice\ntopic read news/#\nuser bob\ntopic #\n");
+    scene.await_reloads(1);
+    for (id, topic) in [(2, "home/a"), (3, "news/a")] {
+        bob.post(&Post::to(topic).payload("x").qos(1).id(id));
+    }
+    assert_eq!(alice.take().topic, "news/a");
+    alice.publish(&Post::to("news/a").payload("x").qos(1).id(1));
+    alice.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(1, 0x87, _)));
+}
+
+#[test]
+fn threat_7_what_cannot_be_read_changes_nothing_and_is_told() {
+    let scene = Scene::new("reload-wrong");
+    let mut bob = scene.bob("b");
+    let wrong = ["", "alice\n", "alice:$7$101$sW", "# nobody\n", "bob:x\n"];
+    for (number, text) in (1..).zip(wrong) {
+        scene.replace("users", text);
+        scene.await_refusals(number);
+        bob.post(&Post::to("a").payload("x").qos(1).id(1));
+        scene.bob("c").leave();
+    }
+    fs::remove_file(scene.path("users")).expect("it is there");
+    scene.await_refusals(wrong.len() + 1);
+    scene.replace("rules", "use bob\n");
+    scene.await_refusals(wrong.len() + 2);
+    assert!(scene.broker.log().contains("No such file"), "{}", scene.broker.log());
+    bob.post(&Post::to("a").payload("x").qos(1).id(1));
+    scene.bob("c").leave();
+    assert_eq!(scene.times("were read anew"), 0);
+    scene.replace("rules", EVERYTHING);
+    scene.replace("users", ALICE);
+    bob.expect_closed_for(0x87);
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_a_change() {
+    let scene = Scene::new("reload-link");
+    let mut bob = scene.bob("b");
+    fs::write(scene.path("users.2"), ALICE).expect("there is room");
+    std::os::unix::fs::symlink("users.2", scene.path("link")).expect("it is not there");
+    fs::rename(scene.path("link"), scene.path("users")).expect("it is the same folder");
+    bob.expect_closed_for(0x87);
+    fs::write(scene.path("users.3"), [ALICE, BOB].concat()).expect("there is room");
+    std::os::unix::fs::symlink("users.3", scene.path("link")).expect("it is not there");
+    fs::rename(scene.path("link"), scene.path("users")).expect("it is the same folder");
+    scene.await_reloads(2);
+    scene.bob("b").leave();
+}
+
+#[test]
+fn a_hangup_has_everything_read_anew_and_ends_nothing() {
+    let scene = Scene::new("reload-hangup");
+    let mut bob = scene.bob("b");
+    for count in 1..=3 {
+        scene.broker.signal("HUP");
+        scene.await_reloads(count);
+    }
+    bob.post(&Post::to("a").payload("x").qos(1).id(1));
+}
+
+#[test]
+fn threat_7_without_descriptors_the_old_files_stay_in_force_until_there_are_some() {
+    let scene = Scene::new("reload-descriptors");
+    let mut bob = scene.bob("b");
+    scene.broker.limit_descriptors(3);
+    scene.replace("users", ALICE);
+    scene.await_refusals(1);
+    bob.post(&Post::to("a").payload("x").qos(1).id(1));
+    scene.broker.limit_descriptors(1_000);
+    // Nobody has touched the file again.
+    bob.expect_closed_for(0x87);
+}
