@@ -7,6 +7,7 @@ use super::Config;
 use super::complaint::{Complaint, Complaints, Mistake, Remedy, escaped, excerpt};
 use super::keys::KEYS;
 use super::kind::{Fault, Value, name_of};
+use super::nearest;
 use super::rules;
 use super::schema::{self, Variable};
 use super::source::{Origin, Place, Source};
@@ -103,7 +104,7 @@ impl Loader {
             Variable::Foreign => {}
             Variable::Key(key) => self.take_text(origin, key, text),
             Variable::Unknown => {
-                let remedy = did_you_mean(schema::nearest_variable(name));
+                let remedy = did_you_mean(nearest::nearest_variable(name));
                 self.complain(Place::whole(origin), None, Mistake::KeyUnknown, remedy);
             }
         }
@@ -117,7 +118,7 @@ impl Loader {
             return self.complain(place, None, Mistake::NotAnAssignment(excerpt(text)), remedy);
         };
         let Some(key) = schema::find_path(path.trim()) else {
-            let remedy = did_you_mean(schema::nearest_key(path.trim()));
+            let remedy = did_you_mean(nearest::nearest_key(path.trim()));
             return self.complain(place, Some(path.trim()), Mistake::KeyUnknown, remedy);
         };
         self.take_text(origin, key, value.trim());
@@ -176,7 +177,7 @@ impl FileReader<'_> {
                 }
             }
             DeValue::Table(_) => {
-                let remedy = did_you_mean(schema::nearest_section(section));
+                let remedy = did_you_mean(nearest::nearest_section(section));
                 self.complain(span.start, section, Mistake::SectionUnknown, remedy);
             }
             other if is_known => {
@@ -190,7 +191,7 @@ impl FileReader<'_> {
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
-                self.complain(span.start, section, Mistake::KeyUnknown, did_you_mean(schema::nearest_key(section)));
+                self.complain(span.start, section, Mistake::KeyUnknown, did_you_mean(nearest::nearest_key(section)));
             }
         }
     }
@@ -198,7 +199,7 @@ impl FileReader<'_> {
     fn read_key(&mut self, section: &str, name: &Spanned<impl AsRef<str>>, value: &Spanned<DeValue<'_>>) {
         let path = format!("{section}.{}", name.get_ref().as_ref());
         let Some(key) = schema::find(section, name.get_ref().as_ref()) else {
-            let remedy = did_you_mean(schema::nearest_key(&path));
+            let remedy = did_you_mean(nearest::nearest_key(&path));
             return self.complain(name.span().start, &path, Mistake::KeyUnknown, remedy);
         };
         match KEYS[key].kind.read_toml(value) {

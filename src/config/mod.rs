@@ -6,7 +6,8 @@
 //! | [`mod@load`] | sources to values, or to everything that is wrong with them |
 //! | [`source`] | texts with their origin, and the order of precedence |
 //! | [`keys`] | the table of keys: name, bounds, meaning |
-//! | [`schema`] | what a key is; the nearest one to a name |
+//! | [`schema`] | what a key is, and which one a name stands for |
+//! | [`nearest`] | which one a misspelled name was meant to be |
 //! | [`kind`], [`text`] | the kinds of values; how they are written |
 //! | [`levels`] | how loud each area of the log is |
 //! | [`field`] | the bridge from a kind to the type of a field |
@@ -31,6 +32,7 @@ pub mod keys;
 pub mod kind;
 pub mod levels;
 pub mod load;
+pub mod nearest;
 pub mod print;
 pub mod rules;
 pub mod schema;
