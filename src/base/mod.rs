@@ -20,6 +20,7 @@
 //! | [`payload`]  | shared bytes and the arena that they come from | arena: one per shard      |
 //! | [`rare`]     | a part that most objects never use             | one per object            |
 //! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
+//! | [`network`]  | a range of IP addresses                        | a value                   |
 //!
 //! Invariants worth naming:
 //! - The same calls with the same seeds give the same results, on every run and every core.
@@ -39,6 +40,7 @@ pub mod chains;
 pub mod checksum;
 pub mod hash;
 pub mod labels;
+pub mod network;
 pub mod pages;
 pub mod payload;
 pub mod random;

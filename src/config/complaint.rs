@@ -6,6 +6,7 @@ use core::slice;
 use thiserror::Error;
 
 use super::source::Place;
+use crate::base::network::NetworkError;
 
 /// Complaints that are told one by one; how many more there are is told in one line.
 pub const COMPLAINTS_MAX: usize = 100;
@@ -75,6 +76,30 @@ pub enum Mistake {
     TopicInvalid(Box<str>),
     #[error("no path: \"{0}\"")]
     PathInvalid(Box<str>),
+    #[error("\"{text}\" is no socket in the file system: an absolute path of up to {maximum} bytes is one")]
+    UnixInvalid { text: Box<str>, maximum: usize },
+    #[error("\"{text}\" is no network device: its name has up to {maximum} bytes")]
+    InterfaceInvalid { text: Box<str>, maximum: usize },
+    #[error("\"{0}\" is no permission: three octal digits are one")]
+    ModeInvalid(Box<str>),
+    #[error("\"{text}\" is no path of a URL: it begins with a slash and has up to {maximum} bytes")]
+    UrlPathInvalid { text: Box<str>, maximum: usize },
+    #[error("\"{text}\" is no origin as browsers send it{}", suggestion(instead.as_deref()))]
+    OriginInvalid { text: Box<str>, instead: Option<Box<str>> },
+    #[error("\"{text}\" is no network: {error}")]
+    NetworkInvalid { text: Box<str>, error: NetworkError },
+    #[error("\"{0}\" stands there twice")]
+    WordTwice(&'static str),
+    #[error("a listener is not called so: letters, digits, - and _ make a name, up to {maximum} of them")]
+    ListenerName { maximum: usize },
+    #[error("`{key}` is a key of [listeners]: a listener needs another name")]
+    ListenerNameTaken { key: &'static str },
+    #[error("a listener is called `{other}` already: names differ in more than capitals")]
+    ListenerNameTwice { other: Box<str> },
+    #[error("there are more than {maximum} listeners with a name")]
+    ListenersTooMany { maximum: usize },
+    #[error("a listener says where it listens, and nothing does here")]
+    AddressMissing,
     #[error("{0}")]
     Contradiction(Box<str>),
 }

@@ -3,9 +3,11 @@
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::kind::Value;
+use super::kind::{NOTHING, Value};
 use super::levels::{Level, Levels};
+use super::listener::{ClientCertificates, ListenAddress, Proof, Protocol, ProxyProtocol, TlsVersion, UserFrom};
 use super::{Anonymous, Cores, Driver, Durability, LogFormat};
+use crate::base::network::Network;
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
 
@@ -58,6 +60,25 @@ spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
     Anonymous { Auto = "auto", Yes = "yes", No = "no" }
     Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
+    Protocol { Mqtt = "mqtt", WebSocket = "websocket" }
+    ProxyProtocol { Off = "off", Required = "required" }
+    TlsVersion { V12 = "1.2", V13 = "1.3" }
+    ClientCertificates { Off = "off", Optional = "optional", Required = "required" }
+    UserFrom {
+        None = "none",
+        CommonName = "common-name",
+        Subject = "subject",
+        Dns = "dns",
+        Email = "email",
+        Uri = "uri"
+    }
+    Proof {
+        Certificate = "certificate",
+        Password = "password",
+        Token = "token",
+        Hook = "hook",
+        Anonymous = "anonymous"
+    }
     Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }
     QueuePolicy { RefuseNew = "refuse-new", DropOldest = "drop-oldest" }
@@ -100,18 +121,26 @@ macro_rules! number_fields {
 
 number_fields!(u16, u32, u64, usize);
 
-/// Nothing is 0 in the table, where a word stands for it.
-impl Field for Option<usize> {
-    fn to_value(&self) -> Value {
-        self.unwrap_or(0).to_value()
-    }
+/// Nothing is a number of its own, for which the key has a word.
+macro_rules! optional_fields {
+    ($($field:ty = $any:expr),*) => {$(
+        impl Field for Option<$field> {
+            fn to_value(&self) -> Value {
+                self.as_ref().map_or(Value::Number(NOTHING), Field::to_value)
+            }
 
-    fn set_value(&mut self, value: Value) {
-        let mut count = 0_usize;
-        count.set_value(value);
-        *self = (count > 0).then_some(count);
-    }
+            fn set_value(&mut self, value: Value) {
+                *self = (value != Value::Number(NOTHING)).then(|| {
+                    let mut field = $any;
+                    field.set_value(value);
+                    field
+                });
+            }
+        }
+    )*};
 }
+
+optional_fields!(u16 = 0, u32 = 0, u64 = 0, usize = 0, QoS = QoS::AtMostOnce);
 
 impl Field for QoS {
     fn to_value(&self) -> Value {
@@ -132,6 +161,16 @@ impl Field for bool {
     fn set_value(&mut self, value: Value) {
         let Value::Flag(flag) = value else { unreachable!("the table says that the key takes true or false") };
         *self = flag;
+    }
+}
+
+impl Field for Box<str> {
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        *self = text(value);
     }
 }
 
@@ -189,6 +228,62 @@ impl Field for Vec<SocketAddr> {
     }
 }
 
+impl Field for ListenAddress {
+    fn to_value(&self) -> Value {
+        Value::Listen(self.clone())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        let Value::Listen(address) = value else { unreachable!("the table says that the key takes where to listen") };
+        *self = address;
+    }
+}
+
+impl Field for Vec<Network> {
+    fn to_value(&self) -> Value {
+        Value::Networks(self.clone())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        let Value::Networks(networks) = value else { unreachable!("the table says that the key takes networks") };
+        *self = networks;
+    }
+}
+
+/// Paths that were made of text.
+impl Field for Vec<PathBuf> {
+    fn to_value(&self) -> Value {
+        let text = |path: &PathBuf| path.to_str().expect("it was made of text").into();
+        Value::Texts(self.iter().map(text).collect())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        *self = texts(value).into_iter().map(|text| text.into_string().into()).collect();
+    }
+}
+
+impl Field for Vec<Box<str>> {
+    fn to_value(&self) -> Value {
+        Value::Texts(self.clone())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        *self = texts(value);
+    }
+}
+
+impl<T: Spelled> Field for Vec<T> {
+    fn to_value(&self) -> Value {
+        Value::Words(self.iter().map(|spelled| spelled.word()).collect())
+    }
+
+    fn set_value(&mut self, value: Value) {
+        let Value::Words(words) = value else { unreachable!("the table says that the key takes words") };
+        let of_word = |word| T::of_word(word).expect("the kind has the words of its field");
+        *self = words.into_iter().map(of_word).collect();
+    }
+}
+
 impl Field for Option<SocketAddr> {
     fn to_value(&self) -> Value {
         Value::Address(*self)
@@ -208,4 +303,9 @@ fn number(value: &Value) -> u64 {
 fn text(value: Value) -> Box<str> {
     let Value::Text(text) = value else { unreachable!("the table says that the key takes text") };
     text
+}
+
+fn texts(value: Value) -> Vec<Box<str>> {
+    let Value::Texts(texts) = value else { unreachable!("the table says that the key takes several texts") };
+    texts
 }

@@ -1,10 +1,11 @@
 //! The table of keys: every thing that an operator may choose, once; reading, printing and the example are driven by it.
 
 use super::field::{Field, Spelled};
-use super::kind::Kind;
+use super::kind::{Kind, NOTHING};
+use super::list::List;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
-use super::{Anonymous, Driver, Durability, LogFormat};
+use super::{Anonymous, Config, Driver, Durability, LogFormat};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -20,6 +21,17 @@ const YEAR_S: u64 = 365 * 24 * 3_600;
 
 /// The largest packet of the standards, fixed header included.
 const PACKET_LARGEST: u64 = 268_435_460;
+
+/// What the limits take that a listener may override.
+pub(super) const PACKET_BYTES: Kind = Kind::size(256, 256 * MIB).or("largest", PACKET_LARGEST);
+pub(super) const TOPIC_LEVELS: Kind = Kind::count(1, 65_535);
+pub(super) const CONNECT_TIMEOUT: Kind = Kind::time(Millis, 100, HOUR_MS);
+pub(super) const KEEP_ALIVE: Kind = Kind::time(Seconds, 1, 65_535).or("unlimited", 0);
+pub(super) const INFLIGHT: Kind = Kind::count(1, 65_535);
+pub(super) const SUBSCRIPTIONS: Kind = Kind::count(1, 100_000_000);
+pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
+pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
+pub(super) const QOS: Kind = Kind::count(0, 2);
 
 /// The sections, in the order of the example file.
 pub const SECTIONS: [Section; 8] = [
@@ -51,11 +63,11 @@ macro_rules! key {
 }
 
 /// Every key, by section.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key<Config>] = &[
     key!(runtime.cores, Kind::Cores, "The cores that get a shard each: all, the first so many, or these."),
     key!(
         runtime.shards,
-        Kind::count(1, SHARDS_MAX as u64).or("auto", 0),
+        Kind::count(1, SHARDS_MAX as u64).or("auto", NOTHING),
         "How many shards there are: \"auto\" is one a core. More of them than cores is meant for tests."
     ),
     key!(
@@ -102,7 +114,11 @@ pub const KEYS: &[Key] = &[
         Kind::size(4 * KIB, 64 * MIB),
         "Bytes that one connection may bring in one turn, so that a flood from one delays no other; each shard holds so many."
     ),
-    key!(listeners.tcp, Kind::Addresses, "Where plain MQTT is spoken; port 0 lets the kernel choose one."),
+    key!(
+        listeners.tcp,
+        Kind::List(List::Addresses),
+        "Where plain MQTT is spoken, in short; port 0 lets the kernel choose one."
+    ),
     key!(
         listeners.backlog,
         Kind::count(1, 1_000_000),
@@ -126,19 +142,19 @@ pub const KEYS: &[Key] = &[
     ),
     key!(
         limits.packet_bytes_max,
-        Kind::size(256, 256 * MIB).or("largest", PACKET_LARGEST),
+        PACKET_BYTES,
         "The largest packet that a client may send; \"largest\" is what the standard can say, close to 256 MiB."
     ),
     key!(limits.client_id_bytes_max, Kind::size(23, 32 * KIB), "The longest client identifier."),
-    key!(limits.topic_levels_max, Kind::count(1, 65_535), "The most levels of a topic or a filter."),
+    key!(limits.topic_levels_max, TOPIC_LEVELS, "The most levels of a topic or a filter."),
     key!(
         limits.connect_timeout_ms as "connect_timeout",
-        Kind::time(Millis, 100, HOUR_MS),
+        CONNECT_TIMEOUT,
         "How long a connection may take from accept to the end of its handshake."
     ),
     key!(
         limits.keep_alive_max_s as "keep_alive_max",
-        Kind::time(Seconds, 1, 65_535).or("unlimited", 0),
+        KEEP_ALIVE,
         "The longest keep-alive, also imposed on clients that ask for none."
     ),
     key!(
@@ -163,7 +179,7 @@ pub const KEYS: &[Key] = &[
     ),
     key!(
         limits.inflight_max,
-        Kind::count(1, 65_535),
+        INFLIGHT,
         "Unacknowledged messages of QoS 1 and 2 on their way to a client, even if it would take more."
     ),
     key!(limits.topic_alias_maximum, Kind::count(0, 65_535), "Topic aliases that a client may define."),
@@ -172,7 +188,7 @@ pub const KEYS: &[Key] = &[
         Kind::count(0, 65_535),
         "Topic aliases that the broker defines towards a client that offers them."
     ),
-    key!(limits.subscriptions_max, Kind::count(1, 100_000_000), "Subscriptions of one session."),
+    key!(limits.subscriptions_max, SUBSCRIPTIONS, "Subscriptions of one session."),
     key!(limits.shared_subscriptions_max, Kind::count(0, 100_000_000), "How many of these may be shared ones."),
     key!(limits.queue_messages_max, Kind::count(0, 1_000_000_000), "Messages that wait for one session."),
     key!(limits.queue_bytes_max, Kind::size(KIB, TIB), "Bytes that wait for one session."),
@@ -196,19 +212,11 @@ pub const KEYS: &[Key] = &[
     key!(limits.connections_max, Kind::count(1, 1_000_000_000), "Connections of the whole broker."),
     key!(
         limits.connect_rate,
-        Kind::count(1, 100_000_000).or("unlimited", 0),
+        RATE,
         "Connections a second that the whole broker accepts; above, clients are told to come again later."
     ),
-    key!(
-        limits.message_rate,
-        Kind::count(1, 100_000_000).or("unlimited", 0),
-        "Messages a second that one client may publish; above, it is read more slowly."
-    ),
-    key!(
-        limits.byte_rate,
-        Kind::size(KIB, 2 * GIB).or("unlimited", 0),
-        "Bytes a second that one client may publish; above, it is read more slowly."
-    ),
+    key!(limits.message_rate, RATE, "Messages a second that one client may publish; above, it is read more slowly."),
+    key!(limits.byte_rate, BYTE_RATE, "Bytes a second that one client may publish; above, it is read more slowly."),
     key!(
         limits.fanout_recipients_max,
         Kind::count(1, COPIES_PER_INPUT_MAX as u64),
@@ -229,7 +237,7 @@ pub const KEYS: &[Key] = &[
         Kind::time(Millis, 100, DAY_MS),
         "How long a receiver may take nothing before its connection is closed."
     ),
-    key!(limits.maximum_qos, Kind::count(0, 2), "The highest quality of service on offer."),
+    key!(limits.maximum_qos, QOS, "The highest quality of service on offer."),
     key!(limits.retain_available, Kind::Flag, "Whether messages may be retained."),
     key!(limits.wildcard_available, Kind::Flag, "Whether filters may have wildcards."),
     key!(limits.subscription_ids_available, Kind::Flag, "Whether subscriptions may carry identifiers."),
@@ -314,9 +322,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::config::kind::Value;
     use crate::config::schema::{find, has_section};
 
@@ -335,12 +342,18 @@ mod tests {
         fields
     }
 
+    /// The name of a field without its unit of time.
+    pub fn name_of_key(field: &str) -> String {
+        let is_name = |part: &&str| !matches!(*part, "ms" | "us" | "s");
+        field.split('_').filter(is_name).collect::<Vec<_>>().join("_")
+    }
+
     #[test]
     fn every_field_is_a_key_that_leaves_out_its_unit_of_time() {
-        let fields = fields();
+        let mut fields = fields();
+        fields.retain(|(_, field)| field != "named"); // listeners have a table of their own
         for (section, field) in &fields {
-            let is_name = |part: &&str| !matches!(*part, "ms" | "us" | "s");
-            let name = field.split('_').filter(is_name).collect::<Vec<_>>().join("_");
+            let name = name_of_key(field);
             assert!(find(section, &name).is_some(), "{section}.{field} has no key {section}.{name}");
         }
         assert_eq!(fields.len(), KEYS.len());
@@ -348,7 +361,7 @@ mod tests {
 
     #[test]
     fn keys_stand_by_section_and_once() {
-        let order = |key: &Key| SECTIONS.iter().position(|section| section.name == key.section).unwrap();
+        let order = |key: &Key<Config>| SECTIONS.iter().position(|section| section.name == key.section).unwrap();
         assert!(KEYS.is_sorted_by_key(order));
         assert!(KEYS.iter().enumerate().all(|(at, key)| find(key.section, key.name) == Some(at)));
         assert!(SECTIONS.iter().all(|section| has_section(section.name)));
@@ -359,31 +372,51 @@ mod tests {
 
     #[test]
     fn every_field_takes_all_that_its_kind_allows() {
-        for key in KEYS {
-            let words: Vec<String> = match key.kind {
-                Kind::Flag => vec!["true".into(), "false".into()],
-                Kind::Number(number) => {
-                    let ends = [number.min, number.max].map(|end| number.unit.format(end));
-                    ends.into_iter().chain(number.word.map(|(word, _)| word.to_owned())).collect()
-                }
-                Kind::Word(words) => words.iter().map(|word| (*word).to_owned()).collect(),
-                Kind::Cores => vec!["auto".into(), "64".into(), "0,1023".into()],
-                Kind::Addresses => vec!["127.0.0.1:0".into(), "[::]:1,1.2.3.4:65535".into()],
-                Kind::Address => vec!["off".into(), "127.0.0.1:0".into()],
-                Kind::Levels => vec!["trace".into(), "info,shell::events=debug".into()],
-                Kind::TopicPrefix => vec![String::new(), "réponses/".into()],
-                Kind::File => vec![String::new(), "/etc/pregon/users".into()],
-                Kind::Path => vec!["data".into(), "/var/lib/größer als \"zuvor\"".into()],
-            };
+        takes_all_that_is_allowed(KEYS, &Config::default());
+    }
+
+    /// Each key sets its field to what its kind allows, and each text means something of its own.
+    pub fn takes_all_that_is_allowed<T: Clone>(keys: &[Key<T>], plain: &T) {
+        for key in keys {
             let mut seen: Vec<Value> = Vec::new();
-            for word in words {
-                let mut config = Config::default();
-                let value = key.kind.read_text(&word).unwrap();
-                (key.set)(&mut config, value.clone());
-                assert_eq!((key.get)(&config), value, "{} = {word}", key.path());
-                assert!(!seen.contains(&value), "{} = {word} means what another word means", key.path());
+            for text in allowed(&key.kind) {
+                let mut owner = plain.clone();
+                let value = key.kind.read_text(&text).unwrap();
+                (key.set)(&mut owner, value.clone());
+                assert_eq!((key.get)(&owner), value, "{} = {text}", key.name);
+                assert!(!seen.contains(&value), "{} = {text} means what another text means", key.name);
                 seen.push(value);
             }
         }
+    }
+
+    fn allowed(kind: &Kind) -> Vec<String> {
+        let texts: &[&str] = match kind {
+            Kind::Flag => &["true", "false"],
+            Kind::Number(number) => {
+                let ends = [number.min, number.max].map(|end| number.unit.format(end));
+                return ends.into_iter().chain(number.words().map(|(word, _)| word.to_owned())).collect();
+            }
+            Kind::Word(words) => words,
+            Kind::Cores => &["auto", "64", "0,1023"],
+            Kind::Address => &["off", "127.0.0.1:0"],
+            Kind::Levels => &["trace", "info,shell::events=debug"],
+            Kind::TopicPrefix => &["", "réponses/"],
+            Kind::File => &["", "/etc/pregon/users"],
+            Kind::Path => &["data", "/var/lib/größer als \"zuvor\""],
+            Kind::Listen => &["[::]:0", "unix:/run/größe \"1\".sock"],
+            Kind::UrlPath => &["/", "/mqtt"],
+            Kind::Interface => &["", "eth0"],
+            Kind::Mode => &["0000", "0777"],
+            Kind::List(List::Addresses) => &["", "127.0.0.1:0", "[::]:1,1.2.3.4:65535"],
+            Kind::List(List::Networks) => &["", "10.0.0.0/8, fd00::/8, 192.0.2.7"],
+            Kind::List(List::Files) => &["", "/etc/a.pem,b", "b,/etc/a.pem"],
+            Kind::List(List::Origins) => &["", "https://a.example,http://b:8080"],
+            Kind::List(List::Words(words)) => {
+                let reversed: Vec<&str> = words.iter().rev().copied().collect();
+                return vec![String::new(), words[0].to_owned(), words.join(", "), reversed.join(",")];
+            }
+        };
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 }

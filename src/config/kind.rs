@@ -7,10 +7,14 @@ use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
 use super::Cores;
+use super::address::{self, URL_PATH_BYTES_MAX};
 use super::complaint::{Mistake, excerpt};
 use super::field::Spelled;
 use super::levels::{self, Level, LevelFault, Levels};
-use super::text::{self, LIST_ENTRIES_MAX, Unit};
+use super::list::List;
+use super::listener::ListenAddress;
+use super::text::{self, Unit};
+use crate::base::network::Network;
 use crate::engine::homes::SHARDS_MAX;
 use crate::mqtt::topic::Topic;
 
@@ -19,6 +23,12 @@ const PREFIX_BYTES_MAX: usize = 1024;
 
 /// The longest path that the kernel takes, without the byte that ends it.
 const PATH_BYTES_MAX: usize = 4_095;
+
+/// Words that stand for numbers of one key.
+const WORDS_MAX: usize = 2;
+
+/// The number that stands for no value, where a field may have none.
+pub const NOTHING: u64 = u64::MAX;
 
 /// A value on its way between a text and the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +49,14 @@ pub enum Value {
     Addresses(Vec<SocketAddr>),
     /// Where to listen, or not at all.
     Address(Option<SocketAddr>),
+    /// Where to listen, on the network or in the file system.
+    Listen(ListenAddress),
+    /// Networks.
+    Networks(Vec<Network>),
+    /// Free texts.
+    Texts(Vec<Box<str>>),
+    /// Words of a closed list, each at most once.
+    Words(Vec<&'static str>),
 }
 
 /// What a key takes.
@@ -52,8 +70,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// Cores: `"auto"`, so many, or these.
     Cores,
-    /// At least one address.
-    Addresses,
+    /// Any number of something.
+    List(List),
     /// One address, or `"off"`.
     Address,
     /// A level of the log, and others for some areas.
@@ -64,6 +82,14 @@ pub enum Kind {
     Path,
     /// A path in the file system, or nothing.
     File,
+    /// An address, or a socket in the file system.
+    Listen,
+    /// The path of a URL.
+    UrlPath,
+    /// The name of a network device, or nothing.
+    Interface,
+    /// The permissions of a file.
+    Mode,
 }
 
 /// A number within bounds, and perhaps a word for one that stands apart.
@@ -75,8 +101,8 @@ pub struct Number {
     pub min: u64,
     /// The largest.
     pub max: u64,
-    /// A word and the number that it means, which may be out of the bounds.
-    pub word: Option<(&'static str, u64)>,
+    /// Words and the number that each means, which may be out of the bounds. What there is stands first.
+    pub words: [Option<(&'static str, u64)>; WORDS_MAX],
 }
 
 /// A mistake in a value, and the bytes that it stands at.
@@ -105,14 +131,19 @@ impl Kind {
 
     const fn number(unit: Unit, min: u64, max: u64) -> Self {
         assert!(min <= max);
-        Kind::Number(Number { unit, min, max, word: None })
+        Kind::Number(Number { unit, min, max, words: [None; WORDS_MAX] })
     }
 
     /// The same with a word that means `number`.
     #[must_use]
     pub const fn or(self, word: &'static str, number: u64) -> Self {
         let Kind::Number(plain) = self else { panic!("only a number has a word for one of its values") };
-        Kind::Number(Number { word: Some((word, number)), ..plain })
+        let words = match plain.words {
+            [None, None] => [Some((word, number)), None],
+            [first, None] => [first, Some((word, number))],
+            [_, Some(_)] => panic!("there is no room for another word"),
+        };
+        Kind::Number(Number { words, ..plain })
     }
 
     /// Reads the text form: what the environment and the command line have.
@@ -120,19 +151,19 @@ impl Kind {
         match self {
             Kind::Flag => read_flag(text),
             Kind::Number(number) => number.read_text(text).map(Value::Number),
-            Kind::Word(words) => read_word(words, text),
+            Kind::Word(words) => find_word(words, text).map(Value::Word),
             Kind::Cores => text::parse_cores(text, SHARDS_MAX).map(Value::Cores),
-            Kind::Addresses => {
-                let addresses: Result<Vec<_>, _> =
-                    text::parse_list(text)?.into_iter().map(text::parse_address).collect();
-                addresses.map(Value::Addresses)
-            }
+            Kind::List(list) => list.read_text(text),
             Kind::Address if text == "off" => Ok(Value::Address(None)),
             Kind::Address => text::parse_address(text).map(|address| Value::Address(Some(address))),
             Kind::Levels => Levels::parse(text).map(Value::Levels).map_err(|fault| fault.mistake),
             Kind::TopicPrefix => read_prefix(text),
             Kind::File if text.is_empty() => Ok(Value::Text("".into())),
-            Kind::Path | Kind::File => read_path(text),
+            Kind::Path | Kind::File => parse_path(text).map(Value::Text),
+            Kind::Listen => address::parse_listen(text).map(Value::Listen),
+            Kind::UrlPath => address::parse_url_path(text).map(Value::Text),
+            Kind::Interface => address::parse_interface(text).map(Value::Text),
+            Kind::Mode => address::parse_mode(text).map(Value::Number),
         }
     }
 
@@ -146,16 +177,20 @@ impl Kind {
                 whole(count).and_then(|count| text::count_cores(count, SHARDS_MAX)).map(Value::Cores)
             }
             (Kind::Cores, DeValue::Array(list)) => return read_core_list(list, &value.span()),
-            (Kind::Addresses, DeValue::Array(list)) => return read_address_list(list, &value.span()),
+            (Kind::List(kind), DeValue::Array(list)) => return kind.read_toml(list, &value.span()),
             (Kind::Levels, DeValue::String(text)) => return read_levels(text, &value.span()),
             (
                 Kind::Word(_)
                 | Kind::Cores
-                | Kind::Addresses
+                | Kind::List(_)
                 | Kind::Address
                 | Kind::TopicPrefix
                 | Kind::Path
-                | Kind::File,
+                | Kind::File
+                | Kind::Listen
+                | Kind::UrlPath
+                | Kind::Interface
+                | Kind::Mode,
                 DeValue::String(text),
             ) => self.read_text(text),
             (_, other) => Err(Mistake::WrongType { found: name_of(other) }),
@@ -167,6 +202,7 @@ impl Kind {
     pub fn write(&self, value: &Value) -> String {
         match value {
             Value::Flag(flag) => flag.to_string(),
+            Value::Number(mode) if matches!(self, Kind::Mode) => format!("\"{}\"", address::format_mode(*mode)),
             Value::Number(number) => self.write_number(*number),
             Value::Word(word) => format!("\"{word}\""),
             Value::Text(text) => quoted(text),
@@ -177,15 +213,21 @@ impl Kind {
             Value::Addresses(addresses) => listed(addresses.iter().map(|address| format!("\"{address}\""))),
             Value::Address(None) => "\"off\"".to_owned(),
             Value::Address(Some(address)) => format!("\"{address}\""),
+            Value::Listen(address) => quoted(&address.to_string()),
+            Value::Networks(networks) => listed(networks.iter().map(|network| format!("\"{network}\""))),
+            Value::Texts(texts) => listed(texts.iter().map(|text| quoted(text))),
+            Value::Words(words) => listed(words.iter().map(|word| format!("\"{word}\""))),
         }
     }
 
     fn write_number(&self, number: u64) -> String {
-        let Kind::Number(Number { unit, word, .. }) = self else { unreachable!("only a key of numbers gives one") };
-        match (word, unit) {
-            (Some((word, meant)), _) if *meant == number => format!("\"{word}\""),
-            (_, Unit::One) => unit.format(number),
-            (_, Unit::Bytes | Unit::Micros | Unit::Millis | Unit::Seconds) => format!("\"{}\"", unit.format(number)),
+        let Kind::Number(kind @ Number { unit, .. }) = self else { unreachable!("only a key of numbers gives one") };
+        if let Some((word, _)) = kind.words().find(|(_, meant)| *meant == number) {
+            return format!("\"{word}\"");
+        }
+        match unit {
+            Unit::One => unit.format(number),
+            Unit::Bytes | Unit::Micros | Unit::Millis | Unit::Seconds => format!("\"{}\"", unit.format(number)),
         }
     }
 
@@ -196,7 +238,7 @@ impl Kind {
             Kind::Number(number) => number.allowed(),
             Kind::Word(words) => either(words.iter().map(|word| format!("\"{word}\""))),
             Kind::Cores => format!("\"auto\", 1 to {SHARDS_MAX} for the first so many, or a list such as [2, 3, 6, 7]"),
-            Kind::Addresses => "a list of addresses with their ports such as [\"0.0.0.0:1883\", \"[::1]:1883\"]".into(),
+            Kind::List(list) => list.allowed(),
             Kind::Address => "an address with its port such as \"127.0.0.1:9883\", or \"off\"".to_owned(),
             Kind::Levels => {
                 let [levels, rooms] = [Level::WORDS.to_vec(), levels::rooms().collect()]
@@ -208,23 +250,38 @@ impl Kind {
                 format!("a path such as \"/etc/pregon/users\", up to {PATH_BYTES_MAX} bytes, or \"\" for none")
             }
             Kind::Path => format!("a path such as \"/var/lib/pregon\", up to {PATH_BYTES_MAX} bytes"),
+            Kind::Listen => {
+                "an address with its port such as \"0.0.0.0:8883\", or a socket such as \"unix:/run/pregon/mqtt\""
+                    .into()
+            }
+            Kind::UrlPath => format!("the path of a URL such as \"/mqtt\", up to {URL_PATH_BYTES_MAX} bytes"),
+            Kind::Interface => "the name of a network device such as \"eth0\", or \"\" for any".to_owned(),
+            Kind::Mode => "permissions in octal digits such as \"0660\"".to_owned(),
         }
     }
 }
 
 impl Number {
+    /// Its words, each with the number that it means.
+    pub fn words(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.words.into_iter().flatten()
+    }
+
+    fn meant_by(&self, text: &str) -> Option<u64> {
+        self.words().find(|(word, _)| *word == text).map(|(_, meant)| meant)
+    }
+
     fn read_text(&self, text: &str) -> Result<u64, Mistake> {
-        match self.word {
-            Some((word, meant)) if word == text => Ok(meant),
-            Some(_) | None => self.check(self.unit.parse(text)?),
+        match self.meant_by(text) {
+            Some(meant) => Ok(meant),
+            None => self.check(self.unit.parse(text)?),
         }
     }
 
     /// A string of a file: a size, a time, or the word. A count has no quotes.
     fn read_string(&self, text: &str) -> Result<u64, Mistake> {
-        let is_word = self.word.is_some_and(|(word, _)| word == text);
         match self.unit {
-            Unit::One if !is_word => Err(Mistake::WrongType { found: "text" }),
+            Unit::One if self.meant_by(text).is_none() => Err(Mistake::WrongType { found: "text" }),
             Unit::One | Unit::Bytes | Unit::Micros | Unit::Millis | Unit::Seconds => self.read_text(text),
         }
     }
@@ -252,9 +309,10 @@ impl Number {
             Unit::One => format!("{min} to {max}"),
             Unit::Bytes | Unit::Micros | Unit::Millis | Unit::Seconds => format!("\"{min}\" to \"{max}\""),
         };
-        match self.word {
-            Some((word, _)) => format!("{range}, or \"{word}\""),
-            None => range,
+        match self.words {
+            [None, _] => range,
+            [Some((word, _)), None] => format!("{range}, or \"{word}\""),
+            [Some((one, _)), Some((other, _))] => format!("{range}, \"{one}\" or \"{other}\""),
         }
     }
 }
@@ -267,9 +325,10 @@ fn read_flag(text: &str) -> Result<Value, Mistake> {
     }
 }
 
-fn read_word(words: &[&'static str], text: &str) -> Result<Value, Mistake> {
+/// Which of these words it is.
+pub fn find_word(words: &[&'static str], text: &str) -> Result<&'static str, Mistake> {
     let known = words.iter().find(|word| **word == text);
-    known.map(|word| Value::Word(word)).ok_or_else(|| Mistake::WordUnknown(excerpt(text)))
+    known.copied().ok_or_else(|| Mistake::WordUnknown(excerpt(text)))
 }
 
 /// Levels of a file. Where the text stands there letter by letter, the part that is wrong can be pointed at.
@@ -291,47 +350,28 @@ fn read_prefix(text: &str) -> Result<Value, Mistake> {
     Ok(Value::Text(text.into()))
 }
 
-fn read_path(text: &str) -> Result<Value, Mistake> {
+/// A path that the kernel takes.
+pub fn parse_path(text: &str) -> Result<Box<str>, Mistake> {
     if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains(char::is_control) {
         return Err(Mistake::PathInvalid(excerpt(text)));
     }
-    Ok(Value::Text(text.into()))
+    Ok(text.into())
 }
 
 fn read_core_list(list: &DeArray<'_>, span: &Range<usize>) -> Result<Value, Vec<Fault>> {
-    let cores = read_entries(list, |entry| {
-        let number = entry.as_integer().ok_or(Mistake::WrongType { found: name_of(entry) })?;
-        text::core_number(whole(number)?)
-    })?;
-    let listed = text::list_cores(cores, SHARDS_MAX);
-    listed.map(Value::Cores).map_err(|mistake| vec![Fault { mistake, span: span.clone() }])
-}
-
-fn read_address_list(list: &DeArray<'_>, span: &Range<usize>) -> Result<Value, Vec<Fault>> {
-    let addresses = read_entries(list, |entry| {
-        let text = entry.as_str().ok_or(Mistake::WrongType { found: name_of(entry) })?;
-        text::parse_address(text)
-    })?;
-    let fault = match addresses.len() {
-        0 => Mistake::ListEmpty,
-        1..=LIST_ENTRIES_MAX => return Ok(Value::Addresses(addresses)),
-        _ => Mistake::ListTooLong { maximum: LIST_ENTRIES_MAX },
-    };
-    Err(vec![Fault { mistake: fault, span: span.clone() }])
-}
-
-fn read_entries<T>(
-    list: &DeArray<'_>,
-    read: impl Fn(&DeValue<'_>) -> Result<T, Mistake>,
-) -> Result<Vec<T>, Vec<Fault>> {
-    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    let (mut cores, mut faults) = (Vec::new(), Vec::new());
     for entry in list {
-        match read(entry.get_ref()) {
-            Ok(value) => entries.push(value),
+        let number = entry.get_ref().as_integer().ok_or(Mistake::WrongType { found: name_of(entry.get_ref()) });
+        match number.and_then(whole).and_then(text::core_number) {
+            Ok(core) => cores.push(core),
             Err(mistake) => faults.push(Fault { mistake, span: entry.span() }),
         }
     }
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let listed = text::list_cores(cores, SHARDS_MAX);
+    listed.map(Value::Cores).map_err(|mistake| vec![Fault { mistake, span: span.clone() }])
 }
 
 /// An integer of a file that is not negative; it may be written in any radix.
@@ -373,7 +413,7 @@ fn listed(entries: impl Iterator<Item = String>) -> String {
 }
 
 /// `a, b or c`.
-fn either(words: impl Iterator<Item = String>) -> String {
+pub fn either(words: impl Iterator<Item = String>) -> String {
     let mut words: Vec<String> = words.collect();
     let last = words.pop().unwrap_or_default();
     if words.is_empty() { last } else { format!("{} or {last}", words.join(", ")) }

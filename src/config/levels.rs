@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::complaint::{Mistake, excerpt};
 use super::field::Spelled;
-use super::schema::nearest_name;
+use super::nearest::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.

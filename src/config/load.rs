@@ -5,10 +5,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::complaint::{Complaint, Complaints, Mistake, Remedy, escaped, excerpt};
-use super::keys::KEYS;
-use super::kind::{Fault, Value, name_of};
+use super::kind::{Fault, Kind, Value, name_of};
+use super::listener::{LISTENER_NAME_BYTES_MAX, LISTENERS_MAX, Listener};
+use super::nearest;
 use super::rules;
-use super::schema::{self, Variable};
+use super::schema::{self, LISTENERS, Target, Variable};
+use super::setting::{PerSetting, Setting};
 use super::source::{Origin, Place, Source};
 
 /// Bytes of one source; who reads files may stop behind them.
@@ -18,8 +20,9 @@ pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub(super) config: Config,
-    /// By number of the key.
-    pub(super) places: Vec<Place>,
+    pub(super) places: PerSetting<Place>,
+    /// Where each listener is named first.
+    pub(super) heads: Vec<Place>,
 }
 
 impl Checked {
@@ -33,9 +36,14 @@ impl Checked {
         self.config
     }
 
-    /// Where the value of a key came from: the default, or the place that has the last word.
-    pub fn place(&self, key: usize) -> &Place {
-        &self.places[key]
+    /// Where a value came from: the default, or the place that has the last word.
+    pub fn place(&self, setting: Setting) -> &Place {
+        &self.places[setting]
+    }
+
+    /// The number of the listener of this name, if there is one, or the number that it would have.
+    fn find_listener(&self, name: &str) -> Result<usize, usize> {
+        self.config.listeners.named.binary_search_by(|listener| (*listener.name).cmp(name))
     }
 }
 
@@ -55,20 +63,22 @@ pub fn load(mut sources: Vec<Source>) -> Result<Checked, Complaints> {
 struct Loader {
     checked: Checked,
     complaints: Vec<Complaint>,
-    /// By number of the key: whether some source has a wrong value for it.
-    is_faulty: Vec<bool>,
+    /// Whether some source has a wrong value for it, or may have meant it by a name that is none.
+    is_faulty: PerSetting<bool>,
+    /// Whether some file has an error of syntax, so that it is a guess which listener a line belongs to.
+    is_guessed: bool,
 }
 
 impl Loader {
     fn new() -> Self {
-        let places = vec![Place::whole(&Origin::Default); KEYS.len()];
-        let checked = Checked { config: Config::default(), places };
-        Self { checked, complaints: Vec::new(), is_faulty: vec![false; KEYS.len()] }
+        let places = PerSetting::all(&Place::whole(&Origin::Default));
+        let checked = Checked { config: Config::default(), places, heads: Vec::new() };
+        Self { checked, complaints: Vec::new(), is_faulty: PerSetting::all(&false), is_guessed: false }
     }
 
     fn finish(mut self) -> Result<Checked, Complaints> {
         for contradiction in rules::contradictions(&self.checked) {
-            if !contradiction.keys.iter().any(|key| self.is_faulty[*key]) {
+            if !contradiction.settings.iter().any(|setting| self.is_unsure(*setting)) {
                 self.complaints.push(contradiction.complaint);
             }
         }
@@ -76,6 +86,12 @@ impl Loader {
         let place = |complaint: &Complaint| (complaint.place.origin.clone(), complaint.place.at);
         self.complaints.sort_by_key(place);
         if self.complaints.is_empty() { Ok(self.checked) } else { Err(Complaints(self.complaints)) }
+    }
+
+    /// Whether its value may be another one once all else is mended.
+    fn is_unsure(&self, setting: Setting) -> bool {
+        let is_of_listener = matches!(setting, Setting::Listener { .. });
+        self.is_faulty[setting] || (self.is_guessed && is_of_listener)
     }
 
     fn read(&mut self, source: &Source) {
@@ -101,9 +117,12 @@ impl Loader {
     fn read_variable(&mut self, origin: &Origin, name: &str, text: &str) {
         match schema::find_variable(name) {
             Variable::Foreign => {}
-            Variable::Key(key) => self.take_text(origin, key, text),
+            Variable::Target(target) => {
+                let target = self.with_capitals(target);
+                self.take_text(origin, &target, text);
+            }
             Variable::Unknown => {
-                let remedy = did_you_mean(schema::nearest_variable(name));
+                let remedy = did_you_mean(nearest::nearest_variable(name));
                 self.complain(Place::whole(origin), None, Mistake::KeyUnknown, remedy);
             }
         }
@@ -116,18 +135,53 @@ impl Loader {
             let remedy = Remedy::Allowed("section.key=value".into());
             return self.complain(place, None, Mistake::NotAnAssignment(excerpt(text)), remedy);
         };
-        let Some(key) = schema::find_path(path.trim()) else {
-            let remedy = did_you_mean(schema::nearest_key(path.trim()));
+        let Some(target) = schema::find_path(path.trim()) else {
+            let remedy = did_you_mean(nearest::nearest_key(path.trim()));
             return self.complain(place, Some(path.trim()), Mistake::KeyUnknown, remedy);
         };
-        self.take_text(origin, key, value.trim());
+        self.take_text(origin, &target, value.trim());
     }
 
-    fn take_text(&mut self, origin: &Origin, key: usize, text: &str) {
-        match KEYS[key].kind.read_text(text) {
-            Ok(value) => self.accept(key, value, Place::whole(origin)),
-            Err(mistake) => self.refuse(key, mistake, Place::whole(origin)),
+    /// The environment has no capitals: a listener that is there already is meant by its name without them.
+    fn with_capitals(&self, target: Target) -> Target {
+        let Target::Listener(name, key) = target else { return target };
+        let other = other_spelling(&self.checked.config, &name).map(Box::from);
+        Target::Listener(other.unwrap_or(name), key)
+    }
+
+    fn take_text(&mut self, origin: &Origin, target: &Target, text: &str) {
+        let place = Place::whole(origin);
+        let setting = match target {
+            Target::Key(key) => Setting::Key(*key),
+            Target::Listener(name, key) => match self.open_listener(name, &place) {
+                Ok(listener) => Setting::Listener { listener, key: *key },
+                Err(mistake) => {
+                    return self.complain(place, Some(&listener_path(name)), mistake, Remedy::None);
+                }
+            },
+        };
+        match setting.kind().read_text(text) {
+            Ok(value) => self.accept(setting, value, place),
+            Err(mistake) => {
+                self.is_faulty[setting] = true;
+                let path = setting.path(&self.checked.config);
+                self.complaints.push(about_value(path, setting.kind(), mistake, place));
+            }
         }
+    }
+
+    /// The number of the listener of this name, which begins to be where it is named first.
+    fn open_listener(&mut self, name: &str, place: &Place) -> Result<usize, Mistake> {
+        let at = match self.checked.find_listener(name) {
+            Ok(listener) => return Ok(listener),
+            Err(at) => at,
+        };
+        may_be_opened(&self.checked.config, name)?;
+        self.checked.config.listeners.named.insert(at, Listener::new(name));
+        self.checked.places.open(at, &Place::whole(&Origin::Default));
+        self.checked.heads.insert(at, place.clone());
+        self.is_faulty.open(at, &false);
+        Ok(at)
     }
 
     fn read_file(&mut self, origin: &Origin, text: &str) {
@@ -137,18 +191,13 @@ impl Loader {
             file.read_section(name, value);
         }
         let found = file.found;
+        self.is_guessed |= !errors.is_empty();
         self.complaints.extend(in_reading_order(origin, text, &errors, found));
     }
 
-    fn accept(&mut self, key: usize, value: Value, place: Place) {
-        (KEYS[key].set)(&mut self.checked.config, value);
-        self.checked.places[key] = place;
-    }
-
-    fn refuse(&mut self, key: usize, mistake: Mistake, place: Place) {
-        self.is_faulty[key] = true;
-        let complaint = about_value(key, mistake, place);
-        self.complaints.push(complaint);
+    fn accept(&mut self, setting: Setting, value: Value, place: Place) {
+        setting.set(&mut self.checked.config, value);
+        self.checked.places[setting] = place;
     }
 
     fn complain(&mut self, place: Place, key: Option<&str>, mistake: Mistake, remedy: Remedy) {
@@ -176,7 +225,7 @@ impl FileReader<'_> {
                 }
             }
             DeValue::Table(_) => {
-                let remedy = did_you_mean(schema::nearest_section(section));
+                let remedy = did_you_mean(nearest::nearest_section(section));
                 self.complain(span.start, section, Mistake::SectionUnknown, remedy);
             }
             other if is_known => {
@@ -190,26 +239,66 @@ impl FileReader<'_> {
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
-                self.complain(span.start, section, Mistake::KeyUnknown, did_you_mean(schema::nearest_key(section)));
+                self.complain(span.start, section, Mistake::KeyUnknown, did_you_mean(nearest::nearest_key(section)));
             }
         }
     }
 
     fn read_key(&mut self, section: &str, name: &Spanned<impl AsRef<str>>, value: &Spanned<DeValue<'_>>) {
-        let path = format!("{section}.{}", name.get_ref().as_ref());
-        let Some(key) = schema::find(section, name.get_ref().as_ref()) else {
-            let remedy = did_you_mean(schema::nearest_key(&path));
-            return self.complain(name.span().start, &path, Mistake::KeyUnknown, remedy);
+        let (key, start) = (name.get_ref().as_ref(), name.span().start);
+        if let (LISTENERS, DeValue::Table(keys)) = (section, value.get_ref()) {
+            return self.read_listener(key, start, keys);
+        }
+        match schema::find(section, key) {
+            Some(key) => self.read_value(Setting::Key(key), start, value),
+            None => self.read_unknown(section, key, start, value),
+        }
+    }
+
+    /// `[listeners.NAME]`
+    fn read_listener(&mut self, listener: &str, start: usize, keys: &DeTable<'_>) {
+        let place = self.place(start);
+        let at = match self.loader.open_listener(listener, &place) {
+            Ok(at) => at,
+            Err(mistake) => return self.complain(start, &listener_path(listener), mistake, Remedy::None),
         };
-        match KEYS[key].kind.read_toml(value) {
+        for (name, value) in keys {
+            let (key, start) = (name.get_ref().as_ref(), name.span().start);
+            if let Some(key) = schema::find_in_listener(key) {
+                self.read_value(Setting::Listener { listener: at, key }, start, value);
+                continue;
+            }
+            // It may be any of them that was meant.
+            self.loader.is_faulty.fill(at, &true);
+            let path = format!("{}.{key}", listener_path(listener));
+            self.complain(start, &path, Mistake::KeyUnknown, did_you_mean(nearest::nearest_key(&path)));
+        }
+    }
+
+    /// Neither a key nor a listener; of lists of tables the name may have been meant to be that of one.
+    fn read_unknown(&mut self, section: &str, key: &str, start: usize, value: &Spanned<DeValue<'_>>) {
+        let path = format!("{section}.{key}");
+        let is_table = |entry: &Spanned<DeValue<'_>>| matches!(entry.get_ref(), DeValue::Table(_));
+        let is_listed = value.get_ref().as_array().is_some_and(|list| list.iter().any(is_table));
+        if section == LISTENERS && is_listed {
+            let mistake = Mistake::NotASection { found: name_of(value.get_ref()) };
+            let remedy = Remedy::Allowed(format!("[{path}] once, and its keys below").into());
+            return self.complain(start, &path, mistake, remedy);
+        }
+        self.complain(start, &path, Mistake::KeyUnknown, did_you_mean(nearest::nearest_key(&path)));
+    }
+
+    fn read_value(&mut self, setting: Setting, start: usize, value: &Spanned<DeValue<'_>>) {
+        match setting.kind().read_toml(value) {
             Ok(value) => {
-                let place = self.place(name.span().start);
-                self.loader.accept(key, value, place);
+                let place = self.place(start);
+                self.loader.accept(setting, value, place);
             }
             Err(faults) => {
-                self.loader.is_faulty[key] = true;
+                self.loader.is_faulty[setting] = true;
                 for Fault { mistake, span } in faults {
-                    let complaint = about_value(key, mistake, self.place(span.start));
+                    let path = setting.path(&self.loader.checked.config);
+                    let complaint = about_value(path, setting.kind(), mistake, self.place(span.start));
                     self.found.push(complaint);
                 }
             }
@@ -252,9 +341,34 @@ fn about_syntax(origin: &Origin, text: &str, error: &toml::de::Error) -> Complai
     Complaint { place: Place::within(origin, text, offset), key: None, mistake, remedy: Remedy::None }
 }
 
-fn about_value(key: usize, mistake: Mistake, place: Place) -> Complaint {
-    let key = &KEYS[key];
-    Complaint { place, key: Some(key.path().into()), mistake, remedy: Remedy::Allowed(key.kind.allowed().into()) }
+fn about_value(path: String, kind: &Kind, mistake: Mistake, place: Place) -> Complaint {
+    Complaint { place, key: Some(path.into()), mistake, remedy: Remedy::Allowed(kind.allowed().into()) }
+}
+
+fn listener_path(name: &str) -> String {
+    format!("{LISTENERS}.{name}")
+}
+
+/// Whether there can be a listener of this name that is not there yet.
+fn may_be_opened(config: &Config, name: &str) -> Result<(), Mistake> {
+    if !schema::is_listener_name(name) {
+        return Err(Mistake::ListenerName { maximum: LISTENER_NAME_BYTES_MAX });
+    }
+    if let Some(key) = schema::key_called(name) {
+        return Err(Mistake::ListenerNameTaken { key });
+    }
+    if let Some(other) = other_spelling(config, name) {
+        return Err(Mistake::ListenerNameTwice { other: other.into() });
+    }
+    if config.listeners.named.len() == LISTENERS_MAX {
+        return Err(Mistake::ListenersTooMany { maximum: LISTENERS_MAX });
+    }
+    Ok(())
+}
+
+/// The name of the listener that is called so but for its capitals.
+fn other_spelling<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    config.listeners.named.iter().map(|listener| &*listener.name).find(|other| other.eq_ignore_ascii_case(name))
 }
 
 fn did_you_mean(name: Option<String>) -> Remedy {

@@ -6,18 +6,23 @@
 //! | [`mod@load`] | sources to values, or to everything that is wrong with them |
 //! | [`source`] | texts with their origin, and the order of precedence |
 //! | [`keys`] | the table of keys: name, bounds, meaning |
-//! | [`schema`] | what a key is; the nearest one to a name |
-//! | [`kind`], [`text`] | the kinds of values; how they are written |
+//! | [`listener`] | a listener of its own, `[listeners.NAME]` |
+//! | [`listener_keys`] | the table of its keys |
+//! | [`schema`] | what a key is, and which one a name stands for |
+//! | [`nearest`] | which one a misspelled name was meant to be |
+//! | [`setting`] | what can be set: the keys, and those of each listener |
+//! | [`kind`], [`list`] | the kinds of values |
+//! | [`text`], [`address`] | how values are written |
 //! | [`levels`] | how loud each area of the log is |
 //! | [`field`] | the bridge from a kind to the type of a field |
-//! | [`rules`] | contradictions between values |
+//! | [`rules`], [`listener_rules`] | contradictions between values, and within a listener |
 //! | [`complaint`] | what may be wrong, and how it is told |
 //! | [`mod@print`] | values with their origin; the example file |
 //!
 //! Invariants:
 //!
 //! ```text
-//! fields of Config = keys of the table; each takes what its kind allows
+//! fields of Config = keys of the table; each takes what its kind allows; so have the fields of Listener theirs
 //! src/manual/pregon.toml = the table at Config::default()
 //! Checked = no source has a wrong value, and no rule is broken
 //! ```
@@ -25,15 +30,24 @@
 //! Pure: text comes in, a [`Config`] or a list of complaints goes out. Files, environment and command line are read above.
 //! What only the machine can say (which cores there are, whether a port is free) is not asked here but at the start.
 
+pub mod address;
 pub mod complaint;
 pub mod field;
 pub mod keys;
 pub mod kind;
 pub mod levels;
+pub mod list;
+pub mod listener;
+pub mod listener_keys;
+pub mod listener_rules;
+#[cfg(test)]
+mod listener_tests;
 pub mod load;
+pub mod nearest;
 pub mod print;
 pub mod rules;
 pub mod schema;
+pub mod setting;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -41,6 +55,7 @@ pub mod text;
 
 pub use complaint::Complaints;
 pub use levels::{Level, Levels};
+pub use listener::Listener;
 pub use load::{Checked, load};
 pub use source::{Origin, Source};
 
@@ -133,8 +148,10 @@ pub struct Turn {
 /// The listeners and what their sockets have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listeners {
-    /// Where plain MQTT is spoken; port 0 lets the kernel choose.
+    /// Where plain MQTT is spoken, in short; port 0 lets the kernel choose.
     pub tcp: Vec<SocketAddr>,
+    /// Listeners of their own, by name, each name once.
+    pub named: Vec<Listener>,
     /// Connections that the kernel holds until they are accepted.
     pub backlog: u32,
     /// Whether small packets leave at once.
@@ -275,6 +292,7 @@ impl Default for Listeners {
     fn default() -> Self {
         Self {
             tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            named: Vec::new(),
             backlog: 4096,
             tcp_nodelay: true,
             tcp_keep_alive_s: 0,

@@ -3,16 +3,17 @@
 use core::net::SocketAddr;
 
 use super::complaint::{Complaint, Mistake, Remedy};
-use super::keys::KEYS;
+use super::listener_rules;
 use super::load::Checked;
-use super::schema::find_path;
+use super::schema::find;
+use super::setting::Setting;
 use super::source::Origin;
 use super::{Anonymous, Config, Cores};
 
-/// A contradiction between the values of some keys.
+/// A contradiction between the values of some settings.
 pub struct Contradiction {
-    /// The keys, by their number in the table.
-    pub keys: Vec<usize>,
+    /// What it depends on.
+    pub settings: Vec<Setting>,
     /// What to say about it.
     pub complaint: Complaint,
 }
@@ -23,7 +24,8 @@ struct Rule {
     broken: fn(&Config) -> Option<String>,
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
+    Rule { paths: &["listeners.tcp"], broken: nowhere_to_come_in },
     Rule { paths: &["listeners.tcp"], broken: listeners_overlap },
     Rule { paths: &["listeners.tcp", "admin.listen"], broken: admin_is_in_the_way },
     Rule { paths: &["listeners.tcp", "auth.anonymous", "auth.password_file"], broken: the_world_is_let_in },
@@ -34,35 +36,53 @@ const RULES: [Rule; 8] = [
     Rule { paths: &["limits.backlog_patience", "limits.write_stall"], broken: closed_before_patience_ends },
 ];
 
-/// Every rule that is broken. A complaint stands where the value was set whose source wins over those of the others.
+/// Every rule that is broken.
 pub fn contradictions(checked: &Checked) -> Vec<Contradiction> {
     let mut found = Vec::new();
     for rule in &RULES {
         let Some(what) = (rule.broken)(checked.config()) else { continue };
-        let keys: Vec<usize> =
-            rule.paths.iter().map(|path| find_path(path).expect("a rule names keys of the table")).collect();
-        found.push(Contradiction { complaint: complaint(checked, &keys, &what), keys });
+        found.push(contradiction(checked, &by_path(rule.paths), &[], &what));
     }
+    found.extend(listener_rules::contradictions(checked));
     found
 }
 
-fn complaint(checked: &Checked, keys: &[usize], what: &str) -> Complaint {
-    let last = keys.iter().copied().max_by_key(|key| &checked.place(*key).origin).expect("a rule names keys");
-    let others: Vec<String> = keys.iter().filter(|key| **key != last).map(|key| set_at(checked, *key)).collect();
-    let text = if others.is_empty() { what.to_owned() } else { format!("{what} ({})", others.join(", ")) };
-    Complaint {
-        place: checked.place(last).clone(),
-        key: Some(KEYS[last].path().into()),
-        mistake: Mistake::Contradiction(text.into()),
-        remedy: Remedy::None,
-    }
+/// The keys of the table that these paths name.
+pub fn by_path(paths: &[&str]) -> Vec<Setting> {
+    let key = |path: &&str| path.split_once('.').and_then(|(section, name)| find(section, name));
+    paths.iter().map(|path| Setting::Key(key(path).expect("a rule names keys of the table"))).collect()
 }
 
-/// `limits.write_stall = "30s", default`
-fn set_at(checked: &Checked, key: usize) -> String {
-    let place = checked.place(key);
+/// A contradiction that stands where that of the `blamed` was set whose source wins over those of the others of them, of
+/// several in one source at the last of this list; it names all the others, and `beside` them these.
+pub fn contradiction(checked: &Checked, blamed: &[Setting], beside: &[Setting], what: &str) -> Contradiction {
+    let last =
+        blamed.iter().copied().max_by_key(|setting| &checked.place(*setting).origin).expect("somebody is blamed");
+    let settings: Vec<Setting> = blamed.iter().chain(beside).copied().collect();
+    let others: Vec<String> =
+        settings.iter().filter(|setting| **setting != last).map(|setting| set_at(checked, *setting)).collect();
+    let text = if others.is_empty() { what.to_owned() } else { format!("{what} ({})", others.join(", ")) };
+    let complaint = Complaint {
+        place: checked.place(last).clone(),
+        key: Some(last.path(checked.config()).into()),
+        mistake: Mistake::Contradiction(text.into()),
+        remedy: Remedy::None,
+    };
+    Contradiction { settings, complaint }
+}
+
+/// `limits.write_stall = "30s": the default`
+fn set_at(checked: &Checked, setting: Setting) -> String {
+    let place = checked.place(setting);
     let origin = if place.origin == Origin::Default { "the default".to_owned() } else { place.to_string() };
-    format!("{} = {}: {origin}", KEYS[key].path(), KEYS[key].written(checked.config()))
+    format!("{} = {}: {origin}", setting.path(checked.config()), setting.written(checked.config()))
+}
+
+/// Who wants a way in has to be offered one.
+fn nowhere_to_come_in(config: &Config) -> Option<String> {
+    let listeners = &config.listeners;
+    let is_closed = listeners.tcp.is_empty() && listeners.named.is_empty();
+    is_closed.then(|| "clients could come in nowhere: an address is missing, or a listener of its own".to_owned())
 }
 
 fn listeners_overlap(config: &Config) -> Option<String> {
@@ -94,11 +114,12 @@ fn the_world_is_let_in(config: &Config) -> Option<String> {
 fn nobody_is_let_in(config: &Config) -> Option<String> {
     let auth = &config.auth;
     let is_closed = !auth.lets_anybody_in() && auth.password_file.as_os_str().is_empty();
-    is_closed.then(|| "nobody could come in: there is no password file".to_owned())
+    let is_all = config.listeners.named.is_empty(); // a listener of its own may have other proofs
+    (is_closed && is_all).then(|| "nobody could come in: there is no password file".to_owned())
 }
 
 /// Whether two listeners want the same port of the same address. What the kernel chooses is never the same.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same_address = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && is_same_address
 }

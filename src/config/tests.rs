@@ -2,8 +2,9 @@
 
 use super::complaint::{COMPLAINTS_MAX, Complaint, Mistake};
 use super::keys::{KEYS, SECTIONS};
+use super::listener_keys::LISTENER_KEYS;
 use super::print::example;
-use super::schema::find_path;
+use super::setting::Setting;
 use super::*;
 use crate::base::random::Random;
 
@@ -12,27 +13,29 @@ const EXAMPLE_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/preg
 /// Runs of the test with mutated texts.
 const MUTATIONS: u64 = 6_000;
 
-fn file(text: &str) -> Source {
+pub(super) fn file(text: &str) -> Source {
     Source::file("pregon.toml", text)
 }
 
-fn loaded(sources: Vec<Source>) -> Checked {
+pub(super) fn loaded(sources: Vec<Source>) -> Checked {
     load(sources).unwrap_or_else(|complaints| panic!("{complaints}"))
 }
 
 /// The complaints about these sources, one a line.
-fn complaints(sources: Vec<Source>) -> Vec<String> {
+pub(super) fn complaints(sources: Vec<Source>) -> Vec<String> {
     let complaints = load(sources).expect_err("something is wrong with it");
     complaints.iter().map(Complaint::to_string).collect()
 }
 
 /// The complaints about a file, without its name.
-fn about(text: &str) -> Vec<String> {
+pub(super) fn about(text: &str) -> Vec<String> {
     complaints(vec![file(text)]).iter().map(|line| line.replacen("pregon.toml:", "", 1)).collect()
 }
 
-fn place(checked: &Checked, path: &str) -> String {
-    checked.place(find_path(path).unwrap()).to_string()
+/// Where the value of this path came from.
+pub(super) fn place(checked: &Checked, path: &str) -> String {
+    let setting = Setting::all(checked.config()).find(|setting| setting.path(checked.config()) == path);
+    checked.place(setting.unwrap()).to_string()
 }
 
 /// What `log.level` takes, in words.
@@ -59,7 +62,11 @@ fn the_example_says_every_default() {
     let checked = loaded(vec![file(&std::fs::read_to_string(EXAMPLE_PATH).unwrap())]);
     assert_eq!(*checked.config(), Config::default());
     for (at, key) in KEYS.iter().enumerate() {
-        assert!(matches!(checked.place(at).origin, Origin::File(_)), "{} is not in the example", key.path());
+        assert!(
+            matches!(checked.place(Setting::Key(at)).origin, Origin::File(_)),
+            "{} is not in the example",
+            key.path()
+        );
     }
 }
 
@@ -212,7 +219,6 @@ fn values_of_the_other_kinds_have_their_own_mistakes() {
     };
     assert_eq!(mistake("runtime.cores="), Mistake::ListEmpty);
     assert_eq!(mistake("runtime.cores=2,2"), Mistake::CoreTwice { core: 2 });
-    assert_eq!(mistake("listeners.tcp="), Mistake::ListEmpty);
     assert_eq!(mistake("log.level=info,debug"), Mistake::LevelTwice("everything".into()));
     assert_eq!(mistake("log.level="), Mistake::LevelUnknown { level: "".into(), instead: None });
     assert_eq!(mistake("limits.response_prefix=a/#"), Mistake::TopicInvalid("a/#".into()));
@@ -374,7 +380,9 @@ fn the_manual_quotes_what_is_really_told() {
 
 /// What `check` prints, as a file again.
 fn reprinted(checked: &Checked) -> Config {
-    let assignments = KEYS.iter().map(|key| format!("{} = {}\n", key.path(), key.written(checked.config())));
+    let config = checked.config();
+    let assignments =
+        Setting::all(config).map(|setting| format!("{} = {}\n", setting.path(config), setting.written(config)));
     loaded(vec![file(&assignments.collect::<String>())]).into_config()
 }
 
@@ -435,7 +443,9 @@ fn no_bytes_do_harm() {
     texts.push(
         "runtime.cores = [2, 3]\nlisteners = {tcp = [\"127.0.0.1:1\"], backlog = 3}\n[limits]\nbyte_rate = '1MiB'\n",
     );
-    assert_eq!(texts.len(), SECTIONS.len() + 3);
+    let listeners = listener_tests::uncommented(&example);
+    texts.push(&listeners);
+    assert_eq!(texts.len(), SECTIONS.len() + 4);
     for run in 0..MUTATIONS {
         let mut text = texts[usize::try_from(run).unwrap() % texts.len()].as_bytes().to_vec();
         for _ in 0..=random.below(4) {
@@ -466,13 +476,22 @@ fn no_bytes_do_harm() {
 #[test]
 fn no_text_of_a_variable_does_harm() {
     let mut random = Random::from_seed(0x656e_7669);
+    let listener = Listener::new("a");
+    let keys = KEYS.iter().map(|key| (key.variable(), key.written(&Config::default())));
+    let of_listener = LISTENER_KEYS.iter().map(|key| (key.variable_in("a"), key.written(&listener)));
+    let variables: Vec<(String, String)> = keys.chain(of_listener).collect();
     for run in 0..MUTATIONS {
-        let key = &KEYS[usize::try_from(run).unwrap() % KEYS.len()];
-        let mut text = key.written(&Config::default()).replace('"', "").into_bytes();
+        let (variable, written) = &variables[usize::try_from(run).unwrap() % variables.len()];
+        let mut text = written.replace('"', "").into_bytes();
         for _ in 0..=random.below(3) {
             mutate(&mut text, &mut random);
         }
-        match load(vec![Source::environment(&key.variable(), text)]) {
+        let mut sources = vec![Source::environment(variable, text)];
+        if variable.starts_with("PREGON_LISTENERS__A__") {
+            // What is amiss is then the value, or what it means beside this.
+            sources.push(Source::file("a.toml", "listeners.a.address = \"127.0.0.1:5\""));
+        }
+        match load(sources) {
             Ok(checked) => assert_eq!(reprinted(&checked), *checked.config()),
             Err(complaints) => assert_eq!(complaints.iter().count(), 1, "{complaints}"),
         }

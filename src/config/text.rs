@@ -200,7 +200,7 @@ pub fn parse_list(text: &str) -> Result<Vec<&str>, Mistake> {
     let inner = text.trim();
     let inner = inner.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(inner);
     if inner.trim().is_empty() {
-        return Err(Mistake::ListEmpty);
+        return Ok(Vec::new());
     }
     let entries: Vec<&str> = inner.split(',').map(str::trim).take(LIST_ENTRIES_MAX + 1).collect();
     if entries.len() > LIST_ENTRIES_MAX {

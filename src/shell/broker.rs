@@ -25,7 +25,8 @@ use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
-use crate::config::{Config, Cores};
+use crate::config::listener::ListenAddress;
+use crate::config::{Config, Cores, Listener, Listeners};
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
 use crate::engine::shard::Shared;
@@ -57,6 +58,14 @@ pub enum StartError {
         shards: usize,
         /// How many at the most.
         max: usize,
+    },
+    /// A listener has a name, and only those of `listeners.tcp` are served.
+    #[error("the listener {name} at {address} cannot be served by this build: it serves listeners.tcp alone")]
+    NotServed {
+        /// What it is called.
+        name: Box<str>,
+        /// Where it would listen.
+        address: ListenAddress,
     },
     /// Somebody else listens there.
     #[error("{address} is taken by another process: choose another one with --listen, or stop that process")]
@@ -153,6 +162,7 @@ impl Broker {
 
     /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
+        refuse_named(&config.listeners)?;
         let places = places(config)?;
         let mut reader = Reader::new(&config.auth);
         let policy = Arc::new(reader.read()?);
@@ -354,6 +364,12 @@ fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
     }
     let is_one_a_core = shards <= wanted.len();
     Ok((0..shards).map(|number| wanted.get(number).copied().filter(|_| is_one_a_core)).collect())
+}
+
+/// Whoever asks for a listener must not believe that it is there.
+fn refuse_named(listeners: &Listeners) -> Result<(), StartError> {
+    let refused = |named: &Listener| StartError::NotServed { name: named.name.clone(), address: named.address.clone() };
+    listeners.named.first().map(refused).map_or(Ok(()), Err)
 }
 
 fn listen(config: &Config, shards: usize) -> Result<Vec<listener::Bound>, StartError> {
