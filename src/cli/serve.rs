@@ -88,8 +88,9 @@ impl Running {
         let durability = durability.word();
         let storage_bytes_max = config.storage.bytes_max; // 0 for no bound
         tracing::info!(version, shards, driver, durability, loss_window_s, data_dir, storage_bytes_max, "pregon runs");
-        for address in self.broker.addresses() {
-            tracing::info!(%address, "listening");
+        for open in self.broker.listeners() {
+            let (address, name) = (&open.address, Some(&*open.name).filter(|name| !name.is_empty()));
+            tracing::info!(%address, name, "listening");
         }
         if let Some(door) = &self.door {
             tracing::info!(address = %door.address(), "metrics and health");

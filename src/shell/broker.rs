@@ -16,25 +16,22 @@ use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
 use super::executor;
-use super::listener;
+use super::listening::{ListenError, Listening, by_shard, listen};
 use super::mesh::{Parcel, Ways, connect};
 use super::progress::Progress;
-use super::reloading::{self, Force, Order, ReloadError, Reloading, Tally};
+use super::reloading::{Force, Order, ReloadError, Reloading, Tally, Unit};
 use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
-use crate::config::listener::ListenAddress;
-use crate::config::{Config, Cores, Listener, Listeners};
+use crate::config::{Config, Cores};
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
 use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
 use crate::journal::place::JournalId;
 
-/// How long an address is waited for that another process has: it may have been killed just now.
-const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a report may take.
 const REPORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Positions of the interest filter a shard where there are several.
@@ -59,30 +56,9 @@ pub enum StartError {
         /// How many at the most.
         max: usize,
     },
-    /// A listener has a name, and only those of `listeners.tcp` are served.
-    #[error("the listener {name} at {address} cannot be served by this build: it serves listeners.tcp alone")]
-    NotServed {
-        /// What it is called.
-        name: Box<str>,
-        /// Where it would listen.
-        address: ListenAddress,
-    },
-    /// Somebody else listens there.
-    #[error("{address} is taken by another process: choose another one with --listen, or stop that process")]
-    AddressTaken {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// The kernel does not let us listen there.
-    #[error("cannot listen on {address}: {error}{advice}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// What the kernel says.
-        error: io::Error,
-        /// What can be done about it.
-        advice: &'static str,
-    },
+    /// A listener does not listen.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// An executor did not start.
     #[error("shard {shard} does not start: {reason}")]
     Shard {
@@ -120,7 +96,7 @@ pub enum Stopped {
 #[derive(Debug)]
 #[must_use = "a broker that is dropped goes on without anybody who could stop it"]
 pub struct Broker {
-    addresses: Vec<SocketAddr>,
+    listening: Vec<Listening>,
     /// Second handles of all listening sockets, so that all of them end before the first client hears of the stop.
     listeners: Vec<OwnedFd>,
     pub(super) reporter: Reporter,
@@ -162,17 +138,14 @@ impl Broker {
 
     /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
-        refuse_named(&config.listeners)?;
         let places = places(config)?;
         let mut reader = Reader::new(&config.auth);
         let policy = Arc::new(reader.read()?);
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
         tracing::debug!(open_files, "limits");
-        let listeners = listen(config, places.len())?;
-        let addresses = listeners.iter().map(|bound| bound.address).collect();
-        let handles: io::Result<Vec<OwnedFd>> =
-            listeners.iter().flat_map(|bound| &bound.sockets).map(OwnedFd::try_clone).collect();
+        let mut listeners = listen(&config.listeners, places.len())?;
+        let handles: io::Result<Vec<Vec<OwnedFd>>> = listeners.iter().map(Listening::handles).collect();
         let handles = handles.map_err(|error| StartError::System { what: "a listener's second handle", error })?;
         let (ways, inboxes) = connect(places.len(), config.runtime.mesh_batches_max)
             .map_err(|error| StartError::System { what: "eventfd", error })?;
@@ -189,7 +162,7 @@ impl Broker {
         let force = Arc::new(Force::new(Arc::clone(&policy)));
         let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
             .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
-        let mut sockets = by_shard(listeners, places.len());
+        let mut sockets = by_shard(&mut listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
         for ((number, core), inbox) in places.iter().enumerate().zip(inboxes) {
@@ -220,8 +193,8 @@ impl Broker {
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
         let broker = Self {
-            addresses,
-            listeners: handles,
+            listening: listeners,
+            listeners: handles.into_iter().flatten().collect(),
             reporter: Reporter { ways, clock },
             threads,
             driver: "",
@@ -236,9 +209,14 @@ impl Broker {
         Ok(Starting { broker, handshakes, progress, has_journal })
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Its listeners.
+    pub fn listeners(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// Where it listens, as far as those are addresses of the network.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listening.iter().filter_map(|open| open.address.tcp()).collect()
     }
 
     /// How many shards there are.
@@ -263,15 +241,21 @@ impl Broker {
 
     /// Looks at the operator's files from now on.
     pub(super) fn watch_files(&mut self) -> io::Result<()> {
-        let Some(mut reader) = self.files.reader.take() else { return Ok(()) };
-        let parts = reloading::Parts {
-            files: reader.files(),
-            read: Box::new(move || reader.read().map_err(|error| ReloadError::new(&error))),
-            force: Arc::clone(&self.files.force),
-            ways: self.reporter.ways.clone(),
-            tally: Arc::clone(&self.files.tally),
-        };
-        self.reloading = Some(Reloading::start(parts)?);
+        let (ways, force) = (self.reporter.ways.clone(), Arc::clone(&self.files.force));
+        let mut units: Vec<Unit> =
+            (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
+        if let Some(mut reader) = self.files.reader.take() {
+            units.push(Unit {
+                name: "auth".to_owned(),
+                files: reader.files(),
+                reload: Box::new(move || {
+                    let policy = reader.read().map_err(|error| ReloadError::new(&error))?;
+                    force.change(policy, &ways);
+                    Ok(())
+                }),
+            });
+        }
+        self.reloading = Some(Reloading::start(units, Arc::clone(&self.files.tally))?);
         Ok(())
     }
 
@@ -286,6 +270,10 @@ impl Broker {
         for listener in self.listeners {
             // One that cannot be shut is closed by its shard all the same.
             let _ended_either_way = SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
+        for path in self.listening.iter().filter_map(Listening::path) {
+            // One that is not there any more has been taken away by somebody else.
+            let _gone_either_way = std::fs::remove_file(path);
         }
         let Reporter { ways, clock } = self.reporter;
         let until_ns = clock.now_ns() + self.drain_timeout_ms * 1_000_000;
@@ -364,42 +352,6 @@ fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
     }
     let is_one_a_core = shards <= wanted.len();
     Ok((0..shards).map(|number| wanted.get(number).copied().filter(|_| is_one_a_core)).collect())
-}
-
-/// Whoever asks for a listener must not believe that it is there.
-fn refuse_named(listeners: &Listeners) -> Result<(), StartError> {
-    let refused = |named: &Listener| StartError::NotServed { name: named.name.clone(), address: named.address.clone() };
-    listeners.named.first().map(refused).map_or(Ok(()), Err)
-}
-
-fn listen(config: &Config, shards: usize) -> Result<Vec<listener::Bound>, StartError> {
-    let bind = |address: &SocketAddr| {
-        let refused = |error: io::Error| StartError::Listen { address: *address, advice: advice(&error), error };
-        if listener::stays_taken(*address, TAKEN_PATIENCE).map_err(refused)? {
-            return Err(StartError::AddressTaken { address: *address });
-        }
-        listener::bind(*address, shards, &config.listeners).map_err(refused)
-    };
-    config.listeners.tcp.iter().map(bind).collect()
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EACCES) => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-        Some(libc::EADDRNOTAVAIL) => "; no interface of this machine has that address",
-        _ => "",
-    }
-}
-
-/// The sockets of each shard, in the order of the listeners.
-fn by_shard(listeners: Vec<listener::Bound>, shards: usize) -> Vec<Vec<listener::Socket>> {
-    let mut sockets: Vec<Vec<listener::Socket>> = (0..shards).map(|_| Vec::new()).collect();
-    for bound in listeners {
-        for (shard, fd) in sockets.iter_mut().zip(bound.sockets) {
-            shard.push(listener::Socket { fd, plan: bound.plan.clone() });
-        }
-    }
-    sockets
 }
 
 fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {

@@ -1,8 +1,11 @@
 //! Listening sockets: one for each address and shard, between which the kernel spreads the clients.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +21,15 @@ pub struct Bound {
     pub address: SocketAddr,
     /// One a shard.
     pub sockets: Vec<OwnedFd>,
-    /// What stands between a client's socket and its MQTT; nothing for plain MQTT.
-    pub plan: Option<Arc<Plan>>,
+}
+
+/// What the sockets of one listener have of their own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketOptions<'a> {
+    /// The network device that they are bound to.
+    pub interface: Option<&'a str>,
+    /// Whether an address of IPv6 takes clients of IPv4 as well.
+    pub is_dual_stack: bool,
 }
 
 /// One socket of a listener, for one shard.
@@ -32,22 +42,49 @@ pub struct Socket {
 }
 
 /// Binds one address for so many shards.
-pub fn bind(address: SocketAddr, shards: usize, options: &Listeners) -> io::Result<Bound> {
-    let first = listen(address, options)?;
+pub fn bind(address: SocketAddr, shards: usize, common: &Listeners, own: &SocketOptions<'_>) -> io::Result<Bound> {
+    let first = listen(address, common, own)?;
     let address = first.local_addr()?.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))?;
     let mut sockets = vec![OwnedFd::from(first)];
     for _ in 1..shards {
-        sockets.push(OwnedFd::from(listen(address, options)?));
+        sockets.push(OwnedFd::from(listen(address, common, own)?));
     }
-    Ok(Bound { address, sockets, plan: None })
+    Ok(Bound { address, sockets })
 }
 
-fn listen(address: SocketAddr, options: &Listeners) -> io::Result<socket2::Socket> {
+/// Listens at a place in the file system. What lies there is taken away if nobody listens there any more. Every shard has the same socket.
+pub fn bind_unix(path: &Path, mode: u32, shards: usize, common: &Listeners) -> io::Result<Vec<OwnedFd>> {
+    let address = SockAddr::unix(path)?;
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket {
+        let asking = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        match asking.connect(&address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            Ok(()) | Err(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&address)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    socket.set_nonblocking(true)?;
+    socket.listen(i32::try_from(common.backlog).unwrap_or(i32::MAX))?;
+    let first = OwnedFd::from(socket);
+    let mut sockets = vec![first];
+    for _ in 1..shards {
+        sockets.push(sockets[0].try_clone()?);
+    }
+    Ok(sockets)
+}
+
+fn listen(address: SocketAddr, options: &Listeners, own: &SocketOptions<'_>) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(!own.is_dual_stack)?;
+    }
+    if let Some(interface) = own.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
     }
     // What is set on a listener holds for the connections that it accepts, at no cost for each.
     socket.set_tcp_nodelay(options.tcp_nodelay)?;
@@ -118,7 +155,7 @@ mod tests {
 
     #[test]
     fn all_shards_share_the_port_that_the_kernel_chose() {
-        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 3, &Listeners::default()).unwrap();
+        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 3, &Listeners::default(), &SocketOptions::default()).unwrap();
         assert_ne!(bound.address.port(), 0);
         assert_eq!(bound.sockets.len(), 3);
         assert!(is_taken(bound.address).unwrap());
@@ -127,14 +164,14 @@ mod tests {
 
     #[test]
     fn a_free_address_is_not_taken() {
-        let free = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default()).unwrap().address;
+        let free = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default(), &SocketOptions::default()).unwrap().address;
         assert!(!is_taken(free).unwrap());
     }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "another process, played by a thread")]
     fn an_address_may_become_free() {
-        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default()).unwrap();
+        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default(), &SocketOptions::default()).unwrap();
         let address = bound.address;
         assert!(stays_taken(address, Duration::ZERO).unwrap());
         let killed = std::thread::spawn(move || drop(bound));

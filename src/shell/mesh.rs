@@ -16,6 +16,7 @@ use super::files::keeper::Answer;
 use super::lines::LineParts;
 use super::report::Report;
 use super::ring::sys::EventFd;
+use super::transport::plan::Plan;
 use crate::base::bitset::Bits64;
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::ShardId;
@@ -50,6 +51,13 @@ pub enum Parcel {
     Kept(Answer),
     /// The operator's files say something else from now on.
     Policy(Arc<Policy>),
+    /// What new connections of a listener have in common from now on.
+    Plan {
+        /// The number of the listener.
+        listener: u16,
+        /// What they have in common.
+        plan: Arc<Plan>,
+    },
     /// Every shard knows again what it has kept: clients may come in.
     Serve,
     /// Somebody wants to know how the shard is doing.
@@ -283,6 +291,7 @@ mod tests {
             | Parcel::Answered(_)
             | Parcel::Kept(_)
             | Parcel::Policy(_)
+            | Parcel::Plan { .. }
             | Parcel::Serve
             | Parcel::Report(_) => {
                 panic!("only stops are sent here")

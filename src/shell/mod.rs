@@ -17,7 +17,8 @@
 //! | [`fetching`] | messages that lie in the journal alone, and how they are read back |
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
-//! | [`listener`] [`clock`] [`events`] | sockets that listen, the time, what the log hears |
+//! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
+//! | [`clock`] [`events`] | the time, what the log hears |
 //! | [`report`] | what a shard tells the operator's floor about itself |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
@@ -40,6 +41,7 @@ mod keeping;
 pub mod leaving;
 pub mod lines;
 pub mod listener;
+pub mod listening;
 pub mod mesh;
 pub mod moving;
 mod parcels;

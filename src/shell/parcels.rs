@@ -42,6 +42,11 @@ impl Core {
                     self.stats.policy_changes += 1;
                     self.shard.handle(Input::Policy { policy }, now, &mut self.out);
                 }
+                Parcel::Plan { listener, plan } => {
+                    if let Some(listener) = self.listeners.get_mut(usize::from(listener)) {
+                        listener.plan = Some(plan);
+                    }
+                }
                 Parcel::Serve => self.serve(),
                 Parcel::Report(asker) => {
                     // Whoever asked may have lost patience.

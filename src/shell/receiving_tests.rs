@@ -47,7 +47,7 @@ struct Client {
 impl Scene {
     fn new(ring_entries: u32) -> Self {
         let config = Config::default();
-        let bound = listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &config.listeners).unwrap();
+        let bound = listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &config.listeners, &listener::SocketOptions::default()).unwrap();
         let (ways, mut inboxes) = connect(1, 8).unwrap();
         let seed = Seed::new(7);
         let shared = Shared {

@@ -39,8 +39,13 @@ impl Force {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, policy: Arc<Policy>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    /// Another one comes into force: clerks know it from now on, shards with their next turn.
+    pub fn change(&self, policy: Policy, ways: &Ways) {
+        let policy = Arc::new(policy.after(&self.policy()));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
+        for number in 0..ways.shards() {
+            post(ways, ShardId::new(number), Parcel::Policy(Arc::clone(&policy)));
+        }
     }
 }
 
@@ -84,21 +89,14 @@ impl fmt::Display for ReloadError {
     }
 }
 
-/// Makes what comes into force out of the files.
-pub type Read = dyn FnMut() -> Result<Policy, ReloadError> + Send;
-
-/// What the thread works with.
-pub struct Parts {
-    /// The files that are looked at.
+/// Files that are read together, and what is done with what they say.
+pub struct Unit {
+    /// What they are, for the log.
+    pub name: String,
+    /// Which ones are looked at.
     pub files: Vec<PathBuf>,
-    /// Reads them.
-    pub read: Box<Read>,
-    /// What is in force.
-    pub force: Arc<Force>,
-    /// The ways to the shards.
-    pub ways: Ways,
-    /// Where it is counted.
-    pub tally: Arc<Tally>,
+    /// Reads them and has what they say come into force.
+    pub reload: Box<dyn FnMut() -> Result<(), ReloadError> + Send>,
 }
 
 /// The thread that looks at the files. It ends when this is dropped.
@@ -131,9 +129,9 @@ impl Order {
 
 impl Reloading {
     /// Starts to look.
-    pub fn start(parts: Parts) -> io::Result<Self> {
+    pub fn start(units: Vec<Unit>, tally: Arc<Tally>) -> io::Result<Self> {
         let (wishes, inbox) = bounded(1);
-        let thread = thread::Builder::new().name("pregon-files".into()).spawn(move || parts.watch(&inbox))?;
+        let thread = thread::Builder::new().name("pregon-files".into()).spawn(move || watch(units, &tally, &inbox))?;
         Ok(Self { wishes, thread: Some(thread) })
     }
 
@@ -176,51 +174,64 @@ impl Stamp {
     }
 }
 
-impl Parts {
-    fn watch(mut self, wishes: &Receiver<Wish>) {
-        let mut read = self.look();
-        let mut seen = read.clone();
-        loop {
-            let is_ordered = match wishes.recv_timeout(LOOK_EVERY) {
-                Ok(Wish::Reload) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-                Ok(Wish::End) | Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let found = self.look();
-            let is_settled = found == seen;
-            if is_ordered || (is_settled && found != read) {
-                let is_done = self.reload();
-                if is_done {
-                    read.clone_from(&found);
-                }
+/// A unit, and how its files have looked.
+struct Watched {
+    unit: Unit,
+    /// When they were read last, for good.
+    read: Vec<Stamp>,
+    /// At the last look.
+    seen: Vec<Stamp>,
+    is_failing: bool,
+}
+
+fn watch(units: Vec<Unit>, tally: &Tally, wishes: &Receiver<Wish>) {
+    let mut watched: Vec<Watched> = units.into_iter().map(Watched::new).collect();
+    loop {
+        let is_wished = match wishes.recv_timeout(LOOK_EVERY) {
+            Ok(Wish::Reload) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(Wish::End) | Err(RecvTimeoutError::Disconnected) => return,
+        };
+        for unit in &mut watched {
+            unit.look(is_wished, tally);
+        }
+        tally.is_failing.store(watched.iter().any(|unit| unit.is_failing), Ordering::Relaxed);
+    }
+}
+
+impl Watched {
+    fn new(unit: Unit) -> Self {
+        let read: Vec<Stamp> = unit.files.iter().map(|path| Stamp::of(path)).collect();
+        Self { unit, seen: read.clone(), read, is_failing: false }
+    }
+
+    fn look(&mut self, is_wished: bool, tally: &Tally) {
+        let found: Vec<Stamp> = self.unit.files.iter().map(|path| Stamp::of(path)).collect();
+        let is_settled = found == self.seen;
+        self.seen.clone_from(&found);
+        if is_wished || (is_settled && found != self.read) {
+            let is_passing = self.reload(tally);
+            if !is_passing {
+                self.read = found;
             }
-            seen = found;
         }
     }
 
-    fn look(&self) -> Vec<Stamp> {
-        self.files.iter().map(|path| Stamp::of(path)).collect()
-    }
-
-    /// Reads the files and has what they say come into force; whether there is nothing more to do until they change.
-    fn reload(&mut self) -> bool {
-        match (self.read)() {
-            Ok(policy) => {
-                let policy = Arc::new(policy.after(&self.force.policy()));
-                self.force.set(Arc::clone(&policy));
-                for number in 0..self.ways.shards() {
-                    post(&self.ways, ShardId::new(number), Parcel::Policy(Arc::clone(&policy)));
-                }
-                self.tally.done.fetch_add(1, Ordering::Relaxed);
-                self.tally.is_failing.store(false, Ordering::Relaxed);
-                tracing::info!(number = policy.number(), "the files of users and rules were read anew and are in force");
-                true
+    /// Whether it failed for a reason that may go away by itself.
+    fn reload(&mut self, tally: &Tally) -> bool {
+        let unit = &self.unit.name;
+        match (self.unit.reload)() {
+            Ok(()) => {
+                self.is_failing = false;
+                tally.done.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(%unit, "files were read anew and are in force");
+                false
             }
             Err(error) => {
-                self.tally.failed.fetch_add(1, Ordering::Relaxed);
-                self.tally.is_failing.store(true, Ordering::Relaxed);
-                tracing::error!(%error, "what the files of users and rules say is not in force: what was in force stays");
-                !error.is_passing
+                self.is_failing = true;
+                tally.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%unit, %error, "what files say is not in force: what was in force stays");
+                error.is_passing
             }
         }
     }

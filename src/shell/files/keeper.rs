@@ -291,6 +291,7 @@ impl Office {
                     | Parcel::Moved { .. }
                     | Parcel::Answered(_)
                     | Parcel::Policy(_)
+                    | Parcel::Plan { .. }
                     | Parcel::Serve
                     | Parcel::Report(_)
                     | Parcel::Stop { .. },

@@ -87,6 +87,7 @@ impl Scene {
                 | Parcel::Moved { .. }
                 | Parcel::Answered(_)
                 | Parcel::Policy(_)
+                | Parcel::Plan { .. }
                 | Parcel::Serve
                 | Parcel::Report(_)
                 | Parcel::Stop { .. } => {

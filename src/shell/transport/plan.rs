@@ -18,6 +18,8 @@ use rustls::{Error, RootCertStore, client};
 
 use super::clients::{Clients, Fingerprint};
 use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
+use crate::config::Listener;
+use crate::config::listener::{ClientCertificates, Protocol, TlsVersion};
 
 /// The name of MQTT among the protocols that TLS carries.
 const ALPN_MQTT: &[u8] = b"mqtt";
@@ -73,6 +75,49 @@ pub struct TlsPlan {
     /// Who judges clients, if they are judged.
     pub clients: Option<Arc<Clients>>,
     ticketer: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl TlsFiles {
+    /// What the configuration of a listener says; nothing where nothing is encrypted.
+    pub fn of(listener: &Listener) -> Option<Self> {
+        let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        let asked = match listener.client_certificates {
+            ClientCertificates::Off => None,
+            ClientCertificates::Optional => Some(false),
+            ClientCertificates::Required => Some(true),
+        };
+        let clients = asked.map(|is_mandatory| ClientFiles {
+            is_mandatory,
+            authorities: listener.client_ca.clone(),
+            revocations: listener.client_crls.clone(),
+            pins: path(&listener.client_pins),
+        });
+        (!listener.certificates.is_empty()).then(|| Self {
+            certificates: listener.certificates.clone(),
+            keys: listener.keys.clone(),
+            key_passphrase_file: path(&listener.key_passphrase_file),
+            is_13_only: listener.tls_min == TlsVersion::V13,
+            has_tickets: listener.tickets,
+            is_websocket: listener.protocol == Protocol::WebSocket,
+            clients,
+        })
+    }
+
+    /// All of them.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let clients = self.clients.iter().flat_map(|clients| {
+            clients.authorities.iter().chain(&clients.revocations).chain(&clients.pins)
+        });
+        self.certificates.iter().chain(&self.keys).chain(&self.key_passphrase_file).chain(clients).cloned().collect()
+    }
+}
+
+impl Plan {
+    /// Reads the files. Tickets that `before` has given out are good with the new plan.
+    pub fn read(files: &TlsFiles, before: Option<&Self>) -> Result<Self, FileError> {
+        let before = before.and_then(|before| before.tls.as_ref());
+        Ok(Self { tls: Some(TlsPlan::read(files, before)?) })
+    }
 }
 
 impl TlsPlan {
