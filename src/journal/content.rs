@@ -331,7 +331,7 @@ fn take_standing(fields: &mut Fields<'_>, epoch: Epoch) -> Result<Standing, Reco
     while !fields.is_empty() {
         groups.push(fields.text()?.into());
     }
-    let owner = Arc::new(Identity { user, method, groups, is_superuser });
+    let owner = Arc::new(Identity { user, method, groups, is_superuser, ..Identity::anonymous() });
     Ok(Standing { client_id, owner, expiry_s, ends_at, is_connected })
 }
 
@@ -525,6 +525,7 @@ mod tests {
             method: "password",
             groups: vec!["x".into(), "yz".into()],
             is_superuser: true,
+            ..Identity::anonymous()
         };
         let mut standing = Standing {
             client_id: "c1".into(),

@@ -1,5 +1,16 @@
 //! Whom a connection acts for, and whose a session is.
 
+use core::net::IpAddr;
+
+/// What the rules may ask of a certificate that a client has proven to own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of the whole of it.
+    pub fingerprint: [u8; 32],
+    /// The common name of its subject, if it has one.
+    pub common_name: Option<Box<str>>,
+}
+
 /// A proven identity. Shared by reference count; it does not change while a connection lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -11,22 +22,38 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// Whether no rule applies to it.
     pub is_superuser: bool,
+    /// Where it comes from; unknown where no rule asks for it, and to a session that was read from disk.
+    pub address: Option<IpAddr>,
+    /// The certificate that its connection showed, if there was one.
+    pub certificate: Option<Box<Certificate>>,
 }
 
 impl Identity {
     /// The identity of everybody who proved nothing.
     pub const fn anonymous() -> Self {
-        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false }
+        Self {
+            user: None,
+            method: "anonymous",
+            groups: Vec::new(),
+            is_superuser: false,
+            address: None,
+            certificate: None,
+        }
     }
 
     /// A user in no group.
     pub fn user(name: &str, method: &'static str) -> Self {
-        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false }
+        Self { user: Some(name.into()), method, ..Self::anonymous() }
     }
 
     /// Whether it proved nothing.
     pub const fn is_anonymous(&self) -> bool {
         self.user.is_none()
+    }
+
+    /// Whether it is known what certificate it showed, if any: whose address is unknown was read from disk.
+    pub const fn is_certificate_known(&self) -> bool {
+        self.certificate.is_some() || self.address.is_some()
     }
 
     /// Whether the authenticator put it into this group.
