@@ -307,6 +307,7 @@ mod tests {
 
     #[test]
     fn threat_7_a_file_that_says_nothing_or_something_wrong_makes_no_policy_and_is_named() {
+        type Case<'a> = (fn(PathBuf) -> Auth, &'a [u8], &'a str);
         let scratch = Scratch::new();
         let users = |path| Auth { password_file: path, ..Auth::default() };
         let mosquittos = |path| Auth { acl_file: path, ..Auth::default() };
@@ -315,7 +316,7 @@ mod tests {
             let error = policy(&auth(scratch.path().join("missing"))).expect_err("there is no such file").to_string();
             assert!(error.contains("missing: No such file"), "{error}");
         }
-        let wrong: [(fn(PathBuf) -> Auth, &[u8], &str); 8] = [
+        let wrong: [Case<'_>; 8] = [
             (users, b"", "file: it has no user"),
             (users, b"alice\n", "file: line 1: "),
             (mosquittos, b"", "file: there is no rule in it"),

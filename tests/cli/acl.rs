@@ -30,7 +30,9 @@ impl Folder {
     fn with(name: &str, files: &[(&str, &str)]) -> Self {
         let path = std::env::temp_dir().join(format!("pregon-acl-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap();
-        files.iter().for_each(|(file, text)| fs::write(path.join(file), text).unwrap());
+        for (file, text) in files {
+            fs::write(path.join(file), text).unwrap();
+        }
         Self(path)
     }
 

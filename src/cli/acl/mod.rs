@@ -51,12 +51,11 @@ fn asked<'a>(
     action: Action<'a>,
 ) -> (Explanation<'a>, Option<Deliveries>) {
     let rules: &dyn Authoriser = file.map_or(&Open, |file| file.rules.authoriser());
-    let explanation = match file {
-        Some(file) => file.rules.explain(who, client_id, action),
-        None => {
-            let is_allowed = rules.decide(who, client_id, action) == Decision::Allow;
-            Explanation { is_allowed, reason: Reason::NoRule, near: Vec::new() }
-        }
+    let explanation = if let Some(file) = file {
+        file.rules.explain(who, client_id, action)
+    } else {
+        let is_allowed = rules.decide(who, client_id, action) == Decision::Allow;
+        Explanation { is_allowed, reason: Reason::NoRule, near: Vec::new() }
     };
     let deliveries = match action {
         Action::Subscribe { filter, .. } if explanation.is_allowed => Some(rules.deliveries(who, client_id, filter)),

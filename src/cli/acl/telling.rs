@@ -115,7 +115,7 @@ impl Answer<'_> {
         }
         let untold = parts.len().saturating_sub(PARTS_TOLD_MAX);
         if untold > 0 {
-            text.push_str(&format!("  and {untold} more\n"));
+            text.extend(["  and ", &untold.to_string(), " more\n"]);
         }
         if !is_complete {
             text.push_str("  and others: too many rules speak of this filter\n");

@@ -125,18 +125,18 @@ fn samples(filter: &str, depth: usize) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use crate::base::hash::Seed;
+    use crate::base::random::Random;
     use crate::engine::auth::acl::Acl;
     use crate::engine::auth::acl_file::AclFile;
     use crate::engine::auth::policy::Open;
+    use crate::mqtt::topic::Topic;
 
     fn acl(rules: &[(&str, &str, &str, &str)]) -> Acl {
-        let text: String = rules
-            .iter()
-            .map(|(effect, who, actions, topics)| {
-                let who = if who.is_empty() { String::new() } else { format!("who = {{ {who} }}\n") };
-                format!("[[rule]]\neffect = '{effect}'\n{who}actions = '{actions}'\ntopics = [{topics}]\n")
-            })
-            .collect();
+        let rule = |(effect, who, actions, topics): &(&str, &str, &str, &str)| {
+            format!("{{ effect = '{effect}', who = {{ {who} }}, actions = '{actions}', topics = [{topics}] }}")
+        };
+        let rules: Vec<String> = rules.iter().map(rule).collect();
+        let text = format!("rule = [{}]", rules.join(", ")).replace("who = {  }, ", "");
         Acl::parse(&text, 0, Seed::new(1)).unwrap()
     }
 
@@ -208,16 +208,14 @@ mod tests {
 
     #[test]
     fn a_subscription_that_too_many_rules_speak_of_is_called_unclear() {
-        let topics: String = (0..2_000).map(|number| format!("topic read a/{number}\n")).collect();
-        let file = acl_file(&format!("user alice\n{topics}"));
+        let topics: Vec<String> = (0..2_000).map(|number| format!("topic read a/{number}")).collect();
+        let file = acl_file(&format!("user alice\n{}", topics.join("\n")));
         assert_eq!((of(&file, &Open, "a/#"), of(&file, &file, "a/7")), (Fate::Unclear, Fate::Same));
     }
 
     /// Every topic of up to three levels, and what each of two lists makes of it.
     #[test]
     fn what_is_told_is_what_changes() {
-        use crate::base::random::Random;
-        use crate::mqtt::topic::Topic;
         let mut random = Random::from_seed(11);
         let levels = ["a", "b", "c", "other"];
         let pairs = levels.iter().flat_map(|one| levels.iter().map(move |other| format!("{one}/{other}")));
@@ -228,7 +226,7 @@ mod tests {
         for _ in 0..2_000 {
             let rules = |random: &mut Random| {
                 let mut lines: Vec<String> = Vec::new();
-                for _ in 0..1 + random.below(4) {
+                for _ in 0..=random.below(4) {
                     let topic = *random.pick(&["a", "a/b", "a/+", "+/b", "#", "a/#", "+", "c/#", "+/+"]).unwrap();
                     let word = *random.pick(&["read", "deny"]).unwrap();
                     lines.push(format!("pattern {word} {topic}\n"));

@@ -343,7 +343,7 @@ mod tests {
         };
         let came_in = |policy: &Policy| match policy.authenticate(&credentials(None, None)) {
             Outcome::Allow(identity) => identity,
-            other => panic!("{other:?}"),
+            refused @ (Outcome::Deny(_) | Outcome::Later(_)) => panic!("{refused:?}"),
         };
         let plain = policy("rule = [{ effect = 'allow', actions = 'all', topics = '#' }]");
         assert!(Arc::ptr_eq(&came_in(&plain), &shared), "nobody pays for what no rule asks for");

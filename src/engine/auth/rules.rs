@@ -76,10 +76,11 @@ fn read_rules(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Rule
         return Vec::new();
     };
     let mut rules = Vec::new();
-    for entry in entries.iter() {
-        match entry.get_ref() {
-            DeValue::Table(keys) => rules.extend(reader.rule(entry.span().start, keys)),
-            other => reader.complain(entry.span().start, Fault::wrong_type(other, "a table")),
+    for entry in entries {
+        if let DeValue::Table(keys) = entry.get_ref() {
+            rules.extend(reader.rule(entry.span().start, keys));
+        } else {
+            reader.complain(entry.span().start, Fault::wrong_type(entry.get_ref(), "a table"));
         }
     }
     rules

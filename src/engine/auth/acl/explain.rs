@@ -118,9 +118,8 @@ fn obstacle<'a>(acl: &Acl, rule: &'a Rule, question: &Question<'a>) -> Option<(u
     let gaps = rule.patterns.iter().map(|pattern| (pattern, question.gap(pattern)));
     let reaches = rule.patterns.is_empty() || gaps.clone().any(|(_, gap)| gap.is_none());
     match (other, reaches) {
-        (Some(_), false) => None,
         (Some(condition), true) if rule.is_within_limits(question) => Some((usize::MAX - 1, Obstacle::Who(condition))),
-        (Some(_), true) => None,
+        (Some(_), _) => None,
         (None, true) if !rule.is_within_limits(question) => {
             let is_retain = question.retain && !rule.may_retain;
             Some((usize::MAX, if is_retain { Obstacle::Retain } else { Obstacle::Qos }))

@@ -110,9 +110,6 @@ impl Rule {
 /// `publish and subscribe`
 impl fmt::Display for Actions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::ALL {
-            return f.write_str("all");
-        }
         const WORDS: [(Actions, Actions, &str); 5] = [
             (Actions::CONNECT, Actions::CONNECT, "connect"),
             (Actions::PUBLISH_ONLY, Actions::PUBLISH, "publish"),
@@ -120,6 +117,9 @@ impl fmt::Display for Actions {
             (Actions::SUBSCRIBE_ONLY, Actions::SUBSCRIBE, "subscribe"),
             (Actions::RECEIVE, Actions::RECEIVE, "receive"),
         ];
+        if *self == Self::ALL {
+            return f.write_str("all");
+        }
         let mut said = Self::default();
         for (mark, means, word) in WORDS {
             if self.meets(mark) && !said.meets(mark) {

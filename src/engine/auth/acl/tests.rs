@@ -23,15 +23,10 @@ fn acl<const N: usize>(rules: [[&str; 4]; N]) -> Acl {
 
 /// One rule; what it has no word for is left out.
 fn rule([effect, who, actions, topics]: [&str; 4]) -> String {
-    let list = |words: &str| format!("[{}]", words.split(' ').map(|word| format!("'{word}', ")).collect::<String>());
-    let mut text = format!("[[rule]]\neffect = '{effect}'\nactions = {}\n", list(actions));
-    if !who.is_empty() {
-        text.push_str(&format!("who = {{ {who} }}\n"));
-    }
-    if !topics.is_empty() {
-        text.push_str(&format!("topics = {}\n", list(topics)));
-    }
-    text
+    let list = |words: &str| format!("['{}']", words.replace(' ', "', '"));
+    let who = if who.is_empty() { String::new() } else { format!("who = {{ {who} }}\n") };
+    let topics = if topics.is_empty() { String::new() } else { format!("topics = {}\n", list(topics)) };
+    format!("[[rule]]\neffect = '{effect}'\nactions = {}\n{who}{topics}", list(actions))
 }
 
 fn publish(topic: &str) -> Action<'_> {
@@ -392,7 +387,7 @@ fn the_index_finds_the_first_rule_that_a_walk_finds() {
     let certificate = |name: &str| Some(Box::new(Certificate { fingerprint: [1; 32], common_name: Some(name.into()) }));
     let (mut decided, mut asked) = (0, 0);
     for _ in 0..300 {
-        let rules: String = (0..1 + random.below(12))
+        let rules: String = (0..=random.below(12))
             .map(|_| {
                 let effect = random.pick(&["allow", "deny"]).unwrap();
                 let actions = random.pick(&["publish", "subscribe", "all", "receive publish"]).unwrap();
@@ -447,13 +442,9 @@ fn what_no_rule_allows_is_explained_by_those_that_come_nearest() {
     assert!(matches!(explanation.near[0].obstacle, Obstacle::Qos));
     assert!(matches!(explanation.near[1].obstacle, Obstacle::Unknown(_)));
     assert!(matches!(explanation.near[2].obstacle, Obstacle::Who(_)));
-    match &explanation.near[3].obstacle {
-        Obstacle::Pattern(pattern, gap) => {
-            assert_eq!((pattern.as_str(), gap.level), ("home/kitchen/lamp", 2));
-            assert_eq!(gap.cause.to_string(), "`door` is not `lamp`");
-        }
-        other => panic!("{other:?}"),
-    }
+    let Obstacle::Pattern(pattern, gap) = &explanation.near[3].obstacle else { panic!("{:?}", explanation.near[3]) };
+    assert_eq!((pattern.as_str(), gap.level), ("home/kitchen/lamp", 2));
+    assert_eq!(gap.cause.to_string(), "`door` is not `lamp`");
     let retained = Action::Publish { topic: "home/kitchen/door", qos: QoS::AtMostOnce, retain: true };
     let explanation = acl.explain(&who, ClientId::Text("c1"), retained);
     assert!(matches!(explanation.near[0].obstacle, Obstacle::Retain));

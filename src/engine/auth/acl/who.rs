@@ -192,11 +192,14 @@ impl Who {
     }
 }
 
+/// A name and its members, in their order.
+type Group = (Box<str>, Box<[Box<str>]>);
+
 /// Groups that the file itself makes, beside those of the authenticators. It does not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
-    /// By name; the members of each in the order of their names.
-    table: Vec<(Box<str>, Box<[Box<str>]>)>,
+    /// In the order of their names.
+    table: Vec<Group>,
 }
 
 impl Groups {
@@ -245,7 +248,8 @@ pub fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
 
 /// The fingerprint as it is read, without colons.
 pub fn write_fingerprint(fingerprint: &[u8; 32]) -> String {
-    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).expect("half a byte is one digit");
+    fingerprint.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// As an operator would say it: `group staff, from 10.0.0.0/8`.

@@ -179,12 +179,16 @@ impl<'a> Reader<'a> {
     }
 
     fn effect(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Effect> {
-        match value.get_ref() {
-            DeValue::String(word) if word == "allow" => return Some(Effect::Allow),
-            DeValue::String(word) if word == "deny" => return Some(Effect::Deny),
-            DeValue::String(word) => self.complain(value.span().start, Fault::unknown_word(word, &["allow", "deny"])),
-            other => self.complain(value.span().start, Fault::wrong_type(other, "\"allow\", \"deny\"")),
-        }
+        let fault = if let DeValue::String(word) = value.get_ref() {
+            match word.as_ref() {
+                "allow" => return Some(Effect::Allow),
+                "deny" => return Some(Effect::Deny),
+                word => Fault::unknown_word(word, &["allow", "deny"]),
+            }
+        } else {
+            Fault::wrong_type(value.get_ref(), "\"allow\", \"deny\"")
+        };
+        self.complain(value.span().start, fault);
         None
     }
 
@@ -323,11 +327,14 @@ impl<'a> Reader<'a> {
             | DeValue::Table(_) => vec![value],
         };
         for entry in entries {
-            match entry.get_ref() {
-                DeValue::String(text) if text.is_empty() => self.complain(entry.span().start, Fault::TextEmpty),
-                DeValue::String(text) => texts.push((text, entry.span())),
-                other => self.complain(entry.span().start, Fault::wrong_type(other, TEXTS)),
+            let DeValue::String(text) = entry.get_ref() else {
+                self.complain(entry.span().start, Fault::wrong_type(entry.get_ref(), TEXTS));
+                continue;
+            };
+            if text.is_empty() {
+                self.complain(entry.span().start, Fault::TextEmpty);
             }
+            texts.push((text, entry.span()));
         }
         (self.faults.len() == before).then_some(texts)
     }
