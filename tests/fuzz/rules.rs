@@ -29,10 +29,7 @@ pub fn rules(data: &[u8]) {
     let seed = *SEED.get_or_init(|| Seed::new(1));
     let Ok(text) = str::from_utf8(data) else { return };
     match Acl::parse(text, 0, seed) {
-        Ok(acl) => {
-            let explain = |who, client_id, action| explained(&acl.explain(who, ClientId::Text(client_id), action));
-            check(&acl, acl.rules(), acl.groups(), &explain, false);
-        }
+        Ok(acl) => check(Rules::Own(&acl)),
         Err(error) => {
             let lines = text.matches('\n').count() + 1;
             assert!(!error.faults().is_empty());
@@ -40,8 +37,55 @@ pub fn rules(data: &[u8]) {
         }
     }
     if let Ok(file) = AclFile::parse(text, 0, seed) {
-        let explain = |who, client_id, action| explained(&file.explain(who, ClientId::Text(client_id), action));
-        check(&file, file.rules(), &Groups::default(), &explain, true);
+        check(Rules::Mosquitto(&file));
+    }
+}
+
+/// Rules of one format or the other.
+#[derive(Clone, Copy)]
+enum Rules<'a> {
+    Own(&'a Acl),
+    Mosquitto(&'a AclFile),
+}
+
+impl<'a> Rules<'a> {
+    fn authoriser(self) -> &'a dyn Authoriser {
+        match self {
+            Self::Own(rules) => rules,
+            Self::Mosquitto(rules) => rules,
+        }
+    }
+
+    fn all(self) -> &'a [Rule] {
+        match self {
+            Self::Own(rules) => rules.rules(),
+            Self::Mosquitto(rules) => rules.rules(),
+        }
+    }
+
+    fn explain(self, who: &Identity, client_id: &str, action: Action<'_>) -> (bool, Option<usize>) {
+        match self {
+            Self::Own(rules) => explained(&rules.explain(who, ClientId::Text(client_id), action)),
+            Self::Mosquitto(rules) => explained(&rules.explain(who, ClientId::Text(client_id), action)),
+        }
+    }
+
+    /// The first rule that applies decides; nothing is looked up.
+    fn naively(self, who: &Identity, client_id: &str, action: Action<'_>) -> (bool, Option<usize>) {
+        let Ok(question) = Question::new(who, ClientId::Text(client_id), action) else { return (false, None) };
+        let none = Groups::default();
+        let groups = match self {
+            Self::Own(rules) => rules.groups(),
+            Self::Mosquitto(_) if matches!(action, Action::Subscribe { .. }) => return (true, None),
+            Self::Mosquitto(_) => &none,
+        };
+        let all = self.all();
+        let asks_to_connect =
+            all.iter().any(|rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::CONNECT));
+        match all.iter().position(|rule| rule.applies(groups, &question)) {
+            Some(number) => (all[number].effect == Effect::Allow, Some(number)),
+            None => (action == Action::Connect && !asks_to_connect, None),
+        }
     }
 }
 
@@ -54,10 +98,9 @@ fn explained(explanation: &Explanation<'_>) -> (bool, Option<usize>) {
     (explanation.is_allowed, number)
 }
 
-type Explain<'a> = dyn Fn(&Identity, &str, Action<'_>) -> (bool, Option<usize>) + 'a;
-
 /// Asks about names, topics and addresses that the rules name, and some that they do not.
-fn check(rules: &dyn Authoriser, all: &[Rule], groups: &Groups, explain: &Explain<'_>, may_subscribe: bool) {
+fn check(rules: Rules<'_>) {
+    let (authoriser, all) = (rules.authoriser(), rules.all());
     let (mut names, mut topics) = (NAMES.map(String::from).to_vec(), TOPICS.map(String::from).to_vec());
     let mut addresses = vec![None, Some([10, 0, 0, 1].into())];
     let mut certificates = vec![None];
@@ -93,13 +136,13 @@ fn check(rules: &dyn Authoriser, all: &[Rule], groups: &Groups, explain: &Explai
         };
         let client_id = name(2);
         for action in actions(topic) {
-            let expected = naively(all, groups, &who, client_id, action, may_subscribe);
-            let found = rules.decide(&who, ClientId::Text(client_id), action) == Decision::Allow;
+            let expected = rules.naively(&who, client_id, action);
+            let found = authoriser.decide(&who, ClientId::Text(client_id), action) == Decision::Allow;
             assert_eq!(found, expected.0, "{who:?} {client_id} {action:?}");
-            assert_eq!(explain(&who, client_id, action), expected, "{who:?} {client_id} {action:?}");
+            assert_eq!(rules.explain(&who, client_id, action), expected, "{who:?} {client_id} {action:?}");
         }
-        let deliveries = rules.deliveries(&who, ClientId::Text(client_id), topic);
-        check_deliveries(rules, &deliveries, &who, client_id, topic, &topics);
+        let deliveries = authoriser.deliveries(&who, ClientId::Text(client_id), topic);
+        check_deliveries(authoriser, &deliveries, &who, client_id, topic, &topics);
     }
 }
 
@@ -113,26 +156,6 @@ fn actions(topic: &str) -> [Action<'_>; 7] {
         Action::Subscribe { filter: topic, qos: QoS::ExactlyOnce, is_shared: true },
         Action::Receive { topic },
     ]
-}
-
-/// The first rule that applies decides; nothing is looked up.
-fn naively(
-    all: &[Rule],
-    groups: &Groups,
-    who: &Identity,
-    client_id: &str,
-    action: Action<'_>,
-    may_subscribe: bool,
-) -> (bool, Option<usize>) {
-    let Ok(question) = Question::new(who, ClientId::Text(client_id), action) else { return (false, None) };
-    if may_subscribe && matches!(action, Action::Subscribe { .. }) {
-        return (true, None);
-    }
-    let asks_to_connect = all.iter().any(|rule| rule.effect == Effect::Allow && rule.actions.meets(Actions::CONNECT));
-    match all.iter().position(|rule| rule.applies(groups, &question)) {
-        Some(number) => (all[number].effect == Effect::Allow, Some(number)),
-        None => (action == Action::Connect && !asks_to_connect, None),
-    }
 }
 
 /// Of every topic that the filter matches the first part that has it says whether it is delivered.

@@ -8,9 +8,9 @@
 pub mod telling;
 
 use self::telling::Answer;
-use super::arguments::acl::{Explain, Fingerprint, Verb};
-use super::exit::Exit;
-use super::{complain, complain_of, misused};
+use crate::cli::arguments::acl::{Explain, Fingerprint, Verb};
+use crate::cli::exit::Exit;
+use crate::cli::{complain, complain_of, misused};
 use crate::config::Auth;
 use crate::engine::auth::acl::deliveries::Deliveries;
 use crate::engine::auth::acl::explain::{Explanation, Reason};

@@ -40,7 +40,8 @@ use crate::base::hash::Seed;
 
 /// The list. It does not change: a reload makes a new one of a higher generation. Shared by all shards.
 ///
-/// A rule takes some 260 bytes here, if it is about one user and has one pattern of 20 bytes.
+/// A rule takes some 400 bytes here, its entry in the index included, if it is about one user and has one pattern of 20 bytes: the sum of the
+/// sizes of its parts, each rounded up as an allocator does.
 #[derive(Clone, Debug)]
 pub struct Acl {
     rules: Box<[Rule]>,

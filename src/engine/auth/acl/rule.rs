@@ -117,9 +117,6 @@ impl fmt::Display for Actions {
             (Actions::SUBSCRIBE_ONLY, Actions::SUBSCRIBE, "subscribe"),
             (Actions::RECEIVE, Actions::RECEIVE, "receive"),
         ];
-        if *self == Self::ALL {
-            return f.write_str("all");
-        }
         let mut said = Self::default();
         for (mark, means, word) in WORDS {
             if self.meets(mark) && !said.meets(mark) {
