@@ -13,7 +13,7 @@
 //! | 4 | [`config`] | text to checked values: everything an operator may choose |
 //! | 5 | `shell` | the runtime: executors, the ring, turns, the mesh between shards |
 //! | 6 | `ops` | the operator's face: metrics, health, log |
-//! | 7 | `cli` | the command line: the broker itself, `check`, `journal`, `passwd`, `pub`, `sub` |
+//! | 7 | `cli` | the command line: the broker itself, `check`, `acl`, `journal`, `passwd`, `pub`, `sub` |
 //!
 //! The pure floors, up to `config`, take time, randomness and bytes as values and give wishes as values. The floors that
 //! perform those wishes stand behind the feature `shell`; `cargo pure` builds without it and so proves that nothing pure

@@ -19,8 +19,9 @@
 //! | [`labels`]   | millions of short texts, four bytes to name each | one per shard and concern |
 //! | [`payload`]  | shared bytes and the arena that they come from | arena: one per shard      |
 //! | [`rare`]     | a part that most objects never use             | one per object            |
+//! | [`nearest`]  | the known name that a misspelled one stands for | a value                   |
+//! | [`network`]  | all IP addresses that begin alike              | a value                   |
 //! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
-//! | [`network`]  | a range of IP addresses                        | a value                   |
 //!
 //! Invariants worth naming:
 //! - The same calls with the same seeds give the same results, on every run and every core.
@@ -40,6 +41,7 @@ pub mod chains;
 pub mod checksum;
 pub mod hash;
 pub mod labels;
+pub mod nearest;
 pub mod network;
 pub mod pages;
 pub mod payload;

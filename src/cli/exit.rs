@@ -30,6 +30,13 @@ Exit codes:
   2  the arguments are wrong
   4  done, and something is damaged or missing";
 
+/// What the help of `acl` says about them.
+pub const ACL_HELP: &str = "\
+Exit codes:
+  0  it is allowed
+  1  it is denied
+  2  the arguments, the configuration or its file of rules are wrong";
+
 /// What the help of `passwd` says about them.
 pub const PASSWD_HELP: &str = "\
 Exit codes:

@@ -1,4 +1,4 @@
-//! Floor 7, the command line: the broker itself, `check`, `journal`, `passwd`, `pub` and `sub`.
+//! Floor 7, the command line: the broker itself, `check`, `acl`, `journal`, `passwd`, `pub` and `sub`.
 //!
 //! | file | what lives there |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`exit`] | the exit codes |
 //! | [`sources`] | the texts that make the configuration: files, environment, flags |
 //! | [`serve`] [`check`] | the broker from start to stop; the look at its configuration |
+//! | [`acl`] | what the rules say, and why |
 //! | [`journal`] | what a broker has kept on disk |
 //! | [`passwd`] | the users of a password file |
 //! | [`publish`] [`subscribe`] | `pub` and `sub` |
@@ -16,6 +17,7 @@
 //!
 //! Standard output carries what was asked for: messages, values, help. Everything else goes to standard error.
 
+pub mod acl;
 pub mod arguments;
 pub mod check;
 pub mod client;
@@ -35,6 +37,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use self::arguments::acl::{Acl, Explain};
 use self::arguments::passwd::Passwd;
 use self::arguments::peer::Peer;
 use self::arguments::publishing::Publishing;
@@ -46,11 +49,13 @@ use self::exit::Exit;
 use self::signals::Interrupts;
 use crate::config::{Checked, load};
 use crate::engine::auth::passwords::name::Name;
+use crate::shell::admission;
 
 /// The whole program.
 pub fn run() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { command: None, settings }) => serve(&settings).into(),
+        Ok(Arguments { command: Some(Command::Acl(Acl::Explain(arguments))), .. }) => explain(&arguments).into(),
         Ok(Arguments { command: Some(Command::Check(settings)), .. }) => check(&settings).into(),
         Ok(Arguments { command: Some(Command::Journal(question)), .. }) => journal::run(&question).into(),
         Ok(Arguments { command: Some(Command::Passwd(arguments)), .. }) => passwd(&arguments).into(),
@@ -72,8 +77,21 @@ fn serve(settings: &Settings) -> Exit {
 }
 
 fn check(settings: &Settings) -> Exit {
-    match configuration(settings) {
-        Ok(checked) => check::run(&checked),
+    let checked = match configuration(settings) {
+        Ok(checked) => checked,
+        Err(exit) => return exit,
+    };
+    let complaints = admission::complaints(&checked.config().auth);
+    if complaints.is_empty() {
+        return check::run(&checked);
+    }
+    complain_of(&complaints);
+    Exit::Misused
+}
+
+fn explain(arguments: &Explain) -> Exit {
+    match configuration(&arguments.settings) {
+        Ok(checked) => acl::explain(arguments, &checked.config().auth),
         Err(exit) => exit,
     }
 }

@@ -272,6 +272,7 @@ pub const KEYS: &[Key<Config>] = &[
         Kind::File,
         "What clients may publish and be sent, as in mosquitto's acl_file; \"\" is no rules, so everybody may do everything."
     ),
+    key!(auth.rules_file, Kind::File, "What clients may do, in TOML; \"\" is none. Not beside an acl_file."),
     key!(
         auth.clerks,
         Kind::count(1, 64),

@@ -5,8 +5,8 @@ use core::ops::Range;
 
 use super::complaint::{Mistake, excerpt};
 use super::field::Spelled;
-use super::nearest::nearest_name;
 use super::text::LIST_ENTRIES_MAX;
+use crate::base::nearest::nearest_name;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
 pub const EVENT_MODULES: [&str; 16] = [

@@ -184,6 +184,8 @@ pub struct Auth {
     pub password_file: PathBuf,
     /// What they may do, as mosquitto writes it; empty where everybody may do everything.
     pub acl_file: PathBuf,
+    /// What they may do, in our own format; empty for none.
+    pub rules_file: PathBuf,
     /// Threads that hash passwords.
     pub clerks: usize,
 }
@@ -304,7 +306,13 @@ impl Default for Listeners {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { anonymous: Anonymous::Auto, password_file: PathBuf::new(), acl_file: PathBuf::new(), clerks: 2 }
+        Self {
+            anonymous: Anonymous::Auto,
+            password_file: PathBuf::new(),
+            acl_file: PathBuf::new(),
+            rules_file: PathBuf::new(),
+            clerks: 2,
+        }
     }
 }
 

@@ -24,12 +24,13 @@ struct Rule {
     broken: fn(&Config) -> Option<String>,
 }
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule { paths: &["listeners.tcp"], broken: nowhere_to_come_in },
     Rule { paths: &["listeners.tcp"], broken: listeners_overlap },
     Rule { paths: &["listeners.tcp", "admin.listen"], broken: admin_is_in_the_way },
     Rule { paths: &["listeners.tcp", "auth.anonymous", "auth.password_file"], broken: the_world_is_let_in },
     Rule { paths: &["auth.anonymous", "auth.password_file"], broken: nobody_is_let_in },
+    Rule { paths: &["auth.acl_file", "auth.rules_file"], broken: rules_stand_in_two_files },
     Rule { paths: &["runtime.cores", "runtime.shards"], broken: cores_stay_idle },
     Rule { paths: &["turn.bytes_max", "turn.read_bytes_max"], broken: one_read_fills_a_turn },
     Rule { paths: &["limits.subscriptions_max", "limits.shared_subscriptions_max"], broken: more_shared_than_all },
@@ -116,6 +117,12 @@ fn nobody_is_let_in(config: &Config) -> Option<String> {
     let is_closed = !auth.lets_anybody_in() && auth.password_file.as_os_str().is_empty();
     let is_all = config.listeners.named.is_empty(); // a listener of its own may have other proofs
     (is_closed && is_all).then(|| "nobody could come in: there is no password file".to_owned())
+}
+
+fn rules_stand_in_two_files(config: &Config) -> Option<String> {
+    let is_named = |path: &std::path::Path| !path.as_os_str().is_empty();
+    let are_both = is_named(&config.auth.acl_file) && is_named(&config.auth.rules_file);
+    are_both.then(|| "there are two files of rules, and nothing says which of them decides".to_owned())
 }
 
 /// Whether two listeners want the same port of the same address. What the kernel chooses is never the same.

@@ -302,6 +302,8 @@ fn contradictions_name_both_sides() {
         ["1:6: turn.bytes_max: one connection could bring more in a turn than the whole turn may read \
             (turn.read_bytes_max = \"256KiB\": the default)"]
     );
+    let told = about("auth.rules_file = \"a\"\nauth.acl_file = \"b\"");
+    assert!(told.len() == 1 && told[0].contains("there are two files of rules"), "{told:?}");
     assert_eq!(about("limits.subscriptions_max = 99").len(), 1, "the default of shared ones is 100");
     assert_eq!(about("limits.write_stall = \"100ms\"").len(), 1, "the default of the patience is 200ms");
 }

@@ -1,7 +1,7 @@
 //! The manual: markdown beside the code, compiled into its documentation.
 //!
-//! Also here are the two licences and `pregon.toml`, the example of a configuration with every key at its default, because
-//! the top of the repository holds only what one starts from.
+//! Also here are the two licences, `pregon.toml`, the example of a configuration with every key at its default, and `rules.toml`, an
+//! example of rules, because the top of the repository holds only what one starts from.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}

@@ -7,14 +7,20 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::hash::Seed;
 use crate::config::Auth;
+use crate::engine::auth::acl::Acl;
+use crate::engine::auth::acl::explain::Explanation;
+use crate::engine::auth::acl::rule::Rule;
 use crate::engine::auth::acl_file::{AclFile, AclFileError};
+use crate::engine::auth::identity::Identity;
 use crate::engine::auth::passwords::SECRET_BYTES;
 use crate::engine::auth::passwords::authenticator::Passwords;
 use crate::engine::auth::passwords::fault::PasswordsError;
 use crate::engine::auth::passwords::text::FILE_BYTES_MAX;
 use crate::engine::auth::policy::{Anonymous, Anybody, Open, Policy};
-use crate::engine::auth::{Authenticator, Authoriser};
+use crate::engine::auth::rules::RulesFault;
+use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +48,71 @@ pub enum PolicyError {
         /// Which one.
         path: PathBuf,
     },
-    /// Something in a file of rules is wrong.
+    /// Something in a file of rules as mosquitto writes it is wrong.
     #[error("{}: {fault}", path.display())]
-    Rules {
+    AclFile {
         /// Which one.
         path: PathBuf,
         /// What, and on which line.
         fault: AclFileError,
     },
+    /// Something in a file of our own rules is wrong.
+    #[error("{}:{fault}", path.display())]
+    Rules {
+        /// Which one.
+        path: PathBuf,
+        /// What, and where.
+        fault: RulesFault,
+    },
+}
+
+/// A file of rules, and what it says.
+pub struct RuleFile {
+    /// Which one.
+    pub path: PathBuf,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+/// Rules of one format or the other.
+pub enum Rules {
+    /// In our own.
+    Own(Acl),
+    /// As mosquitto writes them.
+    Mosquitto(AclFile),
+}
+
+impl Rules {
+    /// The rules, in the order in which they decide.
+    pub fn all(&self) -> &[Rule] {
+        match self {
+            Self::Own(rules) => rules.rules(),
+            Self::Mosquitto(rules) => rules.rules(),
+        }
+    }
+
+    /// The decision about this action, and why.
+    pub fn explain<'a>(&'a self, who: &'a Identity, client_id: ClientId<'a>, action: Action<'a>) -> Explanation<'a> {
+        match self {
+            Self::Own(rules) => rules.explain(who, client_id, action),
+            Self::Mosquitto(rules) => rules.explain(who, client_id, action),
+        }
+    }
+
+    /// What decides by them.
+    pub fn authoriser(&self) -> &dyn Authoriser {
+        match self {
+            Self::Own(rules) => rules,
+            Self::Mosquitto(rules) => rules,
+        }
+    }
+
+    fn into_authoriser(self) -> Box<dyn Authoriser> {
+        match self {
+            Self::Own(rules) => Box::new(rules),
+            Self::Mosquitto(rules) => Box::new(rules),
+        }
+    }
 }
 
 /// Reads the files that the configuration names, again and again. What users have proven is remembered as long as their hashes stay the same.
@@ -67,7 +130,7 @@ impl Reader {
 
     /// The files that are read.
     pub fn files(&self) -> Vec<PathBuf> {
-        let named = [&self.auth.password_file, &self.auth.acl_file];
+        let named = [&self.auth.password_file, &self.auth.acl_file, &self.auth.rules_file];
         named.into_iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
     }
 
@@ -90,26 +153,78 @@ fn read_all(auth: &Auth, before: Option<&Passwords>) -> Result<(Policy, Option<A
     if let Some(passwords) = &passwords {
         chain.push(Box::new(Arc::clone(passwords)));
     }
-    let authoriser: Box<dyn Authoriser> =
-        if auth.acl_file.as_os_str().is_empty() { Box::new(Open) } else { Box::new(rules(&auth.acl_file)?) };
+    let rules = rule_file(auth).map_err(|mut errors| errors.swap_remove(0))?;
+    let authoriser = rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
     Ok((Policy::new(chain, authoriser), passwords))
 }
 
+/// Everything that is wrong with the files that the configuration names.
+pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
+    let mut all = Vec::new();
+    if !auth.password_file.as_os_str().is_empty() {
+        all.extend(passwords(&auth.password_file, None).err());
+    }
+    all.extend(rule_file(auth).err().into_iter().flatten());
+    all
+}
+
+/// The file of rules, if there is one, or what is wrong with it: at least one thing.
+pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
+    let (path, read): (_, fn(&Path) -> _) = match [&auth.rules_file, &auth.acl_file] {
+        [own, _] if !own.as_os_str().is_empty() => (own, own_rules),
+        [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, mosquittos_rules),
+        [_, _] => return Ok(None),
+    };
+    let rules = read(path)?;
+    Ok(Some(RuleFile { path: path.clone(), rules }))
+}
+
 fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
-    let unreadable = |error| PolicyError::Unreadable { path: path.into(), error };
-    let text = read(path).map_err(unreadable)?;
+    let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
     if let Some(before) = before {
         return Passwords::parse_after(&text, before).map_err(|fault| PolicyError::Passwords { path: path.into(), fault });
     }
     let mut secret = [0; SECRET_BYTES];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret)).map_err(unreadable)?;
+    random(&mut secret)?;
     Passwords::parse(&text, &secret).map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
 }
 
-fn rules(path: &Path) -> Result<AclFile, PolicyError> {
+fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
+    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
+    let rules = Acl::parse(&text, 0, seed).map_err(|error| {
+        let faults = error.faults().iter().cloned();
+        faults.map(|fault| PolicyError::Rules { path: path.into(), fault }).collect::<Vec<_>>()
+    })?;
+    Ok(Rules::Own(rules))
+}
+
+fn mosquittos_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
+    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
+    let rules =
+        AclFile::parse(&text, 0, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
+    Ok(Rules::Mosquitto(rules))
+}
+
+fn one(error: PolicyError) -> Vec<PolicyError> {
+    vec![error]
+}
+
+/// The seed of the tables that rules are looked up in; they take 48 bytes for the life of the process with each reading of a file.
+fn seed() -> Result<Seed, PolicyError> {
+    let mut bits = [0; 8];
+    random(&mut bits)?;
+    Ok(Seed::new(u64::from_ne_bytes(bits)))
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), PolicyError> {
+    let path = Path::new("/dev/urandom");
+    let read = File::open(path).and_then(|mut file| file.read_exact(bytes));
+    read.map_err(|error| PolicyError::Unreadable { path: path.into(), error })
+}
+
+fn text(path: &Path) -> Result<String, PolicyError> {
     let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
-    let text = String::from_utf8(text).map_err(|_not_utf8| PolicyError::NotUtf8 { path: path.into() })?;
-    AclFile::parse(&text, 0).map_err(|fault| PolicyError::Rules { path: path.into(), fault })
+    String::from_utf8(text).map_err(|_not_utf8| PolicyError::NotUtf8 { path: path.into() })
 }
 
 /// A file that is longer than any may be is refused, and not cut.
@@ -128,9 +243,8 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::engine::auth::identity::Identity;
     use crate::engine::auth::policy::Outcome;
-    use crate::engine::auth::{Action, ClientId, Credentials, Decision, Verdict};
+    use crate::engine::auth::{Credentials, Decision, Verdict};
     use crate::mqtt::{QoS, Version};
     use crate::shell::files::scratch::Scratch;
 
@@ -188,12 +302,34 @@ mod tests {
     fn rules_bind_whoever_was_let_in() {
         let scratch = Scratch::new();
         let acl_file = written(&scratch, "rules", b"user alice\ntopic write a/#\n");
-        let policy = policy(&Auth { acl_file, ..Auth::default() }).unwrap();
-        let may = |topic| {
-            let action = Action::Publish { topic, qos: QoS::AtMostOnce, retain: false };
-            policy.decide(&Identity::user("alice", "password"), ClientId::Text("c"), action) == Decision::Allow
+        let own = "[[rule]]\neffect = 'allow'\nwho = { user = 'alice' }\nactions = 'publish'\ntopics = 'a/#'\n";
+        let rules_file = written(&scratch, "rules.toml", own.as_bytes());
+        for auth in [Auth { acl_file, ..Auth::default() }, Auth { rules_file, ..Auth::default() }] {
+            let policy = policy(&auth).unwrap();
+            let may = |user, topic| {
+                let action = Action::Publish { topic, qos: QoS::AtMostOnce, retain: false };
+                policy.decide(&Identity::user(user, "password"), ClientId::Text("c"), action) == Decision::Allow
+            };
+            assert!(may("alice", "a/b") && !may("alice", "b") && !may("bob", "a/b"), "{auth:?}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_the_files_is_told_at_once() {
+        let scratch = Scratch::new();
+        let auth = Auth {
+            password_file: written(&scratch, "users", b"alice\n"),
+            rules_file: written(&scratch, "rules.toml", b"[[rule]]\nefect = 1\n[[rule]]\neffect = 'alow'\n"),
+            ..Auth::default()
         };
-        assert!(may("a/b") && !may("b"));
+        let told: Vec<String> = complaints(&auth).iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        for (told, what) in
+            told.iter().zip(["users: line 1: ", "rules.toml:2:1: there is no key", "rules.toml:4:10: `alow`"])
+        {
+            assert!(told.contains(what), "{told}");
+        }
+        assert!(complaints(&Auth::default()).is_empty());
     }
 
     #[test]
@@ -207,23 +343,28 @@ mod tests {
 
     #[test]
     fn threat_7_a_file_that_says_nothing_or_something_wrong_makes_no_policy_and_is_named() {
+        type Case<'a> = (fn(PathBuf) -> Auth, &'a [u8], &'a str);
         let scratch = Scratch::new();
-        let missing = scratch.path().join("missing");
-        let users = |text: &[u8]| Auth { password_file: written(&scratch, "users", text), ..Auth::default() };
-        let rules = |text: &[u8]| Auth { acl_file: written(&scratch, "rules", text), ..Auth::default() };
-        let wrong = [
-            (Auth { password_file: missing.clone(), ..Auth::default() }, "missing: No such file"),
-            (Auth { acl_file: missing, ..Auth::default() }, "missing: No such file"),
-            (users(b""), "users: "),
-            (users(b"alice\n"), "users: line 1: "),
-            (rules(b""), "rules: there is no rule in it"),
-            (rules(b"topic a\nuse alice\n"), "rules: line 2: `use` is no word"),
-            (rules(b"topic \xff\n"), "rules: this is not UTF-8"),
+        let users = |path| Auth { password_file: path, ..Auth::default() };
+        let mosquittos = |path| Auth { acl_file: path, ..Auth::default() };
+        let own = |path| Auth { rules_file: path, ..Auth::default() };
+        for auth in [users, mosquittos, own] {
+            let error = policy(&auth(scratch.path().join("missing"))).expect_err("there is no such file").to_string();
+            assert!(error.contains("missing: No such file"), "{error}");
+        }
+        let wrong: [Case<'_>; 8] = [
+            (users, b"", "file: it has no user"),
+            (users, b"alice\n", "file: line 1: "),
+            (mosquittos, b"", "file: there is no rule in it"),
+            (mosquittos, b"topic a\nuse alice\n", "file: line 2: `use` is no word"),
+            (mosquittos, b"topic \xff\n", "file: this is not UTF-8"),
+            (own, b"", "file:1:1: there is no rule in it"),
+            (own, b"[[rule]]\neffect = 'alow'\n", "file:2:10: `alow`"),
+            (own, b"\xff\n", "file: this is not UTF-8"),
         ];
-        for (auth, what) in wrong {
-            // The files of two cases have one name: each is written anew.
-            let error = policy(&auth).expect_err(what).to_string();
-            assert!(error.starts_with(&scratch.path().display().to_string()), "{error}");
+        for (auth, text, what) in wrong {
+            let error = policy(&auth(written(&scratch, "file", text))).expect_err(what).to_string();
+            assert!(error.contains(what), "{error}");
         }
     }
 }

@@ -7,7 +7,7 @@ use pregon::mqtt::Version;
 use crate::client::Client;
 use crate::folder::Folder;
 use crate::process::{Broker, Options, run_to_end};
-use crate::support::story::{Heard, Hello, Post};
+use crate::support::story::{Heard, Hello, Post, Wish};
 
 /// By `mosquitto_passwd` 2.0.11: `alice` with `correct horse`, `bob` with `ñandú €`.
 const USERS: &str = "\
@@ -112,6 +112,64 @@ fn rules_are_checked_at_every_publish_and_every_delivery() {
     assert_eq!(bob.take().topic, "own/bob/x");
     bob.expect_silence();
     owner.expect_silence();
+}
+
+/// What `bob` may do depends on his name, on what he calls himself, and on where he comes from.
+const OWN_RULES: &str = "\
+[[rule]]
+effect = 'allow'
+who = { client = ['%u', '%u-*'] }
+actions = 'connect'
+
+[[rule]]
+effect = 'deny'
+actions = 'receive'
+topics = 'home/safe'
+
+[[rule]]
+effect = 'allow'
+who = { address = '127.0.0.0/8' }
+actions = 'all'
+topics = ['home/#', 'own/%c/#']
+qos_max = 1
+
+[[rule]]
+effect = 'allow'
+who = { address = '10.0.0.0/8' }
+actions = 'all'
+topics = '#'
+";
+
+#[test]
+fn threat_5_own_rules_are_asked_at_connect_will_publish_subscribe_and_delivery() {
+    let files = Files::new("admission-own", USERS, OWN_RULES);
+    let [users, _] = files.settings();
+    let rules = format!("auth.rules_file={}", files.0.path().join("rules").display());
+    for shards in [1, 3] {
+        let broker = Options::shards(shards).set(&users).set(&rules).start();
+        let bob = |id| Hello::v5(id).login("bob", "ñandú €");
+        for hello in [
+            bob("alice-1"),
+            bob("bobby"),
+            bob("bob-1").will("away", "x", 0, false),
+            bob("bob-1").will("home/x", "x", 2, false),
+        ] {
+            let mut client = Client::hello(&broker, &hello);
+            client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x87, _)));
+            client.expect_closed();
+        }
+        let mut owner = Client::connect(&broker, &bob("bob").will("home/x", "x", 1, false));
+        let granted = owner.subscribe_to(&[Wish::to("home/#", 1), Wish::to("#", 1), Wish::to("$share/g/own/bob/#", 0)]);
+        assert_eq!(granted, [1, 0x87, 0], "{shards}");
+        let mut speaker = Client::connect(&broker, &bob("bob-2"));
+        for (topic, is_allowed) in
+            [("home/safe", true), ("own/bob-2/x", true), ("own/bob/x", false), ("elsewhere", false), ("home/a", true)]
+        {
+            speaker.publish(&Post::to(topic).payload(topic).qos(1).id(3));
+            speaker.expect(topic, |heard| matches!(heard, Heard::PubAck(3, code, _) if (*code != 0x87) == is_allowed));
+        }
+        assert_eq!(owner.take().topic, "home/a", "what is in the safe is withheld");
+    }
 }
 
 #[test]

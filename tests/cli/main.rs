@@ -2,6 +2,7 @@
 #![cfg(feature = "shell")]
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
+mod acl;
 mod journal;
 mod passwd;
 mod played;
@@ -118,9 +119,16 @@ fn check_complains_of_everything_at_once() {
 
 #[test]
 fn help_and_version_are_no_failures() {
-    for line in
-        ["--help", "check --help", "pub --help", "sub --help", "journal check --help", "passwd --help", "--version"]
-    {
+    for line in [
+        "--help",
+        "check --help",
+        "pub --help",
+        "sub --help",
+        "journal check --help",
+        "passwd --help",
+        "acl explain --help",
+        "--version",
+    ] {
         let output = run(line);
         assert_eq!((code(&output), errors(&output).as_str()), (0, ""), "{line}");
         assert!(!output.stdout.is_empty(), "{line}");

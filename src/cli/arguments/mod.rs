@@ -6,10 +6,12 @@
 //! | [`settings`] | what the broker itself may be told, also by `check` |
 //! | [`peer`] | what `pub` and `sub` share: where the broker is and who we are |
 //! | [`publishing`] [`subscribing`] | what each of them has of its own |
+//! | [`acl`] | what can be asked of the rules |
 //! | [`journal`] | what can be asked of a data directory |
 //! | [`passwd`] | what can be done with a user of a password file |
 //! | [`value`] | texts that must be something: a version, a topic, a time |
 
+pub mod acl;
 pub mod journal;
 pub mod passwd;
 pub mod peer;
@@ -20,6 +22,7 @@ pub mod value;
 
 use clap::{Parser, Subcommand};
 
+use self::acl::Acl;
 use self::journal::Journal;
 use self::passwd::Passwd;
 use self::publishing::Publishing;
@@ -67,10 +70,13 @@ pub struct Arguments {
 pub enum Command {
     /// Check the configuration and show every value with its origin
     ///
-    /// Reads what the broker would read with the same flags, starts nothing, and lists either all values with the place
-    /// each one comes from, or everything that is wrong with them.
+    /// Reads what the broker would read with the same flags, the files of passwords and rules included, starts nothing, and lists either all
+    /// values with the place each one comes from, or everything that is wrong with them.
     #[command(after_help = exit::HELP)]
     Check(Settings),
+    /// Ask the rules what a client may do, and why
+    #[command(subcommand, after_help = exit::ACL_HELP)]
+    Acl(Acl),
     /// Look at what a broker has kept on disk; nothing is written, and a broker may go on meanwhile
     #[command(subcommand, after_help = exit::JOURNAL_HELP)]
     Journal(Journal),

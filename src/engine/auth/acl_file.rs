@@ -13,11 +13,16 @@
 //! - To subscribe needs no line, as in mosquitto: messages that a client may not read are withheld one by one.
 //! - A text in which one line is no rule is refused as a whole, and so is one without any rule.
 
-use super::acl::{Acl, Actions, Effect, Rule, Who};
+use super::acl::Acl;
+use super::acl::deliveries::Deliveries;
+use super::acl::explain::{Explanation, Reason};
+use super::acl::rule::{Actions, Effect, Rule};
+use super::acl::who::{Condition, Groups, Who};
 use super::identity::Identity;
 use super::pattern::{Pattern, PatternError};
 use super::{Action, Authoriser, ClientId, Decision};
-use crate::mqtt::version::QoS;
+use crate::base::hash::Seed;
+use crate::mqtt::topic::Filter;
 
 /// What is wrong with such a text.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
@@ -51,9 +56,9 @@ pub struct AclFile {
 
 impl AclFile {
     /// Reads the text of a file.
-    pub fn parse(text: &str, generation: u64) -> Result<Self, AclFileError> {
+    pub fn parse(text: &str, generation: u64, seed: Seed) -> Result<Self, AclFileError> {
         let (mut of_one, mut of_everybody) = (Vec::new(), Vec::new());
-        let mut who = Who::Anonymous;
+        let mut who = Condition::Anonymous(true);
         for (line, text) in (1..).zip(text.lines()) {
             let fault = |fault| AclFileError::Line { line, fault };
             let text = text.trim();
@@ -64,9 +69,12 @@ impl AclFile {
             let rest = rest.trim();
             match word {
                 "user" if rest.is_empty() => return Err(fault(LineFault::NoName)),
-                "user" => who = Who::User(rest.into()),
-                "topic" => of_one.push(rule(who.clone(), rest, Pattern::literal).map_err(fault)?),
-                "pattern" => of_everybody.push(rule(Who::Everyone, rest, Pattern::parse).map_err(fault)?),
+                "user" => who = Condition::User([rest.into()].into()),
+                "topic" => {
+                    let who = Who::all(vec![who.clone()]);
+                    of_one.push(rule(line, who, rest, Pattern::literal).map_err(fault)?);
+                }
+                "pattern" => of_everybody.push(rule(line, Who::everyone(), rest, Pattern::parse).map_err(fault)?),
                 other => return Err(fault(LineFault::Word(other.into()))),
             }
         }
@@ -74,11 +82,35 @@ impl AclFile {
             return Err(AclFileError::Empty);
         }
         let rules = [of_one, of_everybody].into_iter().flat_map(denials_first).collect();
-        Ok(Self { acl: Acl::new(rules, generation) })
+        Ok(Self { acl: Acl::new(rules, Groups::default(), generation, seed) })
+    }
+
+    /// The rules in the order in which they decide, which is not that of the lines.
+    pub fn rules(&self) -> &[Rule] {
+        self.acl.rules()
+    }
+
+    /// The decision about this action, and why.
+    pub fn explain<'a>(&'a self, who: &'a Identity, client_id: ClientId<'a>, action: Action<'a>) -> Explanation<'a> {
+        match action {
+            Action::Subscribe { filter, .. } if Filter::parse(filter).is_ok() => {
+                Explanation { is_allowed: true, reason: Reason::SubscribeIsFree, near: Vec::new() }
+            }
+            Action::Subscribe { .. }
+            | Action::Connect
+            | Action::Publish { .. }
+            | Action::Receive { .. }
+            | Action::Will { .. } => self.acl.explain(who, client_id, action),
+        }
     }
 }
 
-fn rule(who: Who, text: &str, parse: fn(&str) -> Result<Pattern, PatternError>) -> Result<Rule, LineFault> {
+fn rule(
+    line: usize,
+    who: Who,
+    text: &str,
+    parse: fn(&str) -> Result<Pattern, PatternError>,
+) -> Result<Rule, LineFault> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let (effect, actions, topic) = match word {
         "read" => (Effect::Allow, Actions::RECEIVE, rest),
@@ -93,7 +125,7 @@ fn rule(who: Who, text: &str, parse: fn(&str) -> Result<Pattern, PatternError>) 
         return Err(LineFault::NoTopic);
     }
     let pattern = parse(topic).map_err(|error| LineFault::Topic { topic: topic.into(), error })?;
-    Ok(Rule { effect, who, actions, qos_max: QoS::ExactlyOnce, may_retain: true, pattern: Some(pattern) })
+    Ok(Rule { line: u32::try_from(line).unwrap_or(u32::MAX), ..Rule::new(effect, who, actions, vec![pattern]) })
 }
 
 fn denials_first(mut rules: Vec<Rule>) -> Vec<Rule> {
@@ -104,7 +136,8 @@ fn denials_first(mut rules: Vec<Rule>) -> Vec<Rule> {
 impl Authoriser for AclFile {
     fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision {
         match action {
-            Action::Subscribe { .. } => Decision::Allow,
+            Action::Subscribe { filter, .. } if Filter::parse(filter).is_ok() => Decision::Allow,
+            Action::Subscribe { .. } => Decision::Deny,
             Action::Connect | Action::Publish { .. } | Action::Receive { .. } | Action::Will { .. } => {
                 self.acl.decide(who, client_id, action)
             }
@@ -115,6 +148,10 @@ impl Authoriser for AclFile {
         true
     }
 
+    fn deliveries(&self, who: &Identity, client_id: ClientId<'_>, filter: &str) -> Deliveries {
+        self.acl.deliveries(who, client_id, filter)
+    }
+
     fn generation(&self) -> u64 {
         self.acl.generation()
     }
@@ -123,6 +160,11 @@ impl Authoriser for AclFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mqtt::version::QoS;
+
+    fn parse(text: &str) -> Result<AclFile, AclFileError> {
+        AclFile::parse(text, 1, Seed::new(1))
+    }
 
     fn may(acl: &AclFile, user: Option<&str>, client_id: &str, action: Action<'_>) -> bool {
         let who = user.map_or_else(Identity::anonymous, |name| Identity::user(name, "password"));
@@ -137,7 +179,7 @@ mod tests {
     #[test]
     fn lines_are_for_the_user_above_them_and_without_one_for_the_nameless() {
         let text = "topic read news/#\nuser alice\ntopic write a\ntopic b\nuser bob and son\n topic readwrite  c d \n";
-        let acl = AclFile::parse(text, 1).unwrap();
+        let acl = parse(text).unwrap();
         assert_eq!(rights(&acl, None, "news/today"), (true, false));
         assert_eq!(rights(&acl, Some("alice"), "news/today"), (false, false));
         assert_eq!(rights(&acl, Some("alice"), "a"), (false, true));
@@ -149,7 +191,7 @@ mod tests {
     #[test]
     fn a_denial_holds_wherever_it_stands_among_the_lines_of_its_user() {
         let text = "user alice\ntopic a/#\ntopic deny a/secret\npattern deny b/secret\npattern b/#\npattern a/secret\n";
-        let acl = AclFile::parse(text, 1).unwrap();
+        let acl = parse(text).unwrap();
         assert_eq!(rights(&acl, Some("alice"), "a/open"), (true, true));
         assert_eq!(rights(&acl, Some("alice"), "a/secret"), (false, false));
         assert_eq!(rights(&acl, Some("bob"), "a/secret"), (true, true), "it is denied to alice alone");
@@ -158,7 +200,7 @@ mod tests {
 
     #[test]
     fn placeholders_stand_in_patterns_and_nowhere_else() {
-        let acl = AclFile::parse("pattern home/%u/%c\nuser alice\ntopic own/%u\n", 1).unwrap();
+        let acl = parse("pattern home/%u/%c\nuser alice\ntopic own/%u\n").unwrap();
         assert_eq!(rights(&acl, Some("alice"), "home/alice/c1"), (true, true));
         assert_eq!(rights(&acl, Some("alice"), "home/bob/c1"), (false, false));
         assert_eq!(rights(&acl, None, "home/alice/c1"), (false, false), "who has no name is nobody's %u");
@@ -168,7 +210,7 @@ mod tests {
 
     #[test]
     fn threat_6_a_name_with_wildcards_widens_no_pattern() {
-        let acl = AclFile::parse("pattern home/%u/#\npattern of/%c\n", 1).unwrap();
+        let acl = parse("pattern home/%u/#\npattern of/%c\n").unwrap();
         for name in ["+", "#", "a/b", ""] {
             assert_eq!(rights(&acl, Some(name), "home/alice/x"), (false, false), "{name:?}");
             assert!(!may(&acl, Some("alice"), name, Action::Receive { topic: "of/c1" }), "{name:?}");
@@ -177,7 +219,7 @@ mod tests {
 
     #[test]
     fn everybody_may_subscribe_and_is_sent_what_it_may_read() {
-        let acl = AclFile::parse("topic read a\n", 1).unwrap();
+        let acl = parse("topic read a\n").unwrap();
         let filter = Action::Subscribe { filter: "#", qos: QoS::ExactlyOnce, is_shared: false };
         assert!(may(&acl, None, "c1", filter) && acl.checks_receive());
         assert_eq!((rights(&acl, None, "a"), rights(&acl, None, "b")), ((true, false), (false, false)));
@@ -185,7 +227,7 @@ mod tests {
 
     #[test]
     fn threat_5_a_will_needs_the_right_to_publish() {
-        let acl = AclFile::parse("topic write a\ntopic read b\n", 1).unwrap();
+        let acl = parse("topic write a\ntopic read b\n").unwrap();
         let will = |topic| may(&acl, None, "c1", Action::Will { topic, qos: QoS::AtMostOnce, retain: false });
         assert!(will("a") && !will("b"));
     }
@@ -200,15 +242,15 @@ mod tests {
             ("pattern deny  ", LineFault::NoTopic),
         ];
         for (line, fault) in faults {
-            let error = AclFile::parse(&format!("# good\ntopic a\n{line}\n"), 1).expect_err(line);
+            let error = parse(&format!("# good\ntopic a\n{line}\n")).expect_err(line);
             assert_eq!(error, AclFileError::Line { line: 3, fault }, "{line}");
         }
         for line in ["topic a/#/b", "pattern a/x%u", "topic a+"] {
-            let error = AclFile::parse(line, 1).expect_err(line);
+            let error = parse(line).expect_err(line);
             assert!(matches!(error, AclFileError::Line { line: 1, fault: LineFault::Topic { .. } }), "{line}: {error}");
         }
         for text in ["", "# nothing\n\n", "user alice\n"] {
-            assert_eq!(AclFile::parse(text, 1).expect_err(text), AclFileError::Empty, "{text:?}");
+            assert_eq!(parse(text).expect_err(text), AclFileError::Empty, "{text:?}");
         }
     }
 }

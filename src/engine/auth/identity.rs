@@ -1,5 +1,16 @@
 //! Whom a connection acts for, and whose a session is.
 
+use core::net::IpAddr;
+
+/// What the rules may ask of a certificate that a client has proven to own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of the whole of it.
+    pub fingerprint: [u8; 32],
+    /// The common name of its subject, if it has one.
+    pub common_name: Option<Box<str>>,
+}
+
 /// A proven identity. Shared by reference count; it does not change while a connection lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -13,12 +24,24 @@ pub struct Identity {
     pub is_superuser: bool,
     /// Stays the same as long as that by which it was proven does; 0 where nothing of the kind is kept.
     pub mark: u64,
+    /// Where it comes from; unknown where no rule asks for it, and to a session that was read from disk.
+    pub address: Option<IpAddr>,
+    /// The certificate that its connection showed, if there was one.
+    pub certificate: Option<Box<Certificate>>,
 }
 
 impl Identity {
     /// The identity of everybody who proved nothing.
     pub const fn anonymous() -> Self {
-        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false, mark: 0 }
+        Self {
+            user: None,
+            method: "anonymous",
+            groups: Vec::new(),
+            is_superuser: false,
+            address: None,
+            certificate: None,
+            mark: 0,
+        }
     }
 
     /// A user in no group.
@@ -29,6 +52,11 @@ impl Identity {
     /// Whether it proved nothing.
     pub const fn is_anonymous(&self) -> bool {
         self.user.is_none()
+    }
+
+    /// Whether it is known what certificate it showed, if any: whose address is unknown was read from disk.
+    pub const fn is_certificate_known(&self) -> bool {
+        self.certificate.is_some() || self.address.is_some()
     }
 
     /// Whether the authenticator put it into this group.

@@ -7,8 +7,9 @@
 //! | [`policy`]   | the chain of authenticators and the authoriser behind it              |
 //! | [`pattern`]  | filters with names in them, and which filters a pattern covers        |
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
-//! | [`rules`]    | the text that such a list is read from                                |
+//! | [`rules`]    | the file that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
+//! | [`difference`] | what other rules would take from subscriptions, and give them       |
 //! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
@@ -23,6 +24,7 @@
 
 pub mod acl;
 pub mod acl_file;
+pub mod difference;
 pub mod exchange;
 pub mod identity;
 pub mod passwords;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
+use acl::deliveries::Deliveries;
 use exchange::Exchange;
 use identity::Identity;
 
@@ -196,6 +199,18 @@ pub trait Authoriser: Send + Sync {
     /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
     fn checks_receive(&self) -> bool {
         false
+    }
+
+    /// Whether a decision may depend on where a client comes from or on its certificate: then identities are asked to carry their address.
+    fn asks_for_origin(&self) -> bool {
+        false
+    }
+
+    /// What of this filter would be delivered to `who`, part by part, for those who look at rules from outside; not for the way of a message.
+    fn deliveries(&self, who: &Identity, client_id: ClientId<'_>, filter: &str) -> Deliveries {
+        // Unless an authoriser knows better, the right to a filter settles it.
+        let action = Action::Subscribe { filter, qos: QoS::AtMostOnce, is_shared: false };
+        Deliveries::whole(filter, self.decide(who, client_id, action) == Decision::Allow)
     }
 
     /// A number that grows with each change of the rules: what was decided under an older one is asked again.

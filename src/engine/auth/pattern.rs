@@ -1,5 +1,6 @@
 //! What a rule speaks of: a topic filter that may have the client's own names in it.
 
+use super::ClientId;
 use crate::mqtt::topic::{Filter, Topic, TopicError};
 
 /// What is wrong with a pattern.
@@ -18,7 +19,7 @@ pub struct Names<'a> {
     /// The proven user name, if there is one.
     pub user: Option<&'a str>,
     /// The client id.
-    pub client_id: &'a str,
+    pub client_id: ClientId<'a>,
 }
 
 /// A filter with placeholders: `%u` is the user's name, `%c` the client id, each a whole level.
@@ -39,6 +40,60 @@ enum Level<'a> {
     AnyRest,
     /// A name that stands for nothing.
     Nothing,
+}
+
+/// Where a pattern and what was asked for part ways; before this level they agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap<'a> {
+    /// The level, counted from zero.
+    pub level: usize,
+    /// What parts them there.
+    pub cause: Cause<'a>,
+}
+
+/// What parts a pattern from a topic or a filter.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause<'a> {
+    /// [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`.
+    #[error("a leading wildcard never reaches `{found}`, which begins with `$`")]
+    Dollar {
+        /// The first level of what was asked for.
+        found: &'a str,
+    },
+    /// Both have this level, and they differ.
+    #[error("`{found}` is not `{wanted}`")]
+    Differs {
+        /// What the pattern has there, names put in.
+        wanted: &'a str,
+        /// What was asked for.
+        found: &'a str,
+    },
+    /// A filter has a wildcard where the pattern allows less.
+    #[error("`{found}` reaches further than `{wanted}`")]
+    Wider {
+        /// What the pattern has there, names put in.
+        wanted: &'a str,
+        /// The wildcard.
+        found: &'a str,
+    },
+    /// A name is missing, or could mean more than itself.
+    #[error("this client has no name that may stand for `{placeholder}`")]
+    NoName {
+        /// `%u` or `%c`.
+        placeholder: &'a str,
+    },
+    /// What was asked for ends before the pattern does.
+    #[error("`{wanted}` is missing at the end")]
+    Shorter {
+        /// The next level of the pattern.
+        wanted: &'a str,
+    },
+    /// The pattern ends before what was asked for does.
+    #[error("`{found}` is behind the end of the pattern")]
+    Longer {
+        /// The first level too many.
+        found: &'a str,
+    },
 }
 
 impl Pattern {
@@ -66,60 +121,111 @@ impl Pattern {
 
     /// Whether the pattern matches this topic for a client of these names.
     pub fn matches(&self, names: Names<'_>, topic: Topic<'_>) -> bool {
-        let mut levels = topic.levels();
-        for (at, text) in self.text.split('/').enumerate() {
-            let level = self.level(text, at, names);
-            // [MQTT-4.7.2-1] A leading wildcard never reaches a name that begins with `$`.
-            if at == 0 && topic.is_dollar() && matches!(level, Level::Any | Level::AnyRest) {
-                return false;
-            }
-            match (level, levels.next()) {
-                (Level::AnyRest, _) => return true,
-                (Level::Any, Some(_)) => {}
-                (Level::Exactly(name), Some(found)) if name == found => {}
-                (Level::Any | Level::Exactly(_) | Level::Nothing, _) => return false,
-            }
-        }
-        levels.next().is_none()
+        self.gap(names, topic.as_str()).is_none()
     }
 
     /// Whether the pattern matches every topic that `filter` can match, for a client of these names.
     pub fn covers(&self, names: Names<'_>, filter: Filter<'_>) -> bool {
-        let filter = longest_form(filter.as_str());
-        let is_dollar = filter.starts_with('$');
-        let mut levels = filter.split('/');
+        self.gap(names, longest_form(filter.as_str())).is_none()
+    }
+
+    /// Why the pattern does not match this topic; nothing where it does.
+    pub fn gap_to_topic<'a>(&'a self, names: Names<'a>, topic: Topic<'a>) -> Option<Gap<'a>> {
+        self.gap(names, topic.as_str())
+    }
+
+    /// Why the pattern does not cover this filter; nothing where it does.
+    pub fn gap_to_filter<'a>(&'a self, names: Names<'a>, filter: Filter<'a>) -> Option<Gap<'a>> {
+        self.gap(names, longest_form(filter.as_str()))
+    }
+
+    /// A topic is a filter that matches itself alone: to match it is to cover it.
+    fn gap<'a>(&'a self, names: Names<'a>, asked: &'a str) -> Option<Gap<'a>> {
+        let is_dollar = asked.starts_with('$');
+        let mut levels = asked.split('/');
         for (at, text) in self.text.split('/').enumerate() {
             let level = self.level(text, at, names);
-            if at == 0 && is_dollar && matches!(level, Level::Any | Level::AnyRest) {
-                return false; // [MQTT-4.7.2-1]
-            }
-            match (level, levels.next()) {
-                (Level::AnyRest, _) => return true,
+            let found = levels.next();
+            let cause = match (level, found) {
+                (Level::Any | Level::AnyRest, Some(found)) if at == 0 && is_dollar => Cause::Dollar { found },
+                (Level::AnyRest, _) => return None,
                 // `a/#` matches `a` too, which has one level less than the pattern asks for.
-                (Level::Any, Some(wanted)) if wanted != "#" => {}
+                (Level::Any, Some(found)) if found != "#" => continue,
                 // A name holds no wildcard: it is never equal to one in the filter.
-                (Level::Exactly(name), Some(wanted)) if name == wanted => {}
-                (Level::Any | Level::Exactly(_) | Level::Nothing, _) => return false,
+                (Level::Exactly(wanted), Some(found)) if wanted == found => continue,
+                (Level::Nothing, _) => Cause::NoName { placeholder: text },
+                (Level::Any, Some(found)) => Cause::Wider { wanted: text, found },
+                (Level::Exactly(wanted), Some(found @ ("+" | "#"))) => Cause::Wider { wanted, found },
+                (Level::Exactly(wanted), Some(found)) => Cause::Differs { wanted, found },
+                (Level::Any | Level::Exactly(_), None) => Cause::Shorter { wanted: text },
+            };
+            return Some(Gap { level: at, cause });
+        }
+        let level = self.text.split('/').count();
+        levels.next().map(|found| Gap { level, cause: Cause::Longer { found } })
+    }
+
+    /// What the pattern, for a client of these names, and `filter` both match, as a filter; nothing where that is no topic.
+    pub fn overlap(&self, names: Names<'_>, filter: Filter<'_>) -> Option<String> {
+        let mut shared: Vec<&str> = Vec::new();
+        let (mut wanted, mut levels) = (self.text.split('/').enumerate(), filter.levels());
+        let first = |text: &str, shared: &[&str]| shared.is_empty() && text.starts_with('$');
+        loop {
+            let level = wanted.next().map(|(at, text)| self.level(text, at, names));
+            match (level, levels.next()) {
+                (None | Some(Level::AnyRest), None) | (None, Some("#")) => break,
+                // [MQTT-4.7.2-1] What only a leading wildcard would reach is not shared.
+                (Some(Level::Any | Level::AnyRest), Some(found)) if first(found, &shared) => return None,
+                (Some(Level::Exactly(name)), Some("+" | "#")) if first(name, &shared) => return None,
+                (Some(Level::AnyRest), Some(found)) => {
+                    shared.push(found);
+                    shared.extend(levels);
+                    break;
+                }
+                (Some(level), Some("#")) => {
+                    let rest = wanted.map(|(at, text)| self.level(text, at, names));
+                    for level in core::iter::once(level).chain(rest) {
+                        shared.push(written(level)?);
+                    }
+                    break;
+                }
+                (Some(Level::Any), Some(found)) => shared.push(found),
+                (Some(Level::Exactly(name)), Some(found)) if found == "+" || found == name => shared.push(name),
+                (Some(Level::Any | Level::Exactly(_) | Level::Nothing), _) | (None, Some(_)) => return None,
             }
         }
-        levels.next().is_none()
+        Some(shared.join("/")).filter(|text| !text.is_empty())
     }
-}
 
-impl Pattern {
     /// What one of its levels means to a client of these names.
     fn level<'a>(&self, text: &'a str, at: usize, names: Names<'a>) -> Level<'a> {
         let name = match text {
             "+" => return Level::Any,
             "#" => return Level::AnyRest,
             "%u" if self.has_names => names.user,
-            "%c" if self.has_names => Some(names.client_id),
+            "%c" if self.has_names => Some(names.client_id.as_str()),
             plain => return Level::Exactly(plain),
         };
         match name {
             Some(name) if stands_for_itself(name) && !(at == 0 && name.starts_with('$')) => Level::Exactly(name),
             Some(_) | None => Level::Nothing,
         }
+    }
+}
+
+/// Whether a filter without placeholders matches every topic that another one can match.
+pub fn covers(filter: &str, other: Filter<'_>) -> bool {
+    let nobody = Names { user: None, client_id: ClientId::Text("") };
+    Pattern::literal(filter).is_ok_and(|pattern| pattern.covers(nobody, other))
+}
+
+/// A level as a filter has it; nothing for a name that stands for nothing.
+fn written(level: Level<'_>) -> Option<&str> {
+    match level {
+        Level::Exactly(name) => Some(name),
+        Level::Any => Some("+"),
+        Level::AnyRest => Some("#"),
+        Level::Nothing => None,
     }
 }
 
@@ -132,7 +238,8 @@ fn longest_form(filter: &str) -> &str {
     }
 }
 
-fn stands_for_itself(name: &str) -> bool {
+/// Whether a name means nothing but itself where names and topics are compared.
+pub(super) fn stands_for_itself(name: &str) -> bool {
     !name.is_empty() && !name.contains(['+', '#', '/', '\0'])
 }
 
@@ -140,7 +247,7 @@ fn stands_for_itself(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const NAMES: Names<'_> = Names { user: Some("b"), client_id: "$x" };
+    const NAMES: Names<'_> = Names { user: Some("b"), client_id: ClientId::Text("$x") };
 
     fn matches(pattern: &str, topic: &str, names: Names<'_>) -> bool {
         Pattern::parse(pattern).unwrap().matches(names, Topic::parse(topic).unwrap())
@@ -188,6 +295,48 @@ mod tests {
     }
 
     #[test]
+    fn an_overlap_is_matched_where_both_match() {
+        let topics = texts(&["", "a", "b", "c", "$x"], 4);
+        let topics: Vec<_> = topics.iter().filter_map(|text| Topic::parse(text).ok()).collect();
+        let filters = texts(&["", "a", "b", "$x", "+", "#"], 3);
+        let filters: Vec<_> = filters.iter().filter_map(|text| Filter::parse(text).ok()).collect();
+        let patterns = texts(&["", "a", "%u", "%c", "+", "#"], 3);
+        let mut shared = 0;
+        for pattern in patterns.iter().filter_map(|text| Pattern::parse(text).ok()) {
+            let allowed: Vec<bool> = topics.iter().map(|topic| pattern.matches(NAMES, *topic)).collect();
+            for filter in &filters {
+                let overlap = pattern.overlap(NAMES, *filter);
+                let overlap = overlap.as_deref().map(|text| Filter::parse(text).expect("it is a filter"));
+                for (topic, allowed) in topics.iter().zip(&allowed) {
+                    let is_shared = overlap.is_some_and(|overlap| overlap.matches(*topic));
+                    let what = (pattern.as_str(), filter.as_str(), topic.as_str());
+                    assert_eq!(is_shared, *allowed && filter.matches(*topic), "{what:?}: {overlap:?}");
+                    shared += usize::from(is_shared);
+                }
+            }
+        }
+        assert!(shared > 20_000, "{shared}");
+    }
+
+    #[test]
+    fn where_a_pattern_and_a_topic_part_ways_is_said() {
+        let names = Names { user: Some("alice"), client_id: ClientId::Text("+") };
+        for (pattern, filter, level, cause) in [
+            ("home/%u/x", "home/bob/x", 1, "`bob` is not `alice`"),
+            ("home/%u/x", "home/+/x", 1, "`+` reaches further than `alice`"),
+            ("home/+", "home/#", 1, "`#` reaches further than `+`"),
+            ("home/+", "home", 1, "`+` is missing at the end"),
+            ("home", "home/x", 1, "`x` is behind the end of the pattern"),
+            ("home/%c", "home/+", 1, "this client has no name that may stand for `%c`"),
+            ("#", "$SYS/#", 0, "a leading wildcard never reaches `$SYS`, which begins with `$`"),
+        ] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            let gap = pattern.gap_to_filter(names, Filter::parse(filter).unwrap()).expect(cause);
+            assert_eq!((gap.level, &*gap.cause.to_string()), (level, cause));
+        }
+    }
+
+    #[test]
     fn without_names_a_pattern_matches_as_the_filter_does() {
         let topics = texts(&["", "a", "b", "$x"], 4);
         for text in texts(&["", "a", "$x", "+", "#"], 3) {
@@ -203,7 +352,7 @@ mod tests {
 
     #[test]
     fn names_stand_for_whole_levels() {
-        let names = Names { user: Some("alice"), client_id: "c1" };
+        let names = Names { user: Some("alice"), client_id: ClientId::Text("c1") };
         assert!(matches("home/%u/%c/#", "home/alice/c1/lamp", names));
         assert!(!matches("home/%u/%c/#", "home/bob/c1/lamp", names));
         assert!(!matches("home/%u/%c/#", "home/%u/%c/lamp", names), "a placeholder is no name");
@@ -216,7 +365,7 @@ mod tests {
     #[test]
     fn threat_6_a_name_with_meaning_stands_for_nothing() {
         for name in ["+", "#", "a/b", "a+", "a\0", "/", ""] {
-            let both = Names { user: Some(name), client_id: name };
+            let both = Names { user: Some(name), client_id: ClientId::Text(name) };
             for pattern in ["home/%u", "home/%c", "home/%u/#"] {
                 for topic in ["home/a", "home/", "home/a/b", "home"] {
                     assert!(!matches(pattern, topic, both), "{pattern} {name:?} {topic}");
@@ -230,16 +379,16 @@ mod tests {
 
     #[test]
     fn threat_6_a_name_with_a_percent_is_a_name_and_no_placeholder() {
-        let names = Names { user: Some("%c"), client_id: "victim" };
+        let names = Names { user: Some("%c"), client_id: ClientId::Text("victim") };
         assert!(matches("home/%u", "home/%c", names) && !matches("home/%u", "home/victim", names));
     }
 
     #[test]
     fn threat_6_no_name_reaches_the_topics_of_the_broker() {
-        let names = Names { user: Some("$SYS"), client_id: "$SYS" };
+        let names = Names { user: Some("$SYS"), client_id: ClientId::Text("$SYS") };
         assert!(!matches("%u/#", "$SYS/broker", names) && !covers("%c/#", "$SYS/#", names));
         assert!(matches("home/%u", "home/$SYS", names));
-        let nobody = Names { user: None, client_id: "c1" };
+        let nobody = Names { user: None, client_id: ClientId::Text("c1") };
         assert!(!matches("home/%u", "home/", nobody) && !matches("home/%u/#", "home/x", nobody));
     }
 

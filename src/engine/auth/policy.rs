@@ -1,7 +1,9 @@
 //! The chain of authenticators and the authoriser behind it.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
+use super::acl::deliveries::Deliveries;
 use super::exchange::Dialogue;
 use super::identity::Identity;
 use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
@@ -56,6 +58,15 @@ impl Policy {
         self.ask(0, credentials)
     }
 
+    /// The identity of a client that has come in from this address: it carries the address where a rule may ask for it.
+    pub fn placed(&self, identity: Arc<Identity>, address: IpAddr) -> Arc<Identity> {
+        let address = Some(address.to_canonical());
+        if !self.authoriser.asks_for_origin() || identity.address == address {
+            return identity;
+        }
+        Arc::new(Identity { address, ..Arc::unwrap_or_clone(identity) })
+    }
+
     /// The slow answer of one link. Called on a helper thread.
     pub fn work(&self, link: Link, credentials: &Credentials<'_>) -> Verdict {
         match self.authenticators.get(link.index) {
@@ -75,7 +86,7 @@ impl Policy {
             return self.authenticate(credentials);
         }
         match answer {
-            Verdict::Allow(identity) => Outcome::Allow(identity),
+            Verdict::Allow(identity) => Outcome::Allow(self.placed(identity, credentials.peer.ip())),
             Verdict::Deny(reason) => Outcome::Deny(reason),
             Verdict::Abstain => self.ask(link.index + 1, credentials),
             Verdict::Later => Outcome::Deny(Reason::ServerUnavailable), // an answer that is none
@@ -119,7 +130,7 @@ impl Policy {
     fn ask(&self, first: usize, credentials: &Credentials<'_>) -> Outcome {
         for (index, authenticator) in self.authenticators.iter().enumerate().skip(first) {
             match authenticator.authenticate(credentials) {
-                Verdict::Allow(identity) => return Outcome::Allow(identity),
+                Verdict::Allow(identity) => return Outcome::Allow(self.placed(identity, credentials.peer.ip())),
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
                 Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
@@ -199,12 +210,18 @@ impl Authoriser for Open {
             | Action::Receive { .. } => Decision::Allow,
         }
     }
+
+    fn deliveries(&self, _who: &Identity, _client_id: ClientId<'_>, filter: &str) -> Deliveries {
+        Deliveries::whole(filter, true)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
+    use crate::engine::auth::acl::who::Groups;
     use crate::engine::auth::users::Users;
     use crate::mqtt::version::{QoS, Version};
 
@@ -370,8 +387,33 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_carries_its_address_only_where_a_rule_may_ask_for_it() {
+        let shared = Arc::new(Identity::user("alice", "password"));
+        let policy = |rules: &str| {
+            let acl = Acl::parse(rules, 0, Seed::new(0)).unwrap();
+            let verdict = || Verdict::Allow(Arc::clone(&shared));
+            Policy::new(vec![Box::new(Fixed(verdict(), verdict()))], Box::new(acl))
+        };
+        let came_in = |policy: &Policy| match policy.authenticate(&credentials(None, None)) {
+            Outcome::Allow(identity) => identity,
+            refused @ (Outcome::Deny(_) | Outcome::Later(_)) => panic!("{refused:?}"),
+        };
+        let plain = policy("rule = [{ effect = 'allow', actions = 'all', topics = '#' }]");
+        assert!(Arc::ptr_eq(&came_in(&plain), &shared), "nobody pays for what no rule asks for");
+        for who in ["address = '10.0.0.0/8'", "common_name = 'x'"] {
+            let policy =
+                policy(&format!("rule = [{{ effect = 'deny', who = {{ {who} }}, actions = 'all', topics = '#' }}]"));
+            let identity = came_in(&policy);
+            assert_eq!(identity.address, Some([127, 0, 0, 1].into()), "{who}");
+            assert!(identity.same_owner(&shared));
+            let again = policy.placed(Arc::clone(&identity), IpAddr::V6("::ffff:127.0.0.1".parse().unwrap()));
+            assert!(Arc::ptr_eq(&again, &identity), "it is known already");
+        }
+    }
+
+    #[test]
     fn no_rule_binds_a_superuser() {
-        let policy = Policy::new(vec![], Box::new(Acl::default()));
+        let policy = Policy::new(vec![], Box::new(Acl::new(Vec::new(), Groups::default(), 0, Seed::new(0))));
         let mut root = Identity::user("root", "password");
         let action = Action::Receive { topic: "a" };
         assert_eq!(policy.decide(&root, ClientId::Text("c1"), action), Decision::Deny);

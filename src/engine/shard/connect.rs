@@ -189,7 +189,11 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         match step {
-            Step::Accept { identity, data } => self.admit(key, identity, data, now, out),
+            Step::Accept { identity, data } => {
+                let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+                let identity = self.policy.placed(identity, connection.peer.address.ip());
+                self.admit(key, identity, data, now, out)
+            }
             Step::Deny(reason) => self.refuse(key, Some(Version::V5), reason, now, out), // [MQTT-4.12.0-4]
             Step::Later => {
                 self.ask(key, About::Exchange { exchange }, out);

@@ -203,6 +203,7 @@ impl Shard {
         let Some(session) = connection.session.and_then(|session| self.sessions.get_mut(session)) else {
             return Flow::Gone;
         };
+        let identity = self.policy.placed(identity, connection.peer.address.ip());
         if !session.owner.same_owner(&identity) {
             self.say_goodbye(key, Reason::NotAuthorized, None, out);
             self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);

@@ -1,0 +1,110 @@
+//! `pregon acl`: what the rules say, and why, without asking a broker.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | here | from the arguments to the question |
+//! | [`telling`] | the answer, for people and as JSON |
+
+pub mod telling;
+
+use self::telling::Answer;
+use crate::cli::arguments::acl::{Explain, Fingerprint, Verb};
+use crate::cli::exit::Exit;
+use crate::cli::{complain, complain_of, misused};
+use crate::config::Auth;
+use crate::engine::auth::acl::deliveries::Deliveries;
+use crate::engine::auth::acl::explain::{Explanation, Reason};
+use crate::engine::auth::identity::{Certificate, Identity};
+use crate::engine::auth::policy::Open;
+use crate::engine::auth::{Action, Authoriser, ClientId, Decision};
+use crate::mqtt::{QoS, Subscription, Topic};
+use crate::shell::admission::{RuleFile, rule_file};
+
+/// Answers one question by the rules that this configuration names.
+pub fn explain(arguments: &Explain, auth: &Auth) -> Exit {
+    let action = match action(arguments) {
+        Ok(action) => action,
+        Err(sentence) => return misused(&sentence),
+    };
+    let file = match rule_file(auth) {
+        Ok(file) => file,
+        Err(errors) => {
+            complain_of(&errors);
+            return Exit::Misused;
+        }
+    };
+    let (who, client_id) = (identity(arguments), ClientId::Text(&arguments.client));
+    let (explanation, deliveries) = asked(file.as_ref(), &who, client_id, action);
+    let answer = Answer { arguments, action, file: file.as_ref(), explanation: &explanation, deliveries };
+    if let Err(error) = answer.tell(arguments.json) {
+        complain(format_args!("standard output: {error}"));
+        return Exit::Failed;
+    }
+    if explanation.is_allowed { Exit::Done } else { Exit::Failed }
+}
+
+/// The decision; of a filter that may be had, also what it would bring.
+fn asked<'a>(
+    file: Option<&'a RuleFile>,
+    who: &'a Identity,
+    client_id: ClientId<'a>,
+    action: Action<'a>,
+) -> (Explanation<'a>, Option<Deliveries>) {
+    let rules: &dyn Authoriser = file.map_or(&Open, |file| file.rules.authoriser());
+    let explanation = if let Some(file) = file {
+        file.rules.explain(who, client_id, action)
+    } else {
+        let is_allowed = rules.decide(who, client_id, action) == Decision::Allow;
+        Explanation { is_allowed, reason: Reason::NoRule, near: Vec::new() }
+    };
+    let deliveries = match action {
+        Action::Subscribe { filter, .. } if explanation.is_allowed => Some(rules.deliveries(who, client_id, filter)),
+        Action::Subscribe { .. }
+        | Action::Connect
+        | Action::Publish { .. }
+        | Action::Receive { .. }
+        | Action::Will { .. } => None,
+    };
+    (explanation, deliveries)
+}
+
+/// Who the arguments describe.
+fn identity(arguments: &Explain) -> Identity {
+    let Explain { user, group, address, certificate, common_name, .. } = arguments;
+    let named = user.as_ref().map_or_else(Identity::anonymous, |name| Identity::user(name, "password"));
+    let has_certificate = certificate.is_some() || common_name.is_some();
+    let certificate = has_certificate.then(|| {
+        // Without a fingerprint it is one that no rule names.
+        let Fingerprint(fingerprint) = certificate.unwrap_or(Fingerprint([0; 32]));
+        Box::new(Certificate { fingerprint, common_name: common_name.as_deref().map(Into::into) })
+    });
+    let groups = group.iter().map(|name| name.as_str().into()).collect();
+    Identity { groups, address: address.map(|address| address.to_canonical()), certificate, ..named }
+}
+
+/// What they ask for, or what is wrong with it.
+fn action(arguments: &Explain) -> Result<Action<'_>, String> {
+    let Explain { action, topic, qos, retain, .. } = arguments;
+    let has_qos = matches!(action, Verb::Publish | Verb::Subscribe | Verb::Will);
+    if qos.is_some() && !has_qos {
+        return Err("--qos is of publish, will and subscribe".into());
+    }
+    if *retain && !matches!(action, Verb::Publish | Verb::Will) {
+        return Err("--retain is of publish and will".into());
+    }
+    let (qos, retain) = (qos.unwrap_or(QoS::AtMostOnce), *retain);
+    let Some(text) = topic else {
+        return if *action == Verb::Connect { Ok(Action::Connect) } else { Err("a topic is missing".into()) };
+    };
+    let topic = || Topic::parse(text).map(Topic::as_str).map_err(|error| format!("{text}: no topic: {error}"));
+    match action {
+        Verb::Publish => Ok(Action::Publish { topic: topic()?, qos, retain }),
+        Verb::Will => Ok(Action::Will { topic: topic()?, qos, retain }),
+        Verb::Receive => Ok(Action::Receive { topic: topic()? }),
+        Verb::Subscribe => {
+            let parsed = Subscription::parse(text).map_err(|error| format!("{text}: no topic filter: {error}"))?;
+            Ok(Action::Subscribe { filter: parsed.filter.as_str(), qos, is_shared: parsed.share.is_some() })
+        }
+        Verb::Connect => Err("to connect has no topic".into()),
+    }
+}

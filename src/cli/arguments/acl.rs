@@ -1,0 +1,97 @@
+//! What `pregon acl` may be told.
+
+use core::net::IpAddr;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::settings::Settings;
+use super::value;
+use crate::cli::exit;
+use crate::engine::auth::acl::who::parse_fingerprint;
+use crate::mqtt::QoS;
+
+/// What can be asked of the rules.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Acl {
+    /// Say whether a client may do something, and which rule says so
+    ///
+    /// Reads the configuration and its file of rules as the broker would with the same flags, and asks no broker. Of what no rule allows it tells
+    /// the nearest rules; of a subscription, what would be delivered and what withheld.
+    #[command(after_help = exit::ACL_HELP)]
+    Explain(Explain),
+}
+
+/// Flags of `acl explain`.
+#[derive(Args, Clone, Debug)]
+pub struct Explain {
+    /// What the client wants to do
+    #[arg(value_enum, value_name = "ACTION")]
+    pub action: Verb,
+
+    /// The topic, or to subscribe the filter; to connect needs none
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+
+    /// The user name that the client has proven; left out, it has none
+    #[arg(short, long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// The client identifier
+    #[arg(short, long, value_name = "ID")]
+    pub client: String,
+
+    /// A group that the authenticator puts it into, beside those of the rules themselves; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    pub group: Vec<String>,
+
+    /// Where it comes from; left out, nobody knows, as of a session after a restart
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
+
+    /// The SHA-256 fingerprint of its certificate
+    #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
+    pub certificate: Option<Fingerprint>,
+
+    /// The common name in its certificate
+    #[arg(long, value_name = "NAME")]
+    pub common_name: Option<String>,
+
+    /// The quality of service that it asks for; 0 unless told otherwise
+    #[arg(short, long, value_name = "QOS", value_parser = value::qos)]
+    pub qos: Option<QoS>,
+
+    /// The message is to be retained
+    #[arg(short, long)]
+    pub retain: bool,
+
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// What the broker would be told.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// An action.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Publish to a topic
+    Publish,
+    /// Subscribe to a filter
+    Subscribe,
+    /// Be sent messages of a topic
+    Receive,
+    /// Leave a will for a topic
+    Will,
+    /// Connect
+    Connect,
+}
+
+/// The SHA-256 of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    parse_fingerprint(text).map(Fingerprint).ok_or_else(|| "64 hexadecimal digits, with or without colons".into())
+}

@@ -1,0 +1,264 @@
+//! What other rules would take from subscriptions that exist, and what they would give them.
+
+use super::acl::deliveries::Deliveries;
+use super::identity::Identity;
+use super::pattern::{Names, Pattern, covers};
+use super::{Action, Authoriser, ClientId, Decision};
+use crate::mqtt::topic::Filter;
+use crate::mqtt::version::QoS;
+
+/// A subscription that somebody has, or wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Whose it is.
+    pub who: &'a Identity,
+    /// What the client calls itself.
+    pub client_id: ClientId<'a>,
+    /// Its filter; of `$share/group/filter` the inner one.
+    pub filter: &'a str,
+    /// The quality of service that it has.
+    pub qos: QoS,
+    /// Whether it is in a group.
+    pub is_shared: bool,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is refused as before, or brings what it brought.
+    Same,
+    /// It would be refused, and was not.
+    Lost,
+    /// It would be granted, and was not.
+    Gained,
+    /// It stays, and brings less, or more, or both: the parts of its filter, none of which is empty.
+    Changed {
+        /// What is delivered now and would be withheld.
+        lost: Vec<Box<str>>,
+        /// What is withheld now and would be delivered.
+        gained: Vec<Box<str>>,
+    },
+    /// It stays, and so many rules speak of it that nobody can say what it brings.
+    Unclear,
+}
+
+/// The subscriptions whose fate is another one under the new rules, by their number.
+pub fn difference<'a>(
+    old: &dyn Authoriser,
+    new: &dyn Authoriser,
+    all: impl IntoIterator<Item = Wanted<'a>>,
+) -> Vec<(usize, Fate)> {
+    let fates = all.into_iter().enumerate().map(|(number, wanted)| (number, fate(old, new, &wanted)));
+    fates.filter(|(_, fate)| *fate != Fate::Same).collect()
+}
+
+/// What becomes of one subscription. An answer that takes time counts as a refusal, for nobody waits for it here.
+pub fn fate(old: &dyn Authoriser, new: &dyn Authoriser, wanted: &Wanted<'_>) -> Fate {
+    let Wanted { who, client_id, filter, qos, is_shared } = *wanted;
+    if who.is_superuser {
+        return Fate::Same; // no rule applies to it
+    }
+    let action = Action::Subscribe { filter, qos, is_shared };
+    let is_granted = |rules: &dyn Authoriser| rules.decide(who, client_id, action) == Decision::Allow;
+    match (is_granted(old), is_granted(new)) {
+        (false, false) => return Fate::Same,
+        (true, false) => return Fate::Lost,
+        (false, true) => return Fate::Gained,
+        (true, true) => {}
+    }
+    let (before, after) = (old.deliveries(who, client_id, filter), new.deliveries(who, client_id, filter));
+    if !before.is_complete || !after.is_complete {
+        return Fate::Unclear;
+    }
+    let (lost, gained) = (missing(&before, &after), missing(&after, &before));
+    if lost.is_empty() && gained.is_empty() { Fate::Same } else { Fate::Changed { lost, gained } }
+}
+
+/// What the one delivers and the other withholds, as filters; what another of them covers is left out.
+fn missing(one: &Deliveries, other: &Deliveries) -> Vec<Box<str>> {
+    let nobody = Names { user: None, client_id: ClientId::Text("") };
+    let depth = |all: &Deliveries| all.parts.iter().map(|part| part.filter.split('/').count()).max().unwrap_or(0);
+    let depth = depth(one).max(depth(other));
+    let mut found: Vec<Box<str>> = Vec::new();
+    for (at, part) in one.parts.iter().enumerate().filter(|(_, part)| part.is_delivered) {
+        let Ok(pattern) = Pattern::literal(&part.filter) else { continue };
+        for (beside, withheld) in other.parts.iter().enumerate().filter(|(_, part)| !part.is_delivered) {
+            let shared = Filter::parse(&withheld.filter).ok().and_then(|filter| pattern.overlap(nobody, filter));
+            let Some(shared) = shared else { continue };
+            let Ok(filter) = Filter::parse(&shared) else { continue };
+            // What a part before has is not this one's to lose.
+            let is_taken = |text: &str| {
+                Filter::parse(text).is_ok_and(|topic| {
+                    one.parts[..at].iter().chain(&other.parts[..beside]).any(|part| covers(&part.filter, topic))
+                })
+            };
+            let is_known = found.iter().any(|known| covers(known, filter));
+            if !is_known && samples(&shared, depth).any(|sample| !is_taken(&sample)) {
+                found.retain(|known| !Filter::parse(known).is_ok_and(|known| covers(&shared, known)));
+                found.push(shared.into());
+            }
+        }
+    }
+    found
+}
+
+/// Topics of a filter that stand for all of them: a level that no filter names for each `+`, and none to many of them for `#`.
+///
+/// Whatever part has such a topic by its wildcards has every other topic of the same depth there.
+fn samples(filter: &str, depth: usize) -> impl Iterator<Item = String> {
+    // No filter of an operator has a level like this; a client that subscribed to it would see a part too many.
+    const NOBODYS: &str = "\u{1}\u{2}\u{1}";
+    let levels: Vec<&str> = filter.split('/').map(|level| if level == "+" { NOBODYS } else { level }).collect();
+    let (levels, rests) = match levels.split_last() {
+        Some((&"#", levels)) => (levels.to_vec(), 0..=depth + 1),
+        Some(_) | None => (levels, 0..=0),
+    };
+    let with_rest = move |rest: usize| {
+        let all: Vec<&str> = levels.iter().copied().chain(core::iter::repeat_n(NOBODYS, rest)).collect();
+        all.join("/")
+    };
+    let texts: Vec<String> = rests.map(with_rest).filter(|text| !text.is_empty()).collect();
+    texts.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hash::Seed;
+    use crate::base::random::Random;
+    use crate::engine::auth::acl::Acl;
+    use crate::engine::auth::acl_file::AclFile;
+    use crate::engine::auth::policy::Open;
+    use crate::mqtt::topic::Topic;
+
+    fn acl(rules: &[(&str, &str, &str, &str)]) -> Acl {
+        let rule = |(effect, who, actions, topics): &(&str, &str, &str, &str)| {
+            format!("{{ effect = '{effect}', who = {{ {who} }}, actions = '{actions}', topics = [{topics}] }}")
+        };
+        let rules: Vec<String> = rules.iter().map(rule).collect();
+        let text = format!("rule = [{}]", rules.join(", ")).replace("who = {  }, ", "");
+        Acl::parse(&text, 0, Seed::new(1)).unwrap()
+    }
+
+    fn acl_file(text: &str) -> AclFile {
+        AclFile::parse(text, 0, Seed::new(1)).unwrap()
+    }
+
+    fn of(old: &dyn Authoriser, new: &dyn Authoriser, filter: &str) -> Fate {
+        let who = Identity::user("alice", "password");
+        let client_id = ClientId::Text("c1");
+        fate(old, new, &Wanted { who: &who, client_id, filter, qos: QoS::AtMostOnce, is_shared: false })
+    }
+
+    fn changed(lost: &[&str], gained: &[&str]) -> Fate {
+        let boxed = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
+        Fate::Changed { lost: boxed(lost), gained: boxed(gained) }
+    }
+
+    #[test]
+    fn whole_subscriptions_are_lost_and_gained() {
+        let old = acl(&[("allow", "", "subscribe", "'a/#'"), ("allow", "user = 'bob'", "subscribe", "'b/#'")]);
+        let new = acl(&[("allow", "", "subscribe", "'a/+', 'b/#'")]);
+        let (alice, bob) = (Identity::user("alice", "password"), Identity::user("bob", "password"));
+        let mut root = alice.clone();
+        root.is_superuser = true;
+        let wanted = |who, filter| {
+            let client_id = ClientId::Text("c1");
+            Wanted { who, client_id, filter, qos: QoS::AtLeastOnce, is_shared: true }
+        };
+        let all = [(&alice, "a/#"), (&alice, "a/x"), (&alice, "b/x"), (&bob, "b/x"), (&root, "a/#"), (&alice, "c")];
+        let fates = difference(&old, &new, all.map(|(who, filter)| wanted(who, filter)));
+        assert_eq!(fates, [(0, Fate::Lost), (2, Fate::Gained)]);
+    }
+
+    #[test]
+    fn parts_of_a_subscription_are_lost_and_gained() {
+        let open = acl(&[("allow", "", "subscribe", "'#'")]);
+        let shut = acl(&[("deny", "", "receive", "'a/secret/#'"), ("allow", "", "subscribe", "'#'")]);
+        assert_eq!(of(&open, &shut, "a/#"), changed(&["a/secret/#"], &[]));
+        assert_eq!(of(&shut, &open, "+/secret/#"), changed(&[], &["a/secret/#"]));
+        assert_eq!(of(&open, &shut, "b/#"), Fate::Same);
+        let other = acl(&[("deny", "", "receive", "'+/secret/x', 'c'"), ("allow", "", "subscribe", "'#'")]);
+        assert_eq!(of(&shut, &other, "a/#"), changed(&[], &["a/secret/#"]));
+        assert_eq!(of(&shut, &other, "#"), changed(&["+/secret/x", "c"], &["a/secret/#"]));
+    }
+
+    #[test]
+    fn what_rules_say_in_other_words_is_the_same() {
+        let one = acl(&[("deny", "", "receive", "'a/b', 'a/+'"), ("allow", "", "subscribe", "'#'")]);
+        let other = acl(&[
+            ("deny", "", "receive", "'a/+'"),
+            ("allow", "", "receive", "'a/x'"),
+            ("allow", "user = 'alice'", "subscribe", "'#'"),
+        ]);
+        for filter in ["#", "a/#", "a/+", "+/+"] {
+            assert_eq!((of(&one, &other, filter), of(&other, &one, filter)), (Fate::Same, Fate::Same), "{filter}");
+        }
+    }
+
+    #[test]
+    fn rules_of_both_formats_and_none_at_all_are_compared() {
+        let file = acl_file("user alice\ntopic read a/#\ntopic deny a/secret\n");
+        assert_eq!(of(&Open, &file, "a/#"), changed(&["a/secret"], &[]));
+        assert_eq!(of(&file, &Open, "b/#"), changed(&[], &["b/#"]));
+        let own = acl(&[("deny", "", "receive", "'a/secret'"), ("allow", "", "subscribe", "'a/#'")]);
+        assert_eq!(of(&file, &own, "a/#"), Fate::Same);
+        assert_eq!(of(&file, &own, "b/#"), Fate::Lost, "it brought nothing, and is refused now");
+    }
+
+    #[test]
+    fn a_subscription_that_too_many_rules_speak_of_is_called_unclear() {
+        let topics: Vec<String> = (0..2_000).map(|number| format!("topic read a/{number}")).collect();
+        let file = acl_file(&format!("user alice\n{}", topics.join("\n")));
+        assert_eq!((of(&file, &Open, "a/#"), of(&file, &file, "a/7")), (Fate::Unclear, Fate::Same));
+    }
+
+    /// Every topic of up to three levels, and what each of two lists makes of it.
+    #[test]
+    fn what_is_told_is_what_changes() {
+        let mut random = Random::from_seed(11);
+        let levels = ["a", "b", "c", "other"];
+        let pairs = levels.iter().flat_map(|one| levels.iter().map(move |other| format!("{one}/{other}")));
+        let triples = pairs.clone().flat_map(|pair| levels.map(|last| format!("{pair}/{last}")));
+        let topics: Vec<String> = levels.iter().map(ToString::to_string).chain(pairs).chain(triples).collect();
+        let (who, client_id) = (Identity::user("alice", "password"), ClientId::Text("c1"));
+        let (mut same, mut other) = (0, 0);
+        for _ in 0..2_000 {
+            let rules = |random: &mut Random| {
+                let mut lines: Vec<String> = Vec::new();
+                for _ in 0..=random.below(4) {
+                    let topic = *random.pick(&["a", "a/b", "a/+", "+/b", "#", "a/#", "+", "c/#", "+/+"]).unwrap();
+                    let word = *random.pick(&["read", "deny"]).unwrap();
+                    lines.push(format!("pattern {word} {topic}\n"));
+                }
+                acl_file(&lines.concat())
+            };
+            let (old, new) = (rules(&mut random), rules(&mut random));
+            let filter = *random.pick(&["#", "a/#", "+/b", "+/+", "a/b", "a", "+/#"]).unwrap();
+            let told = of(&old, &new, filter);
+            let may =
+                |rules: &AclFile, topic| rules.decide(&who, client_id, Action::Receive { topic }) == Decision::Allow;
+            let matches =
+                |filter: &str, topic: &str| Filter::parse(filter).unwrap().matches(Topic::parse(topic).unwrap());
+            let (lost, gained): (&[_], &[_]) = match &told {
+                Fate::Same => (&[], &[]),
+                Fate::Changed { lost, gained } => (lost, gained),
+                Fate::Lost | Fate::Gained | Fate::Unclear => panic!("{told:?}"),
+            };
+            same += usize::from(told == Fate::Same);
+            other += usize::from(told != Fate::Same);
+            let mut changes = 0;
+            for topic in topics.iter().filter(|topic| matches(filter, topic)) {
+                let parts = match (may(&old, topic), may(&new, topic)) {
+                    (true, false) => lost,
+                    (false, true) => gained,
+                    (true, true) | (false, false) => continue,
+                };
+                changes += 1;
+                assert!(parts.iter().any(|part| matches(part, topic)), "{topic} of {filter}: {told:?}");
+            }
+            assert_eq!(changes == 0, told == Fate::Same, "{filter}: {told:?}");
+        }
+        assert!(same > 200 && other > 200, "{same} {other}");
+    }
+}
