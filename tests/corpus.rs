@@ -8,6 +8,10 @@ mod frames;
 mod journal;
 #[path = "fuzz/passwords.rs"]
 mod passwords;
+#[path = "fuzz/proxy.rs"]
+mod proxy;
+#[path = "fuzz/websocket.rs"]
+mod websocket;
 
 use std::fs;
 use std::path::Path;
@@ -64,4 +68,14 @@ fn the_corpus_of_frames_is_harmless() {
 #[test]
 fn the_corpus_of_password_files_is_harmless() {
     replay("passwords", passwords::passwords);
+}
+
+#[test]
+fn the_corpus_of_websocket_is_harmless() {
+    replay("websocket", websocket::websocket);
+}
+
+#[test]
+fn the_corpus_of_proxy_headers_is_harmless() {
+    replay("proxy", proxy::proxy);
 }
