@@ -10,6 +10,10 @@ mod journal;
 mod passwords;
 #[path = "fuzz/rules.rs"]
 mod rules;
+#[path = "fuzz/proxy.rs"]
+mod proxy;
+#[path = "fuzz/websocket.rs"]
+mod websocket;
 
 use std::fs;
 use std::path::Path;
@@ -71,4 +75,14 @@ fn the_corpus_of_password_files_is_harmless() {
 #[test]
 fn the_corpus_of_rules_is_harmless() {
     replay("rules", rules::rules);
+}
+
+#[test]
+fn the_corpus_of_websocket_is_harmless() {
+    replay("websocket", websocket::websocket);
+}
+
+#[test]
+fn the_corpus_of_proxy_headers_is_harmless() {
+    replay("proxy", proxy::proxy);
 }

@@ -1,4 +1,4 @@
-//! Floor 7, the command line: the broker itself, `check`, `acl`, `journal`, `passwd`, `pub` and `sub`.
+//! Floor 8, the command line: the broker itself, `check`, `acl`, `journal`, `passwd`, `pub` and `sub`.
 //!
 //! | file | what lives there |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Floor 2: what a broker is, as a pure state machine.
+//! Floor 3: what a broker is, as a pure state machine.
 //!
 //! # Map
 //! [`shard`] is the machine: [`input`] goes in, [`output`] comes out, and [`mesh`] is what shards say to each other. The rooms

@@ -1,4 +1,4 @@
-//! Floor 3: the journal, the durable form of what a shard has to remember: bytes in, bytes out.
+//! Floor 4: the journal, the durable form of what a shard has to remember: bytes in, bytes out.
 //!
 //! # Map
 //! A [`Change`](crate::engine::change::Change) becomes a [`record`], whose inside is [`content`] of a [`kind`], made of [`fields`] and

@@ -6,7 +6,7 @@ use crate::source::{Code, Source, paths};
 use crate::tokens::Kind;
 
 /// The floors that are pure: time, randomness and bytes come in as values, wishes go out as values.
-const PURE: [&str; 5] = ["base", "mqtt", "engine", "journal", "config"];
+const PURE: [&str; 6] = ["base", "mqtt", "carrier", "engine", "journal", "config"];
 
 /// Paths that a pure room does not spell, in whole or as a part.
 const BANNED_PATHS: [(&[&str], &str); 26] = [
