@@ -8,6 +8,8 @@ mod frames;
 mod journal;
 #[path = "fuzz/passwords.rs"]
 mod passwords;
+#[path = "fuzz/scram.rs"]
+mod scram;
 
 use std::fs;
 use std::path::Path;
@@ -64,4 +66,9 @@ fn the_corpus_of_frames_is_harmless() {
 #[test]
 fn the_corpus_of_password_files_is_harmless() {
     replay("passwords", passwords::passwords);
+}
+
+#[test]
+fn the_corpus_of_scram_is_harmless() {
+    replay("scram", scram::scram);
 }

@@ -41,7 +41,7 @@ use crate::mqtt::varint::VARINT_MAX;
 use crate::mqtt::{Filter, QoS, Topic};
 
 /// The ways of proving who one is that the engine knows by name. Another one comes back as [`OTHER_METHOD`].
-const METHODS: [&str; 3] = ["anonymous", "password", "certificate"];
+const METHODS: [&str; 5] = ["anonymous", "password", "certificate", "scram", "token"];
 const OTHER_METHOD: &str = "restored";
 
 /// About as many bytes as [`encode`] will append: what is long in a change is counted, what is short is guessed.

@@ -38,6 +38,7 @@ mod v5_publish_actions;
 mod v5_publish_flags;
 mod v5_publish_properties;
 mod v5_qos_delivery;
+mod v5_scram;
 mod v5_session_life;
 mod v5_shared;
 mod v5_subscribe;

@@ -5,7 +5,7 @@
 pub struct Identity {
     /// The name that was proven; none for a client that proved nothing.
     pub user: Option<Box<str>>,
-    /// How it was proven: `anonymous`, `password`, `certificate`.
+    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`.
     pub method: &'static str,
     /// The groups that the authenticator puts it into.
     pub groups: Vec<Box<str>>,

@@ -10,6 +10,7 @@
 //! | [`rules`]    | the text that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
 //! | [`passwords`]| users and hashes of a password file                                   |
+//! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -29,6 +30,7 @@ pub mod passwords;
 pub mod pattern;
 pub mod policy;
 pub mod rules;
+pub mod scram;
 pub mod users;
 
 use core::net::SocketAddr;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use super::fault::PasswordsError;
 use super::hash::Hash;
 use super::proof::{Proven, Prover, SECRET_BYTES};
-use super::text::entries;
+use super::text::{Entry, entries};
+use crate::engine::auth::exchange::Exchange;
 use crate::engine::auth::identity::Identity;
+use crate::engine::auth::scram::server::Scram;
 use crate::engine::auth::{Authenticator, Credentials, Verdict};
 use crate::mqtt::reason::Reason;
 
@@ -19,11 +21,15 @@ use crate::mqtt::reason::Reason;
 /// Whoever gives a user name is judged here, and nobody behind it in the chain is asked. Whoever gives none is left to the others: with
 /// [`Anonymous`](crate::engine::auth::policy::Anonymous) before or behind it, those come in without a name who give neither name nor password,
 /// and nobody else.
+///
+/// Users whose line has the keys of SCRAM may prove their password in an exchange of that method; in CONNECT they may send it like others.
 pub struct Passwords {
     users: BTreeMap<Box<str>, User>,
     /// A copy of the hash that takes longest: what a stranger's password is compared with.
     decoy: Hash,
     prover: Prover,
+    /// The users who may take part in an exchange; none where there is nobody.
+    scram: Option<Arc<Scram>>,
 }
 
 struct User {
@@ -37,9 +43,11 @@ impl Passwords {
         let entries = entries(text)?;
         let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
         let decoy = slowest.ok_or(PasswordsError::NoUser)?.clone();
+        let may_exchange = |entry: &Entry<'_>| Some((entry.name.as_str().into(), entry.hash.scram()?));
+        let scram = Scram::new(entries.iter().filter_map(may_exchange).collect(), secret).map(Arc::new);
         let user = |hash| User { hash, proven: Proven::default() };
         let users = entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
-        Ok(Self { users, decoy, prover: Prover::new(secret) })
+        Ok(Self { users, decoy, prover: Prover::new(secret), scram })
     }
 
     /// How many users there are.
@@ -88,6 +96,10 @@ impl Authenticator for Passwords {
             user.proven.keep(proof);
         }
         admission(name)
+    }
+
+    fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
+        self.scram.as_ref()?.exchange(method)
     }
 }
 
