@@ -10,6 +10,8 @@ mod journal;
 mod passwords;
 #[path = "fuzz/scram.rs"]
 mod scram;
+#[path = "fuzz/tokens.rs"]
+mod tokens;
 
 use std::fs;
 use std::path::Path;
@@ -71,4 +73,9 @@ fn the_corpus_of_password_files_is_harmless() {
 #[test]
 fn the_corpus_of_scram_is_harmless() {
     replay("scram", scram::scram);
+}
+
+#[test]
+fn the_corpus_of_tokens_is_harmless() {
+    replay("tokens", tokens::tokens);
 }

@@ -154,7 +154,7 @@ fn standing(random: &mut Random) -> Standing {
     let groups = (0..random.index(4)).map(|_| text(random, 10)).collect();
     Standing {
         client_id: text(random, 60),
-        owner: Arc::new(Identity { user, method, groups, is_superuser: random.chance(1, 2) }),
+        owner: Arc::new(Identity { user, method, groups, is_superuser: random.chance(1, 2), expires_at: None }),
         expiry_s: *random.pick(&[0, 1, 300, u32::MAX]).unwrap(),
         ends_at: time(random),
         is_connected: random.chance(1, 2),

@@ -331,7 +331,8 @@ fn take_standing(fields: &mut Fields<'_>, epoch: Epoch) -> Result<Standing, Reco
     while !fields.is_empty() {
         groups.push(fields.text()?.into());
     }
-    let owner = Arc::new(Identity { user, method, groups, is_superuser });
+    // What was proven until some moment is proven anew by whoever comes back.
+    let owner = Arc::new(Identity { user, method, groups, is_superuser, expires_at: None });
     Ok(Standing { client_id, owner, expiry_s, ends_at, is_connected })
 }
 
@@ -525,6 +526,7 @@ mod tests {
             method: "password",
             groups: vec!["x".into(), "yz".into()],
             is_superuser: true,
+            expires_at: Some(1),
         };
         let mut standing = Standing {
             client_id: "c1".into(),
@@ -626,7 +628,7 @@ mod tests {
 
     #[test]
     fn a_way_of_proving_that_nobody_knows_is_called_restored() {
-        let mut bytes = b"\x01\x85\x0e\0\0\0\x02c1\x05token".to_vec();
+        let mut bytes = b"\x01\x85\x0e\0\0\0\x02c1\x0ecarrier pigeon".to_vec();
         let Ok(Some(Change::Session { standing, .. })) = decode(Serial::new(9), &bytes, EPOCH) else { panic!() };
         assert_eq!(standing.owner.method, OTHER_METHOD);
         bytes.truncate(9);

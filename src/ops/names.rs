@@ -171,6 +171,8 @@ pub const METRICS: [Metric; 110] = [
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
         "Connections closed because the keep-alive time was over."),
+    counter("pregon_identities_expired_total", Shard(|r| r.stats.identities_expired),
+        "Connections closed because the token that their clients had come with has expired."),
     counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
         "Sessions taken over by a newer connection with the same client id."),
     // What they hold.

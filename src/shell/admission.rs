@@ -108,7 +108,15 @@ mod tests {
 
     fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a [u8]>) -> Credentials<'a> {
         let peer = ([127, 0, 0, 1], 1_883).into();
-        Credentials { client_id: "c", user_name, password, peer, listener: 0, version: Version::V5 }
+        Credentials {
+            client_id: "c",
+            user_name,
+            password,
+            peer,
+            listener: 0,
+            version: Version::V5,
+            now_unix_s: 0,
+        }
     }
 
     fn is_let_in(policy: &Policy, user_name: Option<&str>, password: Option<&str>) -> bool {

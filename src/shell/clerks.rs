@@ -97,7 +97,7 @@ fn work(policy: &Policy, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
 
 fn answer(policy: &Policy, about: About) -> Answer {
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, version } => {
+        About::Credentials { link, client_id, user_name, password, peer, version, now_unix_s } => {
             let credentials = Credentials {
                 client_id: &client_id,
                 user_name: user_name.as_deref(),
@@ -105,6 +105,7 @@ fn answer(policy: &Policy, about: About) -> Answer {
                 peer: peer.address,
                 listener: peer.listener,
                 version,
+                now_unix_s,
             };
             let verdict = guarded(|| policy.work(link, &credentials));
             Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
@@ -185,6 +186,7 @@ mod tests {
             peer: peer.address,
             listener: peer.listener,
             version: Version::V5,
+            now_unix_s: 0,
         };
         let Outcome::Later(link) = policy.authenticate(&credentials) else { panic!("it takes its time") };
         let about = About::Credentials {
@@ -194,6 +196,7 @@ mod tests {
             password: Some(password.as_bytes().into()),
             peer,
             version: Version::V5,
+            now_unix_s: 0,
         };
         Question { connection: ConnectionKey::from_bits(1 << 32).expect("it is the first"), number, about }
     }

@@ -31,6 +31,7 @@ mod v5_diagnostics;
 mod v5_disconnect;
 mod v5_encoding;
 mod v5_enhanced_auth;
+mod v5_expiry;
 mod v5_flow_control;
 mod v5_handshake;
 mod v5_ordering;

@@ -11,17 +11,19 @@ pub struct Identity {
     pub groups: Vec<Box<str>>,
     /// Whether no rule applies to it.
     pub is_superuser: bool,
+    /// Until when it is proven, in seconds since 1970: its connection ends then. A session goes on without it, as it does without a connection.
+    pub expires_at: Option<u64>,
 }
 
 impl Identity {
     /// The identity of everybody who proved nothing.
     pub const fn anonymous() -> Self {
-        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false }
+        Self { user: None, method: "anonymous", groups: Vec::new(), is_superuser: false, expires_at: None }
     }
 
     /// A user in no group.
     pub fn user(name: &str, method: &'static str) -> Self {
-        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false }
+        Self { user: Some(name.into()), method, groups: Vec::new(), is_superuser: false, expires_at: None }
     }
 
     /// Whether it proved nothing.

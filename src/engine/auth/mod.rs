@@ -11,6 +11,7 @@
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
 //! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
+//! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -19,8 +20,7 @@
 //! - The right to a filter is the right to everything that the filter can match; what is denied inside is withheld at
 //!   delivery.
 //!
-//! Not here, and why: reading files (their text comes as a value), tokens and certificates (they are authenticators of their
-//! own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
+//! Not here, and why: reading files (their text comes as a value), clocks (what they show comes as a value), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
 pub mod acl;
 pub mod acl_file;
@@ -31,6 +31,7 @@ pub mod pattern;
 pub mod policy;
 pub mod rules;
 pub mod scram;
+pub mod token;
 pub mod users;
 
 use core::net::SocketAddr;
@@ -57,6 +58,8 @@ pub struct Credentials<'a> {
     pub listener: u16,
     /// The version it speaks.
     pub version: Version,
+    /// What the clock on the wall shows, in seconds since 1970; 0 where nobody has said it.
+    pub now_unix_s: u64,
 }
 
 /// What one authenticator says.
@@ -191,6 +194,7 @@ impl std::fmt::Debug for Credentials<'_> {
             .field("peer", &self.peer)
             .field("listener", &self.listener)
             .field("version", &self.version)
+            .field("now_unix_s", &self.now_unix_s)
             .finish()
     }
 }

@@ -183,6 +183,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 1883).into(),
             listener: 0,
             version: Version::V5,
+            now_unix_s: 0,
         }
     }
 

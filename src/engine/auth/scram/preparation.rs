@@ -1,4 +1,4 @@
-//! SASLprep, RFC 4013: names and passwords that look the same become the same bytes.
+//! `SASLprep`, RFC 4013: names and passwords that look the same become the same bytes.
 
 use std::borrow::Cow;
 

@@ -33,6 +33,7 @@ fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a str>) -> Cre
         peer: ([127, 0, 0, 1], 1883).into(),
         listener: 0,
         version: Version::V5,
+        now_unix_s: 0,
     }
 }
 

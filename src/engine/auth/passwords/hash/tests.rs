@@ -100,17 +100,17 @@ fn new_keys_of_scram_are_those_of_the_standard() {
     assert_eq!(made.to_string(), text);
     assert!(made.scram() == read.scram() && made.scram().is_some());
     assert!(Hash::parse(REFERENCE[0].1).unwrap().scram().is_none());
-    let make = |name, password: &str, iterations| {
+    let making = |name, password: &str, iterations| {
         Hash::make_scram(Name::parse(name).unwrap(), password.as_bytes(), salt, iterations)
     };
-    assert_eq!(make("I\u{AD}X", "x", 4_096), Err(MakingFault::Name));
-    assert_eq!(make("user", "x\u{7}", 4_096), Err(MakingFault::Password));
-    assert_eq!(make("user", "", 4_096), Err(MakingFault::Password));
+    assert_eq!(making("I\u{AD}X", "x", 4_096), Err(MakingFault::Name));
+    assert_eq!(making("user", "x\u{7}", 4_096), Err(MakingFault::Password));
+    assert_eq!(making("user", "", 4_096), Err(MakingFault::Password));
     for iterations in [0, 4_095, 600_001] {
-        assert_eq!(make("user", "x", iterations), Err(MakingFault::Iterations));
+        assert_eq!(making("user", "x", iterations), Err(MakingFault::Iterations));
     }
-    let soft = make("user", "I\u{AD}X", 4_096).unwrap();
-    assert!(soft == make("user", "IX", 4_096).unwrap() && soft.verify(b"IX") && soft.verify("\u{2168}".as_bytes()));
+    let soft = making("user", "I\u{AD}X", 4_096).unwrap();
+    assert!(soft == making("user", "IX", 4_096).unwrap() && soft.verify(b"IX") && soft.verify("\u{2168}".as_bytes()));
 }
 
 #[test]
