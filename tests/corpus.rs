@@ -2,6 +2,8 @@
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
+#[path = "fuzz/certificates.rs"]
+mod certificates;
 #[path = "fuzz/frames.rs"]
 mod frames;
 #[path = "fuzz/journal.rs"]
@@ -78,4 +80,9 @@ fn the_corpus_of_scram_is_harmless() {
 #[test]
 fn the_corpus_of_tokens_is_harmless() {
     replay("tokens", tokens::tokens);
+}
+
+#[test]
+fn the_corpus_of_certificates_is_harmless() {
+    replay("certificates", certificates::certificates);
 }

@@ -106,6 +106,7 @@ fn answer(policy: &Policy, about: About) -> Answer {
                 listener: peer.listener,
                 version,
                 now_unix_s,
+                certificate: None,
             };
             let verdict = guarded(|| policy.work(link, &credentials));
             Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
@@ -187,6 +188,7 @@ mod tests {
             listener: peer.listener,
             version: Version::V5,
             now_unix_s: 0,
+            certificate: None,
         };
         let Outcome::Later(link) = policy.authenticate(&credentials) else { panic!("it takes its time") };
         let about = About::Credentials {

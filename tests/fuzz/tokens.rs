@@ -79,5 +79,6 @@ fn credentials(password: &[u8]) -> Credentials<'_> {
         listener: 0,
         version: Version::V5,
         now_unix_s: NOW,
+        certificate: None,
     }
 }

@@ -9,6 +9,7 @@
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the text that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
+//! | [`certificate`]| the name that a client certificate gives to its user               |
 //! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
 //! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
@@ -24,6 +25,7 @@
 
 pub mod acl;
 pub mod acl_file;
+pub mod certificate;
 pub mod exchange;
 pub mod identity;
 pub mod passwords;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
+use certificate::Certificate;
 use exchange::Exchange;
 use identity::Identity;
 
@@ -60,6 +63,8 @@ pub struct Credentials<'a> {
     pub version: Version,
     /// What the clock on the wall shows, in seconds since 1970; 0 where nobody has said it.
     pub now_unix_s: u64,
+    /// The certificate of its side of the transport, which has verified it, if there is one.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// What one authenticator says.
@@ -195,6 +200,7 @@ impl std::fmt::Debug for Credentials<'_> {
             .field("listener", &self.listener)
             .field("version", &self.version)
             .field("now_unix_s", &self.now_unix_s)
+            .field("certificate", &self.certificate.map(|certificate| &certificate.subject))
             .finish()
     }
 }

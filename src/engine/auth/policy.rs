@@ -184,6 +184,7 @@ mod tests {
             listener: 0,
             version: Version::V5,
             now_unix_s: 0,
+            certificate: None,
         }
     }
 

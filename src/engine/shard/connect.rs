@@ -364,5 +364,6 @@ fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>, 
         listener: peer.listener,
         version: connect.version,
         now_unix_s,
+        certificate: None,
     }
 }

@@ -76,6 +76,7 @@ pub fn given<'a>(user_name: Option<&'a str>, password: Option<&'a str>) -> Crede
         listener: 0,
         version: Version::V5,
         now_unix_s: NOW,
+        certificate: None,
     }
 }
 

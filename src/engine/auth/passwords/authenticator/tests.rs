@@ -34,6 +34,7 @@ fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a str>) -> Cre
         listener: 0,
         version: Version::V5,
         now_unix_s: 0,
+        certificate: None,
     }
 }
 
