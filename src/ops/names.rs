@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 110] = [
+pub const METRICS: [Metric; 111] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),

@@ -142,13 +142,13 @@ fn alternative_names(certificate: &X509, rule: NameRule) -> Result<Vec<String>, 
     let extension = certificate.tbs_certificate().get_extension::<SubjectAltName>();
     // An extension that stands there twice, or cannot be read, says nothing that could be believed.
     let Some((_, names)) = extension.map_err(|_wrong| NameFault::Encoding)? else { return Ok(Vec::new()) };
-    let named = |name: &GeneralName| match (rule, name) {
+    let wanted = |name: &GeneralName| match (rule, name) {
         (NameRule::Dns, GeneralName::DnsName(name))
         | (NameRule::Email, GeneralName::Rfc822Name(name))
         | (NameRule::Uri, GeneralName::UniformResourceIdentifier(name)) => Some(name.to_string()),
         _other => None,
     };
-    Ok(names.0.iter().filter_map(named).collect())
+    Ok(names.0.iter().filter_map(wanted).collect())
 }
 
 /// The text of an attribute, of the types that say which characters their bytes are.
