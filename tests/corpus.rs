@@ -2,16 +2,22 @@
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
+#[path = "fuzz/certificates.rs"]
+mod certificates;
 #[path = "fuzz/frames.rs"]
 mod frames;
 #[path = "fuzz/journal.rs"]
 mod journal;
 #[path = "fuzz/passwords.rs"]
 mod passwords;
-#[path = "fuzz/rules.rs"]
-mod rules;
 #[path = "fuzz/proxy.rs"]
 mod proxy;
+#[path = "fuzz/rules.rs"]
+mod rules;
+#[path = "fuzz/scram.rs"]
+mod scram;
+#[path = "fuzz/tokens.rs"]
+mod tokens;
 #[path = "fuzz/websocket.rs"]
 mod websocket;
 
@@ -85,4 +91,19 @@ fn the_corpus_of_websocket_is_harmless() {
 #[test]
 fn the_corpus_of_proxy_headers_is_harmless() {
     replay("proxy", proxy::proxy);
+}
+
+#[test]
+fn the_corpus_of_scram_is_harmless() {
+    replay("scram", scram::scram);
+}
+
+#[test]
+fn the_corpus_of_tokens_is_harmless() {
+    replay("tokens", tokens::tokens);
+}
+
+#[test]
+fn the_corpus_of_certificates_is_harmless() {
+    replay("certificates", certificates::certificates);
 }

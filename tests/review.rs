@@ -2,9 +2,9 @@
 
 mod support;
 
+use pregon::engine::auth::Verdict;
 use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::{Open, Policy};
-use pregon::engine::auth::Verdict;
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{Limits, REVIEWED_CONNECTIONS_MAX};
 use support::policies::{Rules, Slow, Users, Verb};

@@ -7,6 +7,7 @@
 //! | file         | what                                           | owner                     |
 //! |--------------|------------------------------------------------|---------------------------|
 //! | [`time`]     | a point on the monotonic clock                 | a value                   |
+//! | [`wall`]     | the clock on the wall, reckoned on             | a value                   |
 //! | [`random`]   | a small seeded generator                       | one per concern           |
 //! | [`hash`]     | seeded hashing, the only hash tables we use    | the seed: one per process |
 //! | [`checksum`] | CRC-32C                                        | a value                   |
@@ -50,4 +51,5 @@ pub mod rare;
 pub mod ring;
 pub mod slab;
 pub mod time;
+pub mod wall;
 pub mod wheel;

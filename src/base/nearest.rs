@@ -11,7 +11,10 @@ pub fn nearest_name<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Opt
 
 /// The nearest of these, if it is near enough to a name of this length to be meant.
 pub fn nearest(candidates: impl Iterator<Item = (usize, String)>, name_len: usize) -> Option<String> {
-    candidates.filter(|(edits, _)| *edits <= near_enough(name_len)).min_by_key(|(edits, _)| *edits).map(|(_, name)| name)
+    candidates
+        .filter(|(edits, _)| *edits <= near_enough(name_len))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
 }
 
 /// Edits up to which a name of this length is taken for another one.

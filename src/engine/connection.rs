@@ -12,6 +12,7 @@ use crate::base::hash::Map;
 use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::{Tick, Time};
+use crate::base::wall::Wall;
 use crate::engine::auth::Decision;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
@@ -138,6 +139,8 @@ pub struct Connection {
     pub handshake_by: Time,
     /// When the timing wheel looks at it next; never without an entry.
     pub looked_at: Tick,
+    /// When what its client has proven expires. By the monotonic clock: who turns the one on the wall ends nothing and prolongs nothing.
+    pub proven_until: Tick,
     /// One and a half keep-alive times; 0 for none.
     pub silence_max_ms: u32,
     /// The largest packet the client accepts.
@@ -171,6 +174,7 @@ impl Connection {
             last_received: now,
             handshake_by,
             looked_at: Tick::NEVER,
+            proven_until: Tick::NEVER,
             silence_max_ms: 0,
             maximum_packet: u32::MAX,
             backlog: 0,
@@ -182,13 +186,20 @@ impl Connection {
         }
     }
 
-    /// When the connection must be looked at: the end of the handshake, of the silence or of a quota hold.
+    /// When the connection must be looked at: the end of the handshake, of the silence or of what was proven.
     pub fn deadline(&self) -> Time {
+        let proven_until = self.proven_until.time();
         match self.phase {
             Phase::AwaitConnect | Phase::Authenticating(_) => self.handshake_by,
-            Phase::Connected if self.silence_max_ms == 0 => Time::NEVER,
-            Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)),
+            Phase::Connected if self.silence_max_ms == 0 => proven_until,
+            Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)).min(proven_until),
         }
+    }
+
+    /// Takes note of who it is, and of how long that holds.
+    pub fn take_identity(&mut self, identity: Arc<Identity>, wall: Wall, now: Time) {
+        self.proven_until = identity.expires_at.map_or(Tick::NEVER, |unix_s| Tick::not_before(wall.time(unix_s, now)));
+        self.identity = Some(identity);
     }
 
     /// Takes note of how the client wants to be spoken to, from the first answer on.

@@ -19,6 +19,8 @@ pub enum Cause {
     Protocol(Reason),
     /// Nothing came for one and a half keep-alive times.
     KeepAlive,
+    /// What the client has proven is proven no longer.
+    Expired,
     /// CONNECT or the authentication did not come to its end in time.
     HandshakeTimeout,
     /// A newer connection took the session over.

@@ -122,6 +122,8 @@ pub enum About {
         peer: Peer,
         /// The protocol it speaks.
         version: Version,
+        /// What the clock on the wall showed.
+        now_unix_s: u64,
     },
     /// What the next step of an enhanced authentication is; the exchange itself comes back with the answer.
     Exchange {

@@ -190,6 +190,8 @@ pub struct Stats {
     pub protocol_errors: u64,
     /// Connections closed because the keep-alive time was over.
     pub keep_alive_timeouts: u64,
+    /// Connections closed because what their clients had proven has expired.
+    pub identities_expired: u64,
     /// Times a publisher was paused because a receiver or a shard could take no more.
     pub publishers_paused: u64,
     /// Copies that were queued without their message, which the journal has.

@@ -41,7 +41,7 @@ use crate::mqtt::varint::VARINT_MAX;
 use crate::mqtt::{Filter, QoS, Topic};
 
 /// The ways of proving who one is that the engine knows by name. Another one comes back as [`OTHER_METHOD`].
-const METHODS: [&str; 3] = ["anonymous", "password", "certificate"];
+const METHODS: [&str; 5] = ["anonymous", "password", "certificate", "scram", "token"];
 const OTHER_METHOD: &str = "restored";
 
 /// About as many bytes as [`encode`] will append: what is long in a change is counted, what is short is guessed.
@@ -331,6 +331,7 @@ fn take_standing(fields: &mut Fields<'_>, epoch: Epoch) -> Result<Standing, Reco
     while !fields.is_empty() {
         groups.push(fields.text()?.into());
     }
+    // What was proven until some moment is proven anew by whoever comes back.
     let owner = Arc::new(Identity { user, method, groups, is_superuser, ..Identity::anonymous() });
     Ok(Standing { client_id, owner, expiry_s, ends_at, is_connected })
 }
@@ -525,6 +526,7 @@ mod tests {
             method: "password",
             groups: vec!["x".into(), "yz".into()],
             is_superuser: true,
+            expires_at: Some(1),
             ..Identity::anonymous()
         };
         let mut standing = Standing {
@@ -627,7 +629,7 @@ mod tests {
 
     #[test]
     fn a_way_of_proving_that_nobody_knows_is_called_restored() {
-        let mut bytes = b"\x01\x85\x0e\0\0\0\x02c1\x05token".to_vec();
+        let mut bytes = b"\x01\x85\x0e\0\0\0\x02c1\x0ecarrier pigeon".to_vec();
         let Ok(Some(Change::Session { standing, .. })) = decode(Serial::new(9), &bytes, EPOCH) else { panic!() };
         assert_eq!(standing.owner.method, OTHER_METHOD);
         bytes.truncate(9);

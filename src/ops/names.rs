@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 110] = [
+pub const METRICS: [Metric; 111] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -171,6 +171,8 @@ pub const METRICS: [Metric; 110] = [
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
         "Connections closed because the keep-alive time was over."),
+    counter("pregon_identities_expired_total", Shard(|r| r.stats.identities_expired),
+        "Connections closed because the token that their clients had come with has expired."),
     counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
         "Sessions taken over by a newer connection with the same client id."),
     // What they hold.

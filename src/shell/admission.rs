@@ -181,17 +181,18 @@ pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
 
 fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
     let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
-    if let Some(before) = before {
-        return Passwords::parse_after(&text, before).map_err(|fault| PolicyError::Passwords { path: path.into(), fault });
-    }
     let mut secret = [0; SECRET_BYTES];
     random(&mut secret)?;
-    Passwords::parse(&text, &secret).map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
+    let read = match before {
+        Some(before) => Passwords::parse_after(&text, &secret, before),
+        None => Passwords::parse(&text, &secret),
+    };
+    read.map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
 }
 
 fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
     let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules = Acl::parse(&text, 0, seed).map_err(|error| {
+    let rules = Acl::parse(&text, seed).map_err(|error| {
         let faults = error.faults().iter().cloned();
         faults.map(|fault| PolicyError::Rules { path: path.into(), fault }).collect::<Vec<_>>()
     })?;
@@ -200,8 +201,7 @@ fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
 
 fn mosquittos_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
     let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules =
-        AclFile::parse(&text, 0, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
+    let rules = AclFile::parse(&text, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
     Ok(Rules::Mosquitto(rules))
 }
 
@@ -258,7 +258,16 @@ mod tests {
 
     fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a [u8]>) -> Credentials<'a> {
         let peer = ([127, 0, 0, 1], 1_883).into();
-        Credentials { client_id: "c", user_name, password, peer, listener: 0, version: Version::V5 }
+        Credentials {
+            client_id: "c",
+            user_name,
+            password,
+            peer,
+            listener: 0,
+            version: Version::V5,
+            now_unix_s: 0,
+            certificate: None,
+        }
     }
 
     fn is_let_in(policy: &Policy, user_name: Option<&str>, password: Option<&str>) -> bool {

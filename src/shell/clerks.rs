@@ -98,7 +98,7 @@ fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
 
 fn answer(policy: &Policy, about: About) -> Answer {
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, version } => {
+        About::Credentials { link, client_id, user_name, password, peer, version, now_unix_s } => {
             let credentials = Credentials {
                 client_id: &client_id,
                 user_name: user_name.as_deref(),
@@ -106,6 +106,8 @@ fn answer(policy: &Policy, about: About) -> Answer {
                 peer: peer.address,
                 listener: peer.listener,
                 version,
+                now_unix_s,
+                certificate: None,
             };
             let verdict = guarded(|| policy.work(link, &credentials));
             Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
@@ -194,6 +196,8 @@ mod tests {
             peer: peer.address,
             listener: peer.listener,
             version: Version::V5,
+            now_unix_s: 0,
+            certificate: None,
         };
         let Outcome::Later(link) = policy.authenticate(&credentials) else { panic!("it takes its time") };
         let about = About::Credentials {
@@ -203,6 +207,7 @@ mod tests {
             password: Some(password.as_bytes().into()),
             peer,
             version: Version::V5,
+            now_unix_s: 0,
         };
         Question { connection: ConnectionKey::from_bits(1 << 32).expect("it is the first"), number, about }
     }

@@ -1,6 +1,6 @@
 //! The clock of a shard: the only place of the shell that reads the time.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::time::Time;
 
@@ -27,6 +27,12 @@ impl Clock {
     pub fn now(self) -> Time {
         at_ns(self.now_ns())
     }
+}
+
+/// What the clock on the wall shows, in seconds since 1970; 0 before that.
+#[expect(clippy::disallowed_methods, reason = "this is the shell's clock")]
+pub fn wall_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// A moment in nanoseconds as the engine counts it.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::accepting::Listener;
 use super::clerks;
-use super::clock::{Clock, at_ns};
+use super::clock::{Clock, at_ns, wall_s};
 use super::gather::Gather;
 use super::journal::{Continuation, Journal};
 use super::leaving::Leavers;
@@ -34,6 +34,9 @@ use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::output::Outputs;
 use crate::engine::shard::{Shard, Shared};
+
+/// Milliseconds between two looks at the clock on the wall.
+const WALL_TOLD_MS: u64 = 1_000;
 
 /// One per shard, on its own thread.
 pub struct Core {
@@ -84,6 +87,8 @@ pub struct Core {
     pub(super) wants_tick: bool,
     /// When deadlines were last looked at.
     pub(super) looked_at: Time,
+    /// When the shard was told what the clock on the wall shows; never before the first turn.
+    wall_told_at: Option<Time>,
     /// The engine's next deadline, as it was then.
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
@@ -171,7 +176,11 @@ impl Core {
             wire: Vec::new(),
             turn: parts.turn,
             spin_ns: parts.spin_before_park_us * 1_000,
-            listeners: parts.listeners.into_iter().map(|Socket { fd, plan }| Listener { fd, plan, paused_until: None }).collect(),
+            listeners: parts
+                .listeners
+                .into_iter()
+                .map(|Socket { fd, plan }| Listener { fd, plan, paused_until: None })
+                .collect(),
             accepted: VecDeque::new(),
             due: VecDeque::new(),
             shaking: VecDeque::new(),
@@ -184,6 +193,7 @@ impl Core {
             closed: Vec::new(),
             wants_tick: false,
             looked_at: Time::ZERO,
+            wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
             journal: None,
@@ -219,6 +229,7 @@ impl Core {
     pub fn turn(&mut self) -> bool {
         let start_ns = self.clock.now_ns();
         let now = at_ns(start_ns);
+        self.tell_wall(now);
         self.net.poke();
         self.sort_ready();
         let before = self.work_count();
@@ -249,6 +260,14 @@ impl Core {
             }
         }
         has_worked
+    }
+
+    /// The clock on the wall may be turned, so it is looked at once a second, or when there is something to do again.
+    fn tell_wall(&mut self, now: Time) {
+        if self.wall_told_at.is_none_or(|told_at| now.since_ms(told_at) >= WALL_TOLD_MS) {
+            self.wall_told_at = Some(now);
+            self.shard.set_wall(wall_s(), now);
+        }
     }
 
     /// Grows with everything that a turn does.

@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn all_shards_share_the_port_that_the_kernel_chose() {
-        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 3, &Listeners::default(), &SocketOptions::default()).unwrap();
+        let bound =
+            bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 3, &Listeners::default(), &SocketOptions::default())
+                .unwrap();
         assert_ne!(bound.address.port(), 0);
         assert_eq!(bound.sockets.len(), 3);
         assert!(is_taken(bound.address).unwrap());
@@ -164,14 +166,19 @@ mod tests {
 
     #[test]
     fn a_free_address_is_not_taken() {
-        let free = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default(), &SocketOptions::default()).unwrap().address;
+        let free =
+            bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default(), &SocketOptions::default())
+                .unwrap()
+                .address;
         assert!(!is_taken(free).unwrap());
     }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "another process, played by a thread")]
     fn an_address_may_become_free() {
-        let bound = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default(), &SocketOptions::default()).unwrap();
+        let bound =
+            bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default(), &SocketOptions::default())
+                .unwrap();
         let address = bound.address;
         assert!(stays_taken(address, Duration::ZERO).unwrap());
         let killed = std::thread::spawn(move || drop(bound));

@@ -42,8 +42,7 @@ impl Hot {
     /// Whether the kernel shall receive for this line from now on.
     pub(super) fn wants(&self, line: &Line) -> bool {
         let state = &line.state;
-        let is_open =
-            !state.is_fresh && !state.is_paused && !state.is_ending && !state.is_due && !line.has_unwanted();
+        let is_open = !state.is_fresh && !state.is_paused && !state.is_ending && !state.is_due && !line.has_unwanted();
         let has_place = state.is_listed || self.keys.len() < HOT_MAX;
         state.heat == HOT_READS && state.watch != Watch::Receive && is_open && has_place
     }

@@ -47,7 +47,13 @@ struct Client {
 impl Scene {
     fn new(ring_entries: u32) -> Self {
         let config = Config::default();
-        let bound = listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &config.listeners, &listener::SocketOptions::default()).unwrap();
+        let bound = listener::bind(
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            1,
+            &config.listeners,
+            &listener::SocketOptions::default(),
+        )
+        .unwrap();
         let (ways, mut inboxes) = connect(1, 8).unwrap();
         let seed = Seed::new(7);
         let shared = Shared {
@@ -59,7 +65,8 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
-        let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways).unwrap().desk(ShardId::new(0));
+        let desk =
+            Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways).unwrap().desk(ShardId::new(0));
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,

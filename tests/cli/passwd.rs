@@ -223,6 +223,33 @@ fn a_file_that_others_may_read_gives_a_warning() {
 }
 
 #[test]
+fn keys_of_scram_are_made_where_they_are_asked_for_and_checked_like_hashes() {
+    let folder = Folder::with("scram", OLD);
+    folder.batch("dora --method scram-sha-256 --iterations 4096", "correct horse\n", 0);
+    folder.batch("erin --method scram-sha-256", "x", 0);
+    let text = folder.text();
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("dora:").starts_with("dora:$scram-sha-256$4096$"), "{text}");
+    assert!(line("erin:").starts_with("erin:$scram-sha-256$600000$"), "{text}");
+    assert_eq!(line("dora:").split('$').count(), 6, "{text}");
+    assert!(folder.is_right("dora", "correct horse") && !folder.is_right("dora", "correct horse "));
+    assert!(folder.batch("dora --check", "correct horse", 0).contains("weaker"), "others have more iterations");
+    assert!(!folder.batch("erin --check", "x", 0).contains("weaker"));
+}
+
+#[test]
+fn keys_of_scram_that_no_client_could_use_are_not_made() {
+    let folder = Folder::with("unprepared", OLD);
+    assert!(folder.batch("dora --method scram-sha-256", "a\u{7}b", 1).contains("SASLprep"));
+    assert!(folder.batch("do\u{AD}ra --method scram-sha-256", "x", 1).contains("SASLprep"));
+    for flags in ["--iterations 4095", "--iterations 600001", "--method scram-sha-1"] {
+        folder.batch(&format!("dora --method scram-sha-256 {flags}"), "x", 2);
+    }
+    folder.batch("dora --check --method scram-sha-256", "x", 2);
+    assert_eq!(folder.text(), OLD);
+}
+
+#[test]
 fn a_weak_hash_is_told_when_its_password_is_right() {
     let folder = Folder::with("weak", OLD);
     let check = |input: &str| folder.batch("alice --check", input, i32::from(input != "correct horse"));

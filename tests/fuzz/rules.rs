@@ -28,7 +28,7 @@ pub fn rules(data: &[u8]) {
     static SEED: OnceLock<Seed> = OnceLock::new();
     let seed = *SEED.get_or_init(|| Seed::new(1));
     let Ok(text) = str::from_utf8(data) else { return };
-    match Acl::parse(text, 0, seed) {
+    match Acl::parse(text, seed) {
         Ok(acl) => check(Rules::Own(&acl)),
         Err(error) => {
             let lines = text.matches('\n').count() + 1;
@@ -36,7 +36,7 @@ pub fn rules(data: &[u8]) {
             assert!(error.faults().iter().all(|fault| (1..=lines).contains(&fault.line) && fault.column >= 1));
         }
     }
-    if let Ok(file) = AclFile::parse(text, 0, seed) {
+    if let Ok(file) = AclFile::parse(text, seed) {
         check(Rules::Mosquitto(&file));
     }
 }

@@ -27,6 +27,12 @@ use pregon::engine::subscriptions::interest::Interest;
 /// Positions of the interest filter a shard: few, so that false positives happen in tests.
 const POSITIONS: usize = 1 << 12;
 
+/// What the broker's clock shows at first.
+const START_MS: u64 = 1_000_000;
+
+/// What the clock on the wall shows then.
+pub const WALL_S: u64 = 1_800_000_000;
+
 /// Milliseconds between two ticks of a shard.
 pub const TICK_MS: u64 = 100;
 
@@ -85,6 +91,8 @@ pub struct World {
     /// Messages that were read and are on their way to their shards.
     fetches: Vec<VecDeque<Fetched>>,
     wants_tick: Vec<bool>,
+    /// What the clock on the wall shows, in seconds since 1970.
+    wall_s: u64,
     next_landing: usize,
 }
 
@@ -177,7 +185,7 @@ impl World {
             shared,
             seed,
             outs: (0..shards).map(|_| Outputs::new(shards)).collect(),
-            now: Time::from_millis(1_000_000),
+            now: Time::from_millis(START_MS),
             links: Vec::new(),
             keys: vec![BTreeMap::new(); shards],
             mesh: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
@@ -188,8 +196,14 @@ impl World {
             notices: Vec::new(),
             fetches: (0..shards).map(|_| VecDeque::new()).collect(),
             wants_tick: vec![false; shards],
+            wall_s: WALL_S,
             next_landing: 0,
         }
+    }
+
+    /// Somebody turns the clock on the wall.
+    pub fn turn_wall(&mut self, wall_s: u64) {
+        self.wall_s = wall_s.wrapping_sub((self.now.as_millis() - START_MS) / 1_000);
     }
 
     /// A new connection, accepted by the next shard in turn.
@@ -287,6 +301,7 @@ impl World {
         if self.links[link].is_closed {
             return true; // the client is gone: the socket is closed with the arrival
         }
+        self.tell_wall(home);
         let key = self.shards[home].adopt(arrival, self.now, &mut self.outs[home]);
         self.links[link].at = Some((home, key));
         self.keys[home].insert(key, link);
@@ -309,8 +324,14 @@ impl World {
         }
     }
 
+    fn tell_wall(&mut self, shard: usize) {
+        let wall_s = self.wall_s.wrapping_add((self.now.as_millis() - START_MS) / 1_000);
+        self.shards[shard].set_wall(wall_s, self.now);
+    }
+
     /// One shard gets one input and its wishes are performed.
     pub fn input(&mut self, shard: usize, input: Input<'_>) {
+        self.tell_wall(shard);
         self.shards[shard].handle(input, self.now, &mut self.outs[shard]);
         self.perform(shard);
     }

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 
 use self::asking::{AskingError, Typing};
 use self::replacing::{Before, FileError};
-use crate::cli::arguments::passwd::Passwd;
+use crate::cli::arguments::passwd::{Method, Passwd};
 use crate::cli::complain;
 use crate::cli::exit::Exit;
-use crate::engine::auth::passwords::fault::PasswordsError;
+use crate::engine::auth::passwords::fault::{MakingFault, PasswordsError};
 use crate::engine::auth::passwords::hash::{Hash, NEW_SALT_BYTES};
 use crate::engine::auth::passwords::name::Name;
 use crate::engine::auth::passwords::text::{Put, entries, find, put, take};
@@ -36,6 +36,8 @@ enum PasswdError {
     Random(io::Error),
     #[error("no hash could be made: {0}")]
     Hash(#[from] argon2::Error),
+    #[error("no keys of SCRAM could be made: {0}")]
+    Scram(#[from] MakingFault),
     #[error("{}: there is no user {name}", path.display())]
     NoUser { path: PathBuf, name: String },
     #[error("{}: this is not the password of {name}", path.display())]
@@ -79,7 +81,7 @@ impl Task<'_> {
         };
         // Nobody is asked for a password that has no place to go.
         entries(&replacing::text_before(file, before)?).map_err(|fault| self.malformed(fault))?;
-        let hash = Hash::make(&self.password(Typing::Twice)?, salt().map_err(PasswdError::Random)?)?;
+        let hash = self.hash(&self.password(Typing::Twice)?)?;
         let became = replacing::replace(file, before, |text| {
             put(text, self.name, &hash).map_err(|fault| self.malformed(fault))
         })?;
@@ -88,6 +90,14 @@ impl Task<'_> {
             Put::Replaced => complain(format_args!("{}: {} has a new password", self.path(), self.name)),
         }
         Ok(())
+    }
+
+    fn hash(self, password: &[u8]) -> Result<Hash, PasswdError> {
+        let salt = salt().map_err(PasswdError::Random)?;
+        match self.arguments.method {
+            Method::Argon2id => Ok(Hash::make(password, salt)?),
+            Method::ScramSha256 => Ok(Hash::make_scram(self.name, password, salt, self.arguments.iterations)?),
+        }
     }
 
     fn delete(self) -> Result<(), PasswdError> {

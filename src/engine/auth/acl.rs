@@ -38,7 +38,7 @@ use super::rules::{self, RulesError};
 use super::{Action, Authoriser, ClientId, Decision};
 use crate::base::hash::Seed;
 
-/// The list. It does not change: a reload makes a new one of a higher generation. Shared by all shards.
+/// The list. It does not change: a reload makes a new one. Shared by all shards.
 ///
 /// A rule takes some 400 bytes here, its entry in the index included, if it is about one user and has one pattern of 20 bytes: the sum of the
 /// sizes of its parts, each rounded up as an allocator does.
@@ -47,7 +47,6 @@ pub struct Acl {
     rules: Box<[Rule]>,
     groups: Groups,
     index: Index,
-    generation: u64,
     checks_receive: bool,
     asks_for_origin: bool,
     asks_to_connect: bool,
@@ -55,11 +54,10 @@ pub struct Acl {
 
 impl Acl {
     /// A list of these rules, in this order. No rules: nobody may do anything but connect.
-    pub fn new(rules: Vec<Rule>, groups: Groups, generation: u64, seed: Seed) -> Self {
+    pub fn new(rules: Vec<Rule>, groups: Groups, seed: Seed) -> Self {
         assert!(u32::try_from(rules.len()).is_ok(), "a rule has a number of 32 bits");
         let conditions = || rules.iter().flat_map(|rule| rule.who.conditions());
         Self {
-            generation,
             checks_receive: checks_receive(&rules),
             asks_for_origin: conditions().any(Condition::asks_for_origin),
             asks_to_connect: rules.iter().any(|rule| allows(rule, Actions::CONNECT)),
@@ -70,9 +68,9 @@ impl Acl {
     }
 
     /// Reads a list from [text](super::rules).
-    pub fn parse(text: &str, generation: u64, seed: Seed) -> Result<Self, RulesError> {
+    pub fn parse(text: &str, seed: Seed) -> Result<Self, RulesError> {
         let (rules, groups) = rules::parse(text)?;
-        Ok(Self::new(rules, groups, generation, seed))
+        Ok(Self::new(rules, groups, seed))
     }
 
     /// The rules, in their order.
@@ -149,10 +147,6 @@ impl Authoriser for Acl {
 
     fn deliveries(&self, who: &Identity, client_id: ClientId<'_>, filter: &str) -> Deliveries {
         deliveries::deliveries(self, who, client_id, filter)
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation
     }
 }
 

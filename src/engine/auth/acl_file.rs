@@ -56,7 +56,7 @@ pub struct AclFile {
 
 impl AclFile {
     /// Reads the text of a file.
-    pub fn parse(text: &str, generation: u64, seed: Seed) -> Result<Self, AclFileError> {
+    pub fn parse(text: &str, seed: Seed) -> Result<Self, AclFileError> {
         let (mut of_one, mut of_everybody) = (Vec::new(), Vec::new());
         let mut who = Condition::Anonymous(true);
         for (line, text) in (1..).zip(text.lines()) {
@@ -82,7 +82,7 @@ impl AclFile {
             return Err(AclFileError::Empty);
         }
         let rules = [of_one, of_everybody].into_iter().flat_map(denials_first).collect();
-        Ok(Self { acl: Acl::new(rules, Groups::default(), generation, seed) })
+        Ok(Self { acl: Acl::new(rules, Groups::default(), seed) })
     }
 
     /// The rules in the order in which they decide, which is not that of the lines.
@@ -151,10 +151,6 @@ impl Authoriser for AclFile {
     fn deliveries(&self, who: &Identity, client_id: ClientId<'_>, filter: &str) -> Deliveries {
         self.acl.deliveries(who, client_id, filter)
     }
-
-    fn generation(&self) -> u64 {
-        self.acl.generation()
-    }
 }
 
 #[cfg(test)]
@@ -163,7 +159,7 @@ mod tests {
     use crate::mqtt::version::QoS;
 
     fn parse(text: &str) -> Result<AclFile, AclFileError> {
-        AclFile::parse(text, 1, Seed::new(1))
+        AclFile::parse(text, Seed::new(1))
     }
 
     fn may(acl: &AclFile, user: Option<&str>, client_id: &str, action: Action<'_>) -> bool {

@@ -137,11 +137,11 @@ mod tests {
         };
         let rules: Vec<String> = rules.iter().map(rule).collect();
         let text = format!("rule = [{}]", rules.join(", ")).replace("who = {  }, ", "");
-        Acl::parse(&text, 0, Seed::new(1)).unwrap()
+        Acl::parse(&text, Seed::new(1)).unwrap()
     }
 
     fn acl_file(text: &str) -> AclFile {
-        AclFile::parse(text, 0, Seed::new(1)).unwrap()
+        AclFile::parse(text, Seed::new(1)).unwrap()
     }
 
     fn of(old: &dyn Authoriser, new: &dyn Authoriser, filter: &str) -> Fate {

@@ -16,7 +16,7 @@ pub struct Certificate {
 pub struct Identity {
     /// The name that was proven; none for a client that proved nothing.
     pub user: Option<Box<str>>,
-    /// How it was proven: `anonymous`, `password`, `certificate`.
+    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`.
     pub method: &'static str,
     /// The groups that the authenticator puts it into.
     pub groups: Vec<Box<str>>,
@@ -28,6 +28,8 @@ pub struct Identity {
     pub address: Option<IpAddr>,
     /// The certificate that its connection showed, if there was one.
     pub certificate: Option<Box<Certificate>>,
+    /// Until when it is proven, in seconds since 1970: its connection ends then. A session goes on without it, as it does without a connection.
+    pub expires_at: Option<u64>,
 }
 
 impl Identity {
@@ -41,6 +43,7 @@ impl Identity {
             address: None,
             certificate: None,
             mark: 0,
+            expires_at: None,
         }
     }
 

@@ -10,7 +10,10 @@
 //! | [`rules`]    | the file that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
 //! | [`difference`] | what other rules would take from subscriptions, and give them       |
+//! | [`certificate`]| the name that a client certificate gives to its user               |
 //! | [`passwords`]| users and hashes of a password file                                   |
+//! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
+//! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -19,11 +22,11 @@
 //! - The right to a filter is the right to everything that the filter can match; what is denied inside is withheld at
 //!   delivery.
 //!
-//! Not here, and why: reading files (their text comes as a value), tokens and certificates (they are authenticators of their
-//! own), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
+//! Not here, and why: reading files (their text comes as a value), clocks (what they show comes as a value), waiting (the engine keeps what a later answer needs, and stops reading meanwhile).
 
 pub mod acl;
 pub mod acl_file;
+pub mod certificate;
 pub mod difference;
 pub mod exchange;
 pub mod identity;
@@ -31,6 +34,8 @@ pub mod passwords;
 pub mod pattern;
 pub mod policy;
 pub mod rules;
+pub mod scram;
+pub mod token;
 pub mod users;
 
 use core::net::SocketAddr;
@@ -40,6 +45,7 @@ use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
 use acl::deliveries::Deliveries;
+use certificate::Certificate;
 use exchange::Exchange;
 use identity::Identity;
 
@@ -58,6 +64,10 @@ pub struct Credentials<'a> {
     pub listener: u16,
     /// The version it speaks.
     pub version: Version,
+    /// What the clock on the wall shows, in seconds since 1970; 0 where nobody has said it.
+    pub now_unix_s: u64,
+    /// The certificate of its side of the transport, which has verified it, if there is one.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// What one authenticator says.
@@ -212,11 +222,6 @@ pub trait Authoriser: Send + Sync {
         let action = Action::Subscribe { filter, qos: QoS::AtMostOnce, is_shared: false };
         Deliveries::whole(filter, self.decide(who, client_id, action) == Decision::Allow)
     }
-
-    /// A number that grows with each change of the rules: what was decided under an older one is asked again.
-    fn generation(&self) -> u64 {
-        0
-    }
 }
 
 impl std::fmt::Debug for Credentials<'_> {
@@ -230,6 +235,8 @@ impl std::fmt::Debug for Credentials<'_> {
             .field("peer", &self.peer)
             .field("listener", &self.listener)
             .field("version", &self.version)
+            .field("now_unix_s", &self.now_unix_s)
+            .field("certificate", &self.certificate.map(|certificate| &certificate.subject))
             .finish()
     }
 }

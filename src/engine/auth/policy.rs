@@ -233,6 +233,8 @@ mod tests {
             peer: ([127, 0, 0, 1], 1883).into(),
             listener: 0,
             version: Version::V5,
+            now_unix_s: 0,
+            certificate: None,
         }
     }
 
@@ -362,7 +364,11 @@ mod tests {
             let after = after.after(&before);
             assert_eq!(said(&after.resume(link, answer.clone(), &given)), outcome);
             let asked_there = after.work(link, &given);
-            assert_eq!(said(&after.resume(link, asked_there, &given)), outcome, "nor what it says to a question of before");
+            assert_eq!(
+                said(&after.resume(link, asked_there, &given)),
+                outcome,
+                "nor what it says to a question of before"
+            );
         }
     }
 
@@ -390,7 +396,7 @@ mod tests {
     fn an_identity_carries_its_address_only_where_a_rule_may_ask_for_it() {
         let shared = Arc::new(Identity::user("alice", "password"));
         let policy = |rules: &str| {
-            let acl = Acl::parse(rules, 0, Seed::new(0)).unwrap();
+            let acl = Acl::parse(rules, Seed::new(0)).unwrap();
             let verdict = || Verdict::Allow(Arc::clone(&shared));
             Policy::new(vec![Box::new(Fixed(verdict(), verdict()))], Box::new(acl))
         };
@@ -413,7 +419,7 @@ mod tests {
 
     #[test]
     fn no_rule_binds_a_superuser() {
-        let policy = Policy::new(vec![], Box::new(Acl::new(Vec::new(), Groups::default(), 0, Seed::new(0))));
+        let policy = Policy::new(vec![], Box::new(Acl::new(Vec::new(), Groups::default(), Seed::new(0))));
         let mut root = Identity::user("root", "password");
         let action = Action::Receive { topic: "a" };
         assert_eq!(policy.decide(&root, ClientId::Text("c1"), action), Decision::Deny);

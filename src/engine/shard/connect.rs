@@ -100,7 +100,7 @@ impl Shard {
 
     fn check_credentials(&mut self, key: ConnectionKey, connect: &Connect<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some((handshake, peer)) = self.handshake(key) else { return Flow::Gone };
-        let outcome = self.policy.authenticate(&credentials(handshake, peer, connect));
+        let outcome = self.policy.authenticate(&credentials(handshake, peer, connect, self.wall.unix_s(now)));
         self.identified(key, connect, outcome, now, out)
     }
 
@@ -129,6 +129,7 @@ impl Shard {
             password: connect.password.map(Into::into),
             peer,
             version: connect.version,
+            now_unix_s: self.wall.unix_s(now),
         };
         self.ask(key, about, out);
         Flow::Next
@@ -148,7 +149,8 @@ impl Shard {
         let Some(link) = handshake.link.take() else { return Flow::Next };
         let bytes = handshake.connect.clone();
         let connect = Connect::decode(handshake.first, &bytes).expect("it was decoded when it came");
-        let outcome = self.policy.resume(link, verdict, &credentials(handshake, peer, &connect));
+        let now_unix_s = self.wall.unix_s(now);
+        let outcome = self.policy.resume(link, verdict, &credentials(handshake, peer, &connect, now_unix_s));
         self.identified(key, &connect, outcome, now, out)
     }
 
@@ -362,7 +364,7 @@ impl Shard {
     }
 }
 
-fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>) -> Credentials<'a> {
+fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>, now_unix_s: u64) -> Credentials<'a> {
     Credentials {
         client_id: &handshake.client_id,
         user_name: connect.user_name,
@@ -370,5 +372,7 @@ fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>) 
         peer: peer.address,
         listener: peer.listener,
         version: connect.version,
+        now_unix_s,
+        certificate: None,
     }
 }

@@ -211,7 +211,8 @@ impl Shard {
         }
         session.owner = Arc::clone(&identity);
         self.owners_changed += 1;
-        connection.identity = Some(identity);
+        connection.take_identity(identity, self.wall, now);
+        self.look_at_connection(key);
         self.send_auth(key, Reason::Success, data, out);
         Flow::Next
     }

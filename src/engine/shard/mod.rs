@@ -42,8 +42,8 @@ mod passages;
 mod publish;
 mod receive;
 mod restore;
-mod review;
 pub mod retain;
+mod review;
 mod room;
 mod routes;
 pub mod routing;
@@ -67,6 +67,7 @@ use crate::base::payload::Chunks;
 use crate::base::random::Random;
 use crate::base::slab::Slab;
 use crate::base::time::{Tick, Time};
+use crate::base::wall::Wall;
 use crate::base::wheel::Wheel;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
@@ -196,6 +197,7 @@ pub struct Shard {
     /// Connections whose last hold was lifted: their held bytes come next.
     resumed: VecDeque<ConnectionKey>,
     connects: TokenBucket,
+    wall: Wall,
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
@@ -263,6 +265,7 @@ impl Shard {
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
             connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
+            wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
             owners_changed: 0,
@@ -306,6 +309,12 @@ impl Shard {
             Input::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);
+    }
+
+    /// The clock on the wall shows this now. Said now and then: in between it is reckoned on. Before it was said at all nobody comes in whose proof
+    /// has an end.
+    pub fn set_wall(&mut self, unix_s: u64, now: Time) {
+        self.wall = Wall::new(unix_s, now);
     }
 
     /// What this shard counted so far.

@@ -151,11 +151,12 @@ impl Shard {
         let keep_alive_s = self.keep_alive_s(connect);
         let identity = self.own_identity(arrival);
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
+        let wall = self.wall;
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
         connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
-        connection.identity = Some(Arc::clone(&identity));
+        connection.take_identity(Arc::clone(&identity), wall, now);
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);

@@ -44,7 +44,9 @@ impl Shard {
 
     /// Whoever is not through with CONNECT is judged there.
     fn is_welcome(&self, key: ConnectionKey) -> bool {
-        let Some(connection) = self.connections.get(key).filter(|connection| connection.is_connected()) else { return true };
+        let Some(connection) = self.connections.get(key).filter(|connection| connection.is_connected()) else {
+            return true;
+        };
         let session = connection.session.and_then(|session| self.sessions.get(session));
         let (Some(identity), Some(session)) = (&connection.identity, session) else { return true };
         self.policy.welcomes(identity, self.client_id(session))

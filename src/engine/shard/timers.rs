@@ -91,7 +91,7 @@ impl Shard {
         }
     }
 
-    /// The end of the handshake's time, or of the client's.
+    /// The end of the handshake's time, of the client's, or of what it has proven.
     fn connection_due(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_held() && connection.is_connected() {
@@ -101,8 +101,14 @@ impl Shard {
         if connection.deadline() > now {
             return self.look_at_connection(key);
         }
+        let is_expired = now.has_passed(connection.proven_until.time());
         if self.is_in_handshake(key) {
             self.end(key, Cause::HandshakeTimeout, now, out);
+        } else if is_expired {
+            self.stats.identities_expired += 1;
+            // "The maximum connection time authorized for this connection has been exceeded": who comes with a new proof is welcome.
+            self.say_goodbye(key, Reason::MaximumConnectTime, None, out);
+            self.end(key, Cause::Expired, now, out);
         } else {
             self.stats.keep_alive_timeouts += 1;
             self.say_goodbye(key, Reason::KeepAliveTimeout, None, out);

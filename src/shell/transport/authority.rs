@@ -90,7 +90,12 @@ impl Authority {
     /// A certificate for a server.
     pub fn server(&self, host: &str) -> Certified {
         let hosts = [host];
-        self.certify(&Saying { name: host, hosts: &hosts, usage: ExtendedKeyUsagePurpose::ServerAuth, ..Saying::default() })
+        self.certify(&Saying {
+            name: host,
+            hosts: &hosts,
+            usage: ExtendedKeyUsagePurpose::ServerAuth,
+            ..Saying::default()
+        })
     }
 
     /// Writes the list of those who are revoked to `AUTHORITY.crl`; it is good until the end of this year.

@@ -180,7 +180,8 @@ fn verdict(files: &TlsFiles, authority: &Authority, shown: Option<&Certified>) -
 fn only_clients_whose_certificate_leads_to_the_authority_come_in() {
     let (_scratch, authority) = authority();
     let other = Authority::new(_scratch.path(), "other");
-    let clients = |is_mandatory| ClientFiles { is_mandatory, authorities: vec![authority.path()], ..ClientFiles::default() };
+    let clients =
+        |is_mandatory| ClientFiles { is_mandatory, authorities: vec![authority.path()], ..ClientFiles::default() };
     let server = files(&[&authority.server("localhost")]);
     let (wanted, asked) = (
         TlsFiles { clients: Some(clients(true)), ..server.clone() },
@@ -213,7 +214,8 @@ fn a_pinned_certificate_must_equal_the_servers_copy() {
     let pins = pin(scratch.path().join("pins"), &[&pinned, &stranger, &old]);
     let server = files(&[&authority.server("localhost")]);
     let with = |authorities| {
-        let clients = ClientFiles { is_mandatory: true, authorities, pins: Some(pins.clone()), ..ClientFiles::default() };
+        let clients =
+            ClientFiles { is_mandatory: true, authorities, pins: Some(pins.clone()), ..ClientFiles::default() };
         TlsFiles { clients: Some(clients), ..server.clone() }
     };
     let (alone, both) = (with(vec![]), with(vec![authority.path()]));
@@ -230,8 +232,10 @@ fn a_pinned_certificate_must_equal_the_servers_copy() {
 #[test]
 fn whoever_is_revoked_stays_outside_also_with_a_ticket_of_before() {
     let (_scratch, authority) = authority();
-    let (good, revoked) =
-        (authority.certify(&Saying::default()), authority.certify(&Saying { serial: 8, name: "other", ..Saying::default() }));
+    let (good, revoked) = (
+        authority.certify(&Saying::default()),
+        authority.certify(&Saying { serial: 8, name: "other", ..Saying::default() }),
+    );
     let server = files(&[&authority.server("localhost")]);
     let clients = ClientFiles { is_mandatory: true, authorities: vec![authority.path()], ..ClientFiles::default() };
     let before = TlsFiles { clients: Some(clients.clone()), ..server };

@@ -105,9 +105,10 @@ impl TlsFiles {
 
     /// All of them.
     pub fn paths(&self) -> Vec<PathBuf> {
-        let clients = self.clients.iter().flat_map(|clients| {
-            clients.authorities.iter().chain(&clients.revocations).chain(&clients.pins)
-        });
+        let clients = self
+            .clients
+            .iter()
+            .flat_map(|clients| clients.authorities.iter().chain(&clients.revocations).chain(&clients.pins));
         self.certificates.iter().chain(&self.keys).chain(&self.key_passphrase_file).chain(clients).cloned().collect()
     }
 }
@@ -133,7 +134,8 @@ impl TlsPlan {
             None => None,
         };
         let versions: &[_] = if files.is_13_only { &[&TLS13] } else { &[&TLS13, &TLS12] };
-        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(refused)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(refused)?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as Arc<dyn ClientCertVerifier>),
             None => builder.with_no_client_auth(),

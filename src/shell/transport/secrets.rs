@@ -139,7 +139,8 @@ fn opened_secrets(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<Private
         let body: String = body.split_whitespace().collect();
         let sealed = BASE64_STANDARD.decode(body).map_err(|_not_base64| FileFault::Nothing("readable secret"))?;
         let passphrase = passphrase.ok_or(FileFault::PassphraseMissing)?;
-        let info = EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(|error| FileFault::Passphrase(error.into()))?;
+        let info =
+            EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(|error| FileFault::Passphrase(error.into()))?;
         let opened = info.decrypt(passphrase).map_err(FileFault::Passphrase)?;
         found.push(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into());
     }
@@ -156,8 +157,7 @@ pub fn passphrase(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// Fingerprints, one a line: SHA-256 of the whole certificate. What follows one, and lines that begin with `#`, say nothing.
 pub fn fingerprints(path: &Path) -> Result<Vec<[u8; 32]>, FileError> {
-    let text = String::from_utf8(read(path)?)
-        .map_err(|_not_utf8| FileFault::Nothing("text").of(path))?;
+    let text = String::from_utf8(read(path)?).map_err(|_not_utf8| FileFault::Nothing("text").of(path))?;
     let mut found = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
         let Some(word) = text.split_whitespace().next().filter(|word| !word.starts_with('#')) else { continue };

@@ -95,7 +95,9 @@ impl Tls {
                     is_over = true;
                     false
                 }
-                Ok(ConnectionState::ReadEarlyData(_)) => return Err(Error::General("early data is not on offer".into())),
+                Ok(ConnectionState::ReadEarlyData(_)) => {
+                    return Err(Error::General("early data is not on offer".into()));
+                }
                 // Nothing more can be done with what has come.
                 Ok(_) => true,
                 Err(error) => {

@@ -13,7 +13,7 @@ fn alice() -> Identity {
 }
 
 fn parsed(text: &str) -> Acl {
-    Acl::parse(text, 1, Seed::new(1)).unwrap_or_else(|error| panic!("{error} in {text}"))
+    Acl::parse(text, Seed::new(1)).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
 /// Rules of four words each: effect, who, actions, topics.
@@ -66,7 +66,7 @@ fn the_first_rule_that_applies_decides_and_can_be_named() {
 
 #[test]
 fn threat_7_an_empty_list_allows_nothing_but_to_connect() {
-    let acl = Acl::new(Vec::new(), Groups::default(), 1, Seed::new(1));
+    let acl = Acl::new(Vec::new(), Groups::default(), Seed::new(1));
     let nothing = [
         publish("a"),
         subscribe("a"),

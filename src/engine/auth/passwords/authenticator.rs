@@ -9,7 +9,9 @@ use super::fault::PasswordsError;
 use super::hash::Hash;
 use super::proof::{Proven, Prover, SECRET_BYTES};
 use super::text::{Entry, entries};
+use crate::engine::auth::exchange::Exchange;
 use crate::engine::auth::identity::Identity;
+use crate::engine::auth::scram::{self, server::Scram};
 use crate::engine::auth::{Authenticator, Credentials, Verdict};
 use crate::mqtt::reason::Reason;
 
@@ -19,11 +21,15 @@ use crate::mqtt::reason::Reason;
 /// Whoever gives a user name is judged here, and nobody behind it in the chain is asked. Whoever gives none is left to the others: with
 /// [`Anonymous`](crate::engine::auth::policy::Anonymous) before or behind it, those come in without a name who give neither name nor password,
 /// and nobody else.
+///
+/// Users whose line has the keys of SCRAM may prove their password in an exchange of that method; in CONNECT they may send it like others.
 pub struct Passwords {
     users: BTreeMap<Box<str>, User>,
     /// A copy of the hash that takes longest: what a stranger's password is compared with.
     decoy: Hash,
     prover: Prover,
+    /// The users who may take part in an exchange; none where there is nobody.
+    scram: Option<Arc<Scram>>,
 }
 
 struct User {
@@ -34,21 +40,20 @@ struct User {
 impl Passwords {
     /// Reads a file. The secret is drawn for this value alone; what was proven is remembered under it.
     pub fn parse(text: &[u8], secret: &[u8; SECRET_BYTES]) -> Result<Self, PasswordsError> {
-        Self::of(entries(text)?, Prover::new(secret))
-    }
-
-    fn of(entries: Vec<Entry<'_>>, prover: Prover) -> Result<Self, PasswordsError> {
+        let entries = entries(text)?;
         let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
         let decoy = slowest.ok_or(PasswordsError::NoUser)?.clone();
+        let may_exchange = |entry: &Entry<'_>| Some((entry.name.as_str().into(), entry.hash.scram()?));
+        let scram = Scram::new(entries.iter().filter_map(may_exchange).collect(), secret).map(Arc::new);
         let user = |hash| User { hash, proven: Proven::default() };
         let users = entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
-        Ok(Self { users, decoy, prover })
+        Ok(Self { users, decoy, prover: Prover::new(secret), scram })
     }
 
-    /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else.
-    pub fn parse_after(text: &[u8], before: &Self) -> Result<Self, PasswordsError> {
-        let entries = entries(text)?;
-        let mut after = Self::of(entries, before.prover.clone())?;
+    /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else. The secret is a
+    /// new one all the same: what conversations were asked under the old one never comes again.
+    pub fn parse_after(text: &[u8], secret: &[u8; SECRET_BYTES], before: &Self) -> Result<Self, PasswordsError> {
+        let mut after = Self { prover: before.prover.clone(), ..Self::parse(text, secret)? };
         for (name, user) in &mut after.users {
             if let Some(known) = before.users.get(name).filter(|known| known.hash == user.hash) {
                 user.proven = known.proven.clone();
@@ -90,7 +95,8 @@ impl Authenticator for Passwords {
 
     fn knows(&self, identity: &Identity) -> bool {
         let user = identity.user.as_ref().and_then(|name| self.users.get(name));
-        identity.method == METHOD && user.is_some_and(|user| user.hash.mark() == identity.mark)
+        matches!(identity.method, METHOD | scram::PROVEN_BY)
+            && user.is_some_and(|user| user.hash.mark() == identity.mark)
     }
 
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -107,6 +113,10 @@ impl Authenticator for Passwords {
             user.proven.keep(proof);
         }
         admission(name, user)
+    }
+
+    fn exchange(&self, method: &str) -> Option<Box<dyn Exchange>> {
+        self.scram.as_ref()?.exchange(method)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What it costs to compute a digest: the parameters of each scheme, and how large a file may make them.
 //!
-//! One iteration of PBKDF2 and one block of Argon2 take about the same time, somewhat less than a microsecond. So both bounds keep a
+//! One iteration of PBKDF2 and one block of Argon2 take about the same time, somewhat less than a microsecond. So the bounds keep a
 //! check below a few seconds, whatever a file says.
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -8,6 +8,7 @@ use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest as _, Sha512};
 
 use super::fault::HashFault;
+use crate::engine::auth::scram::keys::{ITERATIONS as SCRAM_ITERATIONS, KEY_BYTES, Keys, NEW_ITERATIONS};
 
 /// Iterations that PBKDF2 may take.
 pub const ITERATIONS_MAX: u32 = 2_000_000;
@@ -30,6 +31,8 @@ pub(super) enum Cost {
     Sha512,
     /// PBKDF2 with HMAC-SHA512.
     Pbkdf2 { iterations: u32 },
+    /// PBKDF2 with HMAC-SHA256, and the keys of SCRAM from it.
+    Scram { iterations: u32 },
     /// Argon2id.
     Argon2id { memory_kib: u32, passes: u32, lanes: u32 },
 }
@@ -42,6 +45,12 @@ impl Cost {
     pub(super) fn parse_pbkdf2(text: &str) -> Result<Self, HashFault> {
         let iterations = number(text).filter(|iterations| (1..=ITERATIONS_MAX).contains(iterations));
         Ok(Self::Pbkdf2 { iterations: iterations.ok_or(HashFault::Iterations)? })
+    }
+
+    /// Reads the iterations of SCRAM.
+    pub(super) fn parse_scram(text: &str) -> Result<Self, HashFault> {
+        let iterations = number(text).filter(|iterations| SCRAM_ITERATIONS.contains(iterations));
+        Ok(Self::Scram { iterations: iterations.ok_or(HashFault::ScramIterations)? })
     }
 
     /// Reads `m=19456,t=2,p=1`.
@@ -72,6 +81,13 @@ impl Cost {
                 pbkdf2_hmac::<Sha512>(password, salt, iterations, digest);
                 Ok(())
             }
+            Self::Scram { iterations } => {
+                let keys = Keys::derive(password, salt, iterations);
+                let (stored, server) = digest.split_at_mut(KEY_BYTES);
+                stored.copy_from_slice(keys.stored());
+                server.copy_from_slice(keys.server());
+                Ok(())
+            }
             Self::Argon2id { memory_kib, passes, lanes } => {
                 let params = Params::new(memory_kib, passes, lanes, Some(digest.len()))?;
                 Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password, salt, digest)
@@ -83,17 +99,19 @@ impl Cost {
     pub(super) const fn steps(self) -> u32 {
         match self {
             Self::Sha512 => 1,
-            Self::Pbkdf2 { iterations } => iterations,
+            Self::Pbkdf2 { iterations } | Self::Scram { iterations } => iterations,
             Self::Argon2id { memory_kib, passes, .. } => memory_kib * passes, // ≤ FILLED_KIB_MAX
         }
     }
 
-    /// Whether it is cheaper to guess than what is made today. What needs no memory always is: it is guessed by thousands at a time.
+    /// Whether it is cheaper to guess than what is made today. What needs no memory always is: it is guessed by thousands at a time. Only
+    /// SCRAM has no other choice, and is compared with its own kind.
     pub(super) const fn is_weaker_than_new(self) -> bool {
         match (self, Self::NEW) {
             (Self::Argon2id { memory_kib, .. }, Self::Argon2id { memory_kib: wanted_kib, .. }) => {
                 memory_kib < wanted_kib || self.steps() < Self::NEW.steps()
             }
+            (Self::Scram { iterations }, _) => iterations < NEW_ITERATIONS,
             (Self::Sha512 | Self::Pbkdf2 { .. } | Self::Argon2id { .. }, _) => true,
         }
     }
@@ -129,6 +147,11 @@ mod tests {
         ] {
             assert_eq!(Cost::parse_argon2id(text), Err(HashFault::Argon2), "{text}");
         }
+        for text in ["0", "4095", "600001", "4294967296", "", "04096", "4096 "] {
+            assert_eq!(Cost::parse_scram(text), Err(HashFault::ScramIterations), "{text:?}");
+        }
+        assert_eq!(Cost::parse_scram("4096"), Ok(Cost::Scram { iterations: 4_096 }));
+        assert_eq!(Cost::parse_scram("600000"), Ok(Cost::Scram { iterations: 600_000 }));
         let largest = Cost::parse_argon2id("m=262144,t=4,p=32768").unwrap();
         assert_eq!(largest.steps(), FILLED_KIB_MAX);
     }
@@ -143,11 +166,12 @@ mod tests {
     #[test]
     fn what_is_made_today_is_not_weak_and_what_costs_less_is() {
         let argon2id = |memory_kib, passes| Cost::Argon2id { memory_kib, passes, lanes: 1 };
-        for strong in [Cost::NEW, argon2id(47_104, 1), argon2id(65_536, 3)] {
+        let scram = |iterations| Cost::Scram { iterations };
+        for strong in [Cost::NEW, argon2id(47_104, 1), argon2id(65_536, 3), scram(NEW_ITERATIONS)] {
             assert!(!strong.is_weaker_than_new(), "{strong:?}");
         }
         let pbkdf2 = Cost::Pbkdf2 { iterations: ITERATIONS_MAX };
-        for weak in [Cost::Sha512, pbkdf2, argon2id(19_456, 1), argon2id(64, 10_000)] {
+        for weak in [Cost::Sha512, scram(NEW_ITERATIONS - 1), pbkdf2, argon2id(19_456, 1), argon2id(64, 10_000)] {
             assert!(weak.is_weaker_than_new(), "{weak:?}");
         }
     }

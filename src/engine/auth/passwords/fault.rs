@@ -4,6 +4,7 @@ use super::cost::{FILLED_KIB_MAX, ITERATIONS_MAX, MEMORY_KIB_MAX};
 use super::hash::{ARGON2_DIGEST_BYTES, SALT_BYTES, SHA512_BYTES};
 use super::name::NameFault;
 use super::text::FILE_BYTES_MAX;
+use crate::engine::auth::scram::keys::{ITERATIONS as SCRAM_ITERATIONS, KEY_BYTES};
 
 /// A text that is no password file.
 #[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum LineFault {
     Name(#[from] NameFault),
     #[error("{0}")]
     Hash(#[from] HashFault),
+    #[error("the name of a user of SCRAM is not as SASLprep leaves it, so nobody could be found by it")]
+    Unprepared,
     #[error("this user has a line already, {first}")]
     Twice { first: usize },
 }
@@ -46,12 +49,14 @@ pub enum LineFault {
 pub enum HashFault {
     #[error("the user has no hash")]
     Missing,
-    #[error("the hash begins with none of $argon2id$, $7$ and $6$")]
+    #[error("the hash begins with none of $argon2id$, $scram-sha-256$, $7$ and $6$")]
     Scheme,
     #[error("the hash has too few or too many parts")]
     Parts,
     #[error("the iterations are no number from 1 to {ITERATIONS_MAX}")]
     Iterations,
+    #[error("the iterations of SCRAM are no number from {} to {}", SCRAM_ITERATIONS.start(), SCRAM_ITERATIONS.end())]
+    ScramIterations,
     #[error("only version 19 of Argon2 is known, v=19")]
     Version,
     #[error(
@@ -61,10 +66,24 @@ pub enum HashFault {
     Argon2,
     #[error("the salt is not {} to {} bytes in base64", SALT_BYTES.start(), SALT_BYTES.end())]
     Salt,
+    #[error("the keys of SCRAM are not two of {KEY_BYTES} bytes in base64")]
+    Keys,
     #[error(
         "the digest is not base64 of {SHA512_BYTES} bytes, for Argon2 of {} to {}",
         ARGON2_DIGEST_BYTES.start(),
         ARGON2_DIGEST_BYTES.end()
     )]
     Digest,
+}
+
+/// Why no keys of SCRAM can be made.
+#[derive(thiserror::Error, Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum MakingFault {
+    #[error("{}", LineFault::Unprepared)]
+    Name,
+    #[error("the password is not UTF-8 that SASLprep takes, so no client could prove it")]
+    Password,
+    #[error("{}", HashFault::ScramIterations)]
+    Iterations,
 }

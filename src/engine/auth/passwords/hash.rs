@@ -9,7 +9,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use subtle::ConstantTimeEq as _;
 
 use super::cost::{ARGON2_VERSION, Cost};
-use super::fault::HashFault;
+use super::fault::{HashFault, MakingFault};
+use super::name::Name;
+use crate::engine::auth::scram::keys::{Credential, ITERATIONS as SCRAM_ITERATIONS, KEY_BYTES, Keys};
+use crate::engine::auth::scram::preparation::{is_prepared, prepared};
 
 /// Bytes of the salt of a new hash.
 pub const NEW_SALT_BYTES: usize = 16;
@@ -22,11 +25,12 @@ pub(super) const SHA512_BYTES: usize = 64;
 /// Bytes that a digest of Argon2 may have.
 pub(super) const ARGON2_DIGEST_BYTES: RangeInclusive<usize> = 16..=64;
 
-/// A hash in one of the three formats; it is written as it was read, byte for byte.
+/// A hash in one of the four formats; it is written as it was read, byte for byte.
 ///
 /// | text | what it is |
 /// |---|---|
 /// | `$argon2id$v=19$m=19456,t=2,p=1$SALT$DIGEST` | Argon2id, base64 without padding |
+/// | `$scram-sha-256$ITERATIONS$SALT$STORED$SERVER` | the two keys of SCRAM-SHA-256, base64 |
 /// | `$7$ITERATIONS$SALT$DIGEST` | PBKDF2 with HMAC-SHA512, base64 |
 /// | `$6$SALT$DIGEST` | SHA-512 of the password and the salt behind it, base64 |
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +53,10 @@ impl Hash {
             }
             return Self::decode(Cost::parse_argon2id(costs)?, salt, digest);
         }
+        if let Some(rest) = text.strip_prefix("$scram-sha-256$") {
+            let [iterations, salt, stored, server] = parts(rest)?;
+            return Self::decode_scram(Cost::parse_scram(iterations)?, salt, [stored, server]);
+        }
         if let Some(rest) = text.strip_prefix("$7$") {
             let [iterations, salt, digest] = parts(rest)?;
             return Self::decode(Cost::parse_pbkdf2(iterations)?, salt, digest);
@@ -63,6 +71,39 @@ impl Hash {
         let mut digest = [0; NEW_DIGEST_BYTES];
         Cost::NEW.compute(password, &salt, &mut digest)?;
         Ok(Self { cost: Cost::NEW, salt: salt.into(), digest: digest.into() })
+    }
+
+    /// Makes the keys by which a user of this name proves its password without sending it. The salt is drawn for this hash alone.
+    pub fn make_scram(
+        name: Name<'_>,
+        password: &[u8],
+        salt: [u8; NEW_SALT_BYTES],
+        iterations: u32,
+    ) -> Result<Self, MakingFault> {
+        if !is_prepared(name.as_str()) {
+            return Err(MakingFault::Name);
+        }
+        if str::from_utf8(password).ok().and_then(prepared).is_none() {
+            return Err(MakingFault::Password);
+        }
+        if !SCRAM_ITERATIONS.contains(&iterations) {
+            return Err(MakingFault::Iterations);
+        }
+        let keys = Keys::derive(password, &salt, iterations);
+        let digest = [*keys.stored(), *keys.server()];
+        Ok(Self { cost: Cost::Scram { iterations }, salt: salt.into(), digest: digest.as_flattened().into() })
+    }
+
+    /// What proofs of SCRAM are checked by, if it is of that kind.
+    pub fn scram(&self) -> Option<Credential> {
+        let Cost::Scram { iterations } = self.cost else { return None };
+        let key = |at: usize| self.digest[at..at + KEY_BYTES].try_into().expect("both keys are there");
+        Some(Credential { iterations, salt: self.salt.clone(), keys: Keys::new(key(0), key(KEY_BYTES)) })
+    }
+
+    /// Whether it is of that kind.
+    pub(super) const fn is_scram(&self) -> bool {
+        matches!(self.cost, Cost::Scram { .. })
     }
 
     /// Whether it is this password's. Slow; where Argon2's memory cannot be had, no password is right.
@@ -93,18 +134,30 @@ impl Hash {
     }
 
     fn decode(cost: Cost, salt: &str, digest: &str) -> Result<Self, HashFault> {
-        let decode = |text| base64(cost).decode(text).ok();
-        let salt = decode(salt).filter(|salt| SALT_BYTES.contains(&salt.len())).ok_or(HashFault::Salt)?;
+        let salt = decode_salt(cost, salt)?;
         let bytes = match cost {
-            Cost::Sha512 | Cost::Pbkdf2 { .. } => SHA512_BYTES..=SHA512_BYTES,
+            Cost::Sha512 | Cost::Pbkdf2 { .. } | Cost::Scram { .. } => SHA512_BYTES..=SHA512_BYTES,
             Cost::Argon2id { .. } => ARGON2_DIGEST_BYTES,
         };
-        let digest = decode(digest).filter(|digest| bytes.contains(&digest.len())).ok_or(HashFault::Digest)?;
-        Ok(Self { cost, salt: salt.into(), digest: digest.into() })
+        let digest = base64(cost).decode(digest).ok().filter(|digest| bytes.contains(&digest.len()));
+        Ok(Self { cost, salt, digest: digest.ok_or(HashFault::Digest)?.into() })
+    }
+
+    fn decode_scram(cost: Cost, salt: &str, keys: [&str; 2]) -> Result<Self, HashFault> {
+        let salt = decode_salt(cost, salt)?;
+        let decode = |key| base64(cost).decode(key).ok().filter(|key| key.len() == KEY_BYTES);
+        let [Some(stored), Some(server)] = keys.map(decode) else { return Err(HashFault::Keys) };
+        Ok(Self { cost, salt, digest: [stored, server].concat().into() })
     }
 }
 
 const _: () = assert!(*ARGON2_DIGEST_BYTES.end() <= SHA512_BYTES, "a digest of each kind fits where it is computed");
+const _: () = assert!(2 * KEY_BYTES == SHA512_BYTES, "both keys of SCRAM fit there");
+
+fn decode_salt(cost: Cost, salt: &str) -> Result<Box<[u8]>, HashFault> {
+    let salt = base64(cost).decode(salt).ok().filter(|salt| SALT_BYTES.contains(&salt.len()));
+    Ok(salt.ok_or(HashFault::Salt)?.into())
+}
 
 /// The parts between the dollar signs.
 fn parts<const COUNT: usize>(text: &str) -> Result<[&str; COUNT], HashFault> {
@@ -116,10 +169,10 @@ fn parts<const COUNT: usize>(text: &str) -> Result<[&str; COUNT], HashFault> {
     Ok(found.map(Option::unwrap_or_default))
 }
 
-/// The alphabet of all, and the padding of mosquitto's own formats.
+/// The alphabet of all, and the padding of all but Argon2's.
 const fn base64(cost: Cost) -> &'static GeneralPurpose {
     match cost {
-        Cost::Sha512 | Cost::Pbkdf2 { .. } => &STANDARD,
+        Cost::Sha512 | Cost::Pbkdf2 { .. } | Cost::Scram { .. } => &STANDARD,
         Cost::Argon2id { .. } => &STANDARD_NO_PAD,
     }
 }
@@ -130,6 +183,11 @@ impl fmt::Display for Hash {
         match self.cost {
             Cost::Sha512 => formatter.write_str("$6$")?,
             Cost::Pbkdf2 { iterations } => write!(formatter, "$7${iterations}$")?,
+            Cost::Scram { iterations } => {
+                let [salt, stored, server] = [&self.salt, &self.digest[..KEY_BYTES], &self.digest[KEY_BYTES..]]
+                    .map(|bytes| STANDARD.encode(bytes));
+                return write!(formatter, "$scram-sha-256${iterations}${salt}${stored}${server}");
+            }
             Cost::Argon2id { memory_kib, passes, lanes } => {
                 write!(formatter, "$argon2id${ARGON2_VERSION}$m={memory_kib},t={passes},p={lanes}$")?;
             }

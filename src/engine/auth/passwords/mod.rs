@@ -1,4 +1,4 @@
-//! Password files: users and the hashes of their passwords, as mosquitto writes them and as `pregon passwd` does.
+//! Password files: users and the hashes of their passwords or the keys of SCRAM, as mosquitto writes them and as `pregon passwd` does.
 //!
 //! | file              | what                                                              |
 //! |-------------------|-------------------------------------------------------------------|

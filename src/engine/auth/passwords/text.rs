@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use super::fault::{LineFault, PasswordsError};
 use super::hash::Hash;
 use super::name::Name;
+use crate::engine::auth::scram::preparation::is_prepared;
 
 /// Bytes of a file: some 600,000 users with hashes as they are made today. A longer one is refused unread.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -105,7 +106,11 @@ fn user(line: &[u8]) -> Result<Option<(Name<'_>, Hash)>, LineFault> {
     let Ok(line) = str::from_utf8(line) else { return Err(LineFault::NotText) };
     let (name, hash) = line.split_once(':').ok_or(LineFault::NoColon)?;
     let name = Name::parse(name.trim_ascii())?;
-    Ok(Some((name, Hash::parse(hash.trim_ascii())?)))
+    let hash = Hash::parse(hash.trim_ascii())?;
+    if hash.is_scram() && !is_prepared(name.as_str()) {
+        return Err(LineFault::Unprepared);
+    }
+    Ok(Some((name, hash)))
 }
 
 #[cfg(test)]
@@ -117,6 +122,9 @@ mod tests {
     const ALICE: &str =
         "$6$AQIDBAUGBwgJCgsM$WSTQVEm8+PRCE/Y8yIfoE9WBak2qCfuZD6u5JCK1X8kcAGEInIxo5HYhOUPhAm6zvY+lF5KHKnlzBn0Xadzgng==";
     const BOB: &str = "$argon2id$v=19$m=64,t=3,p=4$cHJlZ29ucHJlZ29uc2FsdA$BCReQG4mDMf4PmkKZI2nOA";
+
+    const SCRAM: &str = "$scram-sha-256$4096$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$\
+        wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
     fn name(text: &str) -> Name<'_> {
         Name::parse(text).unwrap()
@@ -160,6 +168,7 @@ mod tests {
             (&format!(" #x:{ALICE}"), LineFault::Name(NameFault::Comment)),
             (&format!("a\0b:{ALICE}"), LineFault::Name(NameFault::Control)),
             (&format!("{long}:{ALICE}"), LineFault::Name(NameFault::TooLong { bytes: 65_536 })),
+            (&format!("e\u{301}va:{SCRAM}"), LineFault::Unprepared),
             (&format!("alice:{BOB}"), LineFault::Twice { first: 2 }),
             (&format!(" alice :{ALICE}"), LineFault::Twice { first: 2 }),
         ] {

@@ -160,7 +160,7 @@ fn fingerprints_are_written_with_colons_or_without() {
 #[test]
 fn the_example_of_the_manual_decides_as_its_comments_say() {
     let text = include_str!("../../../manual/rules.toml");
-    let acl = Acl::parse(text, 0, Seed::new(1)).unwrap();
+    let acl = Acl::parse(text, Seed::new(1)).unwrap();
     let may = |who: &Identity, client_id, action| acl.decide(who, ClientId::Text(client_id), action) == Decision::Allow;
     let user = |name| Identity { address: Some([192, 0, 2, 1].into()), ..Identity::user(name, "password") };
     let publish = |topic| Action::Publish { topic, qos: QoS::AtLeastOnce, retain: false };

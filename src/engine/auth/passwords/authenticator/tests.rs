@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use crate::engine::auth::exchange::Step;
 use crate::engine::auth::passwords::fault::LineFault;
 use crate::engine::auth::passwords::name::Name;
 use crate::engine::auth::passwords::text::put;
@@ -16,6 +17,10 @@ bob:$7$101$AAECAwQFBgcICQoL$aJUqlMaDrPUaPSPIQhUXLiz3Qn8pC+DrMu7IlMXL8m54TTnkkCbJ
 carol:$argon2id$v=19$m=1024,t=3,p=1$AAECAwQFBgcICQoL$3c8692SzkehKVncfiKxKNQ
 ";
 
+/// The user of RFC 7677, whose password is `pencil`.
+const SCRAM: &str = "user:$scram-sha-256$4096$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$\
+    wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n";
+
 fn passwords() -> Passwords {
     Passwords::parse(FILE.as_bytes(), &[9; SECRET_BYTES]).unwrap()
 }
@@ -28,6 +33,8 @@ fn credentials<'a>(user_name: Option<&'a str>, password: Option<&'a str>) -> Cre
         peer: ([127, 0, 0, 1], 1883).into(),
         listener: 0,
         version: Version::V5,
+        now_unix_s: 0,
+        certificate: None,
     }
 }
 
@@ -57,6 +64,28 @@ fn users_of_each_kind_of_hash_come_in_with_their_password_alone() {
         assert_eq!(said(&passwords.authenticate(&given(name, password))), "later");
         assert_eq!(said(&passwords.work(&given(name, password))), format!("{name} by password"));
     }
+}
+
+#[test]
+fn a_user_of_scram_comes_in_with_the_password_itself_as_well() {
+    let passwords = Passwords::parse(format!("{FILE}{SCRAM}").as_bytes(), &[9; SECRET_BYTES]).unwrap();
+    assert_eq!(said(&passwords.authenticate(&given("user", "pencil"))), "later");
+    assert_eq!(said(&passwords.work(&given("user", "pencil"))), "user by password");
+    assert_eq!(said(&passwords.authenticate(&given("user", "pencil"))), "user by password", "it was proven");
+    assert_eq!(said(&passwords.work(&given("user", "Pencil"))), "bad_user_name_or_password");
+}
+
+#[test]
+fn only_users_of_scram_take_part_in_an_exchange() {
+    assert!(passwords().exchange("SCRAM-SHA-256").is_none(), "nobody could");
+    let passwords = Passwords::parse(format!("{FILE}{SCRAM}").as_bytes(), &[9; SECRET_BYTES]).unwrap();
+    assert!(passwords.exchange("SCRAM-SHA-1").is_none());
+    let mut exchange = passwords.exchange("SCRAM-SHA-256").unwrap();
+    let Step::Continue(question) = exchange.step(Some(b"n,,n=user,r=abc")) else { panic!("the user is asked") };
+    assert!(question.ends_with(b",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"), "{}", question.escape_ascii());
+    let mut exchange = passwords.exchange("SCRAM-SHA-256").unwrap();
+    let Step::Continue(question) = exchange.step(Some(b"n,,n=bob,r=abc")) else { panic!("strangers are asked") };
+    assert!(question.ends_with(b",i=4096") && !question.windows(6).any(|part| part == b"W22ZaJ"));
 }
 
 #[test]

@@ -43,6 +43,18 @@ const REFERENCE: [(&str, &str); 3] = [
     ),
 ];
 
+/// The example of RFC 7677, whose keys are by Python's hashlib, and the same with salt and iterations of another kind.
+const SCRAM: [(&str, &str); 2] = [
+    (
+        "pencil",
+        "$scram-sha-256$4096$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+    ),
+    (
+        "\u{F1}and\u{FA} \u{20AC}",
+        "$scram-sha-256$4999$AAECAwQFBgc=$wug6Ga6bU1BYK1jWrewxftMbaq8QaspK+HwBTkyF4hs=$Y3lVWRJnzFGBKPTPUy1CX9WQplzYgx2izsYP1zlidwA=",
+    ),
+];
+
 /// Whether it is weaker than ours, by its beginning.
 fn is_weak(text: &str) -> bool {
     !text.starts_with("$argon2id$") || text.contains("m=64,")
@@ -50,7 +62,7 @@ fn is_weak(text: &str) -> bool {
 
 #[test]
 fn hashes_of_other_programs_are_verified() {
-    for (password, text) in MOSQUITTO.iter().chain(&HASHLIB).chain(&REFERENCE) {
+    for (password, text) in MOSQUITTO.iter().chain(&HASHLIB).chain(&REFERENCE).chain(&SCRAM) {
         let hash = Hash::parse(text).unwrap();
         assert!(hash.verify(password.as_bytes()), "{text}");
         for wrong in [format!("{password} "), format!("{password}\u{1}"), password.to_uppercase() + "!", "x".into()] {
@@ -62,7 +74,7 @@ fn hashes_of_other_programs_are_verified() {
 
 #[test]
 fn a_hash_is_written_as_it_was_read() {
-    for (_, text) in MOSQUITTO.iter().chain(&HASHLIB).chain(&REFERENCE) {
+    for (_, text) in MOSQUITTO.iter().chain(&HASHLIB).chain(&REFERENCE).chain(&SCRAM) {
         assert_eq!(Hash::parse(text).unwrap().to_string(), *text);
     }
 }
@@ -79,8 +91,31 @@ fn a_new_hash_is_the_one_of_the_reference() {
 }
 
 #[test]
+fn new_keys_of_scram_are_those_of_the_standard() {
+    let (password, text) = SCRAM[0];
+    let read = Hash::parse(text).unwrap();
+    let salt = (*read.salt).try_into().unwrap();
+    let name = Name::parse("user").unwrap();
+    let made = Hash::make_scram(name, password.as_bytes(), salt, 4_096).unwrap();
+    assert_eq!(made.to_string(), text);
+    assert!(made.scram() == read.scram() && made.scram().is_some());
+    assert!(Hash::parse(REFERENCE[0].1).unwrap().scram().is_none());
+    let making = |name, password: &str, iterations| {
+        Hash::make_scram(Name::parse(name).unwrap(), password.as_bytes(), salt, iterations)
+    };
+    assert_eq!(making("I\u{AD}X", "x", 4_096), Err(MakingFault::Name));
+    assert_eq!(making("user", "x\u{7}", 4_096), Err(MakingFault::Password));
+    assert_eq!(making("user", "", 4_096), Err(MakingFault::Password));
+    for iterations in [0, 4_095, 600_001] {
+        assert_eq!(making("user", "x", iterations), Err(MakingFault::Iterations));
+    }
+    let soft = making("user", "I\u{AD}X", 4_096).unwrap();
+    assert!(soft == making("user", "IX", 4_096).unwrap() && soft.verify(b"IX") && soft.verify("\u{2168}".as_bytes()));
+}
+
+#[test]
 fn one_turned_bit_of_salt_or_digest_is_another_hash() {
-    for (password, text) in [MOSQUITTO[0], MOSQUITTO[2], REFERENCE[1]] {
+    for (password, text) in [MOSQUITTO[0], MOSQUITTO[2], REFERENCE[1], SCRAM[0]] {
         let hash = Hash::parse(text).unwrap();
         for at in [0, hash.digest.len() - 1] {
             let mut other = hash.clone();
@@ -126,6 +161,21 @@ fn threat_7_what_is_no_hash_is_refused_by_its_fault() {
     ] {
         assert_eq!(Hash::parse(&text).unwrap_err(), fault, "{text}");
     }
+    let key = phc.clone() + "=";
+    for (text, fault) in [
+        (format!("$scram-sha-1$4096${salt}${key}${key}"), HashFault::Scheme),
+        (format!("$scram-sha-256$4096${salt}${key}"), HashFault::Parts),
+        (format!("$scram-sha-256$4096${salt}${key}${key}$"), HashFault::Parts),
+        (format!("$scram-sha-256$4095${salt}${key}${key}"), HashFault::ScramIterations),
+        (format!("$scram-sha-256$4096$AQIDBAUGBw==${key}${key}"), HashFault::Salt),
+        (format!("$scram-sha-256$4096${salt}${phc}${key}"), HashFault::Keys),
+        (format!("$scram-sha-256$4096${salt}${key}${phc}"), HashFault::Keys),
+        (format!("$scram-sha-256$4096${salt}${digest}$"), HashFault::Keys),
+        (format!("$scram-sha-256$4096${salt}${key}${}", "A".repeat(44)), HashFault::Keys),
+    ] {
+        assert_eq!(Hash::parse(&text).unwrap_err(), fault, "{text}");
+    }
+    assert!(Hash::parse(&format!("$scram-sha-256$4096${salt}${key}${key}")).is_ok());
     assert!(Hash::parse(&format!("$6${salt}${digest}")).is_ok(), "what is spoilt above is good");
     assert!(Hash::parse(&format!("$argon2id$v=19$m=64,t=1,p=1${salt}${phc}")).is_ok());
 }

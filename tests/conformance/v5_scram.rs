@@ -1,0 +1,152 @@
+//! SCRAM-SHA-256 over the packets of enhanced authentication, as the example in section 4.12 of MQTT 5.0 has it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use pbkdf2::pbkdf2_hmac;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::policies::Rules;
+use crate::support::story::{Client, Heard, Hello, Story};
+use pregon::engine::auth::passwords::SECRET_BYTES;
+use pregon::engine::auth::passwords::authenticator::Passwords;
+use pregon::engine::auth::policy::Policy;
+use pregon::engine::auth::scram::METHOD;
+use pregon::mqtt::properties::Properties;
+use pregon::mqtt::property::{Place, Property};
+
+/// The user of RFC 7677, whose password is `pencil`, and one whose password is `rubber`.
+const FILE: &[u8] = b"user:$scram-sha-256$4096$W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=$\
+    wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n\
+    other:$scram-sha-256$4096$MDEyMzQ1Njc4OWFiY2RlZg==$dj03mVc1hZAYuKunzYfPyu0W9K35YdL3toTgRTdYWMM=$\
+    jUIodGbs7tuAZ9Vh9gpRQOHy3c2N/i9J9h941P6w6rU=\n";
+
+const CONTINUE: u8 = 0x18;
+const AGAIN: u8 = 0x19;
+
+fn story() -> Story {
+    let passwords = Passwords::parse(FILE, &[7; SECRET_BYTES]).expect("a password file");
+    Story::with(|_| {}, Policy::new(vec![Box::new(passwords)], Box::new(Rules::default())))
+}
+
+fn bare(user: &str) -> String {
+    format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL")
+}
+
+fn first(user: &str) -> String {
+    format!("n,,{}", bare(user))
+}
+
+fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    hmac.update(text);
+    hmac.finalize().into_bytes().into()
+}
+
+/// What a client that has said its first message answers to the question, and what it wants to hear then.
+fn answer(user: &str, question: &[u8], password: &str) -> (String, Vec<u8>) {
+    let question = str::from_utf8(question).unwrap();
+    let attribute = |key| question.split(',').find_map(|attribute| attribute.strip_prefix(key)).unwrap();
+    let salt = STANDARD.decode(attribute("s=")).unwrap();
+    let mut salted = [0; 32];
+    pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, attribute("i=").parse().unwrap(), &mut salted);
+    let client = hmac(&salted, b"Client Key");
+    let without_proof = format!("c=biws,r={}", attribute("r="));
+    let whole = format!("{},{question},{without_proof}", bare(user));
+    let signed = hmac(&Sha256::digest(client), whole.as_bytes());
+    let proof: Vec<u8> = signed.iter().zip(client).map(|(signed, client)| signed ^ client).collect();
+    let signature = hmac(&hmac(&salted, b"Server Key"), whole.as_bytes());
+    let last = format!("{without_proof},p={}", STANDARD.encode(proof));
+    (last, format!("v={}", STANDARD.encode(signature)).into_bytes())
+}
+
+/// The question that the broker puts.
+#[track_caller]
+fn question(story: &mut Story, client: Client) -> Vec<u8> {
+    let Some(Heard::Auth(CONTINUE, raw)) = story.hear(client) else { panic!("no AUTH") };
+    let properties = Properties::parse(&raw, Place::Auth).unwrap();
+    assert_eq!(properties.auth_method(), Some(METHOD));
+    properties.auth_data().expect("a question").to_vec()
+}
+
+/// Goes through a whole exchange that begins with CONNECT, and wants the broker to prove itself.
+#[track_caller]
+fn log_in(story: &mut Story, id: &str, user: &str, password: &str) -> Client {
+    let said = first(user);
+    let client =
+        story.hello(&Hello::v5(id).with(Property::AuthMethod(METHOD)).with(Property::AuthData(said.as_bytes())));
+    let question = question(story, client);
+    let (last, signature) = answer(user, &question, password);
+    story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
+    let Some(Heard::ConnAck(false, 0, raw)) = story.hear(client) else { panic!("no CONNACK") };
+    let properties = Properties::parse(&raw, Place::ConnAck).unwrap();
+    assert_eq!((properties.auth_method(), properties.auth_data()), (Some(METHOD), Some(&*signature)));
+    client
+}
+
+/// The first half of a renewal, and the answer to the question.
+#[track_caller]
+fn renew(story: &mut Story, client: Client, user: &str, password: &str) -> (String, Vec<u8>) {
+    story.auth(client, AGAIN, Some(METHOD), Some(first(user).as_bytes()));
+    let question = question(story, client);
+    answer(user, &question, password)
+}
+
+/// v5: MQTT-4.12.0-2, MQTT-4.12.0-5, X5-AUTH-FLOW
+#[test]
+fn broker_and_client_prove_themselves_to_each_other() {
+    let mut story = story();
+    for n in 0..4 {
+        // Several client ids, so that some connections move to another shard in the end.
+        let client = log_in(&mut story, &format!("client-{n}"), "user", "pencil");
+        story.expect_open(client);
+    }
+}
+
+/// v5: MQTT-4.12.0-4
+#[test]
+fn a_wrong_proof_is_refused_whether_the_user_exists_or_not() {
+    let mut story = story();
+    for (user, password) in [("user", "pencils"), ("stranger", "pencil")] {
+        let said = first(user);
+        let hello = Hello::v5("client").with(Property::AuthMethod(METHOD)).with(Property::AuthData(said.as_bytes()));
+        let client = story.hello(&hello);
+        let question = question(&mut story, client);
+        story.auth(client, CONTINUE, Some(METHOD), Some(answer(user, &question, password).0.as_bytes()));
+        story.expect_refused(client, 0x87);
+    }
+}
+
+/// v5: X5-AUTH-REAUTH
+#[test]
+fn a_proof_is_given_again_while_connected() {
+    let mut story = story();
+    let client = log_in(&mut story, "client", "user", "pencil");
+    for _ in 0..2 {
+        let (last, signature) = renew(&mut story, client, "user", "pencil");
+        story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
+        let Some(Heard::Auth(0, raw)) = story.hear(client) else { panic!("no AUTH") };
+        let properties = Properties::parse(&raw, Place::Auth).unwrap();
+        assert_eq!((properties.auth_method(), properties.auth_data()), (Some(METHOD), Some(&*signature)));
+    }
+    story.expect_open(client);
+}
+
+/// v5: MQTT-4.12.1-2
+#[test]
+fn a_wrong_proof_an_old_one_and_another_user_end_the_connection() {
+    let mut story = story();
+    for (user, password) in [("user", "pencils"), ("other", "rubber")] {
+        let client = log_in(&mut story, "client", "user", "pencil");
+        let (last, _) = renew(&mut story, client, user, password);
+        story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
+        story.expect_closed_for(client, &[0x87]);
+    }
+    let client = log_in(&mut story, "client", "user", "pencil");
+    let (last, _) = renew(&mut story, client, "user", "pencil");
+    story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
+    assert!(matches!(story.hear(client), Some(Heard::Auth(0, _))));
+    renew(&mut story, client, "user", "pencil");
+    story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
+    story.expect_closed_for(client, &[0x87]);
+}
