@@ -292,3 +292,6 @@ fn takes(listener: &Listener, wanted: SocketAddr) -> bool {
     let address = if takes_ipv4 { SocketAddr::new(IpAddr::from([0; 4]), address.port()) } else { address };
     overlap(address, wanted)
 }
+
+#[cfg(test)]
+mod tests;

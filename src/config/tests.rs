@@ -360,7 +360,10 @@ fn each_value_is_printed_with_its_origin() {
 fn the_manual_quotes_what_is_really_told() {
     let manual = include_str!("../manual/configuration.md");
     let wrong = complaints(vec![
-        file("\n\n[limits]\npacket_bytes_max = \"1MB\"\n\n\nqueue_messages = 1\n"),
+        file(
+            "\n\n[limits]\npacket_bytes_max = \"1MB\"\n\n\nqueue_messages = 1\n\n\n\
+             [listeners.secure]\naddress = \"127.0.0.1:8883\"\ncertificats = [\"a.pem\"]\n",
+        ),
         Source::environment("PREGON_LISTENERS_TCP", "127.0.0.1:1"),
     ]);
     let contradiction = complaints(vec![Source::set("listeners.tcp=127.0.0.1:9883")]);
@@ -374,7 +377,7 @@ fn the_manual_quotes_what_is_really_told() {
     .to_string();
     let rows = printed.lines().filter(|line| !line.ends_with("default") || line.starts_with("listeners.backlog"));
     let quoted: Vec<String> = wrong.into_iter().chain(contradiction).chain(rows.map(str::to_owned)).collect();
-    assert_eq!(quoted.len(), 3 + 1 + 4);
+    assert_eq!(quoted.len(), 4 + 1 + 4);
     for line in quoted {
         assert!(manual.lines().any(|quoted| quoted == line), "the manual does not have {line}");
     }

@@ -118,6 +118,41 @@ fn check_complains_of_everything_at_once() {
 }
 
 #[test]
+fn check_shows_listeners_with_the_origin_of_what_was_said() {
+    let file = Scratch::new("listeners", "[listeners.garden]\naddress = \"127.0.0.1:1884\"\n");
+    let mut command = pregon(&format!("check --config {} --set listeners.garden.maximum_qos=1", file.path()));
+    let output = command.env("PREGON_LISTENERS__GARDEN__CHAIN", "token").output().unwrap();
+    let (text, told) = (printed(&output), errors(&output));
+    assert_eq!(code(&output), 0, "{told}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("listeners.garden.")).collect();
+    let [address, chain, quality] = lines[..] else { panic!("three values: {text}") };
+    assert!(address.contains("\"127.0.0.1:1884\"") && address.ends_with(&format!("{}:2", file.path())), "{address}");
+    assert!(chain.contains("[\"token\"]") && chain.ends_with("PREGON_LISTENERS__GARDEN__CHAIN"), "{chain}");
+    assert!(quality.ends_with("--set"), "{quality}");
+}
+
+#[test]
+fn check_complains_of_listeners_with_line_and_nearest_key() {
+    let file = Scratch::new("amiss", "[listeners.garden]\nadress = \"127.0.0.1:1884\"\n[listeners.home]\n");
+    let output = run(&format!("check --config {}", file.path()));
+    let told = errors(&output);
+    assert_eq!(code(&output), 2);
+    for wanted in
+        [":2:1: listeners.garden.adress: ", "did you mean listeners.garden.address?", ":3:12: listeners.home.address"]
+    {
+        assert!(told.contains(wanted), "{wanted} in {told}");
+    }
+}
+
+#[test]
+fn a_listener_that_nothing_serves_refuses_the_start() {
+    let output = run("--memory --admin 127.0.0.1:0 --listen 127.0.0.1:0 --set listeners.garden.address=127.0.0.1:1884");
+    assert_eq!(code(&output), 3, "{}", errors(&output));
+    let wanted = "the listener garden at 127.0.0.1:1884 cannot be served by this build: it serves listeners.tcp alone";
+    assert!(errors(&output).contains(wanted), "{}", errors(&output));
+}
+
+#[test]
 fn help_and_version_are_no_failures() {
     for line in [
         "--help",
