@@ -127,12 +127,12 @@ fn check(rules: Rules<'_>) {
     let first = all.first().map_or(0, |rule| rule.line as usize);
     for (at, topic) in topics.iter().enumerate() {
         let name = |step: usize| names[(at * 7 + first + step) % names.len()].as_str();
-        let named = if (at + first) % 5 == 0 { Identity::anonymous() } else { Identity::user(name(0), "password") };
+        let base = if (at + first) % 5 == 0 { Identity::anonymous() } else { Identity::user(name(0), "password") };
         let who = Identity {
             groups: vec![name(1).into()],
             address: addresses[(at + first) % addresses.len()],
             certificate: certificates[at % certificates.len()].clone().map(Box::new),
-            ..named
+            ..base
         };
         let client_id = name(2);
         for action in actions(topic) {
