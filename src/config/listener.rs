@@ -88,8 +88,6 @@ pub enum Proof {
     Password,
     /// A signed token.
     Token,
-    /// What another service says of them.
-    Hook,
     /// Nothing: who gives neither name nor password comes in.
     Anonymous,
 }

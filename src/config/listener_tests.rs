@@ -31,7 +31,7 @@ user_from = "common-name"
 tickets = false
 path = "/ws"
 origins = ["https://casa.example"]
-chain = ["certificate", "token", "password", "hook", "anonymous"]
+chain = ["certificate", "token", "password", "anonymous"]
 connections_max = 1_000
 connections_per_address_max = 10
 connect_rate = 50
@@ -98,7 +98,7 @@ fn every_key_of_a_listener_is_read_from_a_file() {
         tickets: false,
         path: "/ws".into(),
         origins: vec!["https://casa.example".into()],
-        chain: vec![Proof::Certificate, Proof::Token, Proof::Password, Proof::Hook, Proof::Anonymous],
+        chain: vec![Proof::Certificate, Proof::Token, Proof::Password, Proof::Anonymous],
         connections_max: Some(1_000),
         connections_per_address_max: Some(10),
         connect_rate: 50,
@@ -329,7 +329,7 @@ fn a_wrong_value_of_a_listener_says_what_is_allowed() {
         ),
         (
             "chain = [\"token\", \"token\"]",
-            "\"token\" stands there twice; allowed: a list of \"certificate\", \"password\", \"token\", \"hook\" or \
+            "\"token\" stands there twice; allowed: a list of \"certificate\", \"password\", \"token\" or \
              \"anonymous\", each at most once"
                 .to_owned(),
         ),
@@ -397,7 +397,7 @@ fn a_listener_without_an_address_is_pointed_at_where_it_is_named_first() {
 fn what_was_said_of_listeners_is_printed_with_its_place() {
     let checked = loaded(vec![
         file("[listeners.b]\naddress = \"127.0.0.1:5\"\ntickets = true\n[listeners.a]\naddress = \"unix:/run/x\""),
-        Source::set("listeners.a.chain=token,hook"),
+        Source::set("listeners.a.chain=token,password"),
     ]);
     let printed = checked.to_string();
     let lines: Vec<&str> = printed.lines().collect();
@@ -407,7 +407,7 @@ fn what_was_said_of_listeners_is_printed_with_its_place() {
         lines[first..first + 5],
         [
             "listeners.a.address               = \"unix:/run/x\"       pregon.toml:5",
-            "listeners.a.chain                 = [\"token\", \"hook\"]   --set",
+            "listeners.a.chain                 = [\"token\", \"password\"]   --set",
             "listeners.b.address               = \"127.0.0.1:5\"       pregon.toml:2",
             "listeners.b.tickets               = true                pregon.toml:3",
             lines[first + 4],

@@ -1,6 +1,6 @@
 //! A connection as the engine sees it: no buffer while idle.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::base::slab::Key;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
 use crate::engine::auth::Decision;
+use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
@@ -31,10 +32,15 @@ pub type ConnectionKey = Key<Connection>;
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The address of the other side.
+    /// The address of the other side, as a proxy says it where one is believed; [`Peer::LOCAL`] where it has none.
     pub address: SocketAddr,
     /// Which listener it came in by.
     pub listener: u16,
+}
+
+impl Peer {
+    /// The address of a process of this machine that has come by a socket in the file system.
+    pub const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 }
 
 /// How far a connection has come.
@@ -112,6 +118,8 @@ pub struct Extras {
     pub asked: Option<OwnedAction>,
     /// The number of the question that is open.
     pub question: u32,
+    /// The certificate that was shown, once it has been judged.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// One connection. Owned by the shard that serves it: the landing shard, then the client id's home.
@@ -217,6 +225,11 @@ impl Connection {
     /// Whether something keeps us from reading.
     pub fn is_held(&self) -> bool {
         self.holds != 0
+    }
+
+    /// The certificate that it has shown.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.extras.as_ref()?.certificate.as_ref()
     }
 
     /// What few connections need, made on demand.

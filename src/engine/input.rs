@@ -1,7 +1,9 @@
 //! What can happen to a shard.
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::policy::Policy;
 use crate::engine::auth::{Decision, Verdict};
@@ -57,6 +59,15 @@ pub enum Input<'a> {
         connection: ConnectionKey,
         /// As they came, cut anywhere.
         bytes: &'a [u8],
+    },
+    /// It has turned out who is at the other end, before any byte has come: told by whatever stands between the socket and MQTT.
+    Introduced {
+        /// Of which connection.
+        connection: ConnectionKey,
+        /// Where it comes from, if that is not what the socket says.
+        address: Option<SocketAddr>,
+        /// The certificate that was shown and judged.
+        certificate: Option<Arc<Certificate>>,
     },
     /// The peer closed, or the connection broke.
     Lost {

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use crate::base::payload::Payload;
 use crate::base::time::Time;
 use crate::engine::auth::Action;
+use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
@@ -76,6 +77,8 @@ pub struct HandOver {
 pub struct Arrival {
     /// Where it comes from.
     pub peer: Peer,
+    /// The certificate that it has shown.
+    pub certificate: Option<Arc<Certificate>>,
     /// The body of its CONNECT packet.
     pub connect: Box<[u8]>,
     /// The first byte of that packet.
@@ -120,6 +123,8 @@ pub enum About {
         password: Option<Box<[u8]>>,
         /// Where the client comes from.
         peer: Peer,
+        /// The certificate that it has shown.
+        certificate: Option<Arc<Certificate>>,
         /// The protocol it speaks.
         version: Version,
         /// What the clock on the wall showed.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::core::Core;
+use super::events;
 use super::lines::Line;
 use super::listener::peer_of;
 use super::reading::enqueue;
@@ -49,7 +50,13 @@ impl Core {
             let Some((number, fd)) = self.accepted.pop_front() else { return };
             self.stats.accepted += 1;
             // A client that is gone already has no address.
-            let Some(address) = peer_of(&fd) else { continue };
+            let Some(address) = peer_of(fd.as_fd()) else { continue };
+            let plan = self.listeners.get(usize::from(number)).and_then(|listener| listener.plan.as_ref());
+            if plan.is_some_and(|plan| !plan.takes(address.ip())) {
+                self.stats.layer_failures += 1;
+                events::not_trusted(self.id, address);
+                continue;
+            }
             self.make_place(now);
             let Some(key) = self.shard.accept(Peer { address, listener: number }, now) else { continue };
             let Some(layers) = self.layers(number) else {

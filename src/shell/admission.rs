@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::hash::Seed;
-use crate::config::Auth;
+use crate::config::listener::{Proof, UserFrom};
+use crate::config::{Auth, Listener, Listeners};
 use crate::engine::auth::acl::Acl;
 use crate::engine::auth::acl::explain::Explanation;
 use crate::engine::auth::acl::rule::Rule;
 use crate::engine::auth::acl_file::{AclFile, AclFileError};
+use crate::engine::auth::certificate::CertificateUser;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::passwords::SECRET_BYTES;
 use crate::engine::auth::passwords::authenticator::Passwords;
 use crate::engine::auth::passwords::fault::PasswordsError;
 use crate::engine::auth::passwords::text::FILE_BYTES_MAX;
-use crate::engine::auth::policy::{Anonymous, Anybody, Open, Policy};
+use crate::engine::auth::policy::{Anonymous, Anybody, Chain, Open, Policy};
 use crate::engine::auth::rules::RulesFault;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 
@@ -119,13 +121,18 @@ impl Rules {
 #[derive(Debug)]
 pub struct Reader {
     auth: Auth,
+    /// Listeners that say themselves by what clients show who they are, by their numbers.
+    chains: Vec<(u16, Vec<Proof>)>,
     passwords: Option<Arc<Passwords>>,
 }
 
 impl Reader {
     /// Nothing has been read yet.
-    pub fn new(auth: &Auth) -> Self {
-        Self { auth: auth.clone(), passwords: None }
+    pub fn new(auth: &Auth, listeners: &Listeners) -> Self {
+        let numbered = (0..).zip(&listeners.named);
+        let first = u16::try_from(listeners.tcp.len()).expect("a list has a bound");
+        let own = numbered.filter_map(|(number, named): (u16, _)| Some((first + number, chain_of(named)?)));
+        Self { auth: auth.clone(), chains: own.collect(), passwords: None }
     }
 
     /// The files that are read.
@@ -136,10 +143,34 @@ impl Reader {
 
     /// Reads them all. After an error it is as if nothing had been tried.
     pub fn read(&mut self) -> Result<Policy, PolicyError> {
-        let (policy, passwords) = read_all(&self.auth, self.passwords.as_deref())?;
+        let (mut policy, passwords) = read_all(&self.auth, self.passwords.as_deref())?;
+        for (listener, proofs) in &self.chains {
+            policy = policy.with_chain(*listener, chain(proofs, passwords.as_ref()));
+        }
         self.passwords = passwords;
         Ok(policy)
     }
+}
+
+/// By what clients of a listener show who they are, if it does not leave that to `[auth]`. Certificates that name users are proof enough.
+fn chain_of(listener: &Listener) -> Option<Vec<Proof>> {
+    match (&listener.chain[..], listener.user_from) {
+        ([], UserFrom::None) => None,
+        ([], _) => Some(vec![Proof::Certificate, Proof::Password]),
+        (own, _) => Some(own.to_vec()),
+    }
+}
+
+fn chain(proofs: &[Proof], passwords: Option<&Arc<Passwords>>) -> Chain {
+    let link = |proof: &Proof| -> Option<Box<dyn Authenticator>> {
+        match proof {
+            Proof::Certificate => Some(Box::new(CertificateUser)),
+            Proof::Password => passwords.map(|passwords| Box::new(Arc::clone(passwords)) as Box<dyn Authenticator>),
+            Proof::Anonymous => Some(Box::new(Anonymous)),
+            Proof::Token => None,
+        }
+    };
+    proofs.iter().filter_map(link).collect()
 }
 
 fn read_all(auth: &Auth, before: Option<&Passwords>) -> Result<(Policy, Option<Arc<Passwords>>), PolicyError> {
@@ -250,7 +281,7 @@ mod tests {
 
     /// By `mosquitto_passwd`; her password is `correct horse`.
     fn policy(auth: &Auth) -> Result<Policy, PolicyError> {
-        Reader::new(auth).read()
+        Reader::new(auth, &Listeners::default()).read()
     }
 
     const USERS: &str = "alice:$7$101$sW+MWAyltInm8zDb$\

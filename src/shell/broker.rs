@@ -139,7 +139,7 @@ impl Broker {
     /// Begins to start all shards: when this returns its addresses are taken, and clients wait there.
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
         let places = places(config)?;
-        let mut reader = Reader::new(&config.auth);
+        let mut reader = Reader::new(&config.auth, &config.listeners);
         let policy = Arc::new(reader.read()?);
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;

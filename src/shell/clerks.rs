@@ -98,7 +98,7 @@ fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
 
 fn answer(policy: &Policy, about: About) -> Answer {
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, version, now_unix_s } => {
+        About::Credentials { link, client_id, user_name, password, peer, certificate, version, now_unix_s } => {
             let credentials = Credentials {
                 client_id: &client_id,
                 user_name: user_name.as_deref(),
@@ -107,7 +107,7 @@ fn answer(policy: &Policy, about: About) -> Answer {
                 listener: peer.listener,
                 version,
                 now_unix_s,
-                certificate: None,
+                certificate: certificate.as_deref(),
             };
             let verdict = guarded(|| policy.work(link, &credentials));
             Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
@@ -206,6 +206,7 @@ mod tests {
             user_name: Some(name.into()),
             password: Some(password.as_bytes().into()),
             peer,
+            certificate: None,
             version: Version::V5,
             now_unix_s: 0,
         };

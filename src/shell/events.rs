@@ -1,7 +1,10 @@
 //! What happened, as log events with fields.
 
+use std::net::SocketAddr;
+
 use tracing::{debug, trace};
 
+use super::transport::layers::LayerError;
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 
@@ -24,4 +27,14 @@ pub fn log(shard: ShardId, event: &Event) {
         Event::Dropped { session, why } => trace!(shard, ?session, why = why.name(), "dropped"),
         Event::WillPublished { session } => debug!(shard, ?session, "will published"),
     }
+}
+
+/// What stands between a client's socket and its MQTT cannot go on.
+pub fn layer_failed(shard: ShardId, peer: Option<SocketAddr>, error: &LayerError) {
+    debug!(shard = shard.index(), ?peer, %error, "a connection has failed before MQTT");
+}
+
+/// Somebody speaks where only proxies may.
+pub fn not_trusted(shard: ShardId, peer: SocketAddr) {
+    debug!(shard = shard.index(), %peer, "a connection from where no proxy is trusted");
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 
 use super::transport::plan::Plan;
 use crate::config::Listeners;
+use crate::engine::connection::Peer;
 
 /// The sockets of one address, one a shard.
 #[derive(Debug)]
@@ -143,8 +144,9 @@ fn is_taken(address: SocketAddr) -> io::Result<bool> {
 }
 
 /// The address of the other side.
-pub fn peer_of(fd: &OwnedFd) -> Option<SocketAddr> {
-    SockRef::from(fd).peer_addr().ok()?.as_socket()
+pub fn peer_of(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let address = SockRef::from(&fd).peer_addr().ok()?;
+    if address.is_unix() { Some(Peer::LOCAL) } else { address.as_socket() }
 }
 
 #[cfg(test)]

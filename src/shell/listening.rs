@@ -13,8 +13,8 @@ use super::mesh::{Parcel, Ways};
 use super::reloading::{ReloadError, Unit};
 use super::transport::plan::{Plan, TlsFiles};
 use super::transport::secrets::FileError;
-use crate::config::Listeners;
 use crate::config::listener::ListenAddress;
+use crate::config::{Listener, Listeners};
 use crate::engine::homes::ShardId;
 
 /// How long an address is waited for that another process has: it may have been killed just now.
@@ -59,7 +59,7 @@ pub struct Listening {
     /// One socket a shard.
     sockets: Vec<OwnedFd>,
     /// What its connections have in common, and the files that it is made of.
-    plan: Option<(Arc<Plan>, TlsFiles)>,
+    plan: Option<(Arc<Plan>, Listener)>,
 }
 
 /// Opens all of them: first those of `listeners.tcp`, then those with a name, in the order of the configuration.
@@ -71,11 +71,7 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         open.push(Listening { name: "".into(), address, sockets, plan: None });
     }
     for named in &listeners.named {
-        let files = TlsFiles::of(named);
-        let plan = match &files {
-            Some(files) => Some(read(&named.name, files, None)?),
-            None => None,
-        };
+        let plan = read(named, None)?;
         let (address, sockets) = match &named.address {
             ListenAddress::Tcp(address) => {
                 let options = SocketOptions { interface: named.interface.as_deref(), is_dual_stack: named.dual_stack };
@@ -86,7 +82,12 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
                 (named.address.clone(), bound.map_err(|error| refused(&named.address, error))?)
             }
         };
-        open.push(Listening { name: named.name.clone(), address, sockets, plan: plan.zip(files) });
+        open.push(Listening {
+            name: named.name.clone(),
+            address,
+            sockets,
+            plan: plan.map(|plan| (plan, named.clone())),
+        });
     }
     Ok(open)
 }
@@ -116,8 +117,9 @@ fn refused(address: &ListenAddress, error: io::Error) -> ListenError {
     ListenError::Refused { address: address.clone(), error, advice }
 }
 
-fn read(name: &str, files: &TlsFiles, before: Option<&Plan>) -> Result<Arc<Plan>, ListenError> {
-    Plan::read(files, before).map(Arc::new).map_err(|error| ListenError::File { name: name.into(), error })
+fn read(named: &Listener, before: Option<&Plan>) -> Result<Option<Arc<Plan>>, ListenError> {
+    let read = Plan::read(named, before);
+    read.map(|plan| plan.map(Arc::new)).map_err(|error| ListenError::File { name: named.name.clone(), error })
 }
 
 impl Listening {
@@ -136,13 +138,14 @@ impl Listening {
 
     /// What is done when its files change: new connections follow the new plan. It is the listener of this number.
     pub fn unit(&self, number: u16, ways: &Ways) -> Option<Unit> {
-        let (plan, files) = self.plan.clone()?;
-        let (mut plan, name, ways) = (plan, self.name.clone(), ways.clone());
+        let (mut plan, named) = self.plan.clone()?;
+        let (files, ways) = (TlsFiles::of(&named)?.paths(), ways.clone());
         Some(Unit {
-            name: format!("listeners.{name}"),
-            files: files.paths(),
+            name: format!("listeners.{}", named.name),
+            files,
             reload: Box::new(move || {
-                plan = read(&name, &files, Some(&plan)).map_err(|error| ReloadError::new(&error))?;
+                let anew = read(&named, Some(&plan)).map_err(|error| ReloadError::new(&error))?;
+                plan = anew.expect("the configuration has not changed");
                 for shard in 0..ways.shards() {
                     let plan = Arc::clone(&plan);
                     post(&ways, ShardId::new(shard), Parcel::Plan { listener: number, plan });

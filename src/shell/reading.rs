@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use super::core::Core;
+use super::events;
 use super::lines::{Line, Watch};
+use super::listener::peer_of;
 use super::ring::buffers::Piece;
 use super::ring::{Ended, Ready};
 use super::transport::layers::Heard;
 use crate::base::time::Time;
+use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
 
@@ -192,10 +196,11 @@ impl Core {
 
     /// Has the layers of a connection open what lies in the buffer, and the engine handle what comes of it.
     fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
-        let Self { lines, shard, out, buffer, wire, stats, .. } = self;
+        let Self { id, lines, shard, out, buffer, wire, stats, .. } = self;
         let Some(line) = lines.get_mut(key) else { return };
         let Some(layers) = line.layers() else { return };
         wire.clear();
+        let (user_from, believes_names) = (layers.user_from(), layers.believes_common_names());
         let opened = layers.open(&mut buffer[..upto], wire, |heard| match heard {
             Heard::Bytes(bytes) => {
                 // What comes behind a CONNECT that moves, moves with it.
@@ -204,13 +209,26 @@ impl Core {
                     None => shard.handle(Input::Received { connection: key, bytes }, now, out),
                 }
             }
-            Heard::Secured { is_resumed, .. } => {
+            Heard::Proxied { source, common_name } => {
+                let told = common_name.filter(|_| believes_names).map(Certificate::told);
+                let introduced =
+                    Input::Introduced { connection: key, address: source, certificate: told.map(Arc::new) };
+                shard.handle(introduced, now, out);
+            }
+            Heard::Secured { certificate, is_resumed } => {
                 stats.handshakes += 1;
                 stats.handshakes_resumed += u64::from(is_resumed);
+                if let Some(shown) = certificate {
+                    let certificate = Certificate::parse(shown, user_from).ok().map(Arc::new);
+                    shard.handle(Input::Introduced { connection: key, address: None, certificate }, now, out);
+                }
             }
         });
-        let (is_going_on, has_failed) = (matches!(opened, Ok(true)), opened.is_err());
-        stats.layer_failures += u64::from(has_failed);
+        if let Err(error) = &opened {
+            stats.layer_failures += 1;
+            events::layer_failed(*id, peer_of(line.fd()), error);
+        }
+        let is_going_on = matches!(opened, Ok(true));
         let is_broken = match line.send_wire(wire) {
             Ok(sent) => {
                 stats.sends += u64::from(!wire.is_empty());

@@ -2,9 +2,9 @@
 
 use core::net::IpAddr;
 
-/// What the rules may ask of a certificate that a client has proven to own.
+/// What the rules may ask of a certificate that a client has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
+pub struct Shown {
     /// SHA-256 of the whole of it.
     pub fingerprint: [u8; 32],
     /// The common name of its subject, if it has one.
@@ -27,7 +27,7 @@ pub struct Identity {
     /// Where it comes from; unknown where no rule asks for it, and to a session that was read from disk.
     pub address: Option<IpAddr>,
     /// The certificate that its connection showed, if there was one.
-    pub certificate: Option<Box<Certificate>>,
+    pub certificate: Option<Box<Shown>>,
     /// Until when it is proven, in seconds since 1970: its connection ends then. A session goes on without it, as it does without a connection.
     pub expires_at: Option<u64>,
 }

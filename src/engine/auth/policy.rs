@@ -1,9 +1,11 @@
 //! The chain of authenticators and the authoriser behind it.
 
 use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::acl::deliveries::Deliveries;
+use super::certificate::Certificate;
 use super::exchange::Dialogue;
 use super::identity::Identity;
 use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
@@ -11,11 +13,17 @@ use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
 pub struct Policy {
-    authenticators: Vec<Box<dyn Authenticator>>,
+    /// The chain of every listener that has none of its own.
+    authenticators: Chain,
+    /// Chains of listeners, by their numbers.
+    own: BTreeMap<u16, Chain>,
     authoriser: Box<dyn Authoriser>,
     /// How many policies there were before: what was decided under one of them is asked again.
     number: u64,
 }
+
+/// Who is asked, in this order.
+pub type Chain = Vec<Box<dyn Authenticator>>;
 
 /// The place of an authenticator in the chain: whose answer is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +47,18 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, authoriser, number: 0 }
+        Self { authenticators, own: BTreeMap::new(), authoriser, number: 0 }
+    }
+
+    /// The same, where who comes by the listener of this number is judged by a chain of its own.
+    #[must_use]
+    pub fn with_chain(mut self, listener: u16, chain: Chain) -> Self {
+        self.own.insert(listener, chain);
+        self
+    }
+
+    fn chain(&self, listener: u16) -> &Chain {
+        self.own.get(&listener).unwrap_or(&self.authenticators)
     }
 
     /// The same in the place of another one.
@@ -58,18 +77,24 @@ impl Policy {
         self.ask(0, credentials)
     }
 
-    /// The identity of a client that has come in from this address: it carries the address where a rule may ask for it.
-    pub fn placed(&self, identity: Arc<Identity>, address: IpAddr) -> Arc<Identity> {
-        let address = Some(address.to_canonical());
-        if !self.authoriser.asks_for_origin() || identity.address == address {
+    /// The identity of a client that has come in from this address and has shown this certificate: it carries them where a rule may ask
+    /// for them. Whoever comes by a socket in the file system has no address.
+    pub fn placed(&self, identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
+        let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
+        let is_known = |identity: &Identity| {
+            let known = identity.certificate.as_ref().map(|known| known.fingerprint);
+            identity.address == address && known == shown.map(|shown| shown.fingerprint)
+        };
+        if !self.authoriser.asks_for_origin() || is_known(&identity) {
             return identity;
         }
-        Arc::new(Identity { address, ..Arc::unwrap_or_clone(identity) })
+        let certificate = shown.map(|shown| Box::new(shown.shown()));
+        Arc::new(Identity { address, certificate, ..Arc::unwrap_or_clone(identity) })
     }
 
     /// The slow answer of one link. Called on a helper thread.
     pub fn work(&self, link: Link, credentials: &Credentials<'_>) -> Verdict {
-        match self.authenticators.get(link.index) {
+        match self.chain(credentials.listener).get(link.index) {
             Some(authenticator) if link.policy == self.number => authenticator.work(credentials),
             Some(_) | None => Verdict::Later, // the question was put to another policy, and is put again
         }
@@ -77,7 +102,7 @@ impl Policy {
 
     /// Whether some answer may be put off.
     pub fn takes_time(&self) -> bool {
-        self.authenticators.iter().any(|authenticator| authenticator.takes_time())
+        self.all().any(|authenticator| authenticator.takes_time())
     }
 
     /// Goes on where the chain had to wait, now that `link` has answered. What another policy has said counts for nothing.
@@ -86,7 +111,9 @@ impl Policy {
             return self.authenticate(credentials);
         }
         match answer {
-            Verdict::Allow(identity) => Outcome::Allow(self.placed(identity, credentials.peer.ip())),
+            Verdict::Allow(identity) => {
+                Outcome::Allow(self.placed(identity, credentials.peer.ip(), credentials.certificate))
+            }
             Verdict::Deny(reason) => Outcome::Deny(reason),
             Verdict::Abstain => self.ask(link.index + 1, credentials),
             Verdict::Later => Outcome::Deny(Reason::ServerUnavailable), // an answer that is none
@@ -94,8 +121,8 @@ impl Policy {
     }
 
     /// Starts enhanced authentication with the first authenticator that knows the method; none does: 0x8C.
-    pub fn exchange(&self, method: &str) -> Option<Dialogue> {
-        let exchange = self.authenticators.iter().find_map(|authenticator| authenticator.exchange(method))?;
+    pub fn exchange(&self, method: &str, listener: u16) -> Option<Dialogue> {
+        let exchange = self.chain(listener).iter().find_map(|authenticator| authenticator.exchange(method))?;
         Some(Dialogue::new(method, exchange))
     }
 
@@ -117,20 +144,26 @@ impl Policy {
         self.number
     }
 
-    /// Whether somebody of the chain would let this one in today.
-    pub fn knows(&self, who: &Identity) -> bool {
-        self.authenticators.iter().any(|authenticator| authenticator.knows(who))
+    fn all(&self) -> impl Iterator<Item = &dyn Authenticator> {
+        self.own.values().chain([&self.authenticators]).flatten().map(|authenticator| &**authenticator)
+    }
+
+    /// Whether somebody of the listener's chain would let this one in today.
+    pub fn knows(&self, who: &Identity, listener: u16) -> bool {
+        self.chain(listener).iter().any(|authenticator| authenticator.knows(who))
     }
 
     /// Whether somebody who was let in before may stay.
-    pub fn welcomes(&self, who: &Identity, client_id: ClientId<'_>) -> bool {
-        self.knows(who) && self.decide(who, client_id, Action::Connect) != Decision::Deny
+    pub fn welcomes(&self, who: &Identity, listener: u16, client_id: ClientId<'_>) -> bool {
+        self.knows(who, listener) && self.decide(who, client_id, Action::Connect) != Decision::Deny
     }
 
     fn ask(&self, first: usize, credentials: &Credentials<'_>) -> Outcome {
-        for (index, authenticator) in self.authenticators.iter().enumerate().skip(first) {
+        for (index, authenticator) in self.chain(credentials.listener).iter().enumerate().skip(first) {
             match authenticator.authenticate(credentials) {
-                Verdict::Allow(identity) => return Outcome::Allow(self.placed(identity, credentials.peer.ip())),
+                Verdict::Allow(identity) => {
+                    return Outcome::Allow(self.placed(identity, credentials.peer.ip(), credentials.certificate));
+                }
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
                 Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
@@ -145,6 +178,7 @@ impl std::fmt::Debug for Policy {
         formatter
             .debug_struct("Policy")
             .field("authenticators", &self.authenticators.len())
+            .field("own", &self.own.len())
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
@@ -322,7 +356,7 @@ mod tests {
     fn threat_7_whom_nobody_knows_stays_outside() {
         for policy in [chain(vec![]), chain(vec![(Verdict::Abstain, Verdict::Abstain)])] {
             assert_eq!(said(&policy.authenticate(&credentials(None, None))), "bad_user_name_or_password");
-            assert!(policy.exchange("SCRAM-SHA-256").is_none());
+            assert!(policy.exchange("SCRAM-SHA-256", 0).is_none());
         }
     }
 
@@ -412,9 +446,23 @@ mod tests {
             let identity = came_in(&policy);
             assert_eq!(identity.address, Some([127, 0, 0, 1].into()), "{who}");
             assert!(identity.same_owner(&shared));
-            let again = policy.placed(Arc::clone(&identity), IpAddr::V6("::ffff:127.0.0.1".parse().unwrap()));
+            let again = policy.placed(Arc::clone(&identity), IpAddr::V6("::ffff:127.0.0.1".parse().unwrap()), None);
             assert!(Arc::ptr_eq(&again, &identity), "it is known already");
         }
+    }
+
+    #[test]
+    fn a_listener_with_a_chain_of_its_own_asks_nobody_else() {
+        let policy = chain(vec![(allow("a"), Verdict::Abstain)])
+            .with_chain(1, vec![Box::new(Fixed(Verdict::Later, allow("b")))])
+            .with_chain(2, vec![]);
+        let by = |listener| Credentials { listener, ..credentials(None, None) };
+        assert_eq!(said(&policy.authenticate(&by(0))), "a");
+        assert_eq!(said(&policy.authenticate(&by(3))), "a");
+        assert_eq!(said(&policy.authenticate(&by(2))), "bad_user_name_or_password");
+        let Outcome::Later(link) = policy.authenticate(&by(1)) else { panic!("it puts off") };
+        assert_eq!(said(&policy.resume(link, policy.work(link, &by(1)), &by(1))), "b");
+        assert!(policy.knows(&Identity::anonymous(), 1) && !policy.knows(&Identity::anonymous(), 2));
     }
 
     #[test]

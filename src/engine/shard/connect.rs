@@ -8,7 +8,7 @@ use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Credentials, Decision, Verdict, policy};
-use crate::engine::connection::{ConnectionKey, Handshake, Hold, Peer, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Handshake, Hold, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::output::{About, Arrival, HandOver, Outputs};
 use crate::mqtt::auth::Auth;
@@ -99,8 +99,8 @@ impl Shard {
     }
 
     fn check_credentials(&mut self, key: ConnectionKey, connect: &Connect<'_>, now: Time, out: &mut Outputs) -> Flow {
-        let Some((handshake, peer)) = self.handshake(key) else { return Flow::Gone };
-        let outcome = self.policy.authenticate(&credentials(handshake, peer, connect, self.wall.unix_s(now)));
+        let Some((handshake, connection)) = self.handshake(key) else { return Flow::Gone };
+        let outcome = self.policy.authenticate(&credentials(handshake, connection, connect, self.wall.unix_s(now)));
         self.identified(key, connect, outcome, now, out)
     }
 
@@ -119,7 +119,7 @@ impl Shard {
             policy::Outcome::Later(link) => link,
         };
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let peer = connection.peer;
+        let (peer, certificate) = (connection.peer, connection.certificate().cloned());
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
         handshake.link = Some(link);
         let about = About::Credentials {
@@ -128,6 +128,7 @@ impl Shard {
             user_name: connect.user_name.map(Into::into),
             password: connect.password.map(Into::into),
             peer,
+            certificate,
             version: connect.version,
             now_unix_s: self.wall.unix_s(now),
         };
@@ -144,20 +145,20 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let peer = connection.peer;
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Next };
         let Some(link) = handshake.link.take() else { return Flow::Next };
+        let Some((handshake, connection)) = self.handshake(key) else { return Flow::Gone };
         let bytes = handshake.connect.clone();
         let connect = Connect::decode(handshake.first, &bytes).expect("it was decoded when it came");
         let now_unix_s = self.wall.unix_s(now);
-        let outcome = self.policy.resume(link, verdict, &credentials(handshake, peer, &connect, now_unix_s));
+        let outcome = self.policy.resume(link, verdict, &credentials(handshake, connection, &connect, now_unix_s));
         self.identified(key, &connect, outcome, now, out)
     }
 
-    fn handshake(&self, key: ConnectionKey) -> Option<(&Handshake, Peer)> {
+    fn handshake(&self, key: ConnectionKey) -> Option<(&Handshake, &Connection)> {
         let connection = self.connections.get(key)?;
         match &connection.phase {
-            Phase::Authenticating(handshake) => Some((handshake, connection.peer)),
+            Phase::Authenticating(handshake) => Some((handshake, connection)),
             Phase::AwaitConnect | Phase::Connected => None,
         }
     }
@@ -170,7 +171,8 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
-        let Some(exchange) = self.policy.exchange(method) else {
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let Some(exchange) = self.policy.exchange(method, connection.peer.listener) else {
             return self.refuse(key, Some(Version::V5), Reason::BadAuthenticationMethod, now, out); // [MQTT-4.12.0-1]
         };
         let mut exchange = Box::new(exchange);
@@ -193,7 +195,11 @@ impl Shard {
         match step {
             Step::Accept { identity, data } => {
                 let Some(connection) = self.connections.get(key) else { return Flow::Gone };
-                let identity = self.policy.placed(identity, connection.peer.address.ip());
+                let identity = self.policy.placed(
+                    identity,
+                    connection.peer.address.ip(),
+                    connection.certificate().map(|shown| &**shown),
+                );
                 self.admit(key, identity, data, now, out)
             }
             Step::Deny(reason) => self.refuse(key, Some(Version::V5), reason, now, out), // [MQTT-4.12.0-4]
@@ -256,9 +262,11 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let certificate = connection.certificate().cloned();
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
         let arrival = Arrival {
             peer: connection.peer,
+            certificate,
             first: handshake.first,
             connect: std::mem::take(&mut handshake.connect),
             is_assigned: handshake.is_assigned,
@@ -270,7 +278,7 @@ impl Shard {
         };
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         // A conversation that began under other rules ends under these.
-        if !self.policy.knows(&arrival.identity) {
+        if !self.policy.knows(&arrival.identity, arrival.peer.listener) {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }
         match self.may_connect(key, &connect, &arrival, out) {
@@ -364,15 +372,20 @@ impl Shard {
     }
 }
 
-fn credentials<'a>(handshake: &'a Handshake, peer: Peer, connect: &Connect<'a>, now_unix_s: u64) -> Credentials<'a> {
+fn credentials<'a>(
+    handshake: &'a Handshake,
+    connection: &'a Connection,
+    connect: &Connect<'a>,
+    now_unix_s: u64,
+) -> Credentials<'a> {
     Credentials {
         client_id: &handshake.client_id,
         user_name: connect.user_name,
         password: connect.password,
-        peer: peer.address,
-        listener: peer.listener,
+        peer: connection.peer.address,
+        listener: connection.peer.listener,
         version: connect.version,
         now_unix_s,
-        certificate: None,
+        certificate: connection.certificate().map(|shown| &**shown),
     }
 }

@@ -141,6 +141,7 @@ impl Shard {
     /// AUTH of a connected client: a renewal, or the next step of one.
     pub(super) fn reauthenticate(&mut self, key: ConnectionKey, auth: &Auth<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
+        let listener = connection.peer.listener;
         let extras = connection.extras();
         let method = extras.auth_method.clone();
         // [MQTT-4.12.0-7] without a method in CONNECT there is no AUTH, [MQTT-4.12.1-1] and the method stays.
@@ -148,7 +149,9 @@ impl Shard {
             return self.violation(key, Reason::ProtocolError, now, out);
         }
         let exchange = match (auth.reason, &mut extras.reauthentication) {
-            (Reason::ReAuthenticate, None) => self.policy.exchange(method.as_deref().unwrap_or_default()).map(Box::new),
+            (Reason::ReAuthenticate, None) => {
+                self.policy.exchange(method.as_deref().unwrap_or_default(), listener).map(Box::new)
+            }
             (Reason::ContinueAuthentication, Some(open)) => open.take(),
             _ => None,
         };
@@ -203,7 +206,8 @@ impl Shard {
         let Some(session) = connection.session.and_then(|session| self.sessions.get_mut(session)) else {
             return Flow::Gone;
         };
-        let identity = self.policy.placed(identity, connection.peer.address.ip());
+        let identity =
+            self.policy.placed(identity, connection.peer.address.ip(), connection.certificate().map(|shown| &**shown));
         if !session.owner.same_owner(&identity) {
             self.say_goodbye(key, Reason::NotAuthorized, None, out);
             self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);

@@ -289,6 +289,7 @@ impl Shard {
         self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
             Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
+            Input::Introduced { connection, address, certificate } => self.introduce(connection, address, certificate),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {

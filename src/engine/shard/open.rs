@@ -30,6 +30,9 @@ impl Shard {
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
         let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        if arrival.certificate.is_some() {
+            connection.extras().certificate = arrival.certificate.take();
+        }
         connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
         let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;
@@ -47,7 +50,7 @@ impl Shard {
     pub(super) fn open(&mut self, key: ConnectionKey, arrival: &Arrival, now: Time, out: &mut Outputs) -> Flow {
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         if arrival.policy != self.policy.number()
-            && !self.policy.welcomes(&arrival.identity, ClientId::Text(&arrival.client_id))
+            && !self.policy.welcomes(&arrival.identity, arrival.peer.listener, ClientId::Text(&arrival.client_id))
         {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }

@@ -1,6 +1,8 @@
 //! From bytes to packets: each whole packet is handled where it lies, only a partial one is copied aside.
 
+use core::net::SocketAddr;
 use std::mem;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -8,6 +10,7 @@ use super::Shard;
 use super::memory::held_bytes;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
+use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::CONNECT_BYTES_MAX;
@@ -51,6 +54,23 @@ impl Shard {
         self.look_at_connection(key);
         self.stats.connections_opened += 1;
         Some(key)
+    }
+
+    /// It has turned out who is at the other end, before CONNECT.
+    pub(super) fn introduce(
+        &mut self,
+        key: ConnectionKey,
+        address: Option<SocketAddr>,
+        certificate: Option<Arc<Certificate>>,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        debug_assert!(matches!(connection.phase, Phase::AwaitConnect), "nobody was judged yet");
+        if let Some(address) = address {
+            connection.peer.address = address;
+        }
+        if certificate.is_some() {
+            connection.extras().certificate = certificate;
+        }
     }
 
     /// Bytes of a connection, cut anywhere.

@@ -30,9 +30,9 @@ impl Shard {
         let bound = self.connections.index_bound();
         let end = start.saturating_add(REVIEWED_CONNECTIONS_MAX).min(bound);
         for index in start..end {
-            if let Some(key) = self.connections.key_at(index)
-                && !self.is_welcome(key)
-            {
+            let Some(key) = self.connections.key_at(index) else { continue };
+            self.place_again(key);
+            if !self.is_welcome(key) {
                 self.stats.connections_revoked += 1;
                 self.say_goodbye(key, Reason::NotAuthorized, None, out);
                 self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);
@@ -42,6 +42,22 @@ impl Shard {
         self.reviewing.is_some()
     }
 
+    /// Rules that ask where somebody comes from may be new: who was let in without that being known is asked for it now.
+    fn place_again(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(identity) = &connection.identity else { return };
+        let shown = connection.certificate().map(|shown| &**shown);
+        let placed = self.policy.placed(Arc::clone(identity), connection.peer.address.ip(), shown);
+        if Arc::ptr_eq(&placed, identity) {
+            return;
+        }
+        connection.identity = Some(Arc::clone(&placed));
+        if let Some(session) = connection.session.and_then(|session| self.sessions.get_mut(session)) {
+            session.owner = placed;
+            self.owners_changed += 1;
+        }
+    }
+
     /// Whoever is not through with CONNECT is judged there.
     fn is_welcome(&self, key: ConnectionKey) -> bool {
         let Some(connection) = self.connections.get(key).filter(|connection| connection.is_connected()) else {
@@ -49,6 +65,6 @@ impl Shard {
         };
         let session = connection.session.and_then(|session| self.sessions.get(session));
         let (Some(identity), Some(session)) = (&connection.identity, session) else { return true };
-        self.policy.welcomes(identity, self.client_id(session))
+        self.policy.welcomes(identity, connection.peer.listener, self.client_id(session))
     }
 }

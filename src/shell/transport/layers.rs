@@ -1,5 +1,7 @@
 //! The layers of one connection, from the socket inward: the PROXY protocol, TLS, WebSocket.
 
+use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::HandshakeKind;
@@ -7,6 +9,13 @@ use rustls::pki_types::CertificateDer;
 
 use super::plan::Plan;
 use super::tls::{Opened, Tls, Told};
+use crate::carrier::proxy::{self, Endpoints, Malformed};
+use crate::carrier::websocket::reader::{Control, End, Reader};
+use crate::carrier::websocket::refusal::Refusal;
+use crate::carrier::websocket::upgrade::{Rules, upgrade};
+use crate::carrier::websocket::violation::Violation;
+use crate::carrier::websocket::{close::CloseCode, writer};
+use crate::engine::auth::certificate::NameRule;
 
 /// Bytes that may wait for the rest of what they begin: the largest message of a handshake and its headers. Who needs more is not served.
 pub const PENDING_BYTES_MAX: usize = 80 * 1024;
@@ -15,10 +24,22 @@ pub const PENDING_BYTES_MAX: usize = 80 * 1024;
 #[derive(Debug)]
 pub struct Layers {
     plan: Arc<Plan>,
+    /// A header of the PROXY protocol comes first.
+    awaits_proxy: bool,
     tls: Option<Tls>,
-    /// The beginning of something, as it came from the socket.
+    socket: Option<Socket>,
+    /// The beginning of something, as it came.
     pending: Vec<u8>,
     stage: Stage,
+}
+
+/// How far a WebSocket has come.
+#[derive(Debug)]
+enum Socket {
+    /// It is asked for; these bytes of the request have come out of TLS.
+    Asking(Vec<u8>),
+    /// It is there.
+    Open(Reader),
 }
 
 /// Whether anything can be sealed.
@@ -36,6 +57,13 @@ enum Stage {
 pub enum Heard<'a> {
     /// Bytes of MQTT.
     Bytes(&'a [u8]),
+    /// A proxy says whose connection it is.
+    Proxied {
+        /// Where the client comes from; nothing where the proxy speaks for itself.
+        source: Option<SocketAddr>,
+        /// The common name of the certificate that the client has shown to the proxy, which has verified it.
+        common_name: Option<&'a str>,
+    },
     /// TLS is established.
     Secured {
         /// The client's certificate, if it has shown one.
@@ -48,9 +76,18 @@ pub enum Heard<'a> {
 /// Why a connection cannot go on. What the peer is told about it has been sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
+    /// There is no header of the PROXY protocol, or none that says anything.
+    #[error("PROXY protocol: {0}")]
+    Proxy(#[from] Malformed),
     /// TLS has failed.
-    #[error("{0}")]
+    #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// Nobody asks for a WebSocket as this listener wants it.
+    #[error("WebSocket: {0}")]
+    Refused(Refusal),
+    /// A frame breaks a rule.
+    #[error("WebSocket: {0}")]
+    Frame(Violation),
     /// It has failed before.
     #[error("the connection has failed")]
     Failed,
@@ -66,12 +103,24 @@ impl Layers {
             Some(tls) => Some(Tls::new(&tls.config)?),
             None => None,
         };
-        Ok(Self { plan: Arc::clone(plan), tls, pending: Vec::new(), stage: Stage::Open })
+        let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
+        let awaits_proxy = plan.is_proxied;
+        Ok(Self { plan: Arc::clone(plan), awaits_proxy, tls, socket, pending: Vec::new(), stage: Stage::Open })
     }
 
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(Tls::is_handshaking)
+    }
+
+    /// What of a certificate is the name of its user.
+    pub fn user_from(&self) -> NameRule {
+        self.plan.user_from.unwrap_or_default()
+    }
+
+    /// Whether a proxy's word names users.
+    pub fn believes_common_names(&self) -> bool {
+        self.plan.user_from == Some(NameRule::CommonName)
     }
 
     /// Writes what has to stand before the bytes that come next to the front of a buffer; how many bytes that are.
@@ -94,12 +143,12 @@ impl Layers {
         &mut self,
         raw: &mut [u8],
         wire: &mut Vec<u8>,
-        heard: impl FnMut(Heard<'_>),
+        mut heard: impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
         if self.stage == Stage::Failed {
             return Err(LayerError::Failed);
         }
-        let opened = self.open_all(raw, wire, heard);
+        let opened = self.open_all(raw, wire, &mut heard);
         if opened.is_err() {
             self.stage = Stage::Failed;
         }
@@ -108,18 +157,71 @@ impl Layers {
 
     fn open_all(
         &mut self,
+        mut raw: &mut [u8],
+        wire: &mut Vec<u8>,
+        heard: &mut impl FnMut(Heard<'_>),
+    ) -> Result<bool, LayerError> {
+        if self.awaits_proxy {
+            let Some(header) = proxy::decode(raw)? else { return self.keep(raw, true) };
+            let source = match header.endpoints {
+                Endpoints::Inet { source, .. } => Some(source),
+                Endpoints::Own | Endpoints::Unix { .. } => None,
+            };
+            let common_name = header.tls.as_ref().and_then(|tls| tls.common_name);
+            heard(Heard::Proxied { source, common_name });
+            let consumed = header.consumed;
+            (raw, self.awaits_proxy) = (&mut raw[consumed..], false);
+        }
+        if self.tls.is_some() { self.open_records(raw, wire, heard) } else { self.open_clear(raw, wire, heard) }
+    }
+
+    /// What has to wait for more of the same.
+    fn keep(&mut self, rest: &[u8], goes_on: bool) -> Result<bool, LayerError> {
+        if rest.len() > PENDING_BYTES_MAX {
+            return Err(LayerError::Pending(rest.len()));
+        }
+        self.pending = rest.to_vec(); // no byte of room is kept while nothing is pending
+        Ok(goes_on)
+    }
+
+    /// Without TLS: a request for a WebSocket waits as it came, and all else is done with.
+    fn open_clear(
+        &mut self,
         raw: &mut [u8],
         wire: &mut Vec<u8>,
-        mut heard: impl FnMut(Heard<'_>),
+        heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
-        let Some(tls) = &mut self.tls else {
+        self.pending = Vec::new();
+        let Some(socket) = &mut self.socket else {
             heard(Heard::Bytes(raw));
             return Ok(true);
         };
-        let clients = self.plan.tls.as_ref().and_then(|tls| tls.clients.as_ref());
-        let Opened { consumed, is_over } = tls.open(raw, wire, |told| match told {
+        let mut answers = Vec::new();
+        let read = socket.read(&self.plan, raw, &mut answers, heard);
+        wire.extend_from_slice(&answers);
+        if matches!(read, Ok(false)) {
+            self.stage = Stage::Over; // the close frame is said already
+        }
+        read
+    }
+
+    fn open_records(
+        &mut self,
+        raw: &mut [u8],
+        wire: &mut Vec<u8>,
+        heard: &mut impl FnMut(Heard<'_>),
+    ) -> Result<bool, LayerError> {
+        let Self { plan, tls, socket, .. } = self;
+        let tls = tls.as_mut().expect("the caller has seen it");
+        let clients = plan.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let (mut answers, mut inner) = (Vec::new(), Ok(true));
+        let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
-                heard(Heard::Bytes(bytes));
+                match socket {
+                    Some(_) if !matches!(inner, Ok(true)) => {} // what follows the end says nothing
+                    Some(socket) => inner = socket.read(plan, &mut bytes.to_vec(), &mut answers, heard),
+                    None => heard(Heard::Bytes(bytes)),
+                }
                 Ok(())
             }
             Told::Established(agreed) => {
@@ -131,13 +233,17 @@ impl Layers {
                 heard(Heard::Secured { certificate: chain.and_then(<[_]>::first), is_resumed });
                 Ok(())
             }
-        })?;
-        let rest = &raw[consumed..];
-        if rest.len() > PENDING_BYTES_MAX {
-            return Err(LayerError::Pending(rest.len()));
+        });
+        let Opened { consumed, is_over } = opened?;
+        let is_going_on = self.keep(&raw[consumed..], !is_over)?;
+        if !answers.is_empty() {
+            self.seal_records(&answers, wire)?;
         }
-        self.pending = rest.to_vec(); // no byte of room is kept while nothing is pending
-        Ok(!is_over)
+        if matches!(inner, Ok(false)) {
+            self.say_goodbye_of_tls(wire);
+            self.stage = Stage::Over;
+        }
+        inner.map(|goes_on| goes_on && is_going_on)
     }
 
     /// Seals bytes of MQTT and appends them to `wire`.
@@ -145,11 +251,22 @@ impl Layers {
         if self.stage != Stage::Open {
             return Err(LayerError::Failed);
         }
-        match &mut self.tls {
-            Some(tls) => tls.seal(&mut self.pending, clear, wire)?,
-            None => wire.extend_from_slice(clear),
+        let header = self.socket.as_ref().map(|_| writer::binary_header(clear.len()));
+        let header = header.as_ref().map_or(&[][..], |header| header.as_bytes());
+        if self.tls.is_none() {
+            wire.extend_from_slice(header);
+            wire.extend_from_slice(clear);
+            Ok(())
+        } else if header.is_empty() {
+            self.seal_records(clear, wire)
+        } else {
+            self.seal_records(&[header, clear].concat(), wire)
         }
-        Ok(())
+    }
+
+    fn seal_records(&mut self, clear: &[u8], wire: &mut Vec<u8>) -> Result<(), LayerError> {
+        let tls = self.tls.as_mut().expect("the caller has seen it");
+        Ok(tls.seal(&mut self.pending, clear, wire)?)
     }
 
     /// Says once that nothing more follows.
@@ -158,9 +275,79 @@ impl Layers {
             return;
         }
         self.stage = Stage::Over;
+        if let Some(Socket::Open(_)) = &self.socket {
+            let mut frame = Vec::new();
+            writer::close(Some(CloseCode::NORMAL), "", &mut frame);
+            match &self.tls {
+                None => wire.extend_from_slice(&frame),
+                // A session that cannot say it any more has said all that it could.
+                Some(_) => drop(self.seal_records(&frame, wire)),
+            }
+        }
+        self.say_goodbye_of_tls(wire);
+    }
+
+    fn say_goodbye_of_tls(&mut self, wire: &mut Vec<u8>) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_handshaking()) {
-            // A session that cannot say it any more has said all that it could.
+            // See above.
             let _ = tls.say_goodbye(&mut self.pending, wire);
         }
+    }
+}
+
+impl Socket {
+    /// Takes bytes of HTTP or of frames; whether more may follow. What is answered is appended to `answers`, also after an error.
+    fn read(
+        &mut self,
+        plan: &Plan,
+        bytes: &mut [u8],
+        answers: &mut Vec<u8>,
+        heard: &mut impl FnMut(Heard<'_>),
+    ) -> Result<bool, LayerError> {
+        let settings = plan.websocket.as_ref().expect("this listener has WebSockets");
+        match self {
+            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard),
+            Self::Asking(request) => {
+                request.extend_from_slice(bytes);
+                let rules = Rules { path: &settings.path, origins: &settings.origins };
+                let upgraded = match upgrade(request, &rules) {
+                    Ok(None) => return Ok(true),
+                    Ok(Some(upgraded)) => upgraded,
+                    Err(refusal) => {
+                        answers.extend_from_slice(&refusal.response());
+                        return Err(LayerError::Refused(refusal));
+                    }
+                };
+                answers.extend_from_slice(&upgraded.response);
+                let mut request = mem::take(request);
+                let mut reader = Reader::new();
+                let rest = &mut request[upgraded.consumed..];
+                let read = read_frames(&mut reader, settings.frame_bytes_max, rest, answers, heard);
+                *self = Self::Open(reader);
+                read
+            }
+        }
+    }
+}
+
+fn read_frames(
+    reader: &mut Reader,
+    frame_bytes_max: u32,
+    bytes: &mut [u8],
+    answers: &mut Vec<u8>,
+    heard: &mut impl FnMut(Heard<'_>),
+) -> Result<bool, LayerError> {
+    let intake = reader.read(bytes, frame_bytes_max, |control| match control {
+        Control::Ping(payload) => writer::pong(payload, answers),
+        Control::Pong(_) | Control::Close(_) => {}
+    });
+    if !intake.application.is_empty() {
+        heard(Heard::Bytes(intake.application));
+    }
+    let Some(end) = intake.end else { return Ok(true) };
+    end.answer(answers);
+    match end {
+        End::Closed(_) => Ok(false),
+        End::Broken(violation) => Err(LayerError::Frame(violation)),
     }
 }

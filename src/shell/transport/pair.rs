@@ -79,6 +79,7 @@ impl Pair {
         let (heard, was_resumed, certificate) = (&mut self.heard, &mut self.was_resumed, &mut self.certificate);
         self.server.open(&mut buffer[..start + part.len()], &mut self.wire, |told| match told {
             Heard::Bytes(bytes) => heard.extend_from_slice(bytes),
+            Heard::Proxied { .. } => panic!("no proxy is believed here"),
             Heard::Secured { certificate: shown, is_resumed } => {
                 *was_resumed = Some(is_resumed);
                 *certificate = shown.cloned();
@@ -112,7 +113,7 @@ impl Pair {
 /// A plan of nothing but TLS.
 pub fn plan(files: &TlsFiles, before: Option<&Plan>) -> Arc<Plan> {
     let before = before.and_then(|plan| plan.tls.as_ref());
-    Arc::new(Plan { tls: Some(TlsPlan::read(files, before).unwrap()) })
+    Arc::new(Plan { tls: Some(TlsPlan::read(files, before).unwrap()), ..Plan::default() })
 }
 
 /// The files of a server with these certificates.

@@ -1,6 +1,7 @@
 //! What all connections of one listener have in common, made of the operator's files.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,13 +19,18 @@ use rustls::{Error, RootCertStore, client};
 
 use super::clients::{Clients, Fingerprint};
 use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
+use crate::base::network::Network;
 use crate::config::Listener;
-use crate::config::listener::{ClientCertificates, Protocol, TlsVersion};
+use crate::config::listener::{ClientCertificates, Protocol, ProxyProtocol, TlsVersion, UserFrom};
+use crate::engine::auth::certificate::NameRule;
 
 /// The name of MQTT among the protocols that TLS carries.
 const ALPN_MQTT: &[u8] = b"mqtt";
 /// The name of what a WebSocket begins with.
 const ALPN_HTTP: &[u8] = b"http/1.1";
+/// Bytes of one frame of a WebSocket: as many as the largest packet of MQTT and its neighbours need. Nothing is kept of a frame, so this
+/// bounds nothing but what somebody may announce.
+const FRAME_BYTES_MAX: u32 = 1 << 29;
 /// Tickets that a session of TLS 1.3 is given: one client comes back by one connection.
 const TICKETS: usize = 1;
 
@@ -63,8 +69,27 @@ pub struct ClientFiles {
 /// One per listener that has layers: shared by all shards, made anew by a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// Whether a header of the PROXY protocol comes first.
+    pub is_proxied: bool,
     /// TLS, if it is spoken.
     pub tls: Option<TlsPlan>,
+    /// What a WebSocket has to look like, if MQTT lies in one.
+    pub websocket: Option<WebSocket>,
+    /// From where connections are taken at all; none for from everywhere.
+    pub trusted: Vec<Network>,
+    /// What of a certificate is the name of its user.
+    pub user_from: Option<NameRule>,
+}
+
+/// What a WebSocket has to look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Its path.
+    pub path: String,
+    /// The origins that may open it; none for all.
+    pub origins: Vec<String>,
+    /// Bytes of one frame.
+    pub frame_bytes_max: u32,
 }
 
 /// TLS of one listener.
@@ -114,10 +139,37 @@ impl TlsFiles {
 }
 
 impl Plan {
-    /// Reads the files. Tickets that `before` has given out are good with the new plan.
-    pub fn read(files: &TlsFiles, before: Option<&Self>) -> Result<Self, FileError> {
-        let before = before.and_then(|before| before.tls.as_ref());
-        Ok(Self { tls: Some(TlsPlan::read(files, before)?) })
+    /// What a listener of the configuration needs between its sockets and MQTT; nothing where that is nothing. Tickets that `before` has given
+    /// out are good with the new plan.
+    pub fn read(listener: &Listener, before: Option<&Self>) -> Result<Option<Self>, FileError> {
+        let tls = match TlsFiles::of(listener) {
+            Some(files) => Some(TlsPlan::read(&files, before.and_then(|before| before.tls.as_ref()))?),
+            None => None,
+        };
+        let websocket = (listener.protocol == Protocol::WebSocket).then(|| WebSocket {
+            path: listener.path.to_string(),
+            origins: listener.origins.iter().map(ToString::to_string).collect(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+        });
+        let user_from = match listener.user_from {
+            UserFrom::None => None,
+            UserFrom::CommonName => Some(NameRule::CommonName),
+            UserFrom::Subject => Some(NameRule::Subject),
+            UserFrom::Dns => Some(NameRule::Dns),
+            UserFrom::Email => Some(NameRule::Email),
+            UserFrom::Uri => Some(NameRule::Uri),
+        };
+        let is_proxied = listener.proxy_protocol == ProxyProtocol::Required;
+        let trusted = if is_proxied { listener.proxy_trusted.clone() } else { Vec::new() };
+        let is_needed = is_proxied || tls.is_some() || websocket.is_some();
+        Ok(is_needed.then_some(Self { is_proxied, tls, websocket, trusted, user_from }))
+    }
+
+    /// Whether a connection is taken from this address. Where a proxy is believed nobody else may speak; a process of this machine may.
+    pub fn takes(&self, address: IpAddr) -> bool {
+        self.trusted.is_empty()
+            || address.is_unspecified()
+            || self.trusted.iter().any(|network| network.contains(address))
     }
 }
 

@@ -81,7 +81,7 @@ fn threat_7_one_rule_that_is_wrong_refuses_all_and_is_named() {
         ("who = { anonymous = 'yes' }", 21, "text does not belong here; allowed: true, false"),
         ("who = { anonymous = true, user = 'a' }", 7, "the rule is about nobody"),
         ("who = { client = 'a*b' }", 18, "a `*` stands for the rest"),
-        ("who = { address = '10.0.0.1/8' }", 19, "the network is 10.0.0.0/8"),
+        ("who = { address = '10.0.0.1/8' }", 19, "10.0.0.0/8 is the network"),
         ("who = { certificate = 'ab' }", 23, "`ab` is no fingerprint"),
         ("actions = ['publish', 'read']", 23, "`read` is none of the words"),
         ("actions = ['publish', 'connect']", 11, "`connect` stands alone"),
