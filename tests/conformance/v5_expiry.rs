@@ -40,9 +40,8 @@ fn hello(id: &str, token: &str) -> Hello {
 
 /// How connections have ended so far.
 fn ends(story: &Story) -> Vec<Cause> {
-    let cause = |(_, event): &(usize, Event)| match event {
-        Event::Disconnected { cause, .. } => Some(*cause),
-        _ => None,
+    let cause = |(_, event): &(usize, Event)| {
+        if let Event::Disconnected { cause, .. } = event { Some(*cause) } else { None }
     };
     story.world.events.iter().filter_map(cause).collect()
 }

@@ -38,18 +38,18 @@ fn first(user: &str) -> String {
 }
 
 fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
-    let mut hmac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     hmac.update(text);
     hmac.finalize().into_bytes().into()
 }
 
 /// What a client that has said its first message answers to the question, and what it wants to hear then.
 fn answer(user: &str, question: &[u8], password: &str) -> (String, Vec<u8>) {
-    let question = str::from_utf8(question).unwrap();
-    let attribute = |key| question.split(',').find_map(|attribute| attribute.strip_prefix(key)).unwrap();
-    let salt = STANDARD.decode(attribute("s=")).unwrap();
+    let question = str::from_utf8(question).expect("the question is text");
+    let attribute = |key: &str| question.split(',').find_map(|attribute| attribute.strip_prefix(key)).expect(key);
+    let salt = STANDARD.decode(attribute("s=")).expect("base64");
     let mut salted = [0; 32];
-    pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, attribute("i=").parse().unwrap(), &mut salted);
+    pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, attribute("i=").parse().expect("a number"), &mut salted);
     let client = hmac(&salted, b"Client Key");
     let without_proof = format!("c=biws,r={}", attribute("r="));
     let whole = format!("{},{question},{without_proof}", bare(user));
@@ -64,7 +64,7 @@ fn answer(user: &str, question: &[u8], password: &str) -> (String, Vec<u8>) {
 #[track_caller]
 fn question(story: &mut Story, client: Client) -> Vec<u8> {
     let Some(Heard::Auth(CONTINUE, raw)) = story.hear(client) else { panic!("no AUTH") };
-    let properties = Properties::parse(&raw, Place::Auth).unwrap();
+    let properties = Properties::parse(&raw, Place::Auth).expect("properties");
     assert_eq!(properties.auth_method(), Some(METHOD));
     properties.auth_data().expect("a question").to_vec()
 }
@@ -79,7 +79,7 @@ fn log_in(story: &mut Story, id: &str, user: &str, password: &str) -> Client {
     let (last, signature) = answer(user, &question, password);
     story.auth(client, CONTINUE, Some(METHOD), Some(last.as_bytes()));
     let Some(Heard::ConnAck(false, 0, raw)) = story.hear(client) else { panic!("no CONNACK") };
-    let properties = Properties::parse(&raw, Place::ConnAck).unwrap();
+    let properties = Properties::parse(&raw, Place::ConnAck).expect("properties");
     assert_eq!((properties.auth_method(), properties.auth_data()), (Some(METHOD), Some(&*signature)));
     client
 }

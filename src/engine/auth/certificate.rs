@@ -11,6 +11,7 @@ use x509_cert::der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, U
 use x509_cert::der::{Decode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::RelativeDistinguishedName;
 
 use super::identity::{Identity, Shown};
 use super::{Authenticator, Credentials, Verdict};
@@ -138,7 +139,7 @@ fn checked(name: &str) -> Result<Box<str>, NameFault> {
 }
 
 fn common_names(certificate: &X509) -> Result<Vec<String>, NameFault> {
-    let attributes = certificate.tbs_certificate().subject().as_ref().iter().flat_map(|part| part.iter());
+    let attributes = certificate.tbs_certificate().subject().as_ref().iter().flat_map(RelativeDistinguishedName::iter);
     let names = attributes.filter(|attribute| attribute.oid == COMMON_NAME);
     names.map(|attribute| text(&attribute.value).map(str::to_owned)).collect()
 }
@@ -146,7 +147,7 @@ fn common_names(certificate: &X509) -> Result<Vec<String>, NameFault> {
 /// The subject, where all that it says is text without control characters.
 fn whole_subject(certificate: &X509) -> Result<String, NameFault> {
     let subject = certificate.tbs_certificate().subject();
-    for attribute in subject.as_ref().iter().flat_map(|part| part.iter()) {
+    for attribute in subject.as_ref().iter().flat_map(RelativeDistinguishedName::iter) {
         if text(&attribute.value)?.chars().any(char::is_control) {
             return Err(NameFault::Control);
         }
@@ -169,11 +170,15 @@ fn alternative_names(certificate: &X509, rule: NameRule) -> Result<Vec<String>, 
 
 /// The text of an attribute, of the types that say which characters their bytes are.
 fn text(value: &x509_cert::der::Any) -> Result<&str, NameFault> {
-    let text = match value.tag() {
-        Tag::Utf8String => value.decode_as::<Utf8StringRef<'_>>().map(|text| text.as_str()),
-        Tag::PrintableString => value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str()),
-        Tag::Ia5String => value.decode_as::<Ia5StringRef<'_>>().map(|text| text.as_str()),
-        _other => return Err(NameFault::Encoding),
+    let tag = value.tag();
+    let text = if tag == Tag::Utf8String {
+        value.decode_as::<Utf8StringRef<'_>>().map(|text| text.as_str())
+    } else if tag == Tag::PrintableString {
+        value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str())
+    } else if tag == Tag::Ia5String {
+        value.decode_as::<Ia5StringRef<'_>>().map(|text| text.as_str())
+    } else {
+        return Err(NameFault::Encoding);
     };
     text.map_err(|_no_text| NameFault::Encoding)
 }

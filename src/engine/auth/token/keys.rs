@@ -83,7 +83,7 @@ impl Keys {
         self.keys.iter().any(|key| key.uses.iter().any(|(_, check)| matches!(check, Check::Secret(_))))
     }
 
-    /// Whether a signature can be checked in the time that a shard has: a tenth of a millisecond. What is refused is refused at once.
+    /// Whether a signature can be checked in the time that a shard has: some tenth of a millisecond. What is refused is refused at once.
     pub fn are_quick(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         let Ok(checks) = self.checks(algorithm, id) else { return true };
         match &checks[..] {
