@@ -359,6 +359,7 @@ impl Line {
     }
 
     /// The same with layers between the socket and MQTT.
+    #[must_use]
     pub fn with_layers(self, layers: Option<Box<Layers>>) -> Self {
         let aside = layers.map(|layers| Box::new(Aside { layers: Some(layers), ..Aside::default() }));
         Self { aside, ..self }

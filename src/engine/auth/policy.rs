@@ -102,7 +102,7 @@ impl Policy {
 
     /// Whether some answer may be put off.
     pub fn takes_time(&self) -> bool {
-        self.all().any(|authenticator| authenticator.takes_time())
+        self.all().any(Authenticator::takes_time)
     }
 
     /// Goes on where the chain had to wait, now that `link` has answered. What another policy has said counts for nothing.

@@ -1,6 +1,6 @@
 //! Which client certificates are good: by the chain to an authority, by the server's own copy, or by both; also when a session is resumed.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -23,7 +23,7 @@ pub struct Clients {
     /// Judges the signatures of handshakes.
     algorithms: WebPkiSupportedAlgorithms,
     /// The only certificates that are good, if they are listed.
-    pins: Option<HashSet<Fingerprint>>,
+    pins: Option<BTreeSet<Fingerprint>>,
     is_mandatory: bool,
 }
 
@@ -36,7 +36,7 @@ impl Clients {
     /// Judges by a chain, by copies, or by both.
     pub fn new(
         chain: Option<Arc<dyn ClientCertVerifier>>,
-        pins: Option<HashSet<Fingerprint>>,
+        pins: Option<BTreeSet<Fingerprint>>,
         is_mandatory: bool,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {

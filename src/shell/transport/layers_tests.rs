@@ -24,7 +24,7 @@ fn authority() -> (Scratch, Authority) {
 fn bytes_cross_however_they_are_cut() {
     let (_scratch, authority) = authority();
     let plan = plan(&files(&[&authority.server("localhost")]), None);
-    let said: Vec<u8> = (0..100_000_u32).map(|number| (number * 7 >> 3).to_le_bytes()[0]).collect();
+    let said: Vec<u8> = (0..100_000_u32).map(|number| ((number * 7) >> 3).to_le_bytes()[0]).collect();
     for version in BOTH {
         for step in [1, 7, 1_000, ALL] {
             let mut pair = Pair::new(&plan, &client(&authority, None, &[version]), "localhost");

@@ -1,6 +1,6 @@
 //! What all connections of one listener have in common, made of the operator's files.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -216,7 +216,7 @@ fn read_clients(
     algorithms: WebPkiSupportedAlgorithms,
 ) -> Result<Clients, FileError> {
     let chain = if files.authorities.is_empty() { None } else { Some(read_authorities(files, provider)?) };
-    let pins: Option<HashSet<Fingerprint>> = match &files.pins {
+    let pins: Option<BTreeSet<Fingerprint>> = match &files.pins {
         Some(path) => Some(fingerprints(path)?.into_iter().collect()),
         None => None,
     };
