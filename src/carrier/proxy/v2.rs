@@ -86,10 +86,10 @@ fn family(command: u8, transport: u8) -> Result<Option<Family>, Malformed> {
 fn endpoints(family: Family, block: &[u8]) -> Option<(Endpoints<'_>, &[u8])> {
     match family {
         Family::Inet => {
-            let (block, behind) = block.split_first_chunk::<12>()?;
-            let [a, b, c, d, e, f, g, h, ports @ ..] = *block;
-            let (source, destination) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-            Some((inet(source, destination, ports), behind))
+            let (source, behind) = block.split_first_chunk::<4>()?;
+            let (destination, behind) = behind.split_first_chunk::<4>()?;
+            let (ports, behind) = behind.split_first_chunk::<4>()?;
+            Some((inet(Ipv4Addr::from(*source), Ipv4Addr::from(*destination), *ports), behind))
         }
         Family::Inet6 => {
             let (source, behind) = block.split_first_chunk::<16>()?;
