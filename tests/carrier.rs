@@ -45,13 +45,13 @@ fn legal(random: &mut Random, frames: usize, sizes: &[usize]) -> (Vec<u8>, Said)
     let (mut bytes, mut said, mut message_is_open) = (Vec::new(), Said::default(), false);
     for _ in 0..frames {
         if random.chance(1, 4) {
-            let opcode = *random.pick(&[0x9, 0xa]).unwrap();
-            let payload = payload(*random.pick(sizes).unwrap() % 126, random);
+            let opcode = *random.pick(&[0x9, 0xa]).expect("there is a choice");
+            let payload = payload(*random.pick(sizes).expect("there is a choice") % 126, random);
             bytes.extend(frame(0x80 | opcode, &payload, random));
             said.controls.push((opcode, payload));
             continue;
         }
-        let payload = payload(*random.pick(sizes).unwrap(), random);
+        let payload = payload(*random.pick(sizes).expect("there is a choice"), random);
         let goes_on = random.chance(1, 2);
         let first = if message_is_open { 0 } else { 2 } | if goes_on { 0 } else { 0x80 };
         bytes.extend(frame(first, &payload, random));
@@ -59,7 +59,8 @@ fn legal(random: &mut Random, frames: usize, sizes: &[usize]) -> (Vec<u8>, Said)
         message_is_open = goes_on;
     }
     if random.chance(1, 3) {
-        let closing = *random.pick(&[&b""[..], b"\x03\xe8", "\u{3}\u{4}".as_bytes(), b"\x0f\xa0bye"]).unwrap();
+        let closing =
+            *random.pick(&[&b""[..], b"\x03\xe8", "\u{3}\u{4}".as_bytes(), b"\x0f\xa0bye"]).expect("there is a choice");
         bytes.extend(frame(0x88, closing, random));
         let code = match closing {
             [] => Some(1005),
@@ -90,7 +91,7 @@ fn legal_streams_in_random_pieces_give_their_bytes() {
     for seed in 0..400 {
         let mut random = Random::from_seed(seed);
         let (bytes, expected) = legal(&mut random, 12, &SIZES);
-        let longest = *random.pick(&[1, 3, 15, 200, 40_000]).unwrap();
+        let longest = *random.pick(&[1, 3, 15, 200, 40_000]).expect("there is a choice");
         let seen = by_reader(&bytes, MAXIMUM, |_| 1 + random.index(longest));
         assert!(seen == expected, "seed {seed}");
         assert!(naive(&bytes, MAXIMUM) == expected, "seed {seed}, naively");

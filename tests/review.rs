@@ -125,8 +125,7 @@ fn threat_5_a_will_whose_right_is_gone_is_not_published() {
 
 #[test]
 fn threat_5_the_rest_of_a_fan_out_is_judged_by_the_new_rules() {
-    let mut limits = Limits::default();
-    limits.fanout_recipients_max = 2;
+    let limits = Limits { fanout_recipients_max: 2, ..Limits::default() };
     let mut story = Story::over(World::with(1, limits, Rules::default().policy(), 7));
     let from = story.connect(Hello::v5("publisher"));
     let readers: Vec<Client> = (0..9).map(|number| story.connect(Hello::v5(&format!("r{number}")))).collect();

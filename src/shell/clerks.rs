@@ -47,6 +47,7 @@ pub struct Desk {
 
 impl Desk {
     /// Leaves a question; gives it back if there is no room, or nobody to answer.
+    #[expect(clippy::result_large_err, reason = "whoever hears no answers the question at once")]
     pub fn ask(&self, question: Question) -> Result<(), Question> {
         self.questions.try_send((self.shard, question)).map_err(|refused| match refused {
             TrySendError::Full((_, question)) | TrySendError::Disconnected((_, question)) => question,

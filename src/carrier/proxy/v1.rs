@@ -70,17 +70,20 @@ mod tests {
         decode(line.as_bytes()).map(|header| header.map(|header| header.endpoints))
     }
 
-    fn inet(source: &str, destination: &str) -> Result<Option<Endpoints<'static>>, Malformed> {
-        Ok(Some(Endpoints::Inet { source: source.parse().unwrap(), destination: destination.parse().unwrap() }))
+    fn inet(source: &str, destination: &str) -> Endpoints<'static> {
+        Endpoints::Inet { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
     }
 
     #[test]
     fn a_line_names_both_ends() {
-        assert_eq!(line("PROXY TCP4 192.168.0.1 10.0.0.9 56324 0\r\n"), inet("192.168.0.1:56324", "10.0.0.9:0"));
+        assert_eq!(
+            line("PROXY TCP4 192.168.0.1 10.0.0.9 56324 0\r\n"),
+            Ok(Some(inet("192.168.0.1:56324", "10.0.0.9:0")))
+        );
         let widest = "PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n";
-        assert_eq!(line(widest), inet("255.255.255.255:65535", "255.255.255.255:65535"));
-        assert_eq!(line("PROXY TCP6 2001:DB8::1 ::1 1 8883\r\n"), inet("[2001:db8::1]:1", "[::1]:8883"));
-        assert_eq!(line("PROXY TCP6 ::ffff:1.2.3.4 :: 1 2\r\n"), inet("[::ffff:1.2.3.4]:1", "[::]:2"));
+        assert_eq!(line(widest), Ok(Some(inet("255.255.255.255:65535", "255.255.255.255:65535"))));
+        assert_eq!(line("PROXY TCP6 2001:DB8::1 ::1 1 8883\r\n"), Ok(Some(inet("[2001:db8::1]:1", "[::1]:8883"))));
+        assert_eq!(line("PROXY TCP6 ::ffff:1.2.3.4 :: 1 2\r\n"), Ok(Some(inet("[::ffff:1.2.3.4]:1", "[::]:2"))));
     }
 
     #[test]

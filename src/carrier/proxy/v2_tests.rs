@@ -199,7 +199,7 @@ fn a_checksum_is_compared_and_finds_every_flipped_bit() {
     assert_eq!(decoded(&bytes).authority, Some("a"));
     let field_type = at - 3;
     for bit in 0..bytes.len() * 8 {
-        // Without its type the checksum is none; a broken one of its bytes of length is malformed, as is the rest.
+        // A field of another type is no checksum, so nothing is compared then.
         if bit / 8 == field_type {
             continue;
         }
@@ -212,7 +212,6 @@ fn a_checksum_is_compared_and_finds_every_flipped_bit() {
     }
 }
 
-/// The published example of a checksum: what haproxy writes is big-endian.
 #[test]
 fn a_wrong_checksum_is_told_with_the_right_one() {
     let bytes = with(&[field(CRC32C, &[0; 4])]);

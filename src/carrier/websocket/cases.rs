@@ -124,7 +124,7 @@ fn pings_are_told_with_their_payload_and_pongs_are_let_pass() {
     passes(&[(FIN | PING, b"\x00\xff\xfe")], b"", &["<\\x00\\xff\\xfe"]);
     passes(&[(FIN | PING, &longest)], b"", &[&format!("<{}", longest.escape_ascii())]);
     breaks(&frame(FIN | PING, &[0xfe; 126]), b"", Violation::ControlTooLong, 1002);
-    breaks(&frame(FIN | PONG, &[0xfe; 65_536]), b"", Violation::ControlTooLong, 1002);
+    breaks(&frame(FIN | PONG, &vec![0xfe; 65_536]), b"", Violation::ControlTooLong, 1002);
     passes(&[(FIN | PONG, b"unasked")], b"", &[">unasked"]);
     passes(&[(FIN | PONG, b"unasked"), (FIN | PING, b"asked")], b"", &[">unasked", "<asked"]);
     let ten: Vec<(u8, &[u8])> = (0..10).map(|_| (FIN | PING, &b"again"[..])).collect();
@@ -261,7 +261,7 @@ fn a_frame_above_the_maximum_closes_with_1009_before_its_mask_is_there() {
         let bytes = [&frame(FIN | BINARY, b"before")[..], b"\x82\xff", &length.to_be_bytes()].concat();
         breaks(&bytes, b"before", Violation::FrameTooLarge { length, maximum: MAXIMUM }, 1009);
     }
-    let many = frame(CONTINUATION, &[7; 60_000]).repeat(4);
+    let many = frame(CONTINUATION, &vec![7; 60_000]).repeat(4);
     let message = [&frame(BINARY, b"")[..], &many].concat();
     assert_eq!(outcome(&message).application.len(), 240_000, "a message has no maximum: nothing waits for its end");
 }

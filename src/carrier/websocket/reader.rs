@@ -58,7 +58,7 @@ pub struct Intake<'a> {
 /// Where a connection is in its stream of frames. One per connection; it owns memory only while a control frame is cut.
 ///
 /// Invariants: payload left ≤ the maximum that its header was read under; a part of a header is never a whole one;
-/// memory ≤ size of one [`Cut`].
+/// memory ≤ size of one `Cut`.
 #[derive(Debug, Default)]
 pub struct Reader {
     state: State,

@@ -6,6 +6,8 @@
 //! for the deadline of the connection. An answer is sent as it stands: [`Upgraded::response`], or
 //! [`Refusal::response`] and then the end of the connection.
 
+use core::iter::once;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
@@ -79,7 +81,8 @@ pub fn upgrade(bytes: &[u8], rules: &Rules<'_>) -> Result<Option<Upgraded>, Refu
         Err(_) => return Err(Refusal::Malformed),
     };
     // The parser takes a bare LF for the end of a line. No client of WebSocket sends one, and a proxy may read it otherwise.
-    if bytes[..consumed].iter().zip(&bytes[1..]).any(|(before, byte)| *byte == b'\n' && *before != b'\r') {
+    let head = &bytes[..consumed];
+    if once(&0).chain(head).zip(head).any(|(before, byte)| *byte == b'\n' && *before != b'\r') {
         return Err(Refusal::Malformed);
     }
     let (subprotocol, key) = judge(&request, rules)?;
@@ -380,6 +383,8 @@ mod tests {
         for wrong in [
             text.replace("\r\n", "\n"),
             text.replacen("13\r\n", "13\n", 1),
+            text.replace("\r\n\r\n", "\r\n\n"),
+            format!("\n{text}"),
             text.replacen("Host: ", "Host: a\r\n b", 1), // a folded line
             text.replacen("Host: ", "Host : ", 1),
             text.replacen("Host: ", "Host\r\n: ", 1),
@@ -408,8 +413,11 @@ mod tests {
     fn a_head_that_ends_within_the_bound_passes_whatever_follows() {
         let mut bytes = with(NONE, &[&format!("X: {}", "x".repeat(7_000))]);
         let whole = bytes.len();
-        bytes.resize(100_000, 0x82);
-        assert_eq!(upgrade(&bytes, &ANY).unwrap().unwrap().consumed, whole);
+        for follows in [0x82, b'\n', 0] {
+            bytes.resize(100_000, follows);
+            assert_eq!(upgrade(&bytes, &ANY).unwrap().unwrap().consumed, whole, "{follows:#x}");
+            bytes.truncate(whole);
+        }
     }
 
     /// Whatever a header says of another address, nothing that comes out of here knows it.

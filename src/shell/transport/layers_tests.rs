@@ -178,8 +178,8 @@ fn verdict(files: &TlsFiles, authority: &Authority, shown: Option<&Certified>) -
 
 #[test]
 fn only_clients_whose_certificate_leads_to_the_authority_come_in() {
-    let (_scratch, authority) = authority();
-    let other = Authority::new(_scratch.path(), "other");
+    let (scratch, authority) = authority();
+    let other = Authority::new(scratch.path(), "other");
     let clients =
         |is_mandatory| ClientFiles { is_mandatory, authorities: vec![authority.path()], ..ClientFiles::default() };
     let server = files(&[&authority.server("localhost")]);

@@ -145,8 +145,8 @@ pub fn client(
 /// Writes a list of pinned certificates.
 pub fn pin(path: PathBuf, pinned: &[&Certified]) -> PathBuf {
     let line = |certified: &&Certified| {
-        let print = super::clients::fingerprint(certified.certificate.der());
-        print.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "  a comment\n"
+        let digits = super::clients::fingerprint(certified.certificate.der()).map(|byte| format!("{byte:02x}"));
+        digits.concat() + "  a comment\n"
     };
     fs::write(&path, pinned.iter().map(line).collect::<String>()).unwrap();
     path

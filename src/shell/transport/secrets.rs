@@ -113,10 +113,9 @@ pub fn secret(path: &Path, passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'s
 fn secret_of(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, FileFault> {
     let opened = opened_secrets(bytes, passphrase)?;
     let plain: Vec<PrivateKeyDer<'static>> =
-        PrivateKeyDer::pem_slice_iter(bytes).collect::<Result<_, _>>().map_err(|error| match error {
+        PrivateKeyDer::pem_slice_iter(bytes).collect::<Result<_, _>>().map_err(|error| {
             // Headers stand between the marks of a secret that is encrypted in the old way.
-            pem::Error::Base64Decode(_) if has_old_encryption(bytes) => FileFault::OldEncryption,
-            error => FileFault::Pem(error),
+            if has_old_encryption(bytes) { FileFault::OldEncryption } else { FileFault::Pem(error) }
         })?;
     let mut secrets: Vec<_> = opened.into_iter().chain(plain).collect();
     match (secrets.pop(), secrets.len()) {
@@ -139,8 +138,7 @@ fn opened_secrets(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<Private
         let body: String = body.split_whitespace().collect();
         let sealed = BASE64_STANDARD.decode(body).map_err(|_not_base64| FileFault::Nothing("readable secret"))?;
         let passphrase = passphrase.ok_or(FileFault::PassphraseMissing)?;
-        let info =
-            EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(|error| FileFault::Passphrase(error.into()))?;
+        let info = EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(FileFault::Passphrase)?;
         let opened = info.decrypt(passphrase).map_err(FileFault::Passphrase)?;
         found.push(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into());
     }

@@ -145,6 +145,10 @@ impl Tls {
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library may add states, and none of them can be written in"
+    )]
     fn when_writable(
         &mut self,
         pending: &mut [u8],
