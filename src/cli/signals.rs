@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one asks for an orderly end, the second one ends the process at once. SIGHUP has files read anew.
+//! Signals: the first SIGINT or SIGTERM asks for an orderly end, the second one ends the process at once, SIGHUP has files read anew.
 
 use std::io;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::text::LIST_ENTRIES_MAX;
 use crate::base::nearest::nearest_name;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 16] = [
+pub const EVENT_MODULES: [&str; 17] = [
     "cli::serve",
     "ops::http",
     "ops::log::kinds",
@@ -23,6 +23,7 @@ pub const EVENT_MODULES: [&str; 16] = [
     "shell::files::keeper",
     "shell::journal",
     "shell::moving",
+    "shell::reloading",
     "shell::replay",
     "shell::storage",
     "shell::ring::uring",

@@ -140,7 +140,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 111] = [
+pub const METRICS: [Metric; 119] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -161,6 +161,22 @@ pub const METRICS: [Metric; 111] = [
         "Connections that moved here, to their home shard."),
     counter("pregon_connects_refused_total", Shard(|r| r.stats.connects_refused),
         "Connections refused, at once or in CONNACK."),
+    counter("pregon_connections_revoked_total", Shard(|r| r.stats.connections_revoked),
+        "Connections that were ended because the files of users and rules say something else since."),
+    counter("pregon_handshakes_total", Shard(|r| r.shell.handshakes),
+        "Handshakes of TLS that have come to their end."),
+    counter("pregon_handshakes_resumed_total", Shard(|r| r.shell.handshakes_resumed),
+        "Of these, the ones that have gone on with a session of before, which costs a tenth."),
+    counter("pregon_layer_failures_total", Shard(|r| r.shell.layer_failures),
+        "Connections that have failed before MQTT: in the PROXY protocol, TLS or WebSocket."),
+    counter("pregon_policy_changes_total", Shard(|r| r.shell.policy_changes),
+        "Times that this shard has begun to judge by other users or rules."),
+    counter("pregon_reloads_total", Broker(|s| s.reports.first().map_or(0, |r| r.reloads.done)),
+        "Times that files were read anew and what they say has come into force."),
+    counter("pregon_reloads_failed_total", Broker(|s| s.reports.first().map_or(0, |r| r.reloads.failed)),
+        "Times that files were read anew and what was in force has stayed."),
+    gauge("pregon_reload_failing", Broker(|s| s.reports.first().map_or(0, |r| u64::from(r.reloads.is_failing))),
+        "1 while what some file says is not in force."),
     counter("pregon_accept_pauses_total", Shard(|r| r.shell.accept_pauses),
         "Times accepting was paused for lack of descriptors."),
     counter("pregon_questions_total", Shard(|r| r.shell.questions),

@@ -128,6 +128,7 @@ struct Files {
 pub struct Reporter {
     pub(super) ways: Ways,
     clock: Clock,
+    tally: Arc<Tally>,
 }
 
 impl Broker {
@@ -190,17 +191,18 @@ impl Broker {
             threads.push(thread);
         }
         let has_journal = storage.is_some();
+        let tally = Arc::<Tally>::default();
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
         let broker = Self {
             listening: listeners,
             listeners: handles.into_iter().flatten().collect(),
-            reporter: Reporter { ways, clock },
+            reporter: Reporter { ways, clock, tally: Arc::clone(&tally) },
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
-            files: Files { reader: Some(reader), force, tally: Arc::default() },
+            files: Files { reader: Some(reader), force, tally },
             reloading: None,
             storage,
             promise,
@@ -275,7 +277,7 @@ impl Broker {
             // One that is not there any more has been taken away by somebody else.
             let _gone_either_way = std::fs::remove_file(path);
         }
-        let Reporter { ways, clock } = self.reporter;
+        let Reporter { ways, clock, .. } = self.reporter;
         let until_ns = clock.now_ns() + self.drain_timeout_ms * 1_000_000;
         for number in 0..ways.shards() {
             post(&ways, ShardId::new(number), Parcel::Stop { until_ns });
@@ -309,7 +311,8 @@ impl Reporter {
             }
         }
         reports.sort_by_key(|(shard, _)| *shard);
-        reports.into_iter().map(|(_, report)| *report).collect()
+        let reloads = self.tally.read();
+        reports.into_iter().map(|(_, report)| Report { reloads, ..*report }).collect()
     }
 
     /// How many shards there are.

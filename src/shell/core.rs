@@ -20,7 +20,7 @@ use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
-use super::report::{Promise, Replayed, Report, ShellStats};
+use super::report::{Promise, Reloads, Replayed, Report, ShellStats};
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
@@ -326,6 +326,7 @@ impl Core {
             promise: self.promise,
             journal: self.journal.as_ref().map(|journal| journal.stats(self.shard.held())).unwrap_or_default(),
             replayed: self.replayed,
+            reloads: Reloads::default(), // whoever asks knows
             uptime_s,
         }
     }

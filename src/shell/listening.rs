@@ -16,6 +16,7 @@ use super::transport::secrets::FileError;
 use crate::config::listener::ListenAddress;
 use crate::config::{Listener, Listeners};
 use crate::engine::homes::ShardId;
+use crate::engine::limits::Limits;
 
 /// How long an address is waited for that another process has: it may have been killed just now.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +39,12 @@ pub enum ListenError {
         error: io::Error,
         /// What can be done about it.
         advice: &'static str,
+    },
+    /// It asks for bounds of its own.
+    #[error("the listener {name}: bounds of its own are not enforced by this build: say them in [limits], for all listeners")]
+    Bounds {
+        /// What it is called.
+        name: Box<str>,
     },
     /// A file that it needs cannot be used.
     #[error("the listener {name}: {error}")]
@@ -71,6 +78,9 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         open.push(Listening { name: "".into(), address, sockets, plan: None });
     }
     for named in &listeners.named {
+        if has_bounds(named) {
+            return Err(ListenError::Bounds { name: named.name.clone() });
+        }
         let plan = read(named, None)?;
         let (address, sockets) = match &named.address {
             ListenAddress::Tcp(address) => {
@@ -90,6 +100,13 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         });
     }
     Ok(open)
+}
+
+/// Whether it says a bound that nobody would keep: whoever sets one relies on it.
+fn has_bounds(named: &Listener) -> bool {
+    let common = Limits::default();
+    let counts = [named.connections_max, named.connections_per_address_max];
+    named.limits(&common) != common || counts.iter().any(Option::is_some) || named.connect_rate > 0
 }
 
 fn bind(

@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use super::broker::post;
 use super::mesh::{Parcel, Ways};
+use super::report::Reloads;
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::ShardId;
 
@@ -58,6 +59,17 @@ pub struct Tally {
     pub failed: AtomicU64,
     /// The last time it did not.
     pub is_failing: AtomicBool,
+}
+
+impl Tally {
+    /// The figures of this moment.
+    pub fn read(&self) -> Reloads {
+        Reloads {
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            is_failing: self.is_failing.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Why what the files say is not in force.

@@ -212,8 +212,21 @@ pub struct Report {
     pub journal: JournalStats,
     /// What it has started from.
     pub replayed: Replayed,
+    /// How often files were read anew, in the whole broker.
+    pub reloads: Reloads,
     /// Seconds since the shard started.
     pub uptime_s: f64,
+}
+
+/// How often files were read anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// Times that what they say came into force.
+    pub done: u64,
+    /// Times that it did not.
+    pub failed: u64,
+    /// What some of them say is not in force.
+    pub is_failing: bool,
 }
 
 #[cfg(test)]

@@ -145,11 +145,14 @@ fn check_complains_of_listeners_with_line_and_nearest_key() {
 }
 
 #[test]
-fn a_listener_that_nothing_serves_refuses_the_start() {
-    let output = run("--memory --admin 127.0.0.1:0 --listen 127.0.0.1:0 --set listeners.garden.address=127.0.0.1:1884");
-    assert_eq!(code(&output), 3, "{}", errors(&output));
-    let wanted = "the listener garden at 127.0.0.1:1884 cannot be served by this build: it serves listeners.tcp alone";
-    assert!(errors(&output).contains(wanted), "{}", errors(&output));
+fn bounds_of_a_listener_of_its_own_refuse_the_start() {
+    for bound in ["maximum_qos=1", "connections_max=5", "connect_rate=5"] {
+        let listener = "--set listeners.garden.address=127.0.0.1:0 --set listeners.garden";
+        let output = run(&format!("--memory --admin 127.0.0.1:0 --listen 127.0.0.1:0 {listener}.{bound}"));
+        assert_eq!(code(&output), 3, "{}", errors(&output));
+        let wanted = "the listener garden: bounds of its own are not enforced by this build";
+        assert!(errors(&output).contains(wanted), "{}", errors(&output));
+    }
 }
 
 #[test]
