@@ -74,6 +74,8 @@ pub enum Mistake {
     LevelTwice(Box<str>),
     #[error("no topic begins like that: {0}")]
     TopicInvalid(Box<str>),
+    #[error("\"{text}\" is no text of 1 to {maximum} bytes without control characters")]
+    TextInvalid { text: Box<str>, maximum: usize },
     #[error("no path: \"{0}\"")]
     PathInvalid(Box<str>),
     #[error("\"{text}\" is no socket in the file system: an absolute path of up to {maximum} bytes is one")]

@@ -8,6 +8,7 @@ use super::levels::{Level, Levels};
 use super::listener::{ClientCertificates, ListenAddress, Proof, Protocol, ProxyProtocol, TlsVersion, UserFrom};
 use super::{Anonymous, Cores, Driver, Durability, LogFormat};
 use crate::base::network::Network;
+use crate::engine::auth::token::terms::Carrier;
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
 
@@ -59,6 +60,7 @@ macro_rules! spelled {
 spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
     Anonymous { Auto = "auto", Yes = "yes", No = "no" }
+    Carrier { Password = "password", UserName = "user-name" }
     Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
     Protocol { Mqtt = "mqtt", WebSocket = "websocket" }
     ProxyProtocol { Off = "off", Required = "required" }

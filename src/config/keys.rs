@@ -1,11 +1,12 @@
 //! The table of keys: every thing that an operator may choose, once; reading, printing and the example are driven by it.
 
 use super::field::{Field, Spelled};
-use super::kind::{Kind, NOTHING};
+use super::kind::{FreeText, Kind, NOTHING};
 use super::list::List;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
+use crate::engine::auth::token::terms::Carrier;
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -18,6 +19,9 @@ const MINUTE_MS: u64 = 60 * 1_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const YEAR_S: u64 = 365 * 24 * 3_600;
+
+/// More than a few minutes is no difference between clocks: RFC 7519, section 4.1.4.
+const LEEWAY_S_MAX: u64 = 10 * 60;
 
 /// The largest packet of the standards, fixed header included.
 const PACKET_LARGEST: u64 = 268_435_460;
@@ -32,6 +36,9 @@ pub(super) const SUBSCRIPTIONS: Kind = Kind::count(1, 100_000_000);
 pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
 pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
 pub(super) const QOS: Kind = Kind::count(0, 2);
+
+/// The name of a claim that tokens may have.
+const CLAIM: Kind = Kind::Text(FreeText { what: "the name of a claim", example: "groups", is_optional: true });
 
 /// The sections, in the order of the example file.
 pub const SECTIONS: [Section; 8] = [
@@ -260,7 +267,7 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         auth.anonymous,
         Kind::Word(Anonymous::WORDS),
-        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file."
+        "Whether clients come in that give neither name nor password; \"auto\" is where there is neither a password file nor token_keys."
     ),
     key!(
         auth.password_file,
@@ -273,6 +280,51 @@ pub const KEYS: &[Key<Config>] = &[
         "What clients may publish and be sent, as in mosquitto's acl_file; \"\" is no rules, so everybody may do everything."
     ),
     key!(auth.rules_file, Kind::File, "What clients may do, in TOML; \"\" is none. Not beside an acl_file."),
+    key!(
+        auth.token_keys,
+        Kind::File,
+        "Whose signatures on tokens count, as a JSON Web Key Set or public keys in PEM; \"\" is none, so no token is taken."
+    ),
+    key!(
+        auth.token_issuer,
+        Kind::Text(FreeText { what: "an issuer", example: "https://issuer.example", is_optional: true }),
+        "Who must have issued a token, its claim iss; \"\" is whoever has one of the keys."
+    ),
+    key!(
+        auth.token_audience,
+        Kind::List(List::Texts),
+        "For whom a token must be, its claim aud: one of these; [] is for anybody."
+    ),
+    key!(
+        auth.token_user_claim,
+        Kind::Text(FreeText { what: "the name of a claim", example: "sub", is_optional: false }),
+        "The claim of a token that names the user."
+    ),
+    key!(
+        auth.token_client_id_claim,
+        CLAIM,
+        "The claim that, in a token that has it, must be the client identifier; \"\" is none."
+    ),
+    key!(
+        auth.token_groups_claim,
+        CLAIM,
+        "The claim with a list of the user's groups, which rules can name; \"\" is none."
+    ),
+    key!(
+        auth.token_leeway_s as "token_leeway",
+        Kind::time(Seconds, 0, LEEWAY_S_MAX),
+        "How far apart the broker's clock and the issuer's may go: a token holds so much longer, and earlier."
+    ),
+    key!(
+        auth.token_carrier,
+        Kind::Word(Carrier::WORDS),
+        "Where a client puts its token: in the password of CONNECT, or in its user name."
+    ),
+    key!(
+        auth.token_needs_expiry,
+        Kind::Flag,
+        "Whether a token without an end, its claim exp, is refused; its connection would never end."
+    ),
     key!(
         auth.clerks,
         Kind::count(1, 64),
@@ -404,6 +456,8 @@ pub(super) mod tests {
             Kind::Levels => &["trace", "info,shell::events=debug"],
             Kind::TopicPrefix => &["", "réponses/"],
             Kind::File => &["", "/etc/pregon/users"],
+            Kind::Text(FreeText { is_optional: false, .. }) => &["sub", "https://größe.example/ \"1\""],
+            Kind::Text(FreeText { is_optional: true, .. }) => &["", "sub", "https://größe.example/ \"1\""],
             Kind::Path => &["data", "/var/lib/größer als \"zuvor\""],
             Kind::Listen => &["[::]:0", "unix:/run/größe \"1\".sock"],
             Kind::UrlPath => &["/", "/mqtt"],
@@ -412,6 +466,7 @@ pub(super) mod tests {
             Kind::List(List::Addresses) => &["", "127.0.0.1:0", "[::]:1,1.2.3.4:65535"],
             Kind::List(List::Networks) => &["", "10.0.0.0/8, fd00::/8, 192.0.2.7"],
             Kind::List(List::Files) => &["", "/etc/a.pem,b", "b,/etc/a.pem"],
+            Kind::List(List::Texts) => &["", "broker,https://größe.example/", "größe"],
             Kind::List(List::Origins) => &["", "https://a.example,http://b:8080"],
             Kind::List(List::Words(words)) => {
                 let reversed: Vec<&str> = words.iter().rev().copied().collect();

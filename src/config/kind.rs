@@ -24,6 +24,9 @@ const PREFIX_BYTES_MAX: usize = 1024;
 /// The longest path that the kernel takes, without the byte that ends it.
 const PATH_BYTES_MAX: usize = 4_095;
 
+/// The longest free text.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+
 /// Words that stand for numbers of one key.
 const WORDS_MAX: usize = 2;
 
@@ -82,6 +85,8 @@ pub enum Kind {
     Path,
     /// A path in the file system, or nothing.
     File,
+    /// A text that means something to others.
+    Text(FreeText),
     /// An address, or a socket in the file system.
     Listen,
     /// The path of a URL.
@@ -90,6 +95,17 @@ pub enum Kind {
     Interface,
     /// The permissions of a file.
     Mode,
+}
+
+/// A text that means something to others.
+#[derive(Clone, Copy, Debug)]
+pub struct FreeText {
+    /// What it is, with its article.
+    pub what: &'static str,
+    /// One of them.
+    pub example: &'static str,
+    /// Whether there may be none, which is the empty text.
+    pub is_optional: bool,
 }
 
 /// A number within bounds, and perhaps a word for one that stands apart.
@@ -160,6 +176,8 @@ impl Kind {
             Kind::TopicPrefix => read_prefix(text),
             Kind::File if text.is_empty() => Ok(Value::Text("".into())),
             Kind::Path | Kind::File => parse_path(text).map(Value::Text),
+            Kind::Text(free) if free.is_optional && text.is_empty() => Ok(Value::Text("".into())),
+            Kind::Text(_) => parse_free_text(text).map(Value::Text),
             Kind::Listen => address::parse_listen(text).map(Value::Listen),
             Kind::UrlPath => address::parse_url_path(text).map(Value::Text),
             Kind::Interface => address::parse_interface(text).map(Value::Text),
@@ -187,6 +205,7 @@ impl Kind {
                 | Kind::TopicPrefix
                 | Kind::Path
                 | Kind::File
+                | Kind::Text(_)
                 | Kind::Listen
                 | Kind::UrlPath
                 | Kind::Interface
@@ -248,6 +267,10 @@ impl Kind {
             Kind::TopicPrefix => format!("the start of a topic, up to {PREFIX_BYTES_MAX} bytes, or \"\" for none"),
             Kind::File => {
                 format!("a path such as \"/etc/pregon/users\", up to {PATH_BYTES_MAX} bytes, or \"\" for none")
+            }
+            Kind::Text(FreeText { what, example, is_optional }) => {
+                let none = if *is_optional { ", or \"\" for none" } else { "" };
+                format!("{what} such as \"{example}\", up to {TEXT_BYTES_MAX} bytes{none}")
             }
             Kind::Path => format!("a path such as \"/var/lib/pregon\", up to {PATH_BYTES_MAX} bytes"),
             Kind::Listen => {
@@ -348,6 +371,14 @@ fn read_prefix(text: &str) -> Result<Value, Mistake> {
         return Err(Mistake::TopicInvalid(excerpt(text)));
     }
     Ok(Value::Text(text.into()))
+}
+
+/// A text that is written to logs and compared, and never parsed.
+pub fn parse_free_text(text: &str) -> Result<Box<str>, Mistake> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+        return Err(Mistake::TextInvalid { text: excerpt(text), maximum: TEXT_BYTES_MAX });
+    }
+    Ok(text.into())
 }
 
 /// A path that the kernel takes.

@@ -6,7 +6,7 @@ use toml::de::DeArray;
 
 use super::address;
 use super::complaint::{Mistake, excerpt};
-use super::kind::{Fault, Value, either, find_word, name_of, parse_path};
+use super::kind::{Fault, TEXT_BYTES_MAX, Value, either, find_word, name_of, parse_free_text, parse_path};
 use super::text::{self, LIST_ENTRIES_MAX};
 use crate::base::network::Network;
 
@@ -21,6 +21,8 @@ pub enum List {
     Files,
     /// Origins of pages.
     Origins,
+    /// Free texts.
+    Texts,
     /// These words, each at most once.
     Words(&'static [&'static str]),
 }
@@ -54,6 +56,7 @@ impl List {
             List::Networks => each(entries, parse_network).map(Value::Networks),
             List::Files => each(entries, parse_path).map(Value::Texts),
             List::Origins => each(entries, address::parse_origin).map(Value::Texts),
+            List::Texts => each(entries, parse_free_text).map(Value::Texts),
             List::Words(words) => {
                 let mut seen = Vec::new();
                 let once = |text: &str| {
@@ -76,6 +79,9 @@ impl List {
             List::Networks => ("networks", "[\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7\"]"),
             List::Files => ("paths", "[\"/etc/pregon/broker.pem\"]"),
             List::Origins => ("origins", "[\"https://casa.example\", \"http://localhost:8080\"]"),
+            List::Texts => {
+                return format!("a list of texts such as [\"broker\"], each up to {TEXT_BYTES_MAX} bytes");
+            }
             List::Words(words) => {
                 let words = either(words.iter().map(|word| format!("\"{word}\"")));
                 return format!("a list of {words}, each at most once");

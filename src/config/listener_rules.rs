@@ -99,19 +99,20 @@ struct Rule {
     broken: fn(&Listener, &Config) -> Option<String>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule { names: &["certificates", "keys"], paths: &[], broken: secrets_are_missing },
     Rule { names: &["client_ca", "client_pins", "client_certificates"], paths: &[], broken: nobody_vouches },
     Rule { names: &["proxy_trusted", "proxy_protocol"], paths: &[], broken: no_proxy_is_believed },
     Rule { names: &["client_certificates", "user_from", "chain"], paths: &[], broken: certificates_name_nobody },
+    Rule { names: &["chain"], paths: &["auth.token_keys"], broken: no_token_holds },
     Rule {
         names: &["chain", "client_certificates", "address"],
-        paths: &["auth.anonymous", "auth.password_file"],
+        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"],
         broken: the_world_is_let_in,
     },
     Rule {
         names: &["chain", "user_from", "address"],
-        paths: &["auth.anonymous", "auth.password_file"],
+        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"],
         broken: nobody_is_let_in,
     },
 ];
@@ -220,26 +221,36 @@ fn certificates_name_nobody(listener: &Listener, _: &Config) -> Option<String> {
     is_broken.then(|| "no certificate would say who comes: client_certificates and user_from see to that".to_owned())
 }
 
+fn no_token_holds(listener: &Listener, config: &Config) -> Option<String> {
+    let is_broken = listener.chain.contains(&Proof::Token) && !config.auth.takes_tokens();
+    is_broken.then(|| "no token would hold: auth.token_keys says whose signatures count".to_owned())
+}
+
 /// Without a word from the operator, whom nobody knows comes from this machine.
 fn the_world_is_let_in(listener: &Listener, config: &Config) -> Option<String> {
     let is_broken = listener.address.is_reached_from_outside() && listener.lets_anybody_in_unasked(&config.auth);
     is_broken.then(|| {
         format!(
-            "{} is reached from other machines, and anybody would be let in: name a password file, require certificates, or say by \
-             what clients show who they are with chain, which may be \"anonymous\"",
+            "{} is reached from other machines, and anybody would be let in: name a password file or the keys of tokens, require \
+             certificates, or say by what clients show who they are with chain, which may be \"anonymous\"",
             listener.address
         )
     })
 }
 
 fn nobody_is_let_in(listener: &Listener, config: &Config) -> Option<String> {
-    let has_users = !config.auth.password_file.as_os_str().is_empty();
-    let is_closed = if listener.chain.is_empty() {
-        !config.auth.lets_anybody_in() && listener.user_from == UserFrom::None
-    } else {
-        listener.chain.iter().all(|proof| *proof == Proof::Password)
-    };
-    (is_closed && !has_users).then(|| "nobody could come in here: there is no password file".to_owned())
+    let auth = &config.auth;
+    if auth.has_users() {
+        return None;
+    }
+    if !listener.chain.is_empty() {
+        // A chain that asks for tokens has keys of them, or is told of those already.
+        let is_closed = listener.chain.iter().all(|proof| *proof == Proof::Password);
+        return is_closed.then(|| "nobody could come in here: there is no password file".to_owned());
+    }
+    let is_closed = !auth.lets_anybody_in() && !auth.takes_tokens() && listener.user_from == UserFrom::None;
+    is_closed
+        .then(|| "nobody could come in here: there is no password file, and there are no keys of tokens".to_owned())
 }
 
 /// Whoever else wants the place that a listener wants: an earlier listener, the plain ones, the operator's door.

@@ -76,7 +76,7 @@ fn address(text: &str) -> ListenAddress {
 
 #[test]
 fn every_key_of_a_listener_is_read_from_a_file() {
-    let checked = loaded(vec![file(EVERY_KEY)]);
+    let checked = loaded(vec![file(EVERY_KEY), Source::set("auth.token_keys=keys")]);
     let wanted = Listener {
         name: "Casa-1_b".into(),
         address: address("[::]:8883"),
@@ -157,6 +157,7 @@ fn a_listener_may_be_said_without_any_file() {
         Source::set("listeners.b-1.address=unix:/run/b"),
         Source::environment("PREGON_LISTENERS__A_1__ADDRESS", "127.0.0.1:4"),
         Source::environment("PREGON_LISTENERS__A_1__CHAIN", "token, password"),
+        Source::environment("PREGON_AUTH__TOKEN_KEYS", "keys"),
     ]);
     let chain = vec![Proof::Token, Proof::Password];
     let wanted = [
@@ -398,6 +399,7 @@ fn what_was_said_of_listeners_is_printed_with_its_place() {
     let checked = loaded(vec![
         file("[listeners.b]\naddress = \"127.0.0.1:5\"\ntickets = true\n[listeners.a]\naddress = \"unix:/run/x\""),
         Source::set("listeners.a.chain=token,password"),
+        Source::set("auth.token_keys=keys"),
     ]);
     let printed = checked.to_string();
     let lines: Vec<&str> = printed.lines().collect();

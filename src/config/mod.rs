@@ -62,6 +62,7 @@ pub use source::{Origin, Source};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::engine::auth::token::terms::{Carrier, LEEWAY_S};
 use crate::engine::limits::Limits;
 
 /// Everything an operator may choose. One for the whole process, never changed while it runs.
@@ -167,7 +168,7 @@ pub struct Listeners {
 /// Whether clients come in that give neither name nor password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Where nobody else can be told apart either: without a password file.
+    /// Where nobody else can be told apart either: without a password file and keys of tokens.
     Auto,
     /// Always.
     Yes,
@@ -186,6 +187,24 @@ pub struct Auth {
     pub acl_file: PathBuf,
     /// What they may do, in our own format; empty for none.
     pub rules_file: PathBuf,
+    /// Whose signatures on tokens count; empty where no token is taken.
+    pub token_keys: PathBuf,
+    /// Who must have issued a token; none for anybody who is trusted.
+    pub token_issuer: Option<Box<str>>,
+    /// For whom a token must be: one of these; none for anybody.
+    pub token_audience: Vec<Box<str>>,
+    /// The claim that names the user.
+    pub token_user_claim: Box<str>,
+    /// The claim that must be the client identifier.
+    pub token_client_id_claim: Option<Box<str>>,
+    /// The claim with the user's groups.
+    pub token_groups_claim: Option<Box<str>>,
+    /// How far apart our clock and the issuer's may go.
+    pub token_leeway_s: u64,
+    /// Where a client puts its token.
+    pub token_carrier: Carrier,
+    /// Whether a token without an end is refused.
+    pub token_needs_expiry: bool,
     /// Threads that hash passwords.
     pub clerks: usize,
 }
@@ -194,10 +213,20 @@ impl Auth {
     /// Whether clients come in that give neither name nor password.
     pub fn lets_anybody_in(&self) -> bool {
         match self.anonymous {
-            Anonymous::Auto => self.password_file.as_os_str().is_empty(),
+            Anonymous::Auto => !self.has_users() && !self.takes_tokens(),
             Anonymous::Yes => true,
             Anonymous::No => false,
         }
+    }
+
+    /// Whether users are known by their passwords.
+    pub fn has_users(&self) -> bool {
+        !self.password_file.as_os_str().is_empty()
+    }
+
+    /// Whether tokens are taken.
+    pub fn takes_tokens(&self) -> bool {
+        !self.token_keys.as_os_str().is_empty()
     }
 }
 
@@ -311,6 +340,15 @@ impl Default for Auth {
             password_file: PathBuf::new(),
             acl_file: PathBuf::new(),
             rules_file: PathBuf::new(),
+            token_keys: PathBuf::new(),
+            token_issuer: None,
+            token_audience: Vec::new(),
+            token_user_claim: "sub".into(),
+            token_client_id_claim: None,
+            token_groups_claim: None,
+            token_leeway_s: LEEWAY_S,
+            token_carrier: Carrier::Password,
+            token_needs_expiry: true,
             clerks: 2,
         }
     }

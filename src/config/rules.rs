@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::complaint::{Complaint, Mistake, Remedy};
+use super::keys::KEYS;
 use super::listener_rules;
 use super::load::Checked;
 use super::schema::find;
@@ -28,13 +29,28 @@ const RULES: [Rule; 10] = [
     Rule { paths: &["listeners.tcp"], broken: nowhere_to_come_in },
     Rule { paths: &["listeners.tcp"], broken: listeners_overlap },
     Rule { paths: &["listeners.tcp", "admin.listen"], broken: admin_is_in_the_way },
-    Rule { paths: &["listeners.tcp", "auth.anonymous", "auth.password_file"], broken: the_world_is_let_in },
-    Rule { paths: &["auth.anonymous", "auth.password_file"], broken: nobody_is_let_in },
+    Rule {
+        paths: &["listeners.tcp", "auth.anonymous", "auth.password_file", "auth.token_keys"],
+        broken: the_world_is_let_in,
+    },
+    Rule { paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"], broken: nobody_is_let_in },
     Rule { paths: &["auth.acl_file", "auth.rules_file"], broken: rules_stand_in_two_files },
     Rule { paths: &["runtime.cores", "runtime.shards"], broken: cores_stay_idle },
     Rule { paths: &["turn.bytes_max", "turn.read_bytes_max"], broken: one_read_fills_a_turn },
     Rule { paths: &["limits.subscriptions_max", "limits.shared_subscriptions_max"], broken: more_shared_than_all },
     Rule { paths: &["limits.backlog_patience", "limits.write_stall"], broken: closed_before_patience_ends },
+];
+
+/// What only tokens have.
+const OF_TOKENS: [&str; 8] = [
+    "token_issuer",
+    "token_audience",
+    "token_user_claim",
+    "token_client_id_claim",
+    "token_groups_claim",
+    "token_leeway",
+    "token_carrier",
+    "token_needs_expiry",
 ];
 
 /// Every rule that is broken.
@@ -44,8 +60,25 @@ pub fn contradictions(checked: &Checked) -> Vec<Contradiction> {
         let Some(what) = (rule.broken)(checked.config()) else { continue };
         found.push(contradiction(checked, &by_path(rule.paths), &[], &what));
     }
+    found.extend(idle(checked));
     found.extend(listener_rules::contradictions(checked));
     found
+}
+
+/// Whoever says what tokens must be expects that some are asked for.
+fn idle(checked: &Checked) -> Vec<Contradiction> {
+    if checked.config().auth.takes_tokens() {
+        return Vec::new();
+    }
+    let plain = Config::default();
+    let key = |name: &&str| find("auth", name).expect("the list names keys of the section");
+    let is_set = |key: &usize| (KEYS[*key].get)(checked.config()) != (KEYS[*key].get)(&plain);
+    let set = OF_TOKENS.iter().map(key).filter(is_set);
+    let told = |key| {
+        let what = "this does nothing: without keys no token is taken";
+        contradiction(checked, &[Setting::Key(key)], &by_path(&["auth.token_keys"]), what)
+    };
+    set.map(told).collect()
 }
 
 /// The keys of the table that these paths name.
@@ -107,16 +140,17 @@ fn the_world_is_let_in(config: &Config) -> Option<String> {
     let is_open = auth.lets_anybody_in() && auth.anonymous == Anonymous::Auto;
     let outside = config.listeners.tcp.iter().find(|address| !address.ip().is_loopback()).filter(|_| is_open)?;
     Some(format!(
-        "{outside} is reached from other machines, and anybody would be let in: name a password file, or say that this is meant with \
-         auth.anonymous = \"yes\""
+        "{outside} is reached from other machines, and anybody would be let in: name a password file or the keys of tokens, or say that this is meant \
+         with auth.anonymous = \"yes\""
     ))
 }
 
 fn nobody_is_let_in(config: &Config) -> Option<String> {
     let auth = &config.auth;
-    let is_closed = !auth.lets_anybody_in() && auth.password_file.as_os_str().is_empty();
+    let is_closed = !auth.lets_anybody_in() && !auth.has_users() && !auth.takes_tokens();
     let is_all = config.listeners.named.is_empty(); // a listener of its own may have other proofs
-    (is_closed && is_all).then(|| "nobody could come in: there is no password file".to_owned())
+    (is_closed && is_all)
+        .then(|| "nobody could come in: there is no password file, and there are no keys of tokens".to_owned())
 }
 
 fn rules_stand_in_two_files(config: &Config) -> Option<String> {

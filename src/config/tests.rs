@@ -309,6 +309,42 @@ fn contradictions_name_both_sides() {
 }
 
 #[test]
+fn what_tokens_must_say_does_nothing_without_keys() {
+    for line in [
+        "token_issuer = \"https://issuer.example\"",
+        "token_audience = [\"broker\"]",
+        "token_user_claim = \"name\"",
+        "token_client_id_claim = \"cid\"",
+        "token_groups_claim = \"groups\"",
+        "token_leeway = \"1m\"",
+        "token_carrier = \"user-name\"",
+        "token_needs_expiry = false",
+    ] {
+        let key = line.split(' ').next().unwrap();
+        let why = "this does nothing: without keys no token is taken (auth.token_keys = \"\": the default)";
+        assert_eq!(about(&format!("[auth]\n{line}")), [format!("2:1: auth.{key}: {why}")]);
+        loaded(vec![file(&format!("[auth]\n{line}\ntoken_keys = \"keys\""))]);
+    }
+    let keys = KEYS.iter().filter(|key| key.name.starts_with("token_")).count();
+    assert_eq!(keys, 1 + 8, "each of them is asked about here");
+}
+
+#[test]
+fn a_text_has_bounds_and_some_have_to_be() {
+    let long = "x".repeat(1_025);
+    for (assignment, shown) in [
+        ("auth.token_user_claim=".to_owned(), "\"\""),
+        ("auth.token_issuer=a\u{7}b".to_owned(), "\"a\\u{7}b\""),
+        (format!("auth.token_groups_claim={long}"), "..."),
+        ("auth.token_audience=a,,b".to_owned(), "\"\""),
+    ] {
+        let told = complaints(vec![Source::set(assignment), Source::set("auth.token_keys=keys")]);
+        let what = format!("{shown} is no text of 1 to 1024 bytes without control characters; allowed: ");
+        assert!(told.len() == 1 && told[0].replace("...\" is", "... is").contains(&what), "{told:?}");
+    }
+}
+
+#[test]
 fn threat_7_other_machines_reach_nobody_who_lets_anybody_in_unless_that_is_said() {
     for text in ["", "auth.anonymous = \"auto\"\n", "auth.acl_file = \"rules\"\n"] {
         let told = about(&format!("{text}listeners.tcp = [\"127.0.0.1:1\", \"10.0.0.1:2\"]"));
@@ -316,6 +352,10 @@ fn threat_7_other_machines_reach_nobody_who_lets_anybody_in_unless_that_is_said(
         assert!(told.len() == 1 && told[0].contains(what), "{told:?}");
     }
     assert!(about("auth.anonymous = \"no\"")[0].contains("nobody could come in"), "nobody is known by name");
+    for known in ["auth.token_keys = \"keys\"", "auth.token_keys = \"keys\"\nauth.anonymous = \"no\""] {
+        let checked = loaded(vec![file(&format!("{known}\nlisteners.tcp = [\"0.0.0.0:1\"]"))]);
+        assert!(!checked.config().auth.lets_anybody_in(), "{known}");
+    }
     loaded(vec![file("listeners.tcp = [\"[::1]:1\", \"127.1.2.3:2\"]")]);
 }
 

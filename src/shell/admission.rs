@@ -22,6 +22,10 @@ use crate::engine::auth::passwords::fault::PasswordsError;
 use crate::engine::auth::passwords::text::FILE_BYTES_MAX;
 use crate::engine::auth::policy::{Anonymous, Anybody, Chain, Open, Policy};
 use crate::engine::auth::rules::RulesFault;
+use crate::engine::auth::token::authenticator::Tokens;
+use crate::engine::auth::token::fault::KeysFault;
+use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
+use crate::engine::auth::token::terms::{Terms, UserName};
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 
 /// Why there is no policy.
@@ -43,6 +47,14 @@ pub enum PolicyError {
         path: PathBuf,
         /// What, and on which line.
         fault: PasswordsError,
+    },
+    /// Something in a file of keys is wrong.
+    #[error("{}: {fault}", path.display())]
+    Keys {
+        /// Which one.
+        path: PathBuf,
+        /// What, and with which key.
+        fault: KeysFault,
     },
     /// A file of rules is no text.
     #[error("{}: this is not UTF-8", path.display())]
@@ -137,17 +149,22 @@ impl Reader {
 
     /// The files that are read.
     pub fn files(&self) -> Vec<PathBuf> {
-        let named = [&self.auth.password_file, &self.auth.acl_file, &self.auth.rules_file];
+        let auth = &self.auth;
+        let named = [&auth.password_file, &auth.token_keys, &auth.acl_file, &auth.rules_file];
         named.into_iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
     }
 
     /// Reads them all. After an error it is as if nothing had been tried.
     pub fn read(&mut self) -> Result<Policy, PolicyError> {
-        let (mut policy, passwords) = read_all(&self.auth, self.passwords.as_deref())?;
+        let known = Known::read(&self.auth, self.passwords.as_deref())?;
+        let rules = rule_file(&self.auth).map_err(|mut errors| errors.swap_remove(0))?;
+        let authoriser =
+            rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
+        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser);
         for (listener, proofs) in &self.chains {
-            policy = policy.with_chain(*listener, chain(proofs, passwords.as_ref()));
+            policy = policy.with_chain(*listener, known.chain(proofs));
         }
-        self.passwords = passwords;
+        self.passwords = known.passwords;
         Ok(policy)
     }
 }
@@ -156,44 +173,58 @@ impl Reader {
 fn chain_of(listener: &Listener) -> Option<Vec<Proof>> {
     match (&listener.chain[..], listener.user_from) {
         ([], UserFrom::None) => None,
-        ([], _) => Some(vec![Proof::Certificate, Proof::Password]),
+        ([], _) => Some(vec![Proof::Certificate, Proof::Token, Proof::Password]),
         (own, _) => Some(own.to_vec()),
     }
 }
 
-fn chain(proofs: &[Proof], passwords: Option<&Arc<Passwords>>) -> Chain {
-    let link = |proof: &Proof| -> Option<Box<dyn Authenticator>> {
-        match proof {
-            Proof::Certificate => Some(Box::new(CertificateUser)),
-            Proof::Password => passwords.map(|passwords| Box::new(Arc::clone(passwords)) as Box<dyn Authenticator>),
-            Proof::Anonymous => Some(Box::new(Anonymous)),
-            Proof::Token => None,
-        }
-    };
-    proofs.iter().filter_map(link).collect()
+/// Whom the files make known. All chains share them.
+struct Known {
+    passwords: Option<Arc<Passwords>>,
+    tokens: Option<Arc<Tokens>>,
 }
 
-fn read_all(auth: &Auth, before: Option<&Passwords>) -> Result<(Policy, Option<Arc<Passwords>>), PolicyError> {
-    let mut chain: Vec<Box<dyn Authenticator>> = Vec::new();
-    let has_users = !auth.password_file.as_os_str().is_empty();
-    if auth.lets_anybody_in() {
-        // Where nobody is known by name, a name says nothing.
-        chain.push(if has_users { Box::new(Anonymous) } else { Box::new(Anybody) });
+impl Known {
+    fn read(auth: &Auth, before: Option<&Passwords>) -> Result<Self, PolicyError> {
+        let passwords = auth.has_users().then(|| passwords(&auth.password_file, before)).transpose()?;
+        let tokens = auth.takes_tokens().then(|| tokens(auth)).transpose()?;
+        Ok(Self { passwords: passwords.map(Arc::new), tokens: tokens.map(Arc::new) })
     }
-    let passwords = if has_users { Some(Arc::new(passwords(&auth.password_file, before)?)) } else { None };
-    if let Some(passwords) = &passwords {
-        chain.push(Box::new(Arc::clone(passwords)));
+
+    /// The chain of every listener that says nothing itself. What is no token is left to the passwords behind.
+    fn usual_chain(&self, auth: &Auth) -> Chain {
+        let is_anybody_known = self.passwords.is_some() || self.tokens.is_some();
+        if auth.lets_anybody_in() && !is_anybody_known {
+            return vec![Box::new(Anybody)]; // where nobody is known by name, a name says nothing
+        }
+        let nameless = auth.lets_anybody_in().then_some(Proof::Anonymous);
+        let proofs: Vec<Proof> = nameless.into_iter().chain([Proof::Token, Proof::Password]).collect();
+        self.chain(&proofs)
     }
-    let rules = rule_file(auth).map_err(|mut errors| errors.swap_remove(0))?;
-    let authoriser = rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
-    Ok((Policy::new(chain, authoriser), passwords))
+
+    /// The links of these proofs; none for one that nothing was said of.
+    fn chain(&self, proofs: &[Proof]) -> Chain {
+        proofs.iter().filter_map(|proof| self.link(*proof)).collect()
+    }
+
+    fn link(&self, proof: Proof) -> Option<Box<dyn Authenticator>> {
+        match proof {
+            Proof::Certificate => Some(Box::new(CertificateUser)),
+            Proof::Password => Some(Box::new(Arc::clone(self.passwords.as_ref()?))),
+            Proof::Token => Some(Box::new(Arc::clone(self.tokens.as_ref()?))),
+            Proof::Anonymous => Some(Box::new(Anonymous)),
+        }
+    }
 }
 
 /// Everything that is wrong with the files that the configuration names.
 pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
     let mut all = Vec::new();
-    if !auth.password_file.as_os_str().is_empty() {
+    if auth.has_users() {
         all.extend(passwords(&auth.password_file, None).err());
+    }
+    if auth.takes_tokens() {
+        all.extend(tokens(auth).err());
     }
     all.extend(rule_file(auth).err().into_iter().flatten());
     all
@@ -219,6 +250,28 @@ fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, Polic
         None => Passwords::parse(&text, &secret),
     };
     read.map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
+}
+
+fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
+    let path = &auth.token_keys;
+    let text =
+        read_up_to(path, KEYS_BYTES_MAX).map_err(|error| PolicyError::Unreadable { path: path.clone(), error })?;
+    let keys = Keys::parse(&text).map_err(|fault| PolicyError::Keys { path: path.clone(), fault })?;
+    Ok(Tokens::new(keys, terms(auth)))
+}
+
+fn terms(auth: &Auth) -> Terms {
+    Terms {
+        carrier: auth.token_carrier,
+        user_name: UserName::Ignored,
+        user_claim: auth.token_user_claim.clone(),
+        client_id_claim: auth.token_client_id_claim.clone(),
+        groups_claim: auth.token_groups_claim.clone(),
+        issuer: auth.token_issuer.clone(),
+        audience: auth.token_audience.clone(),
+        leeway_s: auth.token_leeway_s,
+        needs_expiry: auth.token_needs_expiry,
+    }
 }
 
 fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
@@ -258,11 +311,15 @@ fn text(path: &Path) -> Result<String, PolicyError> {
     String::from_utf8(text).map_err(|_not_utf8| PolicyError::NotUtf8 { path: path.into() })
 }
 
-/// A file that is longer than any may be is refused, and not cut.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+/// A file that is longer than it may be is refused, and not cut.
+fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
-    if text.len() > FILE_BYTES_MAX {
+    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(text)
@@ -274,7 +331,10 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::config::listener::ListenAddress;
     use crate::engine::auth::policy::Outcome;
+    use crate::engine::auth::token::samples::{NOW, part, secret_key, token, token_by};
+    use crate::engine::auth::token::terms::Carrier;
     use crate::engine::auth::{Credentials, Decision, Verdict};
     use crate::mqtt::{QoS, Version};
     use crate::shell::files::scratch::Scratch;
@@ -296,19 +356,38 @@ mod tests {
             peer,
             listener: 0,
             version: Version::V5,
-            now_unix_s: 0,
+            now_unix_s: NOW,
             certificate: None,
         }
     }
 
     fn is_let_in(policy: &Policy, user_name: Option<&str>, password: Option<&str>) -> bool {
-        let credentials = credentials(user_name, password.map(str::as_bytes));
-        let mut outcome = policy.authenticate(&credentials);
-        while let Outcome::Later(link) = outcome {
-            let verdict: Verdict = policy.work(link, &credentials);
-            outcome = policy.resume(link, verdict, &credentials);
+        judged(policy, &credentials(user_name, password.map(str::as_bytes))).is_some()
+    }
+
+    /// Who comes by the listener of this number with this password.
+    fn come_by(policy: &Policy, listener: u16, user_name: Option<&str>, password: &str) -> Option<Box<str>> {
+        let credentials = Credentials { listener, ..credentials(user_name, Some(password.as_bytes())) };
+        judged(policy, &credentials)?.user.clone()
+    }
+
+    fn judged(policy: &Policy, credentials: &Credentials<'_>) -> Option<Arc<Identity>> {
+        let mut outcome = policy.authenticate(credentials);
+        loop {
+            match outcome {
+                Outcome::Allow(identity) => return Some(identity),
+                Outcome::Deny(_) => return None,
+                Outcome::Later(link) => {
+                    let verdict: Verdict = policy.work(link, credentials);
+                    outcome = policy.resume(link, verdict, credentials);
+                }
+            }
         }
-        matches!(outcome, Outcome::Allow(_))
+    }
+
+    /// A token that holds for a minute, for this user and with these claims.
+    fn token_of(user: &str, more: &str) -> String {
+        token(&format!(r#"{{"sub":"{user}","exp":{}{more}}}"#, NOW + 60))
     }
 
     fn written(scratch: &Scratch, name: &str, text: &[u8]) -> PathBuf {
@@ -339,6 +418,104 @@ mod tests {
     }
 
     #[test]
+    fn with_keys_tokens_come_in_beside_passwords_and_the_nameless_where_that_is_said() {
+        let scratch = Scratch::new();
+        let token_keys = written(&scratch, "keys", secret_key().as_bytes());
+        let password_file = written(&scratch, "users", USERS.as_bytes());
+        let strange = token_by(&[7; 32], r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"eve","exp":{}}}"#, NOW + 60));
+        for (anonymous, are_nameless_in) in
+            [(config::Anonymous::Auto, false), (config::Anonymous::No, false), (config::Anonymous::Yes, true)]
+        {
+            let tokens = Auth { anonymous, token_keys: token_keys.clone(), ..Auth::default() };
+            let both = Auth { password_file: password_file.clone(), ..tokens.clone() };
+            for (auth, has_users) in [(tokens, false), (both, true)] {
+                let policy = policy(&auth).unwrap();
+                assert_eq!(come_by(&policy, 0, Some("x"), &token_of("bob", "")).as_deref(), Some("bob"));
+                assert_eq!(come_by(&policy, 0, Some("alice"), &strange), None);
+                assert_eq!(come_by(&policy, 0, Some("alice"), "correct horse").is_some(), has_users);
+                assert!(!is_let_in(&policy, Some("alice"), Some("wrong")) && !is_let_in(&policy, Some("bob"), None));
+                assert_eq!(is_let_in(&policy, None, None), are_nameless_in, "{anonymous:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_bound_by_all_that_is_said_of_tokens() {
+        let scratch = Scratch::new();
+        let plain = Auth { token_keys: written(&scratch, "keys", secret_key().as_bytes()), ..Auth::default() };
+        let named = |name: &str| Some(name.into());
+        for (auth, good, bad) in [
+            (Auth { token_issuer: named("i"), ..plain.clone() }, r#","iss":"i""#, r#","iss":"j""#),
+            (Auth { token_audience: vec!["a".into()], ..plain.clone() }, r#","aud":["a"]"#, r#","aud":"b""#),
+            (Auth { token_client_id_claim: named("cid"), ..plain.clone() }, r#","cid":"c""#, r#","cid":"d""#),
+            (Auth { token_groups_claim: named("g"), ..plain.clone() }, r#","g":["staff"]"#, r#","g":"staff""#),
+            (Auth { token_leeway_s: 0, ..plain.clone() }, "", &format!(r#","nbf":{}"#, NOW + 1)),
+        ] {
+            let policy = policy(&auth).unwrap();
+            let password = [good, bad].map(|more| token_of("bob", more));
+            let who =
+                password.each_ref().map(|password| judged(&policy, &credentials(None, Some(password.as_bytes()))));
+            let [Some(bob), None] = who else { panic!("{auth:?}: {who:?}") };
+            let groups: Vec<&str> = bob.groups.iter().map(|group| &**group).collect();
+            assert_eq!(groups.is_empty(), auth.token_groups_claim.is_none());
+            assert_eq!(bob.expires_at, Some(NOW + 60 + auth.token_leeway_s));
+        }
+        let by_name = policy(&Auth { token_carrier: Carrier::UserName, ..plain.clone() }).unwrap();
+        assert!(is_let_in(&by_name, Some(&token_of("bob", "")), None));
+        assert!(!is_let_in(&by_name, None, Some(&token_of("bob", ""))));
+        let named = policy(&Auth { token_user_claim: "name".into(), ..plain.clone() }).unwrap();
+        assert_eq!(come_by(&named, 0, None, &token_of("bob", r#","name":"Bob""#)).as_deref(), Some("Bob"));
+        let endless = token(r#"{"sub":"bob"}"#);
+        assert!(!is_let_in(&policy(&plain).unwrap(), None, Some(&endless)));
+        assert!(is_let_in(&policy(&Auth { token_needs_expiry: false, ..plain }).unwrap(), None, Some(&endless)));
+    }
+
+    #[test]
+    fn listeners_with_chains_of_their_own_ask_for_tokens_if_they_say_so() {
+        let scratch = Scratch::new();
+        let auth = Auth {
+            token_keys: written(&scratch, "keys", secret_key().as_bytes()),
+            password_file: written(&scratch, "users", USERS.as_bytes()),
+            ..Auth::default()
+        };
+        let listener = |chain: &[Proof], user_from| Listener {
+            address: ListenAddress::Unix("/run/x".into()),
+            chain: chain.to_vec(),
+            user_from,
+            ..Listener::new("a")
+        };
+        let named = vec![
+            listener(&[Proof::Token], UserFrom::None),
+            listener(&[Proof::Password], UserFrom::None),
+            listener(&[], UserFrom::CommonName),
+        ];
+        let policy = Reader::new(&auth, &Listeners { named, ..Listeners::default() }).read().unwrap();
+        let first = u16::try_from(Listeners::default().tcp.len()).unwrap();
+        for (number, are_tokens_taken, are_passwords_taken) in [(0, true, false), (1, false, true), (2, true, true)] {
+            let come = |user, password: &str| come_by(&policy, first + number, Some(user), password).is_some();
+            assert_eq!(come("bob", &token_of("bob", "")), are_tokens_taken, "{number}");
+            assert_eq!(come("alice", "correct horse"), are_passwords_taken, "{number}");
+        }
+    }
+
+    #[test]
+    fn other_keys_judge_new_tokens_and_whoever_is_in_stays() {
+        let scratch = Scratch::new();
+        let token_keys = written(&scratch, "keys", secret_key().as_bytes());
+        let mut reader = Reader::new(&Auth { token_keys, ..Auth::default() }, &Listeners::default());
+        assert_eq!(reader.files(), [scratch.path().join("keys")]);
+        let password = token_of("bob", "");
+        let bob = judged(&reader.read().unwrap(), &credentials(None, Some(password.as_bytes()))).unwrap();
+        written(&scratch, "keys", format!(r#"{{"kty":"oct","k":"{}"}}"#, part([7; 32])).as_bytes());
+        let policy = reader.read().unwrap();
+        let renewed = token_by(&[7; 32], r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"bob","exp":{}}}"#, NOW + 60));
+        assert!(!is_let_in(&policy, None, Some(&password)) && is_let_in(&policy, None, Some(&renewed)));
+        assert!(policy.welcomes(&bob, 0, ClientId::Text("c")));
+        written(&scratch, "keys", b"{");
+        assert!(reader.read().is_err());
+    }
+
+    #[test]
     fn rules_bind_whoever_was_let_in() {
         let scratch = Scratch::new();
         let acl_file = written(&scratch, "rules", b"user alice\ntopic write a/#\n");
@@ -359,14 +536,18 @@ mod tests {
         let scratch = Scratch::new();
         let auth = Auth {
             password_file: written(&scratch, "users", b"alice\n"),
+            token_keys: written(&scratch, "keys", b"{}"),
             rules_file: written(&scratch, "rules.toml", b"[[rule]]\nefect = 1\n[[rule]]\neffect = 'alow'\n"),
             ..Auth::default()
         };
         let told: Vec<String> = complaints(&auth).iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 3, "{told:?}");
-        for (told, what) in
-            told.iter().zip(["users: line 1: ", "rules.toml:2:1: there is no key", "rules.toml:4:10: `alow`"])
-        {
+        assert_eq!(told.len(), 4, "{told:?}");
+        for (told, what) in told.iter().zip([
+            "users: line 1: ",
+            "keys: it is neither",
+            "rules.toml:2:1: there is no key",
+            "rules.toml:4:10: `alow`",
+        ]) {
             assert!(told.contains(what), "{told}");
         }
         assert!(complaints(&Auth::default()).is_empty());
@@ -379,6 +560,9 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_len(FILE_BYTES_MAX as u64 + 1).unwrap();
         let error = policy(&Auth { acl_file: path, ..Auth::default() }).expect_err("it is too long");
         assert!(matches!(error, PolicyError::Unreadable { .. }), "{error}");
+        let token_keys = written(&scratch, "keys", &[secret_key().into_bytes(), vec![b' '; KEYS_BYTES_MAX]].concat());
+        let error = policy(&Auth { token_keys, ..Auth::default() }).expect_err("keys are shorter");
+        assert!(matches!(error, PolicyError::Unreadable { .. }), "{error}");
     }
 
     #[test]
@@ -388,11 +572,12 @@ mod tests {
         let users = |path| Auth { password_file: path, ..Auth::default() };
         let mosquittos = |path| Auth { acl_file: path, ..Auth::default() };
         let own = |path| Auth { rules_file: path, ..Auth::default() };
-        for auth in [users, mosquittos, own] {
+        let keys = |path| Auth { token_keys: path, ..Auth::default() };
+        for auth in [users, mosquittos, own, keys] {
             let error = policy(&auth(scratch.path().join("missing"))).expect_err("there is no such file").to_string();
             assert!(error.contains("missing: No such file"), "{error}");
         }
-        let wrong: [Case<'_>; 8] = [
+        let wrong: [Case<'_>; 11] = [
             (users, b"", "file: it has no user"),
             (users, b"alice\n", "file: line 1: "),
             (mosquittos, b"", "file: there is no rule in it"),
@@ -401,6 +586,9 @@ mod tests {
             (own, b"", "file:1:1: there is no rule in it"),
             (own, b"[[rule]]\neffect = 'alow'\n", "file:2:10: `alow`"),
             (own, b"\xff\n", "file: this is not UTF-8"),
+            (keys, b"", "file: it is neither a JSON Web Key Set nor PEM"),
+            (keys, b"{\"keys\":[]}", "file: it has no key"),
+            (keys, b"{\"kty\":\"oct\",\"k\":\"AAAA\"}", "file: key 1: a secret has 3 bytes"),
         ];
         for (auth, text, what) in wrong {
             let error = policy(&auth(written(&scratch, "file", text))).expect_err(what).to_string();

@@ -56,5 +56,6 @@ mod shared;
 mod shortage;
 mod stowed;
 mod takeover;
+mod tokens;
 mod wills;
 mod wire;

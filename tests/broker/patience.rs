@@ -1,7 +1,7 @@
 //! The only clock of these tests: deadlines, and waiting until something is true.
 #![expect(clippy::disallowed_methods, reason = "a process under test lives in real time")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a test waits for what must come: far longer than a busy machine takes.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -23,6 +23,11 @@ impl Deadline {
     pub fn left(self) -> Option<Duration> {
         self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
+}
+
+/// The seconds of the wall clock, by which what was signed ends.
+pub fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set").as_secs()
 }
 
 /// Measures from its making.

@@ -163,9 +163,15 @@ fn what_makes_no_question_ends_with_2() {
 }
 
 #[test]
-fn check_reads_the_files_of_passwords_and_rules_too() {
+fn check_reads_the_files_of_passwords_keys_and_rules_too() {
     let wrong = "[[rule]]\nefect = 1\n[[rule]]\neffect = \"alow\"\n";
-    let files = [("rules.toml", wrong), ("users", "alice\n"), ("acl", "topic a\ntopics b\n"), ("good.toml", RULES)];
+    let files = [
+        ("rules.toml", wrong),
+        ("users", "alice\n"),
+        ("acl", "topic a\ntopics b\n"),
+        ("good.toml", RULES),
+        ("keys", "{}"),
+    ];
     let folder = Folder::with("check", &files);
     let check = |keys: &[(&str, &str)]| {
         let mut command = pregon("check");
@@ -183,6 +189,10 @@ fn check_reads_the_files_of_passwords_and_rules_too() {
     let output = check(&[("acl_file", "acl")]);
     assert_eq!(code(&output), 2);
     assert!(errors(&output).contains("acl: line 2: "), "{}", errors(&output));
+    let output = check(&[("token_keys", "keys")]);
+    assert_eq!(code(&output), 2);
+    assert!(errors(&output).contains("keys: it is neither a JSON Web Key Set nor PEM"), "{}", errors(&output));
+    assert!(errors(&check(&[("token_keys", "missing")])).contains("missing: No such file"));
     assert!(errors(&check(&[("rules_file", "missing")])).contains("missing: No such file"));
     assert!(errors(&check(&[("rules_file", "good.toml"), ("acl_file", "acl")])).contains("two files of rules"));
     assert_eq!(code(&check(&[("rules_file", "good.toml")])), 0);

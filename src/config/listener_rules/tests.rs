@@ -112,7 +112,7 @@ fn a_listener_that_contradicts_itself_is_told_at_its_own_line() {
              (listeners.a.proxy_trusted = []: the default)",
         ),
         (
-            "chain = [\"certificate\", \"token\"]",
+            "chain = [\"certificate\", \"anonymous\"]",
             "3:1: listeners.a.chain: no certificate would say who comes: client_certificates and user_from see to that \
              (listeners.a.client_certificates = \"off\": the default, listeners.a.user_from = \"none\": the default)",
         ),
@@ -228,14 +228,10 @@ fn threat_7_a_listener_lets_nobody_in_unasked_from_other_machines() {
         let told = about(&outside(&keys));
         assert!(told.len() == 1 && told[0].starts_with(what), "{keys}: {told:?}");
     }
-    for keys in [
-        format!("{certificates}client_certificates = \"required\""),
-        "chain = [\"anonymous\"]".to_owned(),
-        "chain = [\"token\"]".to_owned(),
-    ] {
+    for keys in [format!("{certificates}client_certificates = \"required\""), "chain = [\"anonymous\"]".to_owned()] {
         loaded(vec![file(&outside(&keys))]);
     }
-    for auth in ["auth.anonymous = \"yes\"\n", "auth.password_file = \"users\"\n"] {
+    for auth in ["auth.anonymous = \"yes\"\n", "auth.password_file = \"users\"\n", "auth.token_keys = \"keys\"\n"] {
         loaded(vec![file(&format!("{auth}{}", outside("")))]);
     }
     for address in ["127.1.2.3:1", "[::1]:1", "unix:/run/x"] {
@@ -254,12 +250,24 @@ fn a_listener_that_nobody_can_come_in_by_is_told() {
     let told = about("auth.anonymous = \"no\"\n[listeners.a]\naddress = \"127.0.0.1:4\"");
     assert!(told.len() == 1 && told[0].starts_with(&format!("3:1: listeners.a.address: {nobody}")), "{told:?}");
     for text in [
-        "auth.anonymous = \"no\"\n[listeners.a]\naddress = \"127.0.0.1:4\"\nchain = [\"token\"]",
+        "auth.token_keys = \"keys\"\nauth.anonymous = \"no\"\n[listeners.a]\naddress = \"127.0.0.1:4\"\nchain = [\"token\"]",
+        "auth.token_keys = \"keys\"\n[listeners.a]\naddress = \"127.0.0.1:4\"\nchain = [\"token\", \"password\"]",
+        "auth.token_keys = \"keys\"\nauth.anonymous = \"no\"\n[listeners.a]\naddress = \"127.0.0.1:4\"",
         "auth.password_file = \"users\"\n[listeners.a]\naddress = \"127.0.0.1:4\"\nchain = [\"password\"]",
         "[listeners.a]\naddress = \"127.0.0.1:4\"\nchain = [\"password\", \"anonymous\"]",
         "[listeners.a]\naddress = \"127.0.0.1:4\"",
     ] {
         loaded(vec![file(text)]);
+    }
+}
+
+#[test]
+fn who_asks_for_tokens_says_whose_signatures_count() {
+    for chain in ["\"token\"", "\"token\", \"password\"", "\"anonymous\", \"token\""] {
+        let told = about_listener(&format!("chain = [{chain}]"));
+        let what = "3:1: listeners.a.chain: no token would hold: auth.token_keys says whose signatures count \
+            (auth.token_keys = \"\": the default)";
+        assert_eq!(told, [what], "{chain}");
     }
 }
 

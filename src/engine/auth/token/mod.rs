@@ -34,4 +34,4 @@ pub mod pem;
 pub mod terms;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
