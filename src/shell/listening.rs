@@ -41,7 +41,9 @@ pub enum ListenError {
         advice: &'static str,
     },
     /// It asks for bounds of its own.
-    #[error("the listener {name}: bounds of its own are not enforced by this build: say them in [limits], for all listeners")]
+    #[error(
+        "the listener {name}: bounds of its own are not enforced by this build: say them in [limits], for all listeners"
+    )]
     Bounds {
         /// What it is called.
         name: Box<str>,

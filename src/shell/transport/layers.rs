@@ -26,7 +26,7 @@ pub struct Layers {
     plan: Arc<Plan>,
     /// A header of the PROXY protocol comes first.
     awaits_proxy: bool,
-    tls: Option<Tls>,
+    tls: Option<Box<Tls>>,
     socket: Option<Socket>,
     /// The beginning of something, as it came.
     pending: Vec<u8>,
@@ -100,7 +100,7 @@ impl Layers {
     /// The layers of a connection that was just accepted.
     pub fn new(plan: &Arc<Plan>) -> Result<Self, LayerError> {
         let tls = match &plan.tls {
-            Some(tls) => Some(Tls::new(&tls.config)?),
+            Some(tls) => Some(Box::new(Tls::new(&tls.config)?)),
             None => None,
         };
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
@@ -110,7 +110,7 @@ impl Layers {
 
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(Tls::is_handshaking)
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// What of a certificate is the name of its user.
