@@ -109,7 +109,7 @@ impl Scene {
 }
 
 #[test]
-fn threat_7_who_has_a_good_token_comes_in_and_nobody_else() {
+fn who_has_a_good_token_comes_in_and_nobody_else() {
     for (name, issuer) in [("tokens-secret", Issuer::Secret([1; 32])), ("tokens-pair", Issuer::pair())] {
         let scene = Scene::new(name, &issuer);
         let end = unix_s() + 3_600;
@@ -136,7 +136,7 @@ fn threat_7_who_has_a_good_token_comes_in_and_nobody_else() {
 }
 
 #[test]
-fn threat_7_a_connection_ends_with_its_token() {
+fn threat_5_a_connection_ends_with_its_token() {
     let issuer = Issuer::Secret([1; 32]);
     let scene = Scene::new("tokens-end", &issuer);
     let mut stays = scene.come_in("stays", &issuer.token_for("bob", 3_600));
@@ -154,7 +154,7 @@ fn threat_7_a_connection_ends_with_its_token() {
 }
 
 #[test]
-fn threat_7_other_keys_judge_who_comes_and_whoever_is_in_stays() {
+fn other_keys_judge_who_comes_and_whoever_is_in_stays() {
     let (old, new) = (Issuer::Secret([1; 32]), Issuer::pair());
     let scene = Scene::new("tokens-reload", &old);
     let mut alice = scene.come_in("a", &old.token_for("alice", 3_600));

@@ -121,13 +121,13 @@ fn check_complains_of_everything_at_once() {
 fn check_shows_listeners_with_the_origin_of_what_was_said() {
     let file = Scratch::new("listeners", "[listeners.garden]\naddress = \"127.0.0.1:1884\"\n");
     let mut command = pregon(&format!("check --config {} --set listeners.garden.maximum_qos=1", file.path()));
-    let output = command.env("PREGON_LISTENERS__GARDEN__CHAIN", "token").output().unwrap();
+    let output = command.env("PREGON_LISTENERS__GARDEN__CHAIN", "anonymous").output().unwrap();
     let (text, told) = (printed(&output), errors(&output));
     assert_eq!(code(&output), 0, "{told}");
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("listeners.garden.")).collect();
     let [address, chain, quality] = lines[..] else { panic!("three values: {text}") };
     assert!(address.contains("\"127.0.0.1:1884\"") && address.ends_with(&format!("{}:2", file.path())), "{address}");
-    assert!(chain.contains("[\"token\"]") && chain.ends_with("PREGON_LISTENERS__GARDEN__CHAIN"), "{chain}");
+    assert!(chain.contains("[\"anonymous\"]") && chain.ends_with("PREGON_LISTENERS__GARDEN__CHAIN"), "{chain}");
     assert!(quality.ends_with("--set"), "{quality}");
 }
 
