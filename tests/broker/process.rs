@@ -130,7 +130,7 @@ impl Broker {
     /// Where the listener of this name listens.
     #[track_caller]
     pub fn named(&self, name: &str) -> SocketAddr {
-        let is_it = |line: &&str| line.contains(&format!("name=\"{name}\""));
+        let is_it = |line: &&str| line.ends_with(&format!(" name={name}"));
         wait_for("the line that says where a listener listens", || {
             let log = self.log();
             let lines: Vec<&str> = log.lines().filter(is_it).collect();

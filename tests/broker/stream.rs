@@ -9,7 +9,7 @@ use socket2::SockRef;
 use crate::patience::PATIENCE;
 
 /// Bytes to and from the broker.
-pub trait Stream: Read + Write {
+pub trait Stream: Read + Write + Send {
     /// The socket beneath, for time-outs and the ways to close.
     fn socket(&self) -> SockRef<'_>;
 
