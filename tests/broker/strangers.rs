@@ -103,13 +103,8 @@ fn records_that_were_changed_on_the_way_end_the_session() {
 fn threat_10_one_deadline_holds_from_accept_to_connect_over_all_layers() {
     let trust = Trust::new("strangers-slow");
     for shards in [1, 3] {
-        let web = |options: Options| {
-            let address = options.set("listeners.web.address=127.0.0.1:0");
-            address.set("listeners.web.protocol=websocket").set("listeners.web.connect_timeout=1s")
-        };
-        // The listener's own time is what counts.
-        let options = patient(&trust, shards).set("listeners.tls.connect_timeout=1s");
-        let broker = web(options).start();
+        let options = trust.options(shards).set("limits.connect_timeout=1s");
+        let broker = options.set("listeners.web.address=127.0.0.1:0").set("listeners.web.protocol=websocket").start();
         let mut witnesses = witnesses(&broker, &trust);
         let hello = client_hello(&trust);
         let mut slow = Vec::new();

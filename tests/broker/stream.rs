@@ -49,6 +49,10 @@ impl Stream for Box<dyn Stream> {
     fn socket(&self) -> SockRef<'_> {
         (**self).socket()
     }
+
+    fn plain(&mut self) -> Option<&mut TcpStream> {
+        (**self).plain()
+    }
 }
 
 /// A connection that carries single bytes, each in a segment of its own.

@@ -70,6 +70,12 @@ impl<S: Stream> WebSocket<S> {
     #[track_caller]
     pub fn open(mut stream: S) -> Self {
         stream.write_all(request("/mqtt", None).as_bytes()).expect("the broker takes bytes");
+        Self::opened(stream)
+    }
+
+    /// Has asked already, and is let in.
+    #[track_caller]
+    pub fn opened(mut stream: S) -> Self {
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
             stream.read_exact(&mut byte).expect("the broker answers");
