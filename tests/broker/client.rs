@@ -1,35 +1,41 @@
 //! A blocking client over a real socket: it says packets and hears packets, and never waits for ever.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use pregon::mqtt::Version;
 use pregon::mqtt::frame::{Next, next_frame};
-use socket2::SockRef;
 
 use crate::patience::{Deadline, PATIENCE};
 use crate::process::Broker;
+use crate::stream::{self, Stream};
 use crate::support::story::{self, Delivery, Heard, Hello, Post, Wish};
 
 /// One connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     version: Version,
     /// Received and not yet a whole packet.
     partial: Vec<u8>,
     heard: VecDeque<Heard>,
     is_closed: bool,
+    /// It has said DISCONNECT: TLS and WebSockets may end without the broker's goodbye, for nobody waits for it.
+    has_left: bool,
 }
 
 impl Client {
     /// Opens a connection and says nothing.
     pub fn open(address: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(address).expect("the broker accepts connections");
-        stream.set_nodelay(true).expect("a connected socket takes TCP_NODELAY");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time-out above zero is taken");
-        Self { stream, version, partial: Vec::new(), heard: VecDeque::new(), is_closed: false }
+        Self::over(stream::tcp(address), version)
+    }
+
+    /// Speaks through a stream that was opened elsewhere, and says nothing.
+    pub fn over(stream: impl Stream + 'static, version: Version) -> Self {
+        let stream: Box<dyn Stream> = Box::new(stream);
+        stream.socket().set_write_timeout(Some(PATIENCE)).expect("a time-out above zero is taken");
+        Self { stream, version, partial: Vec::new(), heard: VecDeque::new(), is_closed: false, has_left: false }
     }
 
     /// Sends CONNECT; the answer is the test's to judge.
@@ -70,9 +76,18 @@ impl Client {
         }
     }
 
-    /// The socket, for tests that go below packets.
+    /// Connects through a stream that was opened elsewhere, and is accepted.
+    #[track_caller]
+    pub fn connect_over(stream: impl Stream + 'static, hello: &Hello) -> Self {
+        let mut client = Self::over(stream, hello.version);
+        client.send(&hello.encode());
+        client.expect("success", |heard| matches!(heard, Heard::ConnAck(_, 0, _)));
+        client
+    }
+
+    /// The socket of plain MQTT, for tests that go below packets.
     pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.stream.plain().expect("this client speaks plain MQTT")
     }
 
     /// The next thing the broker says, or nothing within this time.
@@ -184,18 +199,19 @@ impl Client {
     /// Says DISCONNECT and waits until the broker has closed: then it has drawn its conclusions.
     #[track_caller]
     pub fn leave(mut self) {
+        self.has_left = true;
         self.send(&[0xe0, 0]);
         assert_eq!(self.hear(), Heard::Closed);
     }
 
     /// The network breaks: the broker gets a reset.
     pub fn cut(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a connected socket takes SO_LINGER");
+        self.stream.socket().set_linger(Some(Duration::ZERO)).expect("a connected socket takes SO_LINGER");
     }
 
     /// Closes the way to the broker and goes on listening.
     pub fn close_half(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("an open connection can be closed");
+        self.stream.socket().shutdown(Shutdown::Write).expect("an open connection can be closed");
     }
 
     /// The broker answers a PINGREQ, and that is the next thing it says.
@@ -236,7 +252,7 @@ impl Client {
     /// Reads once what is there, or waits for it.
     #[track_caller]
     fn read(&mut self, wait: Duration) {
-        self.stream.set_read_timeout(Some(wait)).expect("a time-out above zero is taken");
+        self.stream.socket().set_read_timeout(Some(wait)).expect("a time-out above zero is taken");
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.close(),
@@ -244,6 +260,7 @@ impl Client {
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                 ErrorKind::ConnectionReset => self.close(),
+                ErrorKind::UnexpectedEof if self.has_left => self.close(),
                 _ => panic!("the connection broke: {error}"),
             },
         }

@@ -13,12 +13,15 @@
 //! | `patience` | the only clock: deadlines, and waiting for a condition |
 //! | `process` | starting, watching and ending the broker |
 //! | `client` | a blocking client that says and hears packets |
+//! | `stream`, `tls`, `web` | what it speaks through: sockets, TLS, frames of a WebSocket |
 //! | `lives` | publishers and subscribers that outlive the broker, and their books |
 //! | `fickle`, `mounted` | a disk that loses power, fills up and fails |
 //! | the others | the tests, by what they are about |
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "what a test does not expect is one case")]
 
+#[path = "../../src/shell/transport/authority.rs"]
+mod authority;
 #[path = "../../bench/disk/fickle/mod.rs"]
 #[expect(dead_code, reason = "only its own program reads orders from words")]
 mod fickle;
@@ -32,9 +35,13 @@ mod folder;
 mod lives;
 mod patience;
 mod process;
+mod stream;
+mod tls;
+mod web;
 
 mod admission;
 mod big;
+mod certificates;
 mod crash;
 mod crowd;
 mod disk;
@@ -48,14 +55,19 @@ mod keep_alive;
 mod lending;
 mod moves;
 mod power;
+mod proxied;
 mod reload;
 mod retained;
 mod rumqttc;
+mod secure;
 mod sessions;
 mod shared;
 mod shortage;
 mod stowed;
+mod strangers;
 mod takeover;
 mod tokens;
+mod unix;
+mod websocket;
 mod wills;
 mod wire;

@@ -127,6 +127,17 @@ impl Broker {
         Options::shards(shards).start()
     }
 
+    /// Where the listener of this name listens.
+    #[track_caller]
+    pub fn named(&self, name: &str) -> SocketAddr {
+        let is_it = |line: &&str| line.ends_with(&format!(" name={name}"));
+        wait_for("the line that says where a listener listens", || {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(is_it).collect();
+            addresses(&lines.join("\n")).first().copied()
+        })
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         read(&self.log)

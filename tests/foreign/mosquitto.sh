@@ -12,6 +12,15 @@ trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$folder"' EXIT
 
 patience=30 # seconds; far more than a busy machine needs
 
+# How the broker is reached. Files of certificates come from who has started it.
+case ${FOREIGN_TRANSPORT:-tcp} in
+    tcp | proxy) reach=(-h "$host" -p "$port") ;;
+    unix) reach=(--unix "$FOREIGN_SOCKET") ;;
+    tls) reach=(-h "$host" -p "$port" --cafile "$FOREIGN_CA") ;;
+    mutual) reach=(-h "$host" -p "$port" --cafile "$FOREIGN_CA" --cert "$FOREIGN_CERTIFICATE" --key "$FOREIGN_KEY") ;;
+    *) echo "FAILED mosquitto cannot speak over $FOREIGN_TRANSPORT"; exit 1 ;;
+esac
+
 # check NAME FUNCTION: one line; what the function says on failure stands behind the name.
 check() {
     local reason
@@ -22,8 +31,8 @@ expect() { # WHAT ACTUAL EXPECTED
     [ "$2" = "$3" ] || { echo "$1 is '$2' and not '$3'"; return 1; }
 }
 
-publish() { mosquitto_pub -h "$host" -p "$port" -V "$version" "$@"; }
-subscribe() { mosquitto_sub -h "$host" -p "$port" -V "$version" -W "$patience" "$@"; }
+publish() { mosquitto_pub "${reach[@]}" -V "$version" "$@"; }
+subscribe() { mosquitto_sub "${reach[@]}" -V "$version" -W "$patience" "$@"; }
 
 # until_true COMMAND...: looks again and again, within patience.
 until_true() {
@@ -39,7 +48,7 @@ listen() {
     local name=$1
     shift
     rm -f "$folder/$name"
-    stdbuf -oL mosquitto_sub -h "$host" -p "$port" -V "$version" -W "$patience" -d "$@" >"$folder/$name" &
+    stdbuf -oL mosquitto_sub "${reach[@]}" -V "$version" -W "$patience" -d "$@" >"$folder/$name" &
     listener=$!
     until_true grep -q 'received SUBACK' "$folder/$name"
 }
@@ -92,7 +101,7 @@ will_of_a_killed_client() {
     local topic=$run/will/$version witness mortal
     listen will -t "$topic" -q 2 -C 1 -F '%q %p' || return
     witness=$listener
-    stdbuf -oL mosquitto_sub -h "$host" -p "$port" -V "$version" -d -i "$run-mortal-$version" -t "$run/unused" -q 1 \
+    stdbuf -oL mosquitto_sub "${reach[@]}" -V "$version" -d -i "$run-mortal-$version" -t "$run/unused" -q 1 \
         --will-topic "$topic" --will-payload 'unexpected exit' --will-qos 2 >"$folder/mortal" &
     mortal=$!
     until_true grep -q 'received SUBACK' "$folder/mortal" || return
@@ -116,7 +125,7 @@ request_and_response() {
     # The responder: what comes is sent back in capitals to the topic that the asker listens to.
     listen responder -t "$topic" -q 1 -C 1 || return
     (wait_for_line responder && publish -t "$topic/answer" -q 1 -m "$(heard responder | tr '[:lower:]' '[:upper:]')") &
-    answer=$(mosquitto_rr -W "$patience" -h "$host" -p "$port" -V "$version" -t "$topic" -e "$topic/answer" -q 1 -m question) || return
+    answer=$(mosquitto_rr -W "$patience" "${reach[@]}" -V "$version" -t "$topic" -e "$topic/answer" -q 1 -m question) || return
     expect "the response" "$answer" QUESTION
 }
 

@@ -64,6 +64,31 @@ fn what_is_said_meanwhile_waits_for_no_record_that_has_begun() {
 }
 
 #[test]
+fn threat_4_who_says_something_with_the_last_flight_is_judged_before_it_is_heard() {
+    let (_scratch, authority) = authority();
+    let good = authority.certify(&Saying::default());
+    let clients = ClientFiles { authorities: vec![authority.path()], is_mandatory: true, ..ClientFiles::default() };
+    for has_tickets in [true, false] {
+        let files =
+            TlsFiles { clients: Some(clients.clone()), has_tickets, ..files(&[&authority.server("localhost")]) };
+        let plan = plan(&files, None);
+        for version in BOTH {
+            let config = client(&authority, Some(&good), &[version]);
+            for is_back in [false, true] {
+                for step in [1, 7, ALL] {
+                    let mut pair = Pair::new(&plan, &config, "localhost");
+                    std::io::Write::write_all(&mut pair.client.writer(), b"hello").unwrap();
+                    pair.drive(step).unwrap();
+                    assert_eq!(pair.heard, b"hello", "{version:?} {step}");
+                    assert!(pair.certificate.is_some());
+                    assert!(!is_back || pair.was_resumed == Some(has_tickets));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_is_kept_while_idle() {
     let (_scratch, authority) = authority();
     let plan = plan(&files(&[&authority.server("localhost")]), None);

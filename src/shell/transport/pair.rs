@@ -78,7 +78,10 @@ impl Pair {
         buffer[start..start + part.len()].copy_from_slice(part);
         let (heard, was_resumed, certificate) = (&mut self.heard, &mut self.was_resumed, &mut self.certificate);
         self.server.open(&mut buffer[..start + part.len()], &mut self.wire, |told| match told {
-            Heard::Bytes(bytes) => heard.extend_from_slice(bytes),
+            Heard::Bytes(bytes) => {
+                assert!(was_resumed.is_some(), "nothing is told of a client before its certificate is judged");
+                heard.extend_from_slice(bytes);
+            }
             Heard::Proxied { .. } => panic!("no proxy is believed here"),
             Heard::Secured { certificate: shown, is_resumed } => {
                 *was_resumed = Some(is_resumed);

@@ -73,13 +73,18 @@ impl Tls {
         let (mut consumed, mut is_over) = (0, false);
         loop {
             let was_handshaking = self.session.is_handshaking();
+            let mut early = Vec::new();
             let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(&mut raw[consumed..]);
             let is_at_rest = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
                         discard += record.discard;
-                        told(Told::Clear(record.payload))?;
+                        if was_handshaking {
+                            early.extend_from_slice(record.payload); // of the flight that has ended the handshake
+                        } else {
+                            told(Told::Clear(record.payload))?;
+                        }
                     }
                     false
                 }
@@ -108,6 +113,9 @@ impl Tls {
             consumed += discard;
             if was_handshaking && !self.session.is_handshaking() {
                 told(Told::Established(&self.session))?;
+            }
+            if !early.is_empty() {
+                told(Told::Clear(&early))?; // who has said it is known now
             }
             if is_at_rest {
                 return Ok(Opened { consumed, is_over });

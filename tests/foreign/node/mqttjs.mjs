@@ -3,15 +3,30 @@
 // Usage: mqttjs.mjs HOST PORT
 
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { check, expect, finish, take, takeMany, within } from "./checks.mjs";
 
 const mqtt = createRequire(process.env.FOREIGN_NODE)("mqtt");
 const [host, port] = process.argv.slice(2);
+const transport = process.env.FOREIGN_TRANSPORT ?? "tcp";
+const scheme = { tls: "mqtts", mutual: "mqtts", ws: "ws", wss: "wss" }[transport] ?? "mqtt";
+const url = `${scheme}://${host}:${port}${scheme.startsWith("ws") ? "/mqtt" : ""}`;
 const run = `mqttjs-${process.pid}`; // keeps this run's topics and identifiers apart from those of others
 
+/** The files that a transport needs, by the names that mqtt.js gives them. */
+function files() {
+    const needed = { tls: ["ca"], wss: ["ca"], mutual: ["ca", "cert", "key"] }[transport] ?? [];
+    const places = { ca: "FOREIGN_CA", cert: "FOREIGN_CERTIFICATE", key: "FOREIGN_KEY" };
+    return Object.fromEntries(needed.map((name) => [name, readFileSync(process.env[places[name]])]));
+}
+
+function open(options) {
+    return mqtt.connect(url, { reconnectPeriod: 0, ...files(), ...options });
+}
+
 async function connect(protocolVersion, options = {}) {
-    const client = mqtt.connect(`mqtt://${host}:${port}`, { protocolVersion, reconnectPeriod: 0, ...options });
+    const client = open({ protocolVersion, ...options });
     const [connack] = await within(once(client, "connect"), "CONNACK");
     return Object.assign(client, { connack });
 }
@@ -86,7 +101,7 @@ for (const [version, name] of [[4, "3.1.1"], [5, "5"]]) {
         const publisher = await connect(version);
         for (const payload of ["one", "two", "three"]) await publisher.publishAsync(topic, payload, { qos: 1 });
 
-        const again = mqtt.connect(`mqtt://${host}:${port}`, { protocolVersion: version, reconnectPeriod: 0, ...options });
+        const again = open({ protocolVersion: version, ...options });
         const queued = takeMany(again, 3);
         const [connack] = await within(once(again, "connect"), "CONNACK");
         expect("the session afterwards", connack.sessionPresent, true);

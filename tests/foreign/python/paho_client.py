@@ -3,6 +3,7 @@
 Usage: paho_client.py HOST PORT
 """
 
+import os
 import queue
 import sys
 
@@ -14,6 +15,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from checks import PATIENCE, RUN, check, expect, qualities
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
+TRANSPORT = os.environ.get("FOREIGN_TRANSPORT", "tcp")
+IS_WEB, IS_SECURE = TRANSPORT in ("ws", "wss"), TRANSPORT in ("tls", "mutual", "wss")
 VERSIONS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
@@ -29,7 +32,10 @@ class Party:
         clean = {} if protocol == mqtt.MQTTv5 else {"clean_session": not lasting}
         identifier = identifier or f"{RUN}-{id(self)}"
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, identifier, protocol=protocol,
-                                  reconnect_on_failure=False, **clean)
+                                  reconnect_on_failure=False, transport="websockets" if IS_WEB else "tcp", **clean)
+        if IS_SECURE:
+            shown = ("FOREIGN_CERTIFICATE", "FOREIGN_KEY") if TRANSPORT == "mutual" else ()
+            self.client.tls_set(os.environ["FOREIGN_CA"], *(os.environ[name] for name in shown))
         self.connected, self.messages, self.granted = queue.Queue(), queue.Queue(), queue.Queue()
         self.client.on_connect = lambda client, data, flags, reason, props: self.connected.put((flags, reason, props))
         self.client.on_message = lambda client, data, message: self.messages.put(message)
@@ -57,7 +63,8 @@ class Party:
 
     def break_off(self):
         """The network fails: no DISCONNECT."""
-        self.client.socket().shutdown(2)
+        socket = self.client.socket()
+        getattr(socket, "_socket", socket).shutdown(2)  # a WebSocket lies upon another one
         self.client.loop_stop()
 
 
