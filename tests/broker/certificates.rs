@@ -183,7 +183,7 @@ fn threat_7_a_certificate_that_cannot_be_used_changes_nothing_and_is_told() {
     let end = "-----END CERTIFICATE-----\n";
     let certificate_of = |text: &str| text.split_inclusive(end).next().expect("it begins with one").to_owned();
     let secret_of = |text: &str| text.split_once(end).expect("it begins with one").1.to_owned();
-    let broken = [
+    let wrong = [
         String::new(),
         "no certificate\n".to_owned(),
         good[..good.len() / 3].to_owned(),
@@ -192,7 +192,7 @@ fn threat_7_a_certificate_that_cannot_be_used_changes_nothing_and_is_told() {
         certificate_of(&good) + &secret_of(&other),
         good.replacen("MI", "AA", 1),
     ];
-    for (number, text) in (1..).zip(&broken) {
+    for (number, text) in (1..).zip(&wrong) {
         replace(&trust.server.path, text);
         await_times(&broker, "is not in force", number);
         let session = shake(&broker, &trust.anybody());
@@ -201,7 +201,7 @@ fn threat_7_a_certificate_that_cannot_be_used_changes_nothing_and_is_told() {
         old.expect_silence();
     }
     fs::remove_file(&trust.server.path).expect("it is there");
-    await_times(&broker, "is not in force", broken.len() + 1);
+    await_times(&broker, "is not in force", wrong.len() + 1);
     let log = broker.log();
     assert!(log.contains(&trust.server.path.display().to_string()) && log.contains("listeners.tls"), "{log}");
     assert!(!log.contains("were read anew"));

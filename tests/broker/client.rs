@@ -21,7 +21,7 @@ pub struct Client {
     partial: Vec<u8>,
     heard: VecDeque<Heard>,
     is_closed: bool,
-    /// It has said DISCONNECT: TLS and WebSockets may end without the broker's goodbye, for nobody waits for it.
+    /// It has said DISCONNECT: TLS and a WebSocket may end without the broker's goodbye, for nobody waits for it.
     has_left: bool,
 }
 

@@ -21,7 +21,9 @@ fn witnesses(broker: &Broker, trust: &Trust) -> [Client; 2] {
         Client::connect(broker, &Hello::v5("plain")),
         Client::connect_over(open(broker, &trust.anybody()), &Hello::v5("secure")),
     ];
-    both.iter_mut().for_each(|client| client.subscribe("news", 1));
+    for client in &mut both {
+        client.subscribe("news", 1);
+    }
     both
 }
 

@@ -23,6 +23,9 @@ pub const PONG: u8 = 10;
 const LAST: u8 = 0x80;
 /// The bit for a mask, and the mask.
 const MASKED: u8 = 0x80;
+/// What stands for a length that follows.
+const LENGTH_IN_TWO_BYTES: u8 = 0x7e;
+const LENGTH_IN_EIGHT_BYTES: u8 = 0x7f;
 const MASK: [u8; 4] = [0x5a, 0x00, 0xff, 0x13];
 
 /// The key of the standard's example, and the answer to it: RFC 6455, 1.3.
@@ -52,11 +55,11 @@ pub fn frame(kind: u8, is_last: bool, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => bytes.push(MASKED | u8::try_from(length).expect("it is small")),
         length @ 126..0x1_0000 => {
-            bytes.push(MASKED | 126);
+            bytes.push(MASKED | LENGTH_IN_TWO_BYTES);
             bytes.extend(u16::try_from(length).expect("it is small").to_be_bytes());
         }
         length => {
-            bytes.push(MASKED | 127);
+            bytes.push(MASKED | LENGTH_IN_EIGHT_BYTES);
             bytes.extend((length as u64).to_be_bytes());
         }
     }

@@ -1,4 +1,4 @@
-//! MQTT within WebSockets, with and without TLS beneath: frames cut anywhere, questions and goodbyes, and who is refused.
+//! MQTT within a WebSocket, with and without TLS beneath: frames cut anywhere, questions and goodbyes, and who is refused.
 
 use std::io::Write as _;
 
