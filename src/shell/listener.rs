@@ -56,13 +56,8 @@ pub fn bind(address: SocketAddr, shards: usize, common: &Listeners, own: &Socket
 /// Listens at a place in the file system. What lies there is taken away if nobody listens there any more. Every shard has the same socket.
 pub fn bind_unix(path: &Path, mode: u32, shards: usize, common: &Listeners) -> io::Result<Vec<OwnedFd>> {
     let address = SockAddr::unix(path)?;
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket {
-        let asking = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        match asking.connect(&address) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
-            Ok(()) | Err(_) => return Err(io::ErrorKind::AddrInUse.into()),
-        }
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        fs::remove_file(path)?;
     }
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&address)?;
@@ -110,8 +105,17 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Whether somebody else listens there and goes on doing so. A process that was killed is over a moment before its sockets are: its ring held
 /// them, and the kernel takes that down in its own time.
 pub fn stays_taken(address: SocketAddr, patience: Duration) -> io::Result<bool> {
+    stays_so(patience, || is_taken(address))
+}
+
+/// The same of a place in the file system.
+pub fn stays_taken_unix(path: &Path, patience: Duration) -> io::Result<bool> {
+    stays_so(patience, || is_taken_unix(path))
+}
+
+fn stays_so(patience: Duration, mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let mut left = patience;
-    while is_taken(address)? {
+    while is_so()? {
         if left.is_zero() {
             return Ok(true);
         }
@@ -140,6 +144,17 @@ fn is_taken(address: SocketAddr) -> io::Result<bool> {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether somebody listens at a place in the file system.
+fn is_taken_unix(path: &Path) -> io::Result<bool> {
+    let asking = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    asking.set_nonblocking(true)?;
+    match asking.connect(&SockAddr::unix(path)?) {
+        // Nobody waits there, nothing lies there, or something that is no socket: binding says what that is.
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(false),
+        Ok(()) | Err(_) => Ok(true),
     }
 }
 

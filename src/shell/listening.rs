@@ -90,6 +90,10 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
                 bind(*address, shards, listeners, &options)?
             }
             ListenAddress::Unix(path) => {
+                let is_taken = listener::stays_taken_unix(path, TAKEN_PATIENCE);
+                if is_taken.map_err(|error| refused(&named.address, error))? {
+                    return Err(ListenError::Taken { address: named.address.clone() });
+                }
                 let bound = listener::bind_unix(path, named.socket_mode, shards, listeners);
                 (named.address.clone(), bound.map_err(|error| refused(&named.address, error))?)
             }

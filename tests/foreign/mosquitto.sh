@@ -101,10 +101,11 @@ will_of_a_killed_client() {
     local topic=$run/will/$version witness mortal
     listen will -t "$topic" -q 2 -C 1 -F '%q %p' || return
     witness=$listener
+    rm -f "$folder/mortal" # the one before it has been answered, too
     stdbuf -oL mosquitto_sub "${reach[@]}" -V "$version" -d -i "$run-mortal-$version" -t "$run/unused" -q 1 \
         --will-topic "$topic" --will-payload 'unexpected exit' --will-qos 2 >"$folder/mortal" &
     mortal=$!
-    until_true grep -q 'received SUBACK' "$folder/mortal" || return
+    until_true grep -qs 'received SUBACK' "$folder/mortal" || return
     kill -KILL "$mortal"
     wait "$witness" || return
     expect "the will" "$(heard will)" "2 unexpected exit"

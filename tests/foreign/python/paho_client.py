@@ -147,7 +147,8 @@ def large_payload(version):
     topic = f"{RUN}/{version}/large"
     party = Party(version)
     party.subscribe(topic)
-    payload = bytes(range(256)) * 20_000
+    # In a WebSocket paho does not wait for room to go on with a frame that its socket has not taken whole.
+    payload = bytes(range(256)) * (1_000 if IS_WEB else 20_000)
     party.publish(topic, payload)
     expect("the payload", party.take().payload == payload, True)
     party.leave()
