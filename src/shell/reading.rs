@@ -22,6 +22,15 @@ const READS_PER_LOOK: usize = 16;
 /// The part of a turn's time that handshakes get beside everything else.
 const HANDSHAKE_PART: u64 = 2;
 
+/// Whose connections are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Everybody's, but for those with a handshake ahead: they wait for the other round.
+    Everybody,
+    /// Those.
+    Handshakes,
+}
+
 /// Something that a connection has to say, in the order in which it came.
 #[derive(Debug)]
 pub(super) enum Due {
@@ -142,11 +151,7 @@ impl Core {
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
             let Some(due) = self.due.pop_front() else { return };
             bytes += match due {
-                Due::Read(key) if self.is_shaking(key) => {
-                    self.shaking.push_back(key);
-                    0
-                }
-                Due::Read(key) => self.read_line(key, now),
+                Due::Read(key) => self.read_line(key, Round::Everybody, now),
                 Due::Piece(key, piece) => self.take_piece(key, piece, now),
                 Due::Ended(key, why) => {
                     self.receive_ended(key, why);
@@ -160,11 +165,6 @@ impl Core {
         }
     }
 
-    /// Whether reading from a connection may cost as much as reading from hundreds of others.
-    fn is_shaking(&mut self, key: ConnectionKey) -> bool {
-        self.lines.get_mut(key).and_then(Line::layers).is_some_and(|layers| layers.is_handshaking())
-    }
-
     /// Handshakes get a part of each turn, after those who are through with theirs.
     pub(super) fn shake_hands(&mut self, now: Time) {
         if self.shaking.is_empty() {
@@ -172,7 +172,7 @@ impl Core {
         }
         let until_ns = self.clock.now_ns() + self.turn.time_us_max * 1_000 / HANDSHAKE_PART;
         while let Some(key) = self.shaking.pop_front() {
-            self.read_line(key, now);
+            self.read_line(key, Round::Handshakes, now);
             if self.clock.now_ns() >= until_ns {
                 return;
             }
@@ -180,7 +180,7 @@ impl Core {
     }
 
     /// Bytes of a connection, as they came from its socket.
-    pub(super) fn take_bytes(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time) {
+    fn take_bytes(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time) {
         while let Some(layers) = self.lines.get_mut(key).and_then(Line::layers) {
             let start = layers.put_pending(&mut self.buffer);
             let (part, rest) = bytes.split_at(bytes.len().min(self.buffer.len() - start));
@@ -195,7 +195,7 @@ impl Core {
     }
 
     /// Has the layers of a connection open what lies in the buffer, and the engine handle what comes of it.
-    fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
+    pub(super) fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
         let Self { id, lines, shard, out, buffer, wire, stats, .. } = self;
         let Some(line) = lines.get_mut(key) else { return };
         let Some(layers) = line.layers() else { return };
@@ -251,8 +251,12 @@ impl Core {
     }
 
     /// Reads once from a connection and lets the engine handle it; how many bytes came.
-    fn read_line(&mut self, key: ConnectionKey, now: Time) -> usize {
+    fn read_line(&mut self, key: ConnectionKey, round: Round, now: Time) -> usize {
         let Some(line) = self.lines.get_mut(key) else { return 0 };
+        if round == Round::Everybody && line.layers().is_some_and(|layers| layers.is_handshaking()) {
+            self.shaking.push_back(key); // it stays due until it is read
+            return 0;
+        }
         line.state.is_due = false;
         if line.state.is_paused {
             line.state.has_unread = true;

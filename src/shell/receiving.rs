@@ -116,7 +116,7 @@ impl Core {
     pub(super) fn take_piece(&mut self, key: ConnectionKey, piece: Piece, now: Time) -> usize {
         let bytes = self.net.bytes(&piece);
         let count = bytes.len();
-        let (mut is_too_much, mut sealed) = (false, Vec::new());
+        let (mut is_too_much, mut sealed_upto) = (false, None);
         if let Some(line) = self.lines.get_mut(key) {
             self.stats.reads += 1;
             self.stats.read_bytes += count as u64;
@@ -124,15 +124,17 @@ impl Core {
             if line.state.is_paused || line.has_unwanted() {
                 line.state.has_unread = true;
                 line.put_aside(bytes);
-            } else if line.layers().is_some() {
-                sealed.extend_from_slice(bytes);
+            } else if let Some(layers) = line.layers() {
+                let start = layers.put_pending(&mut self.buffer);
+                self.buffer[start..start + count].copy_from_slice(bytes);
+                sealed_upto = Some(start + count);
             } else {
                 self.shard.handle(Input::Received { connection: key, bytes }, now, &mut self.out);
             }
         }
         self.net.give_back(piece);
-        if !sealed.is_empty() {
-            self.take_bytes(key, &sealed, now);
+        if let Some(upto) = sealed_upto {
+            self.open_layers(key, upto, now);
         }
         if is_too_much {
             self.net.stop_receiving(key);
