@@ -27,6 +27,7 @@ use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
 use crate::engine::auth::token::terms::{Terms, UserName};
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
+use crate::shell::files::whole::read_up_to;
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -313,16 +314,6 @@ fn text(path: &Path) -> Result<String, PolicyError> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_up_to(path, FILE_BYTES_MAX)
-}
-
-/// A file that is longer than it may be is refused, and not cut.
-fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut text)?;
-    if text.len() > bytes_max {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | [`keeper`] | the thread that does all of this while shards go on |
 //! | [`writer`] | group commit: one write of a stream on its way, the next group forms meanwhile |
 //! | [`tally`] | what a writer counts |
+//! | [`whole`] | the operator's files, read whole |
 //!
 //! Invariants:
 //!
@@ -29,6 +30,7 @@ pub mod segments;
 #[cfg(test)]
 mod stamp;
 pub mod tally;
+pub mod whole;
 pub mod writer;
 #[cfg(test)]
 mod writer_tests;

@@ -1,7 +1,6 @@
 //! Certificates, their secrets and lists of revoked ones, as PEM files have them.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,8 +9,11 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::engine::auth::acl::who::parse_fingerprint;
+use crate::shell::files::whole::read_up_to;
+
 /// No file of certificates, secrets or revocations is longer.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+const FILE_BYTES_MAX: usize = 16 << 20;
 /// Before a secret under a passphrase.
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 /// Behind anything.
@@ -75,16 +77,8 @@ impl FileFault {
     }
 }
 
-/// A file that is longer than any may be is refused, and not cut.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    let read = match opened {
-        Ok(count) if count as u64 > FILE_BYTES_MAX => Err(io::ErrorKind::FileTooLarge.into()),
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(error),
-    };
-    read.map_err(|error| FileFault::Unreadable(error).of(path))
+fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_up_to(path, FILE_BYTES_MAX).map_err(|error| FileFault::Unreadable(error).of(path))
 }
 
 /// All certificates of a file, in their order.
@@ -159,20 +153,7 @@ pub fn fingerprints(path: &Path) -> Result<Vec<[u8; 32]>, FileError> {
     let mut found = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
         let Some(word) = text.split_whitespace().next().filter(|word| !word.starts_with('#')) else { continue };
-        found.push(fingerprint(word).ok_or_else(|| FileFault::Fingerprint { line }.of(path))?);
+        found.push(parse_fingerprint(word).ok_or_else(|| FileFault::Fingerprint { line }.of(path))?);
     }
     if found.is_empty() { Err(FileFault::Nothing("fingerprint").of(path)) } else { Ok(found) }
-}
-
-fn fingerprint(word: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = word.bytes().filter(|byte| *byte != b':').collect();
-    let mut bytes = [0; 32];
-    if digits.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        let (high, low) = (char::from(pair[0]).to_digit(16)?, char::from(pair[1]).to_digit(16)?);
-        *byte = u8::try_from(high << 4 | low).ok()?;
-    }
-    Some(bytes)
 }
