@@ -54,6 +54,7 @@ pub enum ListenError {
         /// What it is called.
         name: Box<str>,
         /// Which file, and what is wrong with it.
+        #[source]
         error: FileError,
     },
 }

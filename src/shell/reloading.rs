@@ -248,3 +248,23 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::shell::listening::ListenError;
+    use crate::shell::transport::secrets::FileFault;
+
+    #[test]
+    fn what_runs_out_passes_whoever_tells_of_it_and_what_is_wrong_stays() {
+        let told = |fault: FileFault| {
+            let error = ListenError::File { name: "a".into(), error: fault.of(Path::new("/etc/pregon/chain.pem")) };
+            ReloadError::new(&error).is_passing
+        };
+        let failed = |code| FileFault::Unreadable(io::Error::from_raw_os_error(code));
+        assert!(told(failed(libc::EMFILE)) && told(failed(libc::ENFILE)));
+        assert!(!told(failed(libc::ENOENT)) && !told(FileFault::PassphraseMissing));
+    }
+}

@@ -26,6 +26,7 @@ pub struct FileError {
     /// Which one.
     pub path: PathBuf,
     /// What is wrong with it.
+    #[source]
     pub fault: FileFault,
 }
 
