@@ -31,7 +31,7 @@ pub fn log(shard: ShardId, event: &Event) {
 
 /// What stands between a client's socket and its MQTT cannot go on.
 pub fn layer_failed(shard: ShardId, peer: Option<SocketAddr>, error: &LayerError) {
-    debug!(shard = shard.index(), ?peer, %error, "a connection has failed before MQTT");
+    debug!(shard = shard.index(), ?peer, %error, "what carries MQTT has failed");
 }
 
 /// Somebody speaks where only proxies may.
