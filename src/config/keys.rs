@@ -6,6 +6,7 @@ use super::list::List;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
+use crate::engine::accounts::bans::FAILURES_MAX;
 use crate::engine::auth::token::terms::Carrier;
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
@@ -35,6 +36,7 @@ pub(super) const INFLIGHT: Kind = Kind::count(1, 65_535);
 pub(super) const SUBSCRIPTIONS: Kind = Kind::count(1, 100_000_000);
 pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
 pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
+pub(super) const CONNECTIONS: Kind = Kind::count(1, 1_000_000_000).or("unlimited", 0);
 pub(super) const QOS: Kind = Kind::count(0, 2);
 
 /// The name of a claim that tokens may have.
@@ -222,6 +224,56 @@ pub const KEYS: &[Key<Config>] = &[
         RATE,
         "Connections a second that the whole broker accepts; above, clients are told to come again later."
     ),
+    key!(
+        limits.connections_per_address_max,
+        CONNECTIONS,
+        "Connections from one address, which is a network of 64 bits in IPv6; one more is closed at once."
+    ),
+    key!(
+        limits.connect_rate_per_address,
+        RATE,
+        "Connections a second from one address; above, they are closed at once, before TLS."
+    ),
+    key!(
+        limits.message_rate_per_address,
+        RATE,
+        "Messages a second that clients of one address may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.byte_rate_per_address,
+        BYTE_RATE,
+        "Bytes a second that clients of one address may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.connections_per_user_max,
+        CONNECTIONS,
+        "Connections of one user, by its proven name; one that takes over its own session adds none."
+    ),
+    key!(
+        limits.connect_rate_per_user,
+        RATE,
+        "Connections a second of one user; above, its clients are told to come again later."
+    ),
+    key!(
+        limits.sessions_per_user_max,
+        CONNECTIONS,
+        "Sessions of one user, connected or not; above, a new one is refused."
+    ),
+    key!(
+        limits.message_rate_per_user,
+        RATE,
+        "Messages a second that clients of one user may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.byte_rate_per_user,
+        BYTE_RATE,
+        "Bytes a second that clients of one user may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.accounts_max,
+        Kind::count(1_024, 1 << 24),
+        "Addresses and users that are counted at the same time, 64 bytes each; who comes above is let in uncounted, and that is counted."
+    ),
     key!(limits.message_rate, RATE, "Messages a second that one client may publish; above, it is read more slowly."),
     key!(limits.byte_rate, BYTE_RATE, "Bytes a second that one client may publish; above, it is read more slowly."),
     key!(
@@ -329,6 +381,31 @@ pub const KEYS: &[Key<Config>] = &[
         auth.clerks,
         Kind::count(1, 64),
         "Threads that hash passwords, beside the shards: each hash takes a core for some 20 ms."
+    ),
+    key!(
+        auth.failures_max,
+        Kind::count(1, FAILURES_MAX as u64).or("unlimited", 0),
+        "Proofs from one address that may fail within failure_window; then nobody from there is let in for a while. Never by user name alone."
+    ),
+    key!(
+        auth.failure_window_ms as "failure_window",
+        Kind::time(Millis, 1_000, DAY_MS),
+        "How long failures count, from the first one on."
+    ),
+    key!(
+        auth.ban_ms as "ban",
+        Kind::time(Millis, 100, DAY_MS),
+        "How long an address is banned the first time; each further ban lasts twice as long."
+    ),
+    key!(
+        auth.ban_max_ms as "ban_max",
+        Kind::time(Millis, 100, 30 * DAY_MS),
+        "How long a ban lasts at most; who has been quiet for so long after one begins anew."
+    ),
+    key!(
+        auth.ban_exempt,
+        Kind::List(List::Networks),
+        "Networks that are never banned, such as that of a gateway behind which many clients are one address."
     ),
     key!(
         storage.data_dir,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Anonymous, Auth};
 use crate::base::network::Network;
+use crate::engine::accounts::terms::ListenerTerms;
 use crate::engine::limits::Limits;
 use crate::mqtt::QoS;
 
@@ -237,6 +238,17 @@ impl Listener {
     pub fn lets_anybody_in_unasked(&self, auth: &Auth) -> bool {
         let is_certified = self.client_certificates == ClientCertificates::Required;
         self.chain.is_empty() && !is_certified && auth.anonymous == Anonymous::Auto && auth.lets_anybody_in()
+    }
+
+    /// What is bounded of all its clients together.
+    pub fn terms(&self) -> ListenerTerms {
+        let bound = |count: Option<usize>| count.unwrap_or(0);
+        ListenerTerms {
+            connections_max: bound(self.connections_max) as u64,
+            connect_rate: self.connect_rate,
+            connections_per_address_max: u32::try_from(bound(self.connections_per_address_max)).unwrap_or(u32::MAX),
+            is_proxied: self.proxy_protocol == ProxyProtocol::Required,
+        }
     }
 
     /// The bounds of its clients: those of the whole broker with what it overrides.

@@ -62,6 +62,8 @@ pub use source::{Origin, Source};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::base::network::Network;
+use crate::engine::accounts::bans::BanTerms;
 use crate::engine::auth::token::terms::{Carrier, LEEWAY_S};
 use crate::engine::limits::Limits;
 
@@ -207,6 +209,16 @@ pub struct Auth {
     pub token_needs_expiry: bool,
     /// Threads that hash passwords.
     pub clerks: usize,
+    /// Failed proofs from one address before it is banned; 0 for any number.
+    pub failures_max: u32,
+    /// How long they count.
+    pub failure_window_ms: u64,
+    /// How long the first ban lasts.
+    pub ban_ms: u64,
+    /// How long any ban lasts at most.
+    pub ban_max_ms: u64,
+    /// Networks that are never banned.
+    pub ban_exempt: Vec<Network>,
 }
 
 impl Auth {
@@ -222,6 +234,17 @@ impl Auth {
     /// Whether users are known by their passwords.
     pub fn has_users(&self) -> bool {
         !self.password_file.as_os_str().is_empty()
+    }
+
+    /// When an address is banned.
+    pub fn bans(&self) -> BanTerms {
+        BanTerms {
+            failures_max: self.failures_max,
+            failure_window_ms: self.failure_window_ms,
+            ban_ms: self.ban_ms,
+            ban_max_ms: self.ban_max_ms.max(self.ban_ms),
+            exempt: self.ban_exempt.clone(),
+        }
     }
 
     /// Whether tokens are taken.
@@ -350,6 +373,11 @@ impl Default for Auth {
             token_carrier: Carrier::Password,
             token_needs_expiry: true,
             clerks: 2,
+            failures_max: 10,
+            failure_window_ms: 60_000,
+            ban_ms: 30_000,
+            ban_max_ms: 600_000,
+            ban_exempt: ["127.0.0.0/8", "::1"].map(|text| Network::parse(text).expect("it is one")).to_vec(),
         }
     }
 }

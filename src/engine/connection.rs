@@ -13,6 +13,7 @@ use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
+use crate::engine::accounts::seat::Seat;
 use crate::engine::auth::Decision;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
@@ -163,6 +164,8 @@ pub struct Connection {
     pub holds: u8,
     /// Whether diagnostics are welcome on every packet.
     pub wants_problem_info: bool,
+    /// What it holds of the broker's accounts; away while it moves.
+    pub seat: Option<Seat>,
     /// What few connections need.
     pub extras: Option<Box<Extras>>,
 }
@@ -190,6 +193,7 @@ impl Connection {
             full_ways: Bits64::EMPTY,
             holds: 0,
             wants_problem_info: true,
+            seat: None,
             extras: None,
         }
     }
@@ -230,6 +234,11 @@ impl Connection {
     /// The certificate that it has shown.
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.extras.as_ref()?.certificate.as_ref()
+    }
+
+    /// The address that failures are counted of; none where it is nobody's of his own.
+    pub fn accountable_address(&self) -> Option<IpAddr> {
+        self.seat.as_ref()?.address(self.peer)
     }
 
     /// What few connections need, made on demand.

@@ -1,5 +1,6 @@
 //! What happened in a shard, as values: the shell turns them into logs, traces and metrics.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::auth::identity::Identity;
@@ -63,6 +64,13 @@ pub enum Event {
         peer: Peer,
         /// Why.
         reason: Reason,
+    },
+    /// Too many proofs from one address have failed: nobody from there is listened to for a while.
+    Banned {
+        /// Which one.
+        address: IpAddr,
+        /// For how many milliseconds.
+        lasts_ms: u64,
     },
     /// A connection ended.
     Disconnected {

@@ -144,10 +144,30 @@ pub struct Limits {
     pub retained_bytes_max: u64,
     /// Sessions, connected or not, likewise: 0x97 above.
     pub sessions_max: usize,
-    /// Connections, likewise: closed at once above.
+    /// Connections of the broker, on all shards: closed at once above.
     pub connections_max: usize,
-    /// Connections a second that are accepted, likewise, 0 for any: 0x9F above.
+    /// Connections a second that are accepted, on all shards, 0 for any: 0x9F above.
     pub connect_rate: u32,
+    /// Connections from one address, 0 for any: closed at once above.
+    pub connections_per_address_max: u32,
+    /// Connections a second from one address, 0 for any: closed at once above.
+    pub connect_rate_per_address: u32,
+    /// Messages a second from one address, 0 for any: its clients are read more slowly above.
+    pub message_rate_per_address: u32,
+    /// Bytes a second of messages from one address, 0 for any: its clients are read more slowly above.
+    pub byte_rate_per_address: u32,
+    /// Connections of one user, 0 for any: 0x97 above.
+    pub connections_per_user_max: u32,
+    /// Connections a second of one user, 0 for any: 0x9F above.
+    pub connect_rate_per_user: u32,
+    /// Sessions of one user, 0 for any: 0x97 above for a new one.
+    pub sessions_per_user_max: u32,
+    /// Messages a second of one user, 0 for any: its clients are read more slowly above.
+    pub message_rate_per_user: u32,
+    /// Bytes a second of messages of one user, 0 for any: its clients are read more slowly above.
+    pub byte_rate_per_user: u32,
+    /// Addresses and users that are counted at the same time: whoever comes above is let in uncounted.
+    pub accounts_max: usize,
     /// Messages a second that one client may publish, 0 for any: it is read more slowly above.
     pub message_rate: u32,
     /// Bytes a second that one client may publish, 0 for any: it is read more slowly above.
@@ -185,19 +205,16 @@ const _: () =
     assert!(RECEIVE_MAXIMUM as usize > ANSWERS_OWED_MAX, "who is owed too much is held before it breaks a rule");
 
 impl Limits {
-    /// What one of so many shards is given of what is counted for the whole broker: an equal part, rounded up.
+    /// What one of so many shards is given of what it counts by itself for the whole broker: an equal part, rounded up.
     ///
     /// No shard knows what the others hold, so one that gets more than the others meets its bound before the broker does.
     #[must_use]
     pub fn share(&self, shards: usize) -> Self {
         debug_assert!(shards > 0, "a broker has a shard");
-        let rate_shards = u32::try_from(shards).expect("at most 64");
         Self {
             retained_messages_max: self.retained_messages_max.div_ceil(shards),
             retained_bytes_max: self.retained_bytes_max.div_ceil(shards as u64),
             sessions_max: self.sessions_max.div_ceil(shards),
-            connections_max: self.connections_max.div_ceil(shards),
-            connect_rate: self.connect_rate.div_ceil(rate_shards),
             ..self.clone()
         }
     }
@@ -233,6 +250,16 @@ impl Default for Limits {
             sessions_max: 10_000_000,
             connections_max: 10_000_000,
             connect_rate: 0,
+            connections_per_address_max: 0,
+            connect_rate_per_address: 0,
+            message_rate_per_address: 0,
+            byte_rate_per_address: 0,
+            connections_per_user_max: 0,
+            connect_rate_per_user: 0,
+            sessions_per_user_max: 0,
+            message_rate_per_user: 0,
+            byte_rate_per_user: 0,
+            accounts_max: 1 << 18,
             message_rate: 0,
             byte_rate: 0,
             fanout_recipients_max: 10_000,
@@ -257,20 +284,16 @@ mod tests {
 
     #[test]
     fn shares_are_equal_and_add_up_to_the_whole() {
-        let whole = Limits { connections_max: 10, connect_rate: 7, retained_messages_max: 0, ..Limits::default() };
+        let whole = Limits { sessions_max: 10, connect_rate: 7, retained_messages_max: 0, ..Limits::default() };
         let share = whole.share(4);
-        assert_eq!((share.connections_max, share.connect_rate, share.retained_messages_max), (3, 2, 0));
+        assert_eq!((share.sessions_max, share.retained_messages_max), (3, 0));
+        assert_eq!(share.retained_bytes_max, whole.retained_bytes_max / 4);
         assert_eq!(
-            (share.sessions_max, share.retained_bytes_max),
-            (whole.sessions_max / 4, whole.retained_bytes_max / 4)
+            (share.connections_max, share.connect_rate),
+            (whole.connections_max, 7),
+            "shards count these together"
         );
         assert_eq!(share.queue_messages_max, whole.queue_messages_max, "what counts for one client is not divided");
         assert_eq!(whole.share(1), whole);
-    }
-
-    #[test]
-    fn a_rate_without_limit_stays_without() {
-        assert_eq!(Limits { connect_rate: 0, ..Limits::default() }.share(64).connect_rate, 0);
-        assert_eq!(Limits { connect_rate: 1, ..Limits::default() }.share(64).connect_rate, 1);
     }
 }

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use crate::base::payload::Payload;
 use crate::base::time::Time;
+use crate::engine::accounts::seat::Seat;
 use crate::engine::auth::Action;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
@@ -77,6 +78,8 @@ pub struct HandOver {
 pub struct Arrival {
     /// Where it comes from.
     pub peer: Peer,
+    /// What it holds of the broker's accounts.
+    pub seat: Option<Seat>,
     /// The certificate that it has shown.
     pub certificate: Option<Arc<Certificate>>,
     /// The body of its CONNECT packet.

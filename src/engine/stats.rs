@@ -1,5 +1,6 @@
 //! What a shard counts: plain numbers, and the ledger that accounts for every copy of every message.
 
+use crate::engine::accounts::limit::SharedLimitsReached;
 use crate::mqtt::Reason;
 
 /// Why a copy of a message was not delivered.
@@ -154,6 +155,12 @@ pub struct Stats {
     pub connections_closed: u64,
     /// Connections refused in CONNACK.
     pub connects_refused: u64,
+    /// Bounds that were met of what is counted across connections.
+    pub shared_limits_reached: SharedLimitsReached,
+    /// Proofs that did not hold.
+    pub proofs_failed: u64,
+    /// Times that an address was banned for it.
+    pub bans: u64,
     /// Connections that were ended because the operator has changed who may be here.
     pub connections_revoked: u64,
     /// Sessions that were taken over by a newer connection.

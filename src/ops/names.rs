@@ -5,10 +5,11 @@
 
 use Reading::{
     Broker, Build, Cores, DropReasons, Durabilities, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
-    ShardFraction,
+    ShardFraction, SharedLimits,
 };
 
 use super::process::Process;
+use crate::engine::accounts::limit::SharedLimit;
 use crate::engine::stats::{DropReason, Stats};
 use crate::mqtt::PacketType;
 use crate::shell::files::tally::Sizes;
@@ -39,6 +40,8 @@ pub enum Reading {
     PacketTypes(fn(&Report) -> &[u64; 16]),
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
+    /// A number for each bound on what is counted across connections.
+    SharedLimits(fn(&Stats, SharedLimit) -> u64),
     /// Numbers of each shard that stand under one name, each with the value of this label.
     Parts(&'static str, &'static [Part]),
     /// Durations of each shard.
@@ -69,6 +72,7 @@ impl Reading {
             Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) | Self::Sizes(_) => vec!["shard"],
             Self::PacketTypes(_) => vec!["shard", "type"],
             Self::DropReasons(_) => vec!["shard", "reason"],
+            Self::SharedLimits(_) => vec!["shard", "limit"],
             Self::Parts(label, _) => vec!["shard", label],
             Self::Cores => vec!["shard", "core"],
             Self::Durabilities => vec!["durability"],
@@ -140,7 +144,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 119] = [
+pub const METRICS: [Metric; 124] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -163,6 +167,15 @@ pub const METRICS: [Metric; 119] = [
         "Connections refused, at once or in CONNACK."),
     counter("pregon_connections_revoked_total", Shard(|r| r.stats.connections_revoked),
         "Connections that were ended because the files of users and rules say something else since."),
+    counter("pregon_limits_reached_total", SharedLimits(|stats, limit| stats.shared_limits_reached.of(limit)),
+        "Times a bound was met that holds for several connections together, by the bound; ban is a connection from a banned address."),
+    counter("pregon_proofs_failed_total", Shard(|r| r.stats.proofs_failed),
+        "Passwords, tokens and other proofs of clients that did not hold."),
+    counter("pregon_bans_total", Shard(|r| r.stats.bans), "Times an address was banned since too many proofs had failed."),
+    gauge("pregon_banned_addresses", Broker(|s| s.reports.first().map_or(0, |r| r.census.banned)),
+        "Addresses that are banned at this moment."),
+    counter("pregon_uncounted_total", Broker(|s| s.reports.first().map_or(0, |r| r.census.uncounted)),
+        "Clients that no bound on addresses and users holds for, since limits.accounts_max others are counted."),
     counter("pregon_handshakes_total", Shard(|r| r.shell.handshakes),
         "Handshakes of TLS that have come to their end."),
     counter("pregon_handshakes_resumed_total", Shard(|r| r.shell.handshakes_resumed),
@@ -441,8 +454,20 @@ mod tests {
 
     #[test]
     fn labels_have_a_bound_that_clients_cannot_move() {
-        let known =
-            ["shard", "type", "reason", "component", "core", "version", "what", "arch", "durability", "state", "cause"];
+        let known = [
+            "shard",
+            "type",
+            "reason",
+            "component",
+            "core",
+            "version",
+            "what",
+            "arch",
+            "durability",
+            "state",
+            "cause",
+            "limit",
+        ];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));
     }

@@ -1,6 +1,7 @@
 //! A report that no shard made: what tests of this floor and of the dashboards render.
 
 use crate::config::Storage;
+use crate::engine::accounts::Census;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
 use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats};
@@ -20,6 +21,7 @@ pub fn report(shard: usize) -> Report {
         journal,
         replayed,
         reloads: Reloads::default(),
+        census: Census::default(),
         uptime_s: 0.0,
     }
 }

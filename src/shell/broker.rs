@@ -25,9 +25,12 @@ use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
 use crate::base::hash::Seed;
-use crate::config::{Config, Cores};
+use crate::config::{Config, Cores, Listener};
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::terms::{ListenerTerms, Terms};
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
+use crate::engine::limits::Limits;
 use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
 use crate::journal::place::JournalId;
@@ -129,6 +132,7 @@ pub struct Reporter {
     pub(super) ways: Ways,
     clock: Clock,
     tally: Arc<Tally>,
+    accounts: Arc<Accounts>,
 }
 
 impl Broker {
@@ -152,13 +156,17 @@ impl Broker {
             .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
+        let accounts = Arc::new(Accounts::new(terms(config), Seed::new(seed)));
         let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
-            shared(config, &policy, shards, seed, Some(id))
+            // Those who move what is kept to other shards serve nobody.
+            let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
+            shared(config, &policy, &nobodys, shards, seed, Some(id))
         })?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
-        let shared = shared(config, &policy, places.len(), seed, storage.as_ref().map(Storage::id));
+        let journal = storage.as_ref().map(Storage::id);
+        let shared = shared(config, &policy, &accounts, places.len(), seed, journal);
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
         let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
@@ -197,7 +205,7 @@ impl Broker {
         let broker = Self {
             listening: listeners,
             listeners: handles.into_iter().flatten().collect(),
-            reporter: Reporter { ways, clock, tally: Arc::clone(&tally) },
+            reporter: Reporter { ways, clock, tally: Arc::clone(&tally), accounts },
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
@@ -311,8 +319,8 @@ impl Reporter {
             }
         }
         reports.sort_by_key(|(shard, _)| *shard);
-        let reloads = self.tally.read();
-        reports.into_iter().map(|(_, report)| Report { reloads, ..*report }).collect()
+        let (reloads, census) = (self.tally.read(), self.accounts.census(self.clock.now()));
+        reports.into_iter().map(|(_, report)| Report { reloads, census, ..*report }).collect()
     }
 
     /// How many shards there are.
@@ -357,7 +365,14 @@ fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
     Ok((0..shards).map(|number| wanted.get(number).copied().filter(|_| is_one_a_core)).collect())
 }
 
-fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {
+fn shared(
+    config: &Config,
+    policy: &Arc<Policy>,
+    accounts: &Arc<Accounts>,
+    shards: usize,
+    seed: u64,
+    journal: Option<JournalId>,
+) -> Shared {
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
@@ -367,9 +382,17 @@ fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journ
         homes: Arc::new(Homes::new(Seed::new(journal.map_or(seed, seed_of)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::clone(policy),
+        accounts: Arc::clone(accounts),
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
+}
+
+/// What the configuration bounds that shards count together.
+fn terms(config: &Config) -> Terms {
+    let plain = config.listeners.tcp.iter().map(|_| ListenerTerms::default());
+    let named = config.listeners.named.iter().map(Listener::terms);
+    Terms::of(&config.limits).with_listeners(plain.chain(named).collect()).with_bans(config.auth.bans())
 }
 
 /// Nobody is needed where every answer comes at once.

@@ -29,6 +29,7 @@ use super::storage::Kept;
 use super::transport::layers::PENDING_BYTES_MAX;
 use crate::base::time::Time;
 use crate::config::{Driver, Turn};
+use crate::engine::accounts::Census;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
@@ -327,6 +328,7 @@ impl Core {
             journal: self.journal.as_ref().map(|journal| journal.stats(self.shard.held())).unwrap_or_default(),
             replayed: self.replayed,
             reloads: Reloads::default(), // whoever asks knows
+            census: Census::default(),
             uptime_s,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
 use super::transport::layers::LayerError;
 use crate::engine::event::Event;
@@ -16,6 +16,10 @@ pub fn log(shard: ShardId, event: &Event) {
             debug!(shard, %client_id, user = ?identity.user, peer = %peer.address, ?version, is_resumed, ?session, "connected");
         }
         Event::Refused { peer, reason, .. } => debug!(shard, peer = %peer.address, reason = reason.name(), "refused"),
+        // A thing that operators act on; it takes many failures, and there is a bound on lines.
+        Event::Banned { address, lasts_ms } => {
+            info!(shard, %address, lasts_ms, "an address is banned: too many proofs have failed")
+        }
         Event::Disconnected { session, cause, .. } => debug!(shard, ?session, ?cause, "disconnected"),
         Event::SessionEnded { session, copies_lost } => debug!(shard, ?session, copies_lost, "session ended"),
         Event::SubscribeDenied { session, reason } => {

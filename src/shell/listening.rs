@@ -109,11 +109,10 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
     Ok(open)
 }
 
-/// Whether it says a bound that nobody would keep: whoever sets one relies on it.
+/// Whether it says a bound of single clients, which nobody would keep: whoever sets one relies on it.
 fn has_bounds(named: &Listener) -> bool {
     let common = Limits::default();
-    let counts = [named.connections_max, named.connections_per_address_max];
-    named.limits(&common) != common || counts.iter().any(Option::is_some) || named.connect_rate > 0
+    named.limits(&common) != common
 }
 
 fn bind(

@@ -55,6 +55,7 @@ impl Core {
                 }
                 Event::Disconnected { .. }
                 | Event::Refused { .. }
+                | Event::Banned { .. }
                 | Event::SessionEnded { .. }
                 | Event::SubscribeDenied { .. }
                 | Event::PublishDenied { .. }

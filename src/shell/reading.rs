@@ -209,11 +209,12 @@ impl Core {
                     None => shard.handle(Input::Received { connection: key, bytes }, now, out),
                 }
             }
-            Heard::Proxied { source, common_name } => {
+            Heard::Proxied { source, common_name, is_taken } => {
                 let told = common_name.filter(|_| believes_names).map(Certificate::told);
                 let introduced =
                     Input::Introduced { connection: key, address: source, certificate: told.map(Arc::new) };
                 shard.handle(introduced, now, out);
+                *is_taken = out.closes.last() != Some(&key);
             }
             Heard::Secured { certificate, is_resumed } => {
                 stats.handshakes += 1;

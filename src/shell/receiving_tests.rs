@@ -18,6 +18,8 @@ use super::report::Promise;
 use super::ring::Ended;
 use crate::base::hash::Seed;
 use crate::config::{Config, Driver};
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::terms::Terms;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::{Homes, ShardId};
@@ -61,6 +63,7 @@ impl Scene {
             homes: Arc::new(Homes::new(seed, 1)),
             interest: Arc::new(Interest::new(seed, 1, 0)),
             policy: Arc::new(Policy::open()),
+            accounts: Arc::new(Accounts::new(Terms::of(&config.limits), seed)),
             has_journal: false,
             ram_budget: 0,
         };

@@ -3,6 +3,7 @@
 use super::files::tally::Tally;
 use super::files::writer::State;
 use crate::config::{Durability, Storage};
+use crate::engine::accounts::Census;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
 
@@ -214,6 +215,8 @@ pub struct Report {
     pub replayed: Replayed,
     /// How often files were read anew, in the whole broker.
     pub reloads: Reloads,
+    /// What is counted of addresses and users, in the whole broker.
+    pub census: Census,
     /// Seconds since the shard started.
     pub uptime_s: f64,
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use pregon::base::hash::Seed;
 use pregon::base::time::Time;
+use pregon::engine::accounts::Accounts;
+use pregon::engine::accounts::terms::Terms;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::homes::{Homes, ShardId};
@@ -63,6 +65,7 @@ impl Bare {
             homes: Arc::clone(&homes),
             interest: Arc::new(Interest::new(seed, bits, POSITIONS)),
             policy: Arc::new(Policy::open()),
+            accounts: Arc::new(Accounts::new(Terms::of(&Limits::default()), seed)),
             has_journal: false,
             ram_budget: 0,
         };

@@ -33,7 +33,10 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.take_terms(&connect);
         }
-        if let Err(reason) = self.within_limits(&connect, now) {
+        if let Err(limit) = self.may_ask(key, now) {
+            return self.refuse_for(key, connect.version, limit, now, out);
+        }
+        if let Err(reason) = self.within_limits(&connect) {
             return self.refuse(key, Some(connect.version), reason, now, out);
         }
         self.start_handshake(key, frame, &connect);
@@ -44,10 +47,7 @@ impl Shard {
     }
 
     /// The checks that need nobody's word but the configuration's.
-    fn within_limits(&mut self, connect: &Connect<'_>, now: Time) -> Result<(), Reason> {
-        if self.connects.take(1, now).is_err() {
-            return Err(Reason::ConnectionRateExceeded);
-        }
+    fn within_limits(&self, connect: &Connect<'_>) -> Result<(), Reason> {
         let id = connect.client_id;
         let is_too_long = id.len() > self.limits.client_id_bytes_max
             || (connect.version == Version::V31 && self.limits.strict_v31_client_id && id.chars().count() > 23);
@@ -115,7 +115,12 @@ impl Shard {
     ) -> Flow {
         let link = match outcome {
             policy::Outcome::Allow(identity) => return self.admit(key, identity, None, now, out),
-            policy::Outcome::Deny(reason) => return self.refuse(key, Some(connect.version), reason, now, out),
+            policy::Outcome::Deny(reason) => {
+                if connect.user_name.is_some() || connect.password.is_some() || self.has_certificate(key) {
+                    self.proof_failed(key, reason, now, out);
+                }
+                return self.refuse(key, Some(connect.version), reason, now, out);
+            }
             policy::Outcome::Later(link) => link,
         };
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
@@ -202,7 +207,10 @@ impl Shard {
                 );
                 self.admit(key, identity, data, now, out)
             }
-            Step::Deny(reason) => self.refuse(key, Some(Version::V5), reason, now, out), // [MQTT-4.12.0-4]
+            Step::Deny(reason) => {
+                self.proof_failed(key, reason, now, out);
+                self.refuse(key, Some(Version::V5), reason, now, out) // [MQTT-4.12.0-4]
+            }
             Step::Later => {
                 self.ask(key, About::Exchange { exchange }, out);
                 Flow::Next
@@ -264,8 +272,9 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let certificate = connection.certificate().cloned();
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
-        let arrival = Arrival {
+        let mut arrival = Arrival {
             peer: connection.peer,
+            seat: None,
             certificate,
             first: handshake.first,
             connect: std::mem::take(&mut handshake.connect),
@@ -281,6 +290,9 @@ impl Shard {
         if !self.policy.knows(&arrival.identity, arrival.peer.listener) {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }
+        if let Err(limit) = self.proof_holds(key, &arrival.identity, now) {
+            return self.refuse_for(key, connect.version, limit, now, out);
+        }
         match self.may_connect(key, &connect, &arrival, out) {
             Decision::Allow => {}
             Decision::Deny => return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out),
@@ -295,6 +307,7 @@ impl Shard {
         }
         if let Some(moved) = self.connections.remove(key) {
             self.backlog_bytes -= u64::from(moved.backlog);
+            arrival.seat = moved.seat;
         }
         self.stats.connections_closed += 1;
         out.hand_overs.push(HandOver { connection: key, to: home, arrival: Box::new(arrival) });

@@ -186,6 +186,7 @@ impl Shard {
                 self.identity_renewed(key, identity, data.as_deref(), now, out)
             }
             Step::Deny(reason) => {
+                self.proof_failed(key, reason, now, out);
                 // [MQTT-4.12.1-2] [MQTT-3.14.2-1] some of what CONNACK may say DISCONNECT may not.
                 let may_say_it = reason.allowed_in(PacketType::Disconnect);
                 self.violation(key, if may_say_it { reason } else { Reason::NotAuthorized }, now, out)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `receive` | bytes to packets, and what holds a connection back |
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `accounts` | what is counted of addresses and users, and bans |
 //! | `review` | what the operator has changed about all this |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
 //! | `publish` | a client's messages, one by one |
@@ -23,6 +24,7 @@
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
 //! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
 
+mod accounts;
 mod ack_runs;
 mod acknowledge;
 mod connect;
@@ -69,6 +71,8 @@ use crate::base::slab::Slab;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
 use crate::base::wheel::Wheel;
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::seat::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
@@ -80,7 +84,6 @@ use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, COPIES_PER_INPUT_MAX, Limit
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
-use crate::engine::quota::TokenBucket;
 use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::Stats;
@@ -106,7 +109,7 @@ use sweep::Sweep;
 use verbatim::Receivers;
 use wills::Bequests;
 
-/// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
+/// What all shards of one broker share. Never changed while it runs, except the atomics of the interest filter and of the accounts.
 #[derive(Clone)]
 pub struct Shared {
     /// Bounds and features.
@@ -117,6 +120,8 @@ pub struct Shared {
     pub interest: Arc<Interest>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// What is counted across shards.
+    pub accounts: Arc<Accounts>,
     /// Whether a journal keeps what outlives the process.
     pub has_journal: bool,
     /// Bytes of messages that each shard holds in memory for the queues of sessions that outlive the process; what comes then waits in
@@ -137,6 +142,7 @@ pub struct Shard {
     homes: Arc<Homes>,
     interest: Arc<Interest>,
     policy: Arc<Policy>,
+    accounts: Arc<Accounts>,
 
     connections: Slab<Connection>,
     /// `held_bytes` = sum of what all connections hold of packets that cannot be handled yet
@@ -147,6 +153,8 @@ pub struct Shard {
     /// Client id to session, by its index.
     directory: HashTable<u32>,
     client_ids: Labels,
+    /// What sessions hold of their users' accounts, where those are bounded.
+    session_seats: Map<SessionKey, SessionSeat>,
     /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
     anonymous: Arc<Identity>,
     seed: Seed,
@@ -196,7 +204,6 @@ pub struct Shard {
     letters: VecDeque<Mesh>,
     /// Connections whose last hold was lifted: their held bytes come next.
     resumed: VecDeque<ConnectionKey>,
-    connects: TokenBucket,
     wall: Wall,
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
@@ -220,7 +227,7 @@ pub struct Shard {
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
-        let Shared { limits, homes, interest, policy, has_journal, ram_budget } = shared;
+        let Shared { limits, homes, interest, policy, accounts, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
         let seed = Seed::new(seed);
         Self {
@@ -231,6 +238,7 @@ impl Shard {
             sessions: Slab::new(),
             directory: HashTable::new(),
             client_ids: Labels::new(),
+            session_seats: map(seed),
             anonymous: Arc::new(Identity::anonymous()),
             seed,
             serial: 0,
@@ -264,7 +272,6 @@ impl Shard {
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
-            connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
@@ -281,6 +288,7 @@ impl Shard {
             homes,
             interest,
             policy,
+            accounts,
         }
     }
 
@@ -289,7 +297,9 @@ impl Shard {
         self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
             Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
-            Input::Introduced { connection, address, certificate } => self.introduce(connection, address, certificate),
+            Input::Introduced { connection, address, certificate } => {
+                self.introduce(connection, address, certificate, now, out);
+            }
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
@@ -368,6 +378,7 @@ impl Shard {
         assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
+        self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();

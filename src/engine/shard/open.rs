@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::accounts::seat::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
@@ -30,6 +31,7 @@ impl Shard {
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
         let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        connection.seat = arrival.seat.take();
         if arrival.certificate.is_some() {
             connection.extras().certificate = arrival.certificate.take();
         }
@@ -73,9 +75,13 @@ impl Shard {
         if !self.takes_connack(key, &terms) {
             return self.refuse(key, Some(connect.version), Reason::ImplementationSpecificError, now, out);
         }
+        let seat = match self.seat_session(key, known, &arrival.identity, now) {
+            Ok(seat) => seat,
+            Err(limit) => return self.refuse_for(key, connect.version, limit, now, out),
+        };
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
-        let session = known.unwrap_or_else(|| self.new_session(arrival));
+        let session = known.unwrap_or_else(|| self.new_session(arrival, seat, now));
         self.outlive(session, self.session_expiry_s(&connect), out);
         let had_will = self.sessions.get(session).is_some_and(|session| session.extras.will.is_some());
         self.connect_session(key, session, &connect, arrival, now);
@@ -119,9 +125,14 @@ impl Shard {
         Some(key)
     }
 
-    fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
+    fn new_session(&mut self, arrival: &Arrival, seat: Option<SessionSeat>, now: Time) -> SessionKey {
         let id = self.next_session_id();
-        self.keep_session(id, &arrival.client_id, self.own_identity(arrival))
+        let key = self.keep_session(id, &arrival.client_id, self.own_identity(arrival));
+        match seat {
+            Some(seat) => drop(self.session_seats.insert(key, seat)),
+            None => self.count_session(key, &arrival.identity, now), // it takes the place of one that has just ended
+        }
+        key
     }
 
     /// Makes a session where its client finds it.

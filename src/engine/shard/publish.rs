@@ -161,13 +161,16 @@ impl Shard {
 
     /// Charges the client's buckets for what it has published; in debt, it is read again when they have filled up.
     pub(super) fn charge_quota(&mut self, key: ConnectionKey, count: u32, bytes: usize, now: Time, out: &mut Outputs) {
-        let Some(extras) = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut()) else {
-            return;
-        };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let shared = self.charge_accounts(key, count, bytes, now);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.extras.is_none() && shared.is_none() {
+            return;
+        }
+        let extras = connection.extras();
         let messages = extras.message_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(count, now));
         let bytes = extras.byte_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(bytes, now));
-        let wait_ms = messages.err().max(bytes.err());
+        let wait_ms = messages.err().max(bytes.err()).max(shared);
         if let Some(wait_ms) = wait_ms {
             self.quota_wheel.schedule(key, now.after_ms(wait_ms.max(1)));
             extras.quota_until = Some(now.after_ms(wait_ms.max(1)));

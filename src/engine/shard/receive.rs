@@ -43,33 +43,38 @@ enum Taken {
 }
 
 impl Shard {
-    /// A new connection on this shard's listener; nothing at all when the shard is full or stopping.
+    /// A new connection on this shard's listener; nothing at all when there are too many, when its address is banned, or when the shard
+    /// is stopping.
     pub fn accept(&mut self, peer: Peer, now: Time) -> Option<ConnectionKey> {
-        if self.is_stopping || self.connections.len() >= self.limits.connections_max {
+        if self.is_stopping {
             self.stats.connects_refused += 1;
             return None;
         }
+        let seat = self.seat(peer, now)?;
         let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
-        let key = self.connections.insert(Connection::new(peer, now, handshake_by));
+        let key = self.connections.insert(Connection { seat: Some(seat), ..Connection::new(peer, now, handshake_by) });
         self.look_at_connection(key);
         self.stats.connections_opened += 1;
         Some(key)
     }
 
-    /// It has turned out who is at the other end, before CONNECT.
+    /// It has turned out who is at the other end, before CONNECT. Whoever is one too many there is closed.
     pub(super) fn introduce(
         &mut self,
         key: ConnectionKey,
         address: Option<SocketAddr>,
         certificate: Option<Arc<Certificate>>,
+        now: Time,
+        out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         debug_assert!(matches!(connection.phase, Phase::AwaitConnect), "nobody was judged yet");
-        if let Some(address) = address {
-            connection.peer.address = address;
-        }
         if certificate.is_some() {
             connection.extras().certificate = certificate;
+        }
+        if let Some(address) = address {
+            connection.peer.address = address;
+            self.seat_at(key, address, now, out);
         }
     }
 

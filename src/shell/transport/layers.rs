@@ -63,6 +63,8 @@ pub enum Heard<'a> {
         source: Option<SocketAddr>,
         /// The common name of the certificate that the client has shown to the proxy, which has verified it.
         common_name: Option<&'a str>,
+        /// Whether the client is taken; if it is not, nothing more of it is looked at.
+        is_taken: &'a mut bool,
     },
     /// TLS is established.
     Secured {
@@ -168,9 +170,14 @@ impl Layers {
                 Endpoints::Own | Endpoints::Unix { .. } => None,
             };
             let common_name = header.tls.as_ref().and_then(|tls| tls.common_name);
-            heard(Heard::Proxied { source, common_name });
+            let mut is_taken = true;
+            heard(Heard::Proxied { source, common_name, is_taken: &mut is_taken });
             let consumed = header.consumed;
             (raw, self.awaits_proxy) = (&mut raw[consumed..], false);
+            if !is_taken {
+                self.stage = Stage::Over;
+                return Ok(false);
+            }
         }
         if self.tls.is_some() { self.open_records(raw, wire, heard) } else { self.open_clear(raw, wire, heard) }
     }
