@@ -6,7 +6,7 @@ use super::list::List;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
-use crate::engine::auth::token::terms::Carrier;
+use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -319,6 +319,11 @@ pub const KEYS: &[Key<Config>] = &[
         auth.token_carrier,
         Kind::Word(Carrier::WORDS),
         "Where a client puts its token: in the password of CONNECT, or in its user name."
+    ),
+    key!(
+        auth.token_user,
+        Kind::Word(UserName::WORDS),
+        "What the user name says beside a token in the password: nothing, or it must be the user of the token."
     ),
     key!(
         auth.token_needs_expiry,

@@ -62,7 +62,7 @@ pub use source::{Origin, Source};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::engine::auth::token::terms::{Carrier, LEEWAY_S};
+use crate::engine::auth::token::terms::{Carrier, LEEWAY_S, UserName};
 use crate::engine::limits::Limits;
 
 /// Everything an operator may choose. One for the whole process, never changed while it runs.
@@ -212,6 +212,8 @@ pub struct Auth {
 impl Auth {
     /// Whether clients come in that give neither name nor password.
     pub fn lets_anybody_in(&self) -> bool {
+    /// What the user name beside a token says.
+    pub token_user: UserName,
         match self.anonymous {
             Anonymous::Auto => !self.has_users() && !self.takes_tokens(),
             Anonymous::Yes => true,
@@ -359,6 +361,7 @@ impl Default for Storage {
         Self {
             data_dir: "./pregon-data".into(),
             durability: Durability::Fsync,
+            token_user: UserName::Ignored,
             interval_ms: 100,
             segment_bytes: 64 << 20,
             bytes_max: 0,

@@ -25,7 +25,7 @@ use crate::engine::auth::rules::RulesFault;
 use crate::engine::auth::token::authenticator::Tokens;
 use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
-use crate::engine::auth::token::terms::{Terms, UserName};
+use crate::engine::auth::token::terms::Terms;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 use crate::shell::files::whole::read_up_to;
 
@@ -264,7 +264,7 @@ fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
 fn terms(auth: &Auth) -> Terms {
     Terms {
         carrier: auth.token_carrier,
-        user_name: UserName::Ignored,
+        user_name: auth.token_user,
         user_claim: auth.token_user_claim.clone(),
         client_id_claim: auth.token_client_id_claim.clone(),
         groups_claim: auth.token_groups_claim.clone(),
