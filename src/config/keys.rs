@@ -366,6 +366,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Messages that wait for clients lie in memory up to so many bytes, in the whole broker; what comes then waits on the disk alone."
     ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
+    key!(
+        admin.control,
+        Kind::File,
+        "The socket at which `pregon acl diff` asks the running broker, open to its own user and root alone. A relative path lies in the data directory, and is none where nothing is kept; \"\" for none."
+    ),
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(
         log.level,

@@ -86,6 +86,15 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// Where commands of this machine ask the broker; none where it has no data directory and nothing else was said.
+    pub fn control(&self) -> Option<PathBuf> {
+        let control = &self.admin.control;
+        let has_place = control.is_absolute() || self.storage.durability != Durability::Memory;
+        (!control.as_os_str().is_empty() && has_place).then(|| self.storage.data_dir.join(control))
+    }
+}
+
 /// Which cores get a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cores {
@@ -276,6 +285,8 @@ pub struct Storage {
 pub struct Admin {
     /// Where metrics and health are served; none where the door is closed.
     pub listen: Option<SocketAddr>,
+    /// The socket by which commands of this machine ask the broker; a relative one lies in the data directory. Empty for none.
+    pub control: PathBuf,
 }
 
 /// How log lines look.
@@ -372,7 +383,7 @@ impl Default for Storage {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))) }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))), control: "control".into() }
     }
 }
 

@@ -19,7 +19,7 @@
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] | the time, what the log hears |
-//! | [`report`] | what a shard tells the operator's floor about itself |
+//! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
 //! report and sends wishes.
@@ -32,6 +32,7 @@ pub mod clerks;
 pub mod clock;
 pub mod core;
 pub mod events;
+pub mod enquiry;
 pub mod executor;
 pub mod fetching;
 pub mod files;

@@ -48,6 +48,10 @@ impl Core {
                     }
                 }
                 Parcel::Serve => self.serve(),
+                Parcel::List(from, asker) => {
+                    // See above.
+                    let _nobody_waits = asker.send(self.shard.page(from));
+                }
                 Parcel::Report(asker) => {
                     // Whoever asked may have lost patience.
                     let _nobody_waits = asker.send((self.id, Box::new(self.report())));

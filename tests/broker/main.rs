@@ -44,6 +44,7 @@ mod big;
 mod certificates;
 mod crash;
 mod crowd;
+mod differing;
 mod disk;
 mod ending;
 mod fairness;

@@ -17,6 +17,7 @@
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
+//! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
@@ -35,6 +36,7 @@ mod groups;
 mod identify;
 mod lending;
 mod letters;
+pub mod listing;
 pub mod memory;
 pub mod moving;
 mod open;
