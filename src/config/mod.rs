@@ -212,6 +212,8 @@ pub struct Auth {
     pub token_leeway_s: u64,
     /// Where a client puts its token.
     pub token_carrier: Carrier,
+    /// What the user name beside a token says.
+    pub token_user: UserName,
     /// Whether a token without an end is refused.
     pub token_needs_expiry: bool,
     /// Threads that hash passwords.
@@ -221,8 +223,6 @@ pub struct Auth {
 impl Auth {
     /// Whether clients come in that give neither name nor password.
     pub fn lets_anybody_in(&self) -> bool {
-    /// What the user name beside a token says.
-    pub token_user: UserName,
         match self.anonymous {
             Anonymous::Auto => !self.has_users() && !self.takes_tokens(),
             Anonymous::Yes => true,
@@ -361,6 +361,7 @@ impl Default for Auth {
             token_groups_claim: None,
             token_leeway_s: LEEWAY_S,
             token_carrier: Carrier::Password,
+            token_user: UserName::Ignored,
             token_needs_expiry: true,
             clerks: 2,
         }
@@ -372,7 +373,6 @@ impl Default for Storage {
         Self {
             data_dir: "./pregon-data".into(),
             durability: Durability::Fsync,
-            token_user: UserName::Ignored,
             interval_ms: 100,
             segment_bytes: 64 << 20,
             bytes_max: 0,

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
 use super::transport::layers::LayerError;
+use crate::engine::connection::Connection;
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
 
@@ -32,6 +33,14 @@ pub fn log(shard: ShardId, event: &Event) {
 /// What stands between a client's socket and its MQTT cannot go on.
 pub fn layer_failed(shard: ShardId, peer: Option<SocketAddr>, error: &LayerError) {
     debug!(shard = shard.index(), ?peer, %error, "what carries MQTT has failed");
+}
+
+/// A client that is here has shown a certificate by which it would not be let in any more.
+pub fn certificate_revoked(shard: ShardId, connection: &Connection, error: &rustls::Error) {
+    let (shard, peer) = (shard.index(), connection.peer.address);
+    let user = connection.identity.as_ref().and_then(|identity| identity.user.as_deref());
+    let subject = connection.certificate().map(|certificate| &*certificate.subject);
+    info!(shard, %peer, user, subject, %error, "a connection ends: its certificate is good no more");
 }
 
 /// Somebody speaks where only proxies may.

@@ -11,6 +11,7 @@
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
+//! | `judging` | client certificates that are good no more |
 //! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
@@ -31,13 +32,14 @@ pub mod broker;
 pub mod clerks;
 pub mod clock;
 pub mod core;
-pub mod events;
 pub mod enquiry;
+pub mod events;
 pub mod executor;
 pub mod fetching;
 pub mod files;
 pub mod gather;
 pub mod journal;
+mod judging;
 mod keeping;
 pub mod leaving;
 pub mod lines;

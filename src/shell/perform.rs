@@ -95,12 +95,11 @@ impl Core {
         for key in closes.drain(..) {
             let Some(mut line) = self.lines.remove(key) else { continue };
             self.forget(&line);
-            if !line.state.is_ending {
-                line.say_goodbye();
-            }
             let left = if line.state.is_ending && line.backlog() == 0 {
+                line.part();
                 Some(line)
             } else {
+                line.say_goodbye();
                 self.leavers.add(line, now, &mut self.net)
             };
             self.closed.extend(left.map(|line| line.into_parts().fd));

@@ -308,6 +308,7 @@ impl Shard {
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Policy { policy } => self.change_policy(policy, now, out),
+            Input::Revoked { connection } => self.revoke(connection, now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
         }
@@ -318,6 +319,16 @@ impl Shard {
     /// has an end.
     pub fn set_wall(&mut self, unix_s: u64, now: Time) {
         self.wall = Wall::new(unix_s, now);
+    }
+
+    /// What is in force here.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A connection of this shard.
+    pub fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.connections.get(key)
     }
 
     /// What this shard counted so far.
