@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 
-use tracing::{debug, info, trace};
+use tracing::{Level, debug, enabled, info, trace};
 
 use super::transport::layers::LayerError;
+use crate::engine::auth::policy::Policy;
+use crate::engine::auth::{Action, ClientId};
 use crate::engine::connection::Connection;
-use crate::engine::event::Event;
+use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
+use crate::mqtt::Reason;
 
 /// Tells the log. What a client can cause at will is no louder than debug.
-pub fn log(shard: ShardId, event: &Event) {
+pub fn log(shard: ShardId, event: &Event, policy: &Policy) {
     let shard = shard.index();
     match event {
         Event::Connected { client_id, identity, peer, version, is_resumed, session, .. } => {
@@ -19,6 +22,10 @@ pub fn log(shard: ShardId, event: &Event) {
         Event::Refused { peer, reason, .. } => debug!(shard, peer = %peer.address, reason = reason.name(), "refused"),
         Event::Disconnected { session, cause, .. } => debug!(shard, ?session, ?cause, "disconnected"),
         Event::SessionEnded { session, copies_lost } => debug!(shard, ?session, copies_lost, "session ended"),
+        Event::Denied(denied) => log_denied(shard, denied, policy),
+        // Told with the rule that says so.
+        Event::SubscribeDenied { reason: Reason::NotAuthorized, .. }
+        | Event::PublishDenied { reason: Reason::NotAuthorized, .. } => {}
         Event::SubscribeDenied { session, reason } => {
             debug!(shard, ?session, reason = reason.name(), "subscription denied");
         }
@@ -28,6 +35,29 @@ pub fn log(shard: ShardId, event: &Event) {
         Event::Dropped { session, why } => trace!(shard, ?session, why = why.name(), "dropped"),
         Event::WillPublished { session } => debug!(shard, ?session, "will published"),
     }
+}
+
+/// The rule is looked for again, and only for a log that wants to hear of it.
+fn log_denied(shard: usize, denied: &Denied, policy: &Policy) {
+    if !enabled!(Level::DEBUG) {
+        return;
+    }
+    let Denied { who, client_id, action } = denied;
+    let action = action.as_action();
+    let ground = policy.authoriser().ground(who, ClientId::Text(client_id), action);
+    let rule = match (policy.rules_file(), ground) {
+        ("", _) => None,
+        (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),
+        (file, None) => Some(format!("{file}: no rule")),
+    };
+    let (action, topic) = match action {
+        Action::Connect => ("connect", None),
+        Action::Publish { topic, .. } => ("publish", Some(topic)),
+        Action::Subscribe { filter, .. } => ("subscribe", Some(filter)),
+        Action::Receive { topic } => ("receive", Some(topic)),
+        Action::Will { topic, .. } => ("will", Some(topic)),
+    };
+    debug!(shard, user = ?who.user, %client_id, action, topic, rule, "denied");
 }
 
 /// What stands between a client's socket and its MQTT cannot go on.

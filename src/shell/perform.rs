@@ -56,12 +56,13 @@ impl Core {
                 Event::Disconnected { .. }
                 | Event::Refused { .. }
                 | Event::SessionEnded { .. }
+                | Event::Denied(_)
                 | Event::SubscribeDenied { .. }
                 | Event::PublishDenied { .. }
                 | Event::Dropped { .. }
                 | Event::WillPublished { .. } => {}
             }
-            super::events::log(self.id, &event);
+            super::events::log(self.id, &event, self.shard.policy());
         }
     }
 

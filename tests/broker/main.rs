@@ -44,6 +44,7 @@ mod big;
 mod certificates;
 mod crash;
 mod crowd;
+mod denied;
 mod differing;
 mod disk;
 mod ending;
