@@ -7,7 +7,7 @@ use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
 use crate::engine::accounts::bans::FAILURES_MAX;
-use crate::engine::auth::token::terms::Carrier;
+use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -373,6 +373,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Where a client puts its token: in the password of CONNECT, or in its user name."
     ),
     key!(
+        auth.token_user,
+        Kind::Word(UserName::WORDS),
+        "What the user name says beside a token in the password: nothing, or it must be the user of the token."
+    ),
+    key!(
         auth.token_needs_expiry,
         Kind::Flag,
         "Whether a token without an end, its claim exp, is refused; its connection would never end."
@@ -438,6 +443,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Messages that wait for clients lie in memory up to so many bytes, in the whole broker; what comes then waits on the disk alone."
     ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
+    key!(
+        admin.control,
+        Kind::File,
+        "The socket at which `pregon acl diff` asks the running broker, open to its own user and root alone. A relative path lies in the data directory, and is none where nothing is kept; \"\" for none."
+    ),
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(
         log.level,

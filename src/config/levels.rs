@@ -9,8 +9,9 @@ use super::text::LIST_ENTRIES_MAX;
 use crate::base::nearest::nearest_name;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 17] = [
+pub const EVENT_MODULES: [&str; 18] = [
     "cli::serve",
+    "ops::control",
     "ops::http",
     "ops::log::kinds",
     "ops::log::lines",

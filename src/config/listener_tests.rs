@@ -50,6 +50,16 @@ inflight_max = 9
 const ADDRESS_ALLOWED: &str =
     "allowed: an address with its port such as \"0.0.0.0:8883\", or a socket such as \"unix:/run/pregon/mqtt\"";
 
+#[test]
+fn where_the_syntax_is_broken_nobody_is_told_what_a_listener_lacks() {
+    let broken = "[listeners.a]\naddress = \"127.0.0.1:8883\"\n[listeners.b\nclient_certificates = \"required\"\n";
+    let told = about(broken);
+    assert_eq!(told.len(), 1, "it is a guess whose line that is: {told:?}");
+    let mended = broken.replace("s.b\n", "s.b]\naddress = \"127.0.0.1:8884\"\n");
+    let told = about(&mended);
+    assert!(!told.is_empty() && told.iter().all(|told| told.contains("client_certificates")), "{told:?}");
+}
+
 /// The listener of the example, as a file that says it.
 pub fn uncommented(example: &str) -> String {
     let listener = example

@@ -64,7 +64,7 @@ use std::path::PathBuf;
 
 use crate::base::network::Network;
 use crate::engine::accounts::bans::BanTerms;
-use crate::engine::auth::token::terms::{Carrier, LEEWAY_S};
+use crate::engine::auth::token::terms::{Carrier, LEEWAY_S, UserName};
 use crate::engine::limits::Limits;
 
 /// Everything an operator may choose. One for the whole process, never changed while it runs.
@@ -86,6 +86,15 @@ pub struct Config {
     pub admin: Admin,
     /// What is written to standard error: `[log]`.
     pub log: Log,
+}
+
+impl Config {
+    /// Where commands of this machine ask the broker; none where it has no data directory and nothing else was said.
+    pub fn control(&self) -> Option<PathBuf> {
+        let control = &self.admin.control;
+        let has_place = control.is_absolute() || self.storage.durability != Durability::Memory;
+        (!control.as_os_str().is_empty() && has_place).then(|| self.storage.data_dir.join(control))
+    }
 }
 
 /// Which cores get a shard.
@@ -205,6 +214,8 @@ pub struct Auth {
     pub token_leeway_s: u64,
     /// Where a client puts its token.
     pub token_carrier: Carrier,
+    /// What the user name beside a token says.
+    pub token_user: UserName,
     /// Whether a token without an end is refused.
     pub token_needs_expiry: bool,
     /// Threads that hash passwords.
@@ -297,6 +308,8 @@ pub struct Storage {
 pub struct Admin {
     /// Where metrics and health are served; none where the door is closed.
     pub listen: Option<SocketAddr>,
+    /// The socket by which commands of this machine ask the broker; a relative one lies in the data directory. Empty for none.
+    pub control: PathBuf,
 }
 
 /// How log lines look.
@@ -371,6 +384,7 @@ impl Default for Auth {
             token_groups_claim: None,
             token_leeway_s: LEEWAY_S,
             token_carrier: Carrier::Password,
+            token_user: UserName::Ignored,
             token_needs_expiry: true,
             clerks: 2,
             failures_max: 10,
@@ -397,7 +411,7 @@ impl Default for Storage {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))) }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))), control: "control".into() }
     }
 }
 

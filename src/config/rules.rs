@@ -42,7 +42,7 @@ const RULES: [Rule; 10] = [
 ];
 
 /// What only tokens have.
-const OF_TOKENS: [&str; 8] = [
+const OF_TOKENS: [&str; 9] = [
     "token_issuer",
     "token_audience",
     "token_user_claim",
@@ -50,6 +50,7 @@ const OF_TOKENS: [&str; 8] = [
     "token_groups_claim",
     "token_leeway",
     "token_carrier",
+    "token_user",
     "token_needs_expiry",
 ];
 

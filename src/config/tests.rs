@@ -318,6 +318,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         "token_groups_claim = \"groups\"",
         "token_leeway = \"1m\"",
         "token_carrier = \"user-name\"",
+        "token_user = \"equal\"",
         "token_needs_expiry = false",
     ] {
         let key = line.split(' ').next().unwrap();
@@ -326,7 +327,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         loaded(vec![file(&format!("[auth]\n{line}\ntoken_keys = \"keys\""))]);
     }
     let keys = KEYS.iter().filter(|key| key.name.starts_with("token_")).count();
-    assert_eq!(keys, 1 + 8, "each of them is asked about here");
+    assert_eq!(keys, 1 + 9, "each of them is asked about here");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::message::SessionId;
+use crate::engine::output::OwnedAction;
 use crate::engine::stats::DropReason;
 use crate::mqtt::{Reason, Version};
 
@@ -34,6 +35,17 @@ pub enum Cause {
     Administrative,
     /// The broker stops.
     Shutdown,
+}
+
+/// What the rules do not allow.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    /// To whom.
+    pub who: Arc<Identity>,
+    /// What its client calls itself.
+    pub client_id: Box<str>,
+    /// What it wants.
+    pub action: OwnedAction,
 }
 
 /// One thing worth telling an operator about.
@@ -88,6 +100,8 @@ pub enum Event {
         /// Copies that were lost with it.
         copies_lost: u64,
     },
+    /// The rules do not allow what somebody wants; with [`Event::SubscribeDenied`] or [`Event::PublishDenied`] where that follows from it.
+    Denied(Box<Denied>),
     /// A filter was refused.
     SubscribeDenied {
         /// To whom.

@@ -14,6 +14,12 @@ pub const SCAN_PAGE_BYTES_MAX: usize = 64 * 1024;
 pub const SWEEP_ENTRIES_MAX: usize = 10_000;
 /// Connections that are looked at in one turn after the operator has changed who may come in.
 pub const REVIEWED_CONNECTIONS_MAX: u32 = 2_000;
+/// Sessions that are looked at for one page of a listing.
+pub const LISTED_SESSIONS_MAX: u32 = 2_000;
+/// Subscriptions on one page of a listing, the first of them whatever their size.
+pub const LISTED_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Bytes of texts on one page of a listing, the last one not counted.
+pub const LISTED_BYTES_MAX: usize = 256 * 1024;
 /// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// The longest topic, in bytes, whose route is kept.

@@ -25,7 +25,7 @@ use crate::engine::auth::rules::RulesFault;
 use crate::engine::auth::token::authenticator::Tokens;
 use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
-use crate::engine::auth::token::terms::{Terms, UserName};
+use crate::engine::auth::token::terms::Terms;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 use crate::shell::files::whole::read_up_to;
 
@@ -87,6 +87,22 @@ pub struct RuleFile {
     pub path: PathBuf,
     /// Its rules.
     pub rules: Rules,
+}
+
+/// How rules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleFormat {
+    /// In our own words.
+    Own,
+    /// As mosquitto writes them.
+    Mosquitto,
+}
+
+impl RuleFormat {
+    /// What the name of a file tells: our own are TOML.
+    pub fn of(path: &Path) -> Self {
+        if path.extension().is_some_and(|extension| extension == "toml") { Self::Own } else { Self::Mosquitto }
+    }
 }
 
 /// Rules of one format or the other.
@@ -159,9 +175,10 @@ impl Reader {
     pub fn read(&mut self) -> Result<Policy, PolicyError> {
         let known = Known::read(&self.auth, self.passwords.as_deref())?;
         let rules = rule_file(&self.auth).map_err(|mut errors| errors.swap_remove(0))?;
+        let path = rules.as_ref().map_or_else(String::new, |file| file.path.display().to_string());
         let authoriser =
             rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
-        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser);
+        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser).with_rules_of(&path);
         for (listener, proofs) in &self.chains {
             policy = policy.with_chain(*listener, known.chain(proofs));
         }
@@ -233,13 +250,28 @@ pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
 
 /// The file of rules, if there is one, or what is wrong with it: at least one thing.
 pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
-    let (path, read): (_, fn(&Path) -> _) = match [&auth.rules_file, &auth.acl_file] {
-        [own, _] if !own.as_os_str().is_empty() => (own, own_rules),
-        [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, mosquittos_rules),
+    let (path, format) = match [&auth.rules_file, &auth.acl_file] {
+        [own, _] if !own.as_os_str().is_empty() => (own, RuleFormat::Own),
+        [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, RuleFormat::Mosquitto),
         [_, _] => return Ok(None),
     };
-    let rules = read(path)?;
-    Ok(Some(RuleFile { path: path.clone(), rules }))
+    parse_rules(path, format, rule_text(path).map_err(one)?).map(Some)
+}
+
+/// The text of a file of rules, as it lies there.
+pub fn rule_text(path: &Path) -> Result<Vec<u8>, PolicyError> {
+    read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })
+}
+
+/// The rules in a text that was read from this file, or what is wrong with them: at least one thing.
+pub fn parse_rules(path: &Path, format: RuleFormat, text: Vec<u8>) -> Result<RuleFile, Vec<PolicyError>> {
+    let text = String::from_utf8(text).map_err(|_not_utf8| one(PolicyError::NotUtf8 { path: path.into() }))?;
+    let seed = seed().map_err(one)?;
+    let rules = match format {
+        RuleFormat::Own => own_rules(path, &text, seed)?,
+        RuleFormat::Mosquitto => mosquittos_rules(path, &text, seed)?,
+    };
+    Ok(RuleFile { path: path.into(), rules })
 }
 
 fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
@@ -264,7 +296,7 @@ fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
 fn terms(auth: &Auth) -> Terms {
     Terms {
         carrier: auth.token_carrier,
-        user_name: UserName::Ignored,
+        user_name: auth.token_user,
         user_claim: auth.token_user_claim.clone(),
         client_id_claim: auth.token_client_id_claim.clone(),
         groups_claim: auth.token_groups_claim.clone(),
@@ -275,18 +307,16 @@ fn terms(auth: &Auth) -> Terms {
     }
 }
 
-fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
-    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules = Acl::parse(&text, seed).map_err(|error| {
+fn own_rules(path: &Path, text: &str, seed: Seed) -> Result<Rules, Vec<PolicyError>> {
+    let rules = Acl::parse(text, seed).map_err(|error| {
         let faults = error.faults().iter().cloned();
         faults.map(|fault| PolicyError::Rules { path: path.into(), fault }).collect::<Vec<_>>()
     })?;
     Ok(Rules::Own(rules))
 }
 
-fn mosquittos_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
-    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules = AclFile::parse(&text, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
+fn mosquittos_rules(path: &Path, text: &str, seed: Seed) -> Result<Rules, Vec<PolicyError>> {
+    let rules = AclFile::parse(text, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
     Ok(Rules::Mosquitto(rules))
 }
 
@@ -305,11 +335,6 @@ fn random(bytes: &mut [u8]) -> Result<(), PolicyError> {
     let path = Path::new("/dev/urandom");
     let read = File::open(path).and_then(|mut file| file.read_exact(bytes));
     read.map_err(|error| PolicyError::Unreadable { path: path.into(), error })
-}
-
-fn text(path: &Path) -> Result<String, PolicyError> {
-    let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
-    String::from_utf8(text).map_err(|_not_utf8| PolicyError::NotUtf8 { path: path.into() })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -15,6 +15,7 @@ use super::admission::{PolicyError, Reader};
 use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
+use super::enquiry::Enquiry;
 use super::executor;
 use super::listening::{ListenError, Listening, by_shard, listen};
 use super::mesh::{Parcel, Ways, connect};
@@ -247,6 +248,11 @@ impl Broker {
     /// Somebody to ask how it is doing.
     pub fn reporter(&self) -> Reporter {
         self.reporter.clone()
+    }
+
+    /// Somebody to ask who is here.
+    pub fn enquiry(&self) -> Enquiry {
+        Enquiry::new(self.reporter.ways.clone(), Arc::clone(&self.files.force))
     }
 
     /// Looks at the operator's files from now on.

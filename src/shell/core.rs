@@ -12,6 +12,7 @@ use super::clerks;
 use super::clock::{Clock, at_ns, wall_s};
 use super::gather::Gather;
 use super::journal::{Continuation, Journal};
+use super::judging::Judging;
 use super::leaving::Leavers;
 use super::lines::Lines;
 use super::listener::Socket;
@@ -94,6 +95,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
+    /// Listeners whose connections are judged again.
+    pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
     pub(super) journal: Option<Journal>,
     /// Writes of the journal that are over.
@@ -197,6 +200,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
+            judgings: Vec::new(),
             journal: None,
             written: Vec::new(),
             brought: Vec::new(),
@@ -245,6 +249,7 @@ impl Core {
         self.shake_hands(now);
         self.look_at_time(now);
         self.perform(now);
+        self.go_on_judging(now);
         self.go_on_sweeping(now);
         self.go_on_writing();
         self.watch_lines();

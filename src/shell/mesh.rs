@@ -22,6 +22,7 @@ use crate::engine::auth::policy::Policy;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
 use crate::engine::output::Arrival;
+use crate::engine::shard::listing::{Cursor, Page};
 
 /// Messages in one batch; more begin another one.
 pub const BATCH_MESSAGES_MAX: usize = 256;
@@ -62,6 +63,8 @@ pub enum Parcel {
     Serve,
     /// Somebody wants to know how the shard is doing.
     Report(Sender<(ShardId, Box<Report>)>),
+    /// Somebody wants to know who is here, from this place on.
+    List(Cursor, Sender<Page>),
     /// The broker stops: clients are told, and what is on its way is sent until this moment of the clock.
     Stop {
         /// Nanoseconds of the process' clock.
@@ -293,7 +296,8 @@ mod tests {
             | Parcel::Policy(_)
             | Parcel::Plan { .. }
             | Parcel::Serve
-            | Parcel::Report(_) => {
+            | Parcel::Report(_)
+            | Parcel::List(..) => {
                 panic!("only stops are sent here")
             }
         }

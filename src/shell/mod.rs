@@ -11,6 +11,7 @@
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
+//! | `judging` | client certificates that are good no more |
 //! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
@@ -19,7 +20,7 @@
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] | the time, what the log hears |
-//! | [`report`] | what a shard tells the operator's floor about itself |
+//! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
 //! report and sends wishes.
@@ -31,12 +32,14 @@ pub mod broker;
 pub mod clerks;
 pub mod clock;
 pub mod core;
+pub mod enquiry;
 pub mod events;
 pub mod executor;
 pub mod fetching;
 pub mod files;
 pub mod gather;
 pub mod journal;
+mod judging;
 mod keeping;
 pub mod leaving;
 pub mod lines;

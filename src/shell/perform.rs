@@ -57,12 +57,13 @@ impl Core {
                 | Event::Refused { .. }
                 | Event::Banned { .. }
                 | Event::SessionEnded { .. }
+                | Event::Denied(_)
                 | Event::SubscribeDenied { .. }
                 | Event::PublishDenied { .. }
                 | Event::Dropped { .. }
                 | Event::WillPublished { .. } => {}
             }
-            super::events::log(self.id, &event);
+            super::events::log(self.id, &event, self.shard.policy());
         }
     }
 
@@ -96,12 +97,11 @@ impl Core {
         for key in closes.drain(..) {
             let Some(mut line) = self.lines.remove(key) else { continue };
             self.forget(&line);
-            if !line.state.is_ending {
-                line.say_goodbye();
-            }
             let left = if line.state.is_ending && line.backlog() == 0 {
+                line.part();
                 Some(line)
             } else {
+                line.say_goodbye();
                 self.leavers.add(line, now, &mut self.net)
             };
             self.closed.extend(left.map(|line| line.into_parts().fd));

@@ -25,6 +25,7 @@ impl Core {
             || !self.inbox.is_empty()
             || !self.out.is_empty()
             || !self.written.is_empty()
+            || !self.judgings.is_empty()
     }
 
     /// Whether the broker stops and nothing is on its way any more.

@@ -45,6 +45,8 @@ mod bounds;
 mod certificates;
 mod crash;
 mod crowd;
+mod denied;
+mod differing;
 mod disk;
 mod ending;
 mod fairness;

@@ -41,6 +41,7 @@ pub mod users;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use self::acl::rule::Rule;
 use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
@@ -205,6 +206,18 @@ pub enum Decision {
 pub trait Authoriser: Send + Sync {
     /// Whether `who`, connected as `client_id`, may do this.
     fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision;
+
+    /// The rule that decides this, for logs and for those who look at rules from outside; none where no rule applies, or none is needed.
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+        let _ = (who, client_id, action); // unless an authoriser has rules
+        None
+    }
+
+    /// The rule of this number, as [`Self::deliveries`] counts them.
+    fn rule(&self, number: usize) -> Option<&Rule> {
+        let _ = number; // unless an authoriser has rules
+        None
+    }
 
     /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
     fn checks_receive(&self) -> bool {

@@ -18,6 +18,8 @@ pub struct Policy {
     /// Chains of listeners, by their numbers.
     own: BTreeMap<u16, Chain>,
     authoriser: Box<dyn Authoriser>,
+    /// Where its rules were read; empty where there are none.
+    rules_file: Box<str>,
     /// How many policies there were before: what was decided under one of them is asked again.
     number: u64,
 }
@@ -47,7 +49,7 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, own: BTreeMap::new(), authoriser, number: 0 }
+        Self { authenticators, own: BTreeMap::new(), authoriser, rules_file: "".into(), number: 0 }
     }
 
     /// The same, where who comes by the listener of this number is judged by a chain of its own.
@@ -55,6 +57,22 @@ impl Policy {
     pub fn with_chain(mut self, listener: u16, chain: Chain) -> Self {
         self.own.insert(listener, chain);
         self
+    }
+
+    /// The same, whose rules were read from this file.
+    #[must_use]
+    pub fn with_rules_of(self, file: &str) -> Self {
+        Self { rules_file: file.into(), ..self }
+    }
+
+    /// Where its rules were read; empty where there are none.
+    pub fn rules_file(&self) -> &str {
+        &self.rules_file
+    }
+
+    /// Who decides.
+    pub fn authoriser(&self) -> &dyn Authoriser {
+        &*self.authoriser
     }
 
     fn chain(&self, listener: u16) -> &Chain {
@@ -80,16 +98,7 @@ impl Policy {
     /// The identity of a client that has come in from this address and has shown this certificate: it carries them where a rule may ask
     /// for them. Whoever comes by a socket in the file system has no address.
     pub fn placed(&self, identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
-        let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
-        let is_known = |identity: &Identity| {
-            let known = identity.certificate.as_ref().map(|known| known.fingerprint);
-            identity.address == address && known == shown.map(|shown| shown.fingerprint)
-        };
-        if !self.authoriser.asks_for_origin() || is_known(&identity) {
-            return identity;
-        }
-        let certificate = shown.map(|shown| Box::new(shown.shown()));
-        Arc::new(Identity { address, certificate, ..Arc::unwrap_or_clone(identity) })
+        if self.authoriser.asks_for_origin() { placed(identity, address, shown) } else { identity }
     }
 
     /// The slow answer of one link. Called on a helper thread.
@@ -182,6 +191,17 @@ impl std::fmt::Debug for Policy {
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
+}
+
+/// An identity with the place that its client has come in from, and the certificate that it has shown there.
+pub fn placed(identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
+    let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
+    let known = identity.certificate.as_ref().map(|known| known.fingerprint);
+    if identity.address == address && known == shown.map(|shown| shown.fingerprint) {
+        return identity;
+    }
+    let certificate = shown.map(|shown| Box::new(shown.shown()));
+    Arc::new(Identity { address, certificate, ..Arc::unwrap_or_clone(identity) })
 }
 
 /// Lets everybody in without a name, whatever they call themselves: for brokers that know no users.

@@ -12,7 +12,7 @@ use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
-use crate::engine::event::Cause;
+use crate::engine::event::{Cause, Denied, Event};
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
 use crate::mqtt::auth::Auth;
@@ -25,6 +25,22 @@ impl Shard {
     /// Asks the policy. `Later` means that the question has left and that the packet is to be handled again
     /// when the answer is here; the answer is then found before the policy is asked.
     pub(super) fn authorise(
+        &mut self,
+        key: ConnectionKey,
+        who: &Arc<Identity>,
+        client_id: &str,
+        action: Action<'_>,
+        out: &mut Outputs,
+    ) -> Decision {
+        let decision = self.decision(key, who, client_id, action, out);
+        if decision == Decision::Deny {
+            let (who, client_id, action) = (Arc::clone(who), client_id.into(), OwnedAction::of(action));
+            out.events.push(Event::Denied(Box::new(Denied { who, client_id, action })));
+        }
+        decision
+    }
+
+    fn decision(
         &mut self,
         key: ConnectionKey,
         who: &Arc<Identity>,

@@ -18,6 +18,7 @@
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
+//! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
@@ -37,6 +38,7 @@ mod groups;
 mod identify;
 mod lending;
 mod letters;
+pub mod listing;
 pub mod memory;
 pub mod moving;
 mod open;
@@ -316,6 +318,7 @@ impl Shard {
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Policy { policy } => self.change_policy(policy, now, out),
+            Input::Revoked { connection } => self.revoke(connection, now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
         }
@@ -326,6 +329,16 @@ impl Shard {
     /// has an end.
     pub fn set_wall(&mut self, unix_s: u64, now: Time) {
         self.wall = Wall::new(unix_s, now);
+    }
+
+    /// What is in force here.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A connection of this shard.
+    pub fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.connections.get(key)
     }
 
     /// What this shard counted so far.

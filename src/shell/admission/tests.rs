@@ -7,7 +7,7 @@ use crate::config;
 use crate::config::listener::ListenAddress;
 use crate::engine::auth::policy::Outcome;
 use crate::engine::auth::token::samples::{NOW, part, secret_key, token, token_by};
-use crate::engine::auth::token::terms::Carrier;
+use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::auth::{Credentials, Decision, Verdict};
 use crate::mqtt::{QoS, Version};
 use crate::shell::files::scratch::Scratch;
@@ -135,6 +135,12 @@ fn a_token_is_bound_by_all_that_is_said_of_tokens() {
     let by_name = policy(&Auth { token_carrier: Carrier::UserName, ..plain.clone() }).unwrap();
     assert!(is_let_in(&by_name, Some(&token_of("bob", "")), None));
     assert!(!is_let_in(&by_name, None, Some(&token_of("bob", ""))));
+    let equal = policy(&Auth { token_user: UserName::Equal, ..plain.clone() }).unwrap();
+    let bobs = token_of("bob", "");
+    for (name, is_welcome) in [(Some("bob"), true), (Some("alice"), false), (None, false)] {
+        assert_eq!(is_let_in(&equal, name, Some(&bobs)), is_welcome, "{name:?}");
+        assert!(is_let_in(&policy(&plain).unwrap(), name, Some(&bobs)), "without the key the name says nothing");
+    }
     let named = policy(&Auth { token_user_claim: "name".into(), ..plain.clone() }).unwrap();
     assert_eq!(come_by(&named, 0, None, &token_of("bob", r#","name":"Bob""#)).as_deref(), Some("Bob"));
     let endless = token(r#"{"sub":"bob"}"#);

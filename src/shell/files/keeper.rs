@@ -294,6 +294,7 @@ impl Office {
                     | Parcel::Plan { .. }
                     | Parcel::Serve
                     | Parcel::Report(_)
+                    | Parcel::List(..)
                     | Parcel::Stop { .. },
                 ) => {
                     unreachable!("what comes back is what was put")

@@ -90,6 +90,7 @@ impl Scene {
                 | Parcel::Plan { .. }
                 | Parcel::Serve
                 | Parcel::Report(_)
+                | Parcel::List(..)
                 | Parcel::Stop { .. } => {
                     panic!("only the keeper speaks with this shard")
                 }

@@ -2,11 +2,13 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustls::HandshakeKind;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
+use super::clients::Clients;
 use super::plan::Plan;
 use super::tls::{Opened, Tls, Told};
 use crate::carrier::proxy::{self, Endpoints, Malformed};
@@ -31,6 +33,12 @@ pub struct Layers {
     /// The beginning of something, as it came.
     pending: Vec<u8>,
     stage: Stage,
+    /// When the client's certificate was judged; nothing before.
+    judged_at: Option<UnixTime>,
+    /// The plan has changed while the library judges by the one of before.
+    is_outdated: bool,
+    /// The peer has said that nothing more follows.
+    has_ended: bool,
 }
 
 /// How far a WebSocket has come.
@@ -40,6 +48,8 @@ enum Socket {
     Asking(Vec<u8>),
     /// It is there.
     Open(Reader),
+    /// The peer has said goodbye with this code, and is answered behind all that is still said.
+    Closing(Option<CloseCode>),
 }
 
 /// Whether anything can be sealed.
@@ -107,7 +117,34 @@ impl Layers {
         };
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
-        Ok(Self { plan: Arc::clone(plan), awaits_proxy, tls, socket, pending: Vec::new(), stage: Stage::Open })
+        let (plan, pending, stage) = (Arc::clone(plan), Vec::new(), Stage::Open);
+        let (judged_at, is_outdated, has_ended) = (None, false, false);
+        Ok(Self { plan, awaits_proxy, tls, socket, pending, stage, judged_at, is_outdated, has_ended })
+    }
+
+    /// Whether the peer has said that nothing more follows.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether this is the plan that it follows.
+    pub fn follows(&self, plan: &Arc<Plan>) -> bool {
+        Arc::ptr_eq(&self.plan, plan)
+    }
+
+    /// Follows another plan of the same listener from now on; an error where the client would not be let in by it. Time alone ends nobody who is
+    /// here: certificates and lists must have been good when the client came. The library keeps what the client has shown anyway.
+    pub fn follow(&mut self, plan: &Arc<Plan>) -> Result<(), rustls::Error> {
+        let before = mem::replace(&mut self.plan, Arc::clone(plan));
+        let (Some(tls), Some(clients)) = (&self.tls, clients_of(plan)) else { return Ok(()) };
+        if clients_of(&before).is_some_and(|before| before.judges_like(clients)) {
+            return Ok(());
+        }
+        let Some(at) = self.judged_at else {
+            self.is_outdated = true; // the library judges by the old plan yet
+            return Ok(());
+        };
+        clients.judge_again(tls.agreed().peer_certificates(), at)
     }
 
     /// Whether costly steps lie ahead before anything of MQTT can come.
@@ -154,6 +191,7 @@ impl Layers {
         if opened.is_err() {
             self.stage = Stage::Failed;
         }
+        self.has_ended |= matches!(opened, Ok(false));
         opened
     }
 
@@ -203,13 +241,7 @@ impl Layers {
             heard(Heard::Bytes(raw));
             return Ok(true);
         };
-        let mut answers = Vec::new();
-        let read = socket.read(&self.plan, raw, &mut answers, heard);
-        wire.extend_from_slice(&answers);
-        if matches!(read, Ok(false)) {
-            self.stage = Stage::Over; // the close frame is said already
-        }
-        read
+        socket.read(&self.plan, raw, wire, heard)
     }
 
     fn open_records(
@@ -218,9 +250,9 @@ impl Layers {
         wire: &mut Vec<u8>,
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
-        let Self { plan, tls, socket, .. } = self;
+        let Self { plan, tls, socket, judged_at, is_outdated, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
-        let clients = plan.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients_of(plan);
         let (mut answers, mut inner) = (Vec::new(), Ok(true));
         let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
@@ -234,9 +266,11 @@ impl Layers {
             Told::Established(agreed) => {
                 let is_resumed = agreed.handshake_kind() == Some(HandshakeKind::Resumed);
                 let chain = agreed.peer_certificates();
-                if let Some(clients) = clients.filter(|_| is_resumed) {
-                    clients.judge_again(chain)?;
+                let now = UnixTime::now();
+                if let Some(clients) = clients.filter(|_| is_resumed || *is_outdated) {
+                    clients.judge_again(chain, now)?;
                 }
+                *judged_at = Some(now);
                 heard(Heard::Secured { certificate: chain.and_then(<[_]>::first), is_resumed });
                 Ok(())
             }
@@ -245,10 +279,6 @@ impl Layers {
         let is_going_on = self.keep(&raw[consumed..], !is_over)?;
         if !answers.is_empty() {
             self.seal_records(&answers, wire)?;
-        }
-        if matches!(inner, Ok(false)) {
-            self.say_goodbye_of_tls(wire);
-            self.stage = Stage::Over;
         }
         inner.map(|goes_on| goes_on && is_going_on)
     }
@@ -282,9 +312,14 @@ impl Layers {
             return;
         }
         self.stage = Stage::Over;
-        if let Some(Socket::Open(_)) = &self.socket {
+        let code = match &self.socket {
+            Some(Socket::Open(_)) => Some(Some(CloseCode::NORMAL)),
+            Some(Socket::Closing(code)) => Some(*code), // RFC 6455, 5.5.1: the code is sent back
+            Some(Socket::Asking(_)) | None => None,
+        };
+        if let Some(code) = code {
             let mut frame = Vec::new();
-            writer::close(Some(CloseCode::NORMAL), "", &mut frame);
+            writer::close(code, "", &mut frame);
             match &self.tls {
                 None => wire.extend_from_slice(&frame),
                 // A session that cannot say it any more has said all that it could.
@@ -302,6 +337,10 @@ impl Layers {
     }
 }
 
+fn clients_of(plan: &Plan) -> Option<&Arc<Clients>> {
+    plan.tls.as_ref()?.clients.as_ref()
+}
+
 impl Socket {
     /// Takes bytes of HTTP or of frames; whether more may follow. What is answered is appended to `answers`, also after an error.
     fn read(
@@ -312,8 +351,9 @@ impl Socket {
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
         let settings = plan.websocket.as_ref().expect("this listener has WebSockets");
-        match self {
-            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard),
+        let read = match self {
+            Self::Closing(_) => return Ok(false), // what follows the end says nothing
+            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard)?,
             Self::Asking(request) => {
                 request.extend_from_slice(bytes);
                 let rules = Rules { path: &settings.path, origins: &settings.origins };
@@ -331,19 +371,24 @@ impl Socket {
                 let rest = &mut request[upgraded.consumed..];
                 let read = read_frames(&mut reader, settings.frame_bytes_max, rest, answers, heard);
                 *self = Self::Open(reader);
-                read
+                read?
             }
+        };
+        if let ControlFlow::Break(code) = read {
+            *self = Self::Closing(code);
         }
+        Ok(read.is_continue())
     }
 }
 
+/// Takes bytes of frames. The peer's goodbye breaks off, and is not answered yet: what it has asked before comes first.
 fn read_frames(
     reader: &mut Reader,
     frame_bytes_max: u32,
     bytes: &mut [u8],
     answers: &mut Vec<u8>,
     heard: &mut impl FnMut(Heard<'_>),
-) -> Result<bool, LayerError> {
+) -> Result<ControlFlow<Option<CloseCode>>, LayerError> {
     let intake = reader.read(bytes, frame_bytes_max, |control| match control {
         Control::Ping(payload) => writer::pong(payload, answers),
         Control::Pong(_) | Control::Close(_) => {}
@@ -351,10 +396,12 @@ fn read_frames(
     if !intake.application.is_empty() {
         heard(Heard::Bytes(intake.application));
     }
-    let Some(end) = intake.end else { return Ok(true) };
-    end.answer(answers);
-    match end {
-        End::Closed(_) => Ok(false),
-        End::Broken(violation) => Err(LayerError::Frame(violation)),
+    match intake.end {
+        None => Ok(ControlFlow::Continue(())),
+        Some(End::Closed(code)) => Ok(ControlFlow::Break(code)),
+        Some(broken @ End::Broken(violation)) => {
+            broken.answer(answers);
+            Err(LayerError::Frame(violation))
+        }
     }
 }
