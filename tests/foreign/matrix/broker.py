@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -51,6 +52,7 @@ class Files:
         for number, name in enumerate(sorted({actor.certificate for actor in cells.ACTORS if actor.certificate})):
             self.certify(f"client{number}", "extendedKeyUsage=clientAuth", name)
             self.certified[name] = (self.path(f"client{number}.pem"), self.path(f"client{number}.key"))
+        self.prints = {name: pair and self.fingerprint(pair[0]) for name, pair in self.certified.items()}
         self.trust = {name: wire.trust(self.path("authority.pem"), pair) for name, pair in self.certified.items()}
 
     def users(self, without=()):
@@ -72,6 +74,14 @@ class Files:
         ran = subprocess.run(["openssl", *arguments.split()], cwd=self.folder, capture_output=True, text=True)
         if ran.returncode:
             raise RuntimeError(f"openssl {arguments}: {ran.stderr}")
+
+    @staticmethod
+    def fingerprint(path):
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pathlib.Path(path).read_text())).hexdigest()
+
+    def told(self, rules):
+        """Rules with the fingerprint of the certificate that they ask for, which is new in each run."""
+        return rules.replace("{fingerprint}", self.prints["cnx"])
 
     def certify(self, file, extensions, name="broker"):
         subject = name.replace("+", "\\+")  # else it would begin another part of the name

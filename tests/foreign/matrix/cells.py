@@ -38,7 +38,7 @@ ACTORS = (
 TOPICS = """
     m m/open m/open/deep m/open/deep/er M/open m/Open m//gap m/ /m/lead m/trail/ m/trail m/ünï/日本 m/u/alice/x
     m/u/Alice/x m/u/bob/x m/u/a/b/x m/u/%u/x m/u/%c/x m/u/*/x m/u//x m/u/žofie/x m/safe m/safe/gold m/quick/x
-    m/group/x m/crew/x m/cn/x m/anon/x m/addr/x m/noaddr/x m/star/alice m/will/x m/nowill/x m/once/x n/other $x/y
+    m/group/x m/crew/x m/cn/x m/print/x m/anon/x m/addr/x m/noaddr/x m/star/alice m/will/x m/nowill/x m/once/x n/other $x/y
     $x $SYS/fake
 """.split()
 OWN_TOPICS = ["m/c/{c}/x", "m/c/{c}", "m/c/other/x", "m/u/{u}/x", "m/u/{u}"]  # published as well
@@ -47,14 +47,14 @@ FILTERS = """
     m m/open m/open/deep m/open/+ m/open/# m/+ m/+/deep m/+/+ m/# # +/# + +/+ +/open M/open M/# m//gap m/+/gap
     m//+ m/ /m/lead /# +/m/lead /+/lead m/trail/ m/trail/+ m/trail m/ünï/日本 m/+/日本 m/u/{u}/# m/u/{u}/x m/u/+/x
     m/u/bob/x m/u/alice/# m/u/# m/u//x m/c/{c}/# m/c/{c}/+ m/c/+/x m/c/# m/safe/# m/safe/gold m/safe m/quick/x
-    m/quick/# m/once/# $x/# $x/y $x/+ $x $SYS/# $SYS/fake m/group/# m/crew/x m/cn/# m/anon/# m/addr/# m/noaddr/x
+    m/quick/# m/once/# $x/# $x/y $x/+ $x $SYS/# $SYS/fake m/group/# m/crew/x m/cn/# m/print/# m/anon/# m/addr/# m/noaddr/x
     m/star/+ n/# n/other $share/{g}/m/open/# $share/{g}/m/open/deep $share/{g}/m/# $share/{g}/# $share/{g}/$x/#
     $share/{g}/m/safe/gold $share/{g}/m/u/{u}/x $share/{g}/m/u/+/x $share/{g}/M/open $share/{g}//m/lead
     $share/{g}/m/c/{c}/x
 """.split()
 WILLS = """
     m/open m/open/deep m/u/{u}/x m/c/{c}/x m/will/x m/nowill/x m/quick/x m/once/x n/other $x/y m/group/x m/crew/x
-    m/cn/x m/addr/x m/noaddr/x $SYS/fake
+    m/cn/x m/print/x m/addr/x m/noaddr/x $SYS/fake
 """.split()
 
 OWN_BASE = """
@@ -130,6 +130,8 @@ OWN_WHERE = (
     + rule("allow", "publish subscribe", "m/crew/#", 'group = ["nobody", "crew"]')
     + rule("allow", "all", "m/cn/#", 'common_name = ["cnx"]')
     + rule("deny", "all", "n/#", 'common_name = "+"')
+    + rule("deny", "receive", "m/once/#", 'certificate = "{fingerprint}"')
+    + rule("allow", "all", "m/print/#", 'certificate = ["{fingerprint}"]')
     + rule("allow", "subscribe", "n/# m/+ m/+/gap", 'group = "staff", anonymous = false')
     + rule("allow", "subscribe", "+/#", 'group = "staff", user = "bob"')
 )

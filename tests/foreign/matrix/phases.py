@@ -7,6 +7,7 @@ import model
 import wire
 
 NOT_OURS = ("$barrier/", "$SYS/broker")
+SHOWN = 40  # cells of a group that are told when they differ; all are counted
 BARRIERS = 8  # retained messages of `$barrier/`, enough to lie on every shard
 numbers = itertools.count(1)
 
@@ -28,7 +29,7 @@ class Ledger:
         if expected != found:
             self.failures += 1
             self.bad += 1
-            if self.bad <= 40:
+            if self.bad <= SHOWN:
                 print(f"FAILED {self.group}: {cell}: the model says {expected}, the broker {found}", flush=True)
 
     def end(self):
@@ -56,7 +57,8 @@ class Guest:
         self.actor, self.version, self.way = actor, version, way
         self.client = client or actor.client or f"{'uw'[number % 2]}{number}"
         address = cells.ADDRESS.get(way, "127.0.0.1")
-        self.who = model.Who(actor.user, self.client, actor.groups, actor.certificate, address=address)
+        fingerprint = broker.files.prints[actor.certificate]
+        self.who = model.Who(actor.user, self.client, actor.groups, actor.certificate, fingerprint, address)
         self.line = wire.Client(wire.reach(broker.doors, way, actor.certificate), version, acknowledges)
         user = actor.user
         password = None if user is None else process.token(user, actor.groups, ends_in) if actor.token else cells.PASSWORD
@@ -86,7 +88,7 @@ class Stage:
         self.store = {}  # retained messages: topic to (payload, qos)
         self.keeper = self.keep()
 
-    def keep(self, acknowledges=True):
+    def keep(self):
         """Who may do everything, and sees everything."""
         guest = Guest(self.broker, cells.Actor("keeper", cells.KEEPER), 5, "tcp", f"keeper{next(numbers)}")
         guest.line.answer(wire.CONNACK)
@@ -96,6 +98,7 @@ class Stage:
 
     def change(self, moment, source, rules):
         """Other rules, from now on."""
+        source = self.broker.files.told(source)
         self.moment, self.rules, self.turn = moment, rules(source), self.turn + 1
         self.broker.reload(source)
 
