@@ -197,11 +197,11 @@ impl std::fmt::Debug for Policy {
 pub fn placed(identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
     let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
     let known = identity.certificate.as_ref().map(|known| known.fingerprint);
-    if identity.address == address && known == shown.map(|shown| shown.fingerprint) {
+    if identity.is_placed && identity.address == address && known == shown.map(|shown| shown.fingerprint) {
         return identity;
     }
     let certificate = shown.map(|shown| Box::new(shown.shown()));
-    Arc::new(Identity { address, certificate, ..Arc::unwrap_or_clone(identity) })
+    Arc::new(Identity { address, certificate, is_placed: true, ..Arc::unwrap_or_clone(identity) })
 }
 
 /// Lets everybody in without a name, whatever they call themselves: for brokers that know no users.
@@ -272,6 +272,8 @@ impl Authoriser for Open {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
     use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
@@ -357,6 +359,23 @@ mod tests {
         let filter = Action::Subscribe { filter: "$SYS/#", qos, is_shared: false };
         assert_eq!(policy.decide(&nobody, ClientId::Text("c1"), filter), Decision::Allow);
         assert!(!policy.checks_receive());
+    }
+
+    #[test]
+    fn who_comes_by_a_socket_of_the_file_system_has_shown_no_certificate() {
+        let rule =
+            |effect, who| format!("[[rule]]\neffect = '{effect}'\nwho = {{ {who} }}\nactions = 'all'\ntopics = '#'\n");
+        let topic = Action::Publish { topic: "a", qos: QoS::AtMostOnce, retain: false };
+        for (denied, decision) in [("common_name = 'old'", Decision::Allow), ("address = '10.0.0.0/8'", Decision::Deny)]
+        {
+            let text = format!("{}{}", rule("deny", denied), rule("allow", "anonymous = false"));
+            let policy = Policy::new(Vec::new(), Box::new(Acl::parse(&text, Seed::new(1)).unwrap()));
+            let restored = Arc::new(Identity::user("alice", "password"));
+            assert_eq!(policy.decide(&restored, ClientId::Text("c1"), topic), Decision::Deny, "{denied}");
+            let placed = policy.placed(restored, Ipv4Addr::UNSPECIFIED.into(), None);
+            assert_eq!(policy.decide(&placed, ClientId::Text("c1"), topic), decision, "{denied}");
+            assert!(Arc::ptr_eq(&policy.placed(placed.clone(), Ipv4Addr::UNSPECIFIED.into(), None), &placed));
+        }
     }
 
     #[test]
