@@ -12,7 +12,6 @@ use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::names::{Kind, METRICS, Metric, Reading, Scrape, packet_types, seconds};
-use crate::engine::accounts::limit::SharedLimit;
 use crate::engine::stats::DropReason;
 use crate::shell::files::tally::{BUCKETS_BYTES, Sizes};
 use crate::shell::report::{BUCKETS_US, Histogram, Report};
@@ -112,7 +111,7 @@ fn each_value(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMut(Labels, 
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
-        | Reading::SharedLimits(_)
+        | Reading::Limits
         | Reading::Parts(..)
         | Reading::Cores => each_value_of_shards(metric, scrape, set),
     }
@@ -131,14 +130,14 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
                     set_part("type", name, Value::Whole(counts[place]));
                 }
             }
+            Reading::Limits => {
+                for (name, times) in report.stats.limits() {
+                    set_part("limit", name, Value::Whole(times));
+                }
+            }
             Reading::DropReasons(read) => {
                 for why in DropReason::ALL {
                     set_part("reason", why.name(), Value::Whole(read(&report.stats, why)));
-                }
-            }
-            Reading::SharedLimits(read) => {
-                for limit in SharedLimit::ALL {
-                    set_part("limit", limit.name(), Value::Whole(read(&report.stats, limit)));
                 }
             }
             Reading::Parts(label, parts) => {
@@ -170,7 +169,7 @@ fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(usize, Counts)> {
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
-        | Reading::SharedLimits(_)
+        | Reading::Limits
         | Reading::Parts(..)
         | Reading::Durabilities
         | Reading::LossWindow

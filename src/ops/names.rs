@@ -4,12 +4,11 @@
 //! is read, its unit from its name. No label ever carries a client id, a topic or an address: their number has no bound.
 
 use Reading::{
-    Broker, Build, Cores, DropReasons, Durabilities, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
-    ShardFraction, SharedLimits,
+    Broker, Build, Cores, DropReasons, Durabilities, Limits, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
+    ShardFraction,
 };
 
 use super::process::Process;
-use crate::engine::accounts::limit::SharedLimit;
 use crate::engine::stats::{DropReason, Stats};
 use crate::mqtt::PacketType;
 use crate::shell::files::tally::Sizes;
@@ -40,8 +39,8 @@ pub enum Reading {
     PacketTypes(fn(&Report) -> &[u64; 16]),
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
-    /// A number for each bound on what is counted across connections.
-    SharedLimits(fn(&Stats, SharedLimit) -> u64),
+    /// A number for each bound of the operator's.
+    Limits,
     /// Numbers of each shard that stand under one name, each with the value of this label.
     Parts(&'static str, &'static [Part]),
     /// Durations of each shard.
@@ -72,7 +71,7 @@ impl Reading {
             Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) | Self::Sizes(_) => vec!["shard"],
             Self::PacketTypes(_) => vec!["shard", "type"],
             Self::DropReasons(_) => vec!["shard", "reason"],
-            Self::SharedLimits(_) => vec!["shard", "limit"],
+            Self::Limits => vec!["shard", "limit"],
             Self::Parts(label, _) => vec!["shard", label],
             Self::Cores => vec!["shard", "core"],
             Self::Durabilities => vec!["durability"],
@@ -167,8 +166,6 @@ pub const METRICS: [Metric; 124] = [
         "Connections refused, at once or in CONNACK."),
     counter("pregon_connections_revoked_total", Shard(|r| r.stats.connections_revoked),
         "Connections that were ended because the files of users and rules say something else since."),
-    counter("pregon_limits_reached_total", SharedLimits(|stats, limit| stats.shared_limits_reached.of(limit)),
-        "Times a bound was met that holds for several connections together, by the bound; ban is a connection from a banned address."),
     counter("pregon_proofs_failed_total", Shard(|r| r.stats.proofs_failed),
         "Passwords, tokens and other proofs of clients that did not hold."),
     counter("pregon_bans_total", Shard(|r| r.stats.bans), "Times an address was banned since too many proofs had failed."),
@@ -200,6 +197,8 @@ pub const METRICS: [Metric; 124] = [
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
         "Connections closed because the keep-alive time was over."),
+    counter("pregon_limits_reached_total", Limits,
+        "Times a bound was met, by the key that sets it: something was refused, closed or slowed down. A ban is a connection from a banned address."),
     counter("pregon_identities_expired_total", Shard(|r| r.stats.identities_expired),
         "Connections closed because the token that their clients had come with has expired."),
     counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
@@ -458,6 +457,7 @@ mod tests {
             "shard",
             "type",
             "reason",
+            "limit",
             "component",
             "core",
             "version",
@@ -466,7 +466,6 @@ mod tests {
             "durability",
             "state",
             "cause",
-            "limit",
         ];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));

@@ -39,6 +39,7 @@ mod stream;
 mod tls;
 mod web;
 
+mod accounts;
 mod admission;
 mod big;
 mod bounds;

@@ -100,6 +100,8 @@ pub struct World {
     /// What the clock on the wall shows, in seconds since 1970.
     wall_s: u64,
     next_landing: usize,
+    /// Which listener new connections come in by.
+    pub listener: u16,
 }
 
 impl Link {
@@ -177,6 +179,14 @@ impl World {
         self
     }
 
+    /// The same, with these bounds for the clients of listeners 0, 1, and so on.
+    #[must_use]
+    pub fn with_own_limits(mut self, own: Vec<Limits>) -> Self {
+        self.shared.own_limits = own.into();
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
+    }
+
     /// One that keeps a journal.
     pub fn durable(shards: usize, limits: Limits, seed: u64) -> Self {
         Self::make(shards, limits, Policy::open(), seed, true)
@@ -188,6 +198,7 @@ impl World {
         let shared = Shared {
             accounts: Arc::new(Accounts::new(Terms { accounts_max: ACCOUNTS_MAX, ..Terms::of(&limits) }, hash)),
             limits: Arc::new(limits),
+            own_limits: Arc::from([]),
             homes: Arc::new(Homes::new(hash, shards)),
             interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
             policy: Arc::new(policy),
@@ -213,6 +224,7 @@ impl World {
             wants_tick: vec![false; shards],
             wall_s: WALL_S,
             next_landing: 0,
+            listener: 0,
         }
     }
 
