@@ -331,6 +331,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Threads that hash passwords, beside the shards: each hash takes a core for some 20 ms."
     ),
     key!(
+        auth.waiting_max,
+        Kind::count(1, 1_000_000),
+        "Clients that may wait for such a thread; more, and whoever would be answered too late, are told to come again."
+    ),
+    key!(
         storage.data_dir,
         Kind::Path,
         "The directory of sessions and retained messages; it is made if what holds it is there, for pregon's user alone."

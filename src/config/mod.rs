@@ -207,6 +207,8 @@ pub struct Auth {
     pub token_needs_expiry: bool,
     /// Threads that hash passwords.
     pub clerks: usize,
+    /// Clients that may wait for them.
+    pub waiting_max: usize,
 }
 
 impl Auth {
@@ -350,6 +352,7 @@ impl Default for Auth {
             token_carrier: Carrier::Password,
             token_needs_expiry: true,
             clerks: 2,
+            waiting_max: 16_384,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
 
 use super::transport::layers::LayerError;
 use crate::engine::event::Event;
@@ -32,6 +32,14 @@ pub fn log(shard: ShardId, event: &Event) {
 /// What stands between a client's socket and its MQTT cannot go on.
 pub fn layer_failed(shard: ShardId, peer: Option<SocketAddr>, error: &LayerError) {
     debug!(shard = shard.index(), ?peer, %error, "what carries MQTT has failed");
+}
+
+/// More clients come in than can be answered in time. Whoever tells it does so now and then, whatever clients do.
+pub fn turned_away(shard: ShardId, count: u64, (handshakes, questions): (usize, usize), oldest_ms: u64) {
+    warn!(
+        shard = shard.index(),
+        count, handshakes, questions, oldest_ms, "clients were turned away that would have waited too long"
+    );
 }
 
 /// Somebody speaks where only proxies may.

@@ -31,6 +31,8 @@ pub struct Layers {
     /// The beginning of something, as it came.
     pending: Vec<u8>,
     stage: Stage,
+    /// It has answered something.
+    has_answered: bool,
 }
 
 /// How far a WebSocket has come.
@@ -105,12 +107,25 @@ impl Layers {
         };
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
-        Ok(Self { plan: Arc::clone(plan), awaits_proxy, tls, socket, pending: Vec::new(), stage: Stage::Open })
+        Ok(Self {
+            plan: Arc::clone(plan),
+            awaits_proxy,
+            tls,
+            socket,
+            pending: Vec::new(),
+            stage: Stage::Open,
+            has_answered: false,
+        })
     }
 
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Whether some of them are done: the peer has been answered.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// What of a certificate is the name of its user.
@@ -148,7 +163,9 @@ impl Layers {
         if self.stage == Stage::Failed {
             return Err(LayerError::Failed);
         }
+        let said = wire.len();
         let opened = self.open_all(raw, wire, &mut heard);
+        self.has_answered |= wire.len() > said;
         if opened.is_err() {
             self.stage = Stage::Failed;
         }
