@@ -427,6 +427,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Networks that are never banned, such as that of a gateway behind which many clients are one address."
     ),
     key!(
+        auth.waiting_max,
+        Kind::count(1, 1_000_000),
+        "Clients that may wait for such a thread; more, and whoever would be answered too late, are told to come again."
+    ),
+    key!(
         storage.data_dir,
         Kind::Path,
         "The directory of sessions and retained messages; it is made if what holds it is there, for pregon's user alone."

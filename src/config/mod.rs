@@ -230,6 +230,8 @@ pub struct Auth {
     pub ban_max_ms: u64,
     /// Networks that are never banned.
     pub ban_exempt: Vec<Network>,
+    /// Clients that may wait for them.
+    pub waiting_max: usize,
 }
 
 impl Auth {
@@ -392,6 +394,7 @@ impl Default for Auth {
             ban_ms: 30_000,
             ban_max_ms: 600_000,
             ban_exempt: ["127.0.0.0/8", "::1"].map(|text| Network::parse(text).expect("it is one")).to_vec(),
+            waiting_max: 16_384,
         }
     }
 }

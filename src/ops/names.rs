@@ -143,7 +143,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 124] = [
+pub const METRICS: [Metric; 128] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -192,7 +192,15 @@ pub const METRICS: [Metric; 124] = [
     counter("pregon_questions_total", Shard(|r| r.shell.questions),
         "Questions whose answers take time, such as passwords to be proven."),
     counter("pregon_questions_refused_total", Shard(|r| r.shell.questions_refused),
-        "Questions that nobody could take: their clients were refused as busy."),
+        "Questions that nobody could take in time: their clients were refused as busy."),
+    counter("pregon_refused_early_total", Parts("reason", REFUSED_EARLY),
+        "Clients that were turned away because they would have waited too long, or too many wait already."),
+    gauge("pregon_handshakes_waiting", Shard(|r| r.shell.handshakes_waiting),
+        "Connections at this moment whose handshake of TLS has not begun."),
+    gauge("pregon_questions_waiting", Shard(|r| r.shell.questions_waiting),
+        "Questions at this moment that wait on this shard for a clerk."),
+    gauge("pregon_waiting_oldest_seconds", ShardFraction(|r| seconds(r.shell.waiting_oldest_ms * 1_000_000)),
+        "How long the one of them has waited who waits longest; 0 where nobody waits."),
     counter("pregon_protocol_errors_total", Shard(|r| r.stats.protocol_errors),
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
@@ -388,6 +396,13 @@ const REFUSALS: &[Part] = &[
     ("session", |r| r.stats.journal_refusals.sessions),
     ("subscription", |r| r.stats.journal_refusals.subscriptions),
     ("will", |r| r.stats.journal_refusals.wills),
+];
+
+/// Who may be turned away early, and why.
+const REFUSED_EARLY: &[Part] = &[
+    ("handshake_late", |r| r.shell.refused_early.handshakes_late),
+    ("question_late", |r| r.shell.refused_early.questions_late),
+    ("question_full", |r| r.shell.refused_early.questions_full),
 ];
 
 /// What the journal may suffer from.

@@ -185,7 +185,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
-                desk: clerks.desk(id),
+                desk: clerks.desk(id, config.auth.waiting_max.div_ceil(places.len())),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,

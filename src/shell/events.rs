@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tracing::{Level, debug, enabled, info, trace};
+use tracing::{Level, debug, enabled, info, trace, warn};
 
 use super::transport::layers::LayerError;
 use crate::engine::auth::policy::Policy;
@@ -75,6 +75,14 @@ pub fn certificate_revoked(shard: ShardId, connection: &Connection, error: &rust
     let user = connection.identity.as_ref().and_then(|identity| identity.user.as_deref());
     let subject = connection.certificate().map(|certificate| &*certificate.subject);
     info!(shard, %peer, user, subject, %error, "a connection ends: its certificate is good no more");
+}
+
+/// More clients come in than can be answered in time. Whoever tells it does so now and then, whatever clients do.
+pub fn turned_away(shard: ShardId, count: u64, (handshakes, questions): (usize, usize), oldest_ms: u64) {
+    warn!(
+        shard = shard.index(),
+        count, handshakes, questions, oldest_ms, "clients were turned away that would have waited too long"
+    );
 }
 
 /// Somebody speaks where only proxies may.

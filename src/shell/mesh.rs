@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::clerks::Answered;
+use super::clerks::{Answered, Asked};
 use super::files::keeper::Answer;
 use super::lines::LineParts;
 use super::report::Report;
@@ -46,7 +46,16 @@ pub enum Parcel {
         /// What the engine needs to go on.
         arrival: Box<Arrival>,
     },
+    /// A question about a client whose home is the receiving shard, where it waits for a clerk.
+    Asked(Box<Asked>),
     /// A clerk has found an answer.
+    Found {
+        /// The shard that it is for.
+        asker: ShardId,
+        /// The answer.
+        answered: Box<Answered>,
+    },
+    /// The answer to a question of the receiving shard, from where it has waited.
     Answered(Box<Answered>),
     /// The keeper has done what the shard has asked for, or cannot.
     Kept(Answer),
@@ -291,6 +300,8 @@ mod tests {
             Parcel::Stop { until_ns } => *until_ns,
             Parcel::Batch { .. }
             | Parcel::Moved { .. }
+            | Parcel::Asked(_)
+            | Parcel::Found { .. }
             | Parcel::Answered(_)
             | Parcel::Kept(_)
             | Parcel::Policy(_)

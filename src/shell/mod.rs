@@ -7,6 +7,7 @@
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
 //! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
+//! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
@@ -32,6 +33,7 @@ pub mod broker;
 pub mod clerks;
 pub mod clock;
 pub mod core;
+mod crowd;
 pub mod enquiry;
 pub mod events;
 pub mod executor;

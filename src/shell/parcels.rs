@@ -4,7 +4,6 @@ use std::net::Shutdown;
 
 use socket2::SockRef;
 
-use super::clerks::Answered;
 use super::core::Core;
 use super::lines::{Line, LineParts};
 use super::mesh::Parcel;
@@ -28,11 +27,9 @@ impl Core {
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
                 }
                 Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
-                Parcel::Answered(answered) => {
-                    self.stats.answers += 1;
-                    let Answered { connection, number, answer } = *answered;
-                    self.shard.handle(Input::Answer { connection, number, answer }, now, &mut self.out);
-                }
+                Parcel::Asked(asked) => self.line_up(*asked, now),
+                Parcel::Found { asker, answered } => self.found(asker, answered, now),
+                Parcel::Answered(answered) => self.answered(*answered, now),
                 Parcel::Kept(answer) => {
                     if let Some(journal) = &mut self.journal {
                         journal.answer(answer);

@@ -69,8 +69,9 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
-        let desk =
-            Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways).unwrap().desk(ShardId::new(0));
+        let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways)
+            .unwrap()
+            .desk(ShardId::new(0), 16);
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,

@@ -70,8 +70,16 @@ pub struct ShellStats {
     pub questions: u64,
     /// Answers that have come.
     pub answers: u64,
-    /// Of these, the ones that nobody could take.
+    /// Of these, the ones that nobody could take, or not in time.
     pub questions_refused: u64,
+    /// Who was turned away before anything was done for him.
+    pub refused_early: RefusedEarly,
+    /// At this moment: handshakes that have not begun.
+    pub handshakes_waiting: u64,
+    /// At this moment: questions that wait for a clerk.
+    pub questions_waiting: u64,
+    /// At this moment: milliseconds since the one began to wait who waits longest.
+    pub waiting_oldest_ms: u64,
     /// Connections handed to another shard.
     pub handed_over: u64,
     /// Connections that came from another shard.
@@ -128,6 +136,17 @@ pub struct ShellStats {
     pub ring_completions: u64,
     /// System calls that entered the ring.
     pub ring_enters: u64,
+}
+
+/// Who was turned away because there was no time or no room. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedEarly {
+    /// Connections whose handshake would have begun too late.
+    pub handshakes_late: u64,
+    /// Clients whose question would have been answered too late.
+    pub questions_late: u64,
+    /// Clients whose question has found no room.
+    pub questions_full: u64,
 }
 
 /// What the journal of one shard counts; it only grows but where a field says that it is of this moment.

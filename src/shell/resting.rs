@@ -18,6 +18,7 @@ impl Core {
         self.wants_tick
             || !self.due.is_empty()
             || !self.shaking.is_empty()
+            || self.crowd.has_hellos()
             || !self.accepted.is_empty()
             || !self.changed.is_empty()
             || !self.broken.is_empty()

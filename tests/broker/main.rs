@@ -67,6 +67,7 @@ mod secure;
 mod sessions;
 mod shared;
 mod shortage;
+mod storm;
 mod stowed;
 mod strangers;
 mod takeover;

@@ -13,6 +13,7 @@ use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::{Cause, Denied, Event};
+use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
 use crate::mqtt::auth::Auth;
@@ -236,6 +237,23 @@ impl Shard {
         self.look_at_connection(key);
         self.send_auth(key, Reason::Success, data, out);
         Flow::Next
+    }
+
+    /// When the handshake of a connection has to be over; nothing where it is, or where the connection is gone.
+    pub fn handshake_ends_by(&self, key: ConnectionKey) -> Option<Time> {
+        self.connections.get(key).filter(|connection| !connection.is_connected()).map(|open| open.handshake_by)
+    }
+
+    /// The shard where the session of this client is, if it has one.
+    pub fn home_of(&self, client_id: &str) -> ShardId {
+        self.homes.client(client_id)
+    }
+
+    /// Whether a session of this client is here, made by a user of this name. Nothing is proven by that: it may decide who is served
+    /// first, and nothing else.
+    pub fn has_session(&self, client_id: &str, user: Option<&str>) -> bool {
+        let session = self.find_session(client_id).and_then(|key| self.sessions.get(key));
+        session.is_some_and(|session| session.owner.user.as_deref() == user)
     }
 
     /// Whether the handshake of a connection is still under way.

@@ -289,6 +289,8 @@ impl Office {
                 Err(
                     Parcel::Batch { .. }
                     | Parcel::Moved { .. }
+                    | Parcel::Asked(_)
+                    | Parcel::Found { .. }
                     | Parcel::Answered(_)
                     | Parcel::Policy(_)
                     | Parcel::Plan { .. }

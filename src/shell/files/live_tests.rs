@@ -85,6 +85,8 @@ impl Scene {
                 Parcel::Kept(Answer::NotRetired { error, .. }) => panic!("{error}"),
                 Parcel::Batch { .. }
                 | Parcel::Moved { .. }
+                | Parcel::Asked(_)
+                | Parcel::Found { .. }
                 | Parcel::Answered(_)
                 | Parcel::Policy(_)
                 | Parcel::Plan { .. }

@@ -39,6 +39,8 @@ pub struct Layers {
     is_outdated: bool,
     /// The peer has said that nothing more follows.
     has_ended: bool,
+    /// It has answered something.
+    has_answered: bool,
 }
 
 /// How far a WebSocket has come.
@@ -118,8 +120,8 @@ impl Layers {
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
         let (plan, pending, stage) = (Arc::clone(plan), Vec::new(), Stage::Open);
-        let (judged_at, is_outdated, has_ended) = (None, false, false);
-        Ok(Self { plan, awaits_proxy, tls, socket, pending, stage, judged_at, is_outdated, has_ended })
+        let (judged_at, is_outdated, has_ended, has_answered) = (None, false, false, false);
+        Ok(Self { plan, awaits_proxy, tls, socket, pending, stage, judged_at, is_outdated, has_ended, has_answered })
     }
 
     /// Whether the peer has said that nothing more follows.
@@ -150,6 +152,11 @@ impl Layers {
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Whether some of them are done: the peer has been answered.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// What of a certificate is the name of its user.
@@ -187,7 +194,9 @@ impl Layers {
         if self.stage == Stage::Failed {
             return Err(LayerError::Failed);
         }
+        let said = wire.len();
         let opened = self.open_all(raw, wire, &mut heard);
+        self.has_answered |= wire.len() > said;
         if opened.is_err() {
             self.stage = Stage::Failed;
         }
