@@ -451,9 +451,12 @@ fn a_message_with_too_many_user_properties_is_refused_and_its_client_stays() {
     assert_eq!(reached(&story, Limit::UserProperties), 3);
 }
 
-/// Limits that are easily met, and how this one is met once.
+/// Limits that are easily met, and what meets one of them.
+type Meeting = (fn(&mut Limits), fn(&mut Story));
+
+/// How this one is met once.
 #[expect(clippy::too_many_lines, reason = "an arm a bound")]
-fn meet(limit: Limit) -> (fn(&mut Limits), fn(&mut Story)) {
+fn meet(limit: Limit) -> Meeting {
     fn hello(story: &mut Story, name: &str) {
         story.hello(&Hello::v5(name));
     }

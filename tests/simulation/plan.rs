@@ -147,9 +147,6 @@ fn tighten(limits: &mut Limits, random: &mut Random) {
     if random.chance(1, 4) {
         limits.session_expiry_max_s = 30;
     }
-    if random.chance(1, 4) {
-        limits.message_rate_out = 5;
-    }
 }
 
 fn role(random: &mut Random, has_large: bool) -> Role {
