@@ -35,6 +35,8 @@ pub(super) const INFLIGHT: Kind = Kind::count(1, 65_535);
 pub(super) const SUBSCRIPTIONS: Kind = Kind::count(1, 100_000_000);
 pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
 pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
+pub(super) const WILL_BYTES: Kind = Kind::size(0, 64 * KIB);
+pub(super) const USER_PROPERTIES: Kind = Kind::count(0, 100_000_000);
 pub(super) const QOS: Kind = Kind::count(0, 2);
 
 /// The name of a claim that tokens may have.
@@ -224,6 +226,18 @@ pub const KEYS: &[Key<Config>] = &[
     ),
     key!(limits.message_rate, RATE, "Messages a second that one client may publish; above, it is read more slowly."),
     key!(limits.byte_rate, BYTE_RATE, "Bytes a second that one client may publish; above, it is read more slowly."),
+    key!(
+        limits.message_rate_out,
+        RATE,
+        "Messages a second that one client is sent; above, they wait in its session's queue, and those of QoS 0 are dropped."
+    ),
+    key!(limits.byte_rate_out, BYTE_RATE, "Bytes a second of packets with messages that one client is sent; likewise."),
+    key!(
+        limits.will_bytes_max,
+        WILL_BYTES,
+        "The longest payload of a will; the standards can say no more than the default."
+    ),
+    key!(limits.user_properties_max, USER_PROPERTIES, "User properties of a message or of a will."),
     key!(
         limits.fanout_recipients_max,
         Kind::count(1, COPIES_PER_INPUT_MAX as u64),

@@ -19,7 +19,7 @@ use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
 use crate::engine::output::OwnedAction;
-use crate::engine::quota::TokenBucket;
+use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
@@ -106,12 +106,10 @@ pub struct Extras {
     pub auth_method: Option<Box<str>>,
     /// A re-authentication under way; the exchange is away while a question is open.
     pub reauthentication: Option<Option<Box<Dialogue>>>,
-    /// Messages a second.
-    pub message_bucket: Option<TokenBucket>,
-    /// Bytes a second.
-    pub byte_bucket: Option<TokenBucket>,
-    /// When the quota hold ends.
-    pub quota_until: Option<Time>,
+    /// What it may publish in a second, and when the hold ends if that was too much.
+    pub taken: Option<Box<Meter>>,
+    /// What it may be sent in a second, and when it is sent more if that was too much.
+    pub given: Option<Box<Meter>>,
     /// Answers to actions of the packet that waits.
     pub answers: Vec<(OwnedAction, Decision)>,
     /// The action whose answer is awaited.

@@ -152,6 +152,14 @@ pub struct Limits {
     pub message_rate: u32,
     /// Bytes a second that one client may publish, 0 for any: it is read more slowly above.
     pub byte_rate: u32,
+    /// Messages a second that one client is sent, 0 for any: above, they wait in its session's queue, and those of QoS 0 are dropped.
+    pub message_rate_out: u32,
+    /// Bytes of packets with messages that one client is sent in a second, 0 for any: likewise.
+    pub byte_rate_out: u32,
+    /// The longest payload of a will: 0x97 in CONNACK above.
+    pub will_bytes_max: u32,
+    /// User properties of a message or of a will: 0x97 above.
+    pub user_properties_max: usize,
     /// Recipients that one call serves before the rest of a fan-out is put off to a later turn.
     pub fanout_recipients_max: usize,
     /// Unsent bytes of one connection above which QoS 0 waits no longer and publishers are slowed down.
@@ -235,6 +243,10 @@ impl Default for Limits {
             connect_rate: 0,
             message_rate: 0,
             byte_rate: 0,
+            message_rate_out: 0,
+            byte_rate_out: 0,
+            will_bytes_max: 64 * 1024,
+            user_properties_max: 1_000,
             fanout_recipients_max: 10_000,
             backlog_bytes_max: 1 << 20,
             backlog_patience_ms: 200,

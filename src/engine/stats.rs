@@ -10,6 +10,8 @@ pub enum DropReason {
     Offline,
     /// The receiver's connection was full and the message was QoS 0.
     Slow,
+    /// The receiver was above its rate and the message was QoS 0.
+    AboveRate,
     /// The queue was full and the policy refuses new messages.
     QueueRefused,
     /// The queue was full and the oldest message made room.
@@ -34,9 +36,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Offline,
         Self::Slow,
+        Self::AboveRate,
         Self::QueueRefused,
         Self::QueueOldest,
         Self::Expired,
@@ -54,6 +57,7 @@ impl DropReason {
         match self {
             Self::Offline => "offline",
             Self::Slow => "slow",
+            Self::AboveRate => "above_rate",
             Self::QueueRefused => "queue_refused",
             Self::QueueOldest => "queue_oldest",
             Self::Expired => "expired",
@@ -126,6 +130,130 @@ impl Ledger {
     }
 }
 
+/// A bound of the operator's, to count how often it was met. It is called as the key that sets it.
+///
+/// Not here, since they have counters of their own: the keep-alive, and the bounds of queues, whose copies stand in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Limit {
+    /// The size of a packet: the connection was closed or refused.
+    PacketBytes,
+    /// The length of a client identifier: refused.
+    ClientIdBytes,
+    /// The payload of a will: refused.
+    WillBytes,
+    /// User properties of a message or a will: refused.
+    UserProperties,
+    /// Levels of a topic or a filter: refused.
+    TopicLevels,
+    /// The quality of service of a message or a will: closed or refused.
+    MaximumQos,
+    /// Unacknowledged messages of a client: closed.
+    ReceiveMaximum,
+    /// Topic aliases of a client: closed.
+    TopicAliases,
+    /// Subscriptions of a session: the filter was refused.
+    Subscriptions,
+    /// Its shared ones: likewise.
+    SharedSubscriptions,
+    /// Members of a group: likewise.
+    GroupMembers,
+    /// Retained messages: not kept.
+    RetainedMessages,
+    /// Their bytes: likewise.
+    RetainedBytes,
+    /// Sessions: refused.
+    Sessions,
+    /// Connections: closed at once.
+    Connections,
+    /// Connections a second: refused.
+    ConnectRate,
+    /// The time of a handshake: closed.
+    ConnectTimeout,
+    /// The time in which a receiver takes something: closed.
+    WriteStall,
+    /// Messages a second of a client: it was read no more for a while.
+    MessageRate,
+    /// Its bytes a second: likewise.
+    ByteRate,
+    /// Messages a second to a client: it was sent no more for a while.
+    MessageRateOut,
+    /// Bytes a second to it: likewise.
+    ByteRateOut,
+}
+
+impl Limit {
+    /// Every one, in the order of their numbers.
+    pub const ALL: [Self; 22] = [
+        Self::PacketBytes,
+        Self::ClientIdBytes,
+        Self::WillBytes,
+        Self::UserProperties,
+        Self::TopicLevels,
+        Self::MaximumQos,
+        Self::ReceiveMaximum,
+        Self::TopicAliases,
+        Self::Subscriptions,
+        Self::SharedSubscriptions,
+        Self::GroupMembers,
+        Self::RetainedMessages,
+        Self::RetainedBytes,
+        Self::Sessions,
+        Self::Connections,
+        Self::ConnectRate,
+        Self::ConnectTimeout,
+        Self::WriteStall,
+        Self::MessageRate,
+        Self::ByteRate,
+        Self::MessageRateOut,
+        Self::ByteRateOut,
+    ];
+
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PacketBytes => "packet_bytes_max",
+            Self::ClientIdBytes => "client_id_bytes_max",
+            Self::WillBytes => "will_bytes_max",
+            Self::UserProperties => "user_properties_max",
+            Self::TopicLevels => "topic_levels_max",
+            Self::MaximumQos => "maximum_qos",
+            Self::ReceiveMaximum => "receive_maximum",
+            Self::TopicAliases => "topic_alias_maximum",
+            Self::Subscriptions => "subscriptions_max",
+            Self::SharedSubscriptions => "shared_subscriptions_max",
+            Self::GroupMembers => "group_members_max",
+            Self::RetainedMessages => "retained_messages_max",
+            Self::RetainedBytes => "retained_bytes_max",
+            Self::Sessions => "sessions_max",
+            Self::Connections => "connections_max",
+            Self::ConnectRate => "connect_rate",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::WriteStall => "write_stall",
+            Self::MessageRate => "message_rate",
+            Self::ByteRate => "byte_rate",
+            Self::MessageRateOut => "message_rate_out",
+            Self::ByteRateOut => "byte_rate_out",
+        }
+    }
+}
+
+/// How often each bound was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitsReached([u64; Limit::ALL.len()]);
+
+impl LimitsReached {
+    /// Counts once more that it was met.
+    pub fn note(&mut self, limit: Limit) {
+        self.0[limit as usize] += 1;
+    }
+
+    /// How often it was.
+    pub fn of(&self, limit: Limit) -> u64 {
+        self.0[limit as usize]
+    }
+}
+
 /// What was refused because the journal had no room for anything new. Copies of messages stand in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalRefusals {
@@ -148,6 +276,8 @@ pub struct Stats {
     pub ledger: Ledger,
     /// What the journal had no room for.
     pub journal_refusals: JournalRefusals,
+    /// How often each bound of the operator's was met.
+    pub limits_reached: LimitsReached,
     /// Connections that were accepted or adopted.
     pub connections_opened: u64,
     /// Connections that ended or moved to their home.
@@ -234,6 +364,9 @@ mod tests {
     fn reasons_are_numbered_as_they_are_listed() {
         for (number, why) in DropReason::ALL.iter().enumerate() {
             assert_eq!(*why as usize, number);
+        }
+        for (number, limit) in Limit::ALL.iter().enumerate() {
+            assert_eq!(*limit as usize, number);
         }
     }
 }

@@ -12,7 +12,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::names::{Kind, METRICS, Metric, Reading, Scrape, packet_types, seconds};
-use crate::engine::stats::DropReason;
+use crate::engine::stats::{DropReason, Limit};
 use crate::shell::files::tally::{BUCKETS_BYTES, Sizes};
 use crate::shell::report::{BUCKETS_US, Histogram, Report};
 
@@ -111,6 +111,7 @@ fn each_value(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMut(Labels, 
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
+        | Reading::Limits(_)
         | Reading::Parts(..)
         | Reading::Cores => each_value_of_shards(metric, scrape, set),
     }
@@ -127,6 +128,11 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
                 let counts = read(report);
                 for (name, place) in packet_types() {
                     set_part("type", name, Value::Whole(counts[place]));
+                }
+            }
+            Reading::Limits(read) => {
+                for limit in Limit::ALL {
+                    set_part("limit", limit.name(), Value::Whole(read(&report.stats, limit)));
                 }
             }
             Reading::DropReasons(read) => {
@@ -163,6 +169,7 @@ fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(usize, Counts)> {
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
+        | Reading::Limits(_)
         | Reading::Parts(..)
         | Reading::Durabilities
         | Reading::LossWindow

@@ -4,12 +4,12 @@
 //! is read, its unit from its name. No label ever carries a client id, a topic or an address: their number has no bound.
 
 use Reading::{
-    Broker, Build, Cores, DropReasons, Durabilities, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
+    Broker, Build, Cores, DropReasons, Durabilities, Limits, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
     ShardFraction,
 };
 
 use super::process::Process;
-use crate::engine::stats::{DropReason, Stats};
+use crate::engine::stats::{DropReason, Limit, Stats};
 use crate::mqtt::PacketType;
 use crate::shell::files::tally::Sizes;
 use crate::shell::files::writer::State;
@@ -39,6 +39,8 @@ pub enum Reading {
     PacketTypes(fn(&Report) -> &[u64; 16]),
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
+    /// A number for each bound of the operator's.
+    Limits(fn(&Stats, Limit) -> u64),
     /// Numbers of each shard that stand under one name, each with the value of this label.
     Parts(&'static str, &'static [Part]),
     /// Durations of each shard.
@@ -69,6 +71,7 @@ impl Reading {
             Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) | Self::Sizes(_) => vec!["shard"],
             Self::PacketTypes(_) => vec!["shard", "type"],
             Self::DropReasons(_) => vec!["shard", "reason"],
+            Self::Limits(_) => vec!["shard", "limit"],
             Self::Parts(label, _) => vec!["shard", label],
             Self::Cores => vec!["shard", "core"],
             Self::Durabilities => vec!["durability"],
@@ -140,7 +143,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 119] = [
+pub const METRICS: [Metric; 120] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -187,6 +190,8 @@ pub const METRICS: [Metric; 119] = [
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
         "Connections closed because the keep-alive time was over."),
+    counter("pregon_limits_reached_total", Limits(|stats, limit| stats.limits_reached.of(limit)),
+        "Times a bound was met, by the key that sets it: something was refused, closed or slowed down."),
     counter("pregon_identities_expired_total", Shard(|r| r.stats.identities_expired),
         "Connections closed because the token that their clients had come with has expired."),
     counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
@@ -441,8 +446,20 @@ mod tests {
 
     #[test]
     fn labels_have_a_bound_that_clients_cannot_move() {
-        let known =
-            ["shard", "type", "reason", "component", "core", "version", "what", "arch", "durability", "state", "cause"];
+        let known = [
+            "shard",
+            "type",
+            "reason",
+            "limit",
+            "component",
+            "core",
+            "version",
+            "what",
+            "arch",
+            "durability",
+            "state",
+            "cause",
+        ];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));
     }

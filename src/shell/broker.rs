@@ -361,8 +361,10 @@ fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journ
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
+    let limits = Arc::new(config.limits.share(shards));
     Shared {
-        limits: Arc::new(config.limits.share(shards)),
+        own_limits: config.listeners.own_limits(&limits).into(),
+        limits,
         // What is kept is found at the same home after a restart.
         homes: Arc::new(Homes::new(Seed::new(journal.map_or(seed, seed_of)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),

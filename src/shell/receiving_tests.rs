@@ -58,6 +58,7 @@ impl Scene {
         let seed = Seed::new(7);
         let shared = Shared {
             limits: Arc::new(config.limits.clone()),
+            own_limits: Arc::from([]),
             homes: Arc::new(Homes::new(seed, 1)),
             interest: Arc::new(Interest::new(seed, 1, 0)),
             policy: Arc::new(Policy::open()),

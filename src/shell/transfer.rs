@@ -136,6 +136,7 @@ fn common(layout: Layout) -> Shared {
     let count = u32::try_from(layout.shards).expect("at most 64");
     Shared {
         limits: Arc::new(Limits::default()),
+        own_limits: Arc::from([]),
         homes: Arc::new(Homes::new(seed, layout.shards)),
         interest: Arc::new(Interest::new(seed, count, INTEREST_POSITIONS)),
         policy: Arc::new(Policy::open()),

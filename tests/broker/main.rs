@@ -41,6 +41,7 @@ mod web;
 
 mod admission;
 mod big;
+mod bounds;
 mod certificates;
 mod crash;
 mod crowd;

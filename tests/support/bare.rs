@@ -60,6 +60,7 @@ impl Bare {
         let bits = u32::try_from(shards).expect("at most 64 shards");
         let shared = Shared {
             limits: Arc::new(Limits::default()),
+            own_limits: Arc::from([]),
             homes: Arc::clone(&homes),
             interest: Arc::new(Interest::new(seed, bits, POSITIONS)),
             policy: Arc::new(Policy::open()),

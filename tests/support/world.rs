@@ -94,6 +94,8 @@ pub struct World {
     /// What the clock on the wall shows, in seconds since 1970.
     wall_s: u64,
     next_landing: usize,
+    /// Which listener new connections come in by.
+    pub listener: u16,
 }
 
 impl Link {
@@ -163,6 +165,14 @@ impl World {
         self
     }
 
+    /// The same, with these bounds for the clients of listeners 0, 1, and so on.
+    #[must_use]
+    pub fn with_own_limits(mut self, own: Vec<Limits>) -> Self {
+        self.shared.own_limits = own.into();
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
+    }
+
     /// One that keeps a journal.
     pub fn durable(shards: usize, limits: Limits, seed: u64) -> Self {
         Self::make(shards, limits, Policy::open(), seed, true)
@@ -173,6 +183,7 @@ impl World {
         let bits = u32::try_from(shards).expect("at most 64 shards");
         let shared = Shared {
             limits: Arc::new(limits),
+            own_limits: Arc::from([]),
             homes: Arc::new(Homes::new(hash, shards)),
             interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
             policy: Arc::new(policy),
@@ -198,6 +209,7 @@ impl World {
             wants_tick: vec![false; shards],
             wall_s: WALL_S,
             next_landing: 0,
+            listener: 0,
         }
     }
 
@@ -218,7 +230,7 @@ impl World {
         let link = self.links.len();
         let address =
             SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), u16::try_from(link % 60_000).unwrap_or(0) + 1024);
-        let key = self.shards[landing].accept(Peer { address, listener: 0 }, self.now);
+        let key = self.shards[landing].accept(Peer { address, listener: self.listener }, self.now);
         self.links.push(Link {
             at: key.map(|key| (landing, key)),
             outgoing: VecDeque::new(),

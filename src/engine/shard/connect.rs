@@ -10,10 +10,12 @@ use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Credentials, Decision, Verdict, policy};
 use crate::engine::connection::{Connection, ConnectionKey, Handshake, Hold, Phase};
 use crate::engine::event::{Cause, Event};
+use crate::engine::limits::Limits;
 use crate::engine::output::{About, Arrival, HandOver, Outputs};
+use crate::engine::stats::Limit;
 use crate::mqtt::auth::Auth;
 use crate::mqtt::connack::ConnAck;
-use crate::mqtt::connect::Connect;
+use crate::mqtt::connect::{Connect, Will};
 use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
@@ -33,7 +35,7 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.take_terms(&connect);
         }
-        if let Err(reason) = self.within_limits(&connect, now) {
+        if let Err(reason) = self.within_limits(key, &connect, now) {
             return self.refuse(key, Some(connect.version), reason, now, out);
         }
         self.start_handshake(key, frame, &connect);
@@ -44,13 +46,18 @@ impl Shard {
     }
 
     /// The checks that need nobody's word but the configuration's.
-    fn within_limits(&mut self, connect: &Connect<'_>, now: Time) -> Result<(), Reason> {
+    fn within_limits(&mut self, key: ConnectionKey, connect: &Connect<'_>, now: Time) -> Result<(), Reason> {
         if self.connects.take(1, now).is_err() {
+            self.reached(Limit::ConnectRate);
             return Err(Reason::ConnectionRateExceeded);
         }
         let id = connect.client_id;
-        let is_too_long = id.len() > self.limits.client_id_bytes_max
-            || (connect.version == Version::V31 && self.limits.strict_v31_client_id && id.chars().count() > 23);
+        if id.len() > self.limits.client_id_bytes_max {
+            self.reached(Limit::ClientIdBytes);
+            return Err(Reason::ClientIdentifierNotValid);
+        }
+        let is_too_long =
+            connect.version == Version::V31 && self.limits.strict_v31_client_id && id.chars().count() > 23;
         // [MQTT-3.1.3-8] of 3.1.1: without an identifier there is nothing to come back to; 3.1 knows no empty one.
         let needs_id = match connect.version {
             Version::V31 => true,
@@ -61,16 +68,12 @@ impl Shard {
             return Err(Reason::ClientIdentifierNotValid);
         }
         let Some(will) = &connect.will else { return Ok(()) };
-        if will.qos > self.limits.maximum_qos {
-            return Err(Reason::QoSNotSupported); // [MQTT-3.2.2-12]
-        }
         if will.retain && !self.limits.retain_available {
             return Err(Reason::RetainNotSupported); // [MQTT-3.2.2-13]
         }
-        if will.topic.is_deeper_than(self.limits.topic_levels_max) {
-            return Err(Reason::TopicNameInvalid);
-        }
-        Ok(())
+        let Some((limit, reason)) = bound_of_will(self.limits_for(key), will) else { return Ok(()) };
+        self.reached(limit);
+        Err(reason)
     }
 
     fn start_handshake(&mut self, key: ConnectionKey, frame: Frame<'_>, connect: &Connect<'_>) {
@@ -369,6 +372,22 @@ impl Shard {
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
         self.hold(key, Hold::Question, out);
+    }
+}
+
+/// The first bound that a will exceeds, and what its client hears.
+fn bound_of_will(limits: &Limits, will: &Will<'_>) -> Option<(Limit, Reason)> {
+    if will.qos > limits.maximum_qos {
+        Some((Limit::MaximumQos, Reason::QoSNotSupported)) // [MQTT-3.2.2-12]
+    } else if will.topic.is_deeper_than(limits.topic_levels_max) {
+        Some((Limit::TopicLevels, Reason::TopicNameInvalid))
+    } else if will.payload.len() > limits.will_bytes_max as usize {
+        // "An implementation or administrative imposed limit": the packet itself is not too large.
+        Some((Limit::WillBytes, Reason::QuotaExceeded))
+    } else if will.properties.has_more_user_properties_than(limits.user_properties_max) {
+        Some((Limit::UserProperties, Reason::QuotaExceeded))
+    } else {
+        None
     }
 }
 

@@ -83,7 +83,7 @@ use crate::engine::output::Outputs;
 use crate::engine::quota::TokenBucket;
 use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
-use crate::engine::stats::Stats;
+use crate::engine::stats::{Limit, Stats};
 use crate::engine::stowage::Stowage;
 use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::index::Index;
@@ -111,6 +111,8 @@ use wills::Bequests;
 pub struct Shared {
     /// Bounds and features.
     pub limits: Arc<Limits>,
+    /// The same for the clients of each listener, at the place of its number; none where no listener has bounds of its own.
+    pub own_limits: Arc<[Limits]>,
     /// Who lives where.
     pub homes: Arc<Homes>,
     /// Which shards want which topics.
@@ -126,7 +128,7 @@ pub struct Shared {
 
 /// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
 const WHEEL_SLOTS: usize = 4096;
-/// Slots of the wheel for quota holds, which are short.
+/// Slots of the wheels for quota holds and for rates, which are short.
 const QUOTA_SLOTS: usize = 256;
 
 /// One core's part of the broker: its connections, its sessions, its index. Owned by one thread; nothing in it is
@@ -134,6 +136,7 @@ const QUOTA_SLOTS: usize = 256;
 pub struct Shard {
     id: ShardId,
     limits: Arc<Limits>,
+    own_limits: Arc<[Limits]>,
     homes: Arc<Homes>,
     interest: Arc<Interest>,
     policy: Arc<Policy>,
@@ -179,6 +182,8 @@ pub struct Shard {
     session_wheel: Wheel<SessionKey>,
     /// When quota holds end.
     quota_wheel: Wheel<ConnectionKey>,
+    /// When receivers that are above their rate get more.
+    rate_wheel: Wheel<ConnectionKey>,
     fanouts: VecDeque<Fanout>,
     journaling: Journaling,
     passages: Passages,
@@ -220,7 +225,7 @@ pub struct Shard {
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
-        let Shared { limits, homes, interest, policy, has_journal, ram_budget } = shared;
+        let Shared { limits, own_limits, homes, interest, policy, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
         let seed = Seed::new(seed);
         Self {
@@ -251,6 +256,7 @@ impl Shard {
             connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
             session_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
             quota_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
+            rate_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
@@ -278,6 +284,7 @@ impl Shard {
             are_acks_promises: false,
             stats: Stats::default(),
             limits,
+            own_limits,
             homes,
             interest,
             policy,
@@ -467,6 +474,21 @@ impl Shard {
         if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
             out.wake_at = Some(now);
         }
+    }
+
+    /// The bounds of clients that have come in by this listener.
+    fn limits_of(&self, listener: u16) -> &Limits {
+        self.own_limits.get(usize::from(listener)).unwrap_or(&self.limits)
+    }
+
+    /// The bounds of this client. One that is gone has those of the broker.
+    fn limits_for(&self, key: ConnectionKey) -> &Limits {
+        self.connections.get(key).map_or(&*self.limits, |connection| self.limits_of(connection.peer.listener))
+    }
+
+    /// A bound was met, and what comes of that follows.
+    fn reached(&mut self, limit: Limit) {
+        self.stats.limits_reached.note(limit);
     }
 
     fn last_reason(&mut self, reason: Reason) {
