@@ -19,6 +19,7 @@ use rustls::{Error, RootCertStore, client};
 use sha2::{Digest as _, Sha256};
 
 use super::clients::{Clients, Fingerprint, fingerprint};
+use super::opening::thrifty;
 use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
 use crate::base::network::Network;
 use crate::config::Listener;
@@ -177,7 +178,7 @@ impl Plan {
 impl TlsPlan {
     /// Reads the files. Tickets that `before` has given out are good with the new plan; what it says about clients is judged anew.
     pub fn read(files: &TlsFiles, before: Option<&Self>) -> Result<Self, FileError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(thrifty(aws_lc_rs::default_provider()));
         let algorithms = provider.signature_verification_algorithms;
         let resolver = Arc::new(Certificates::read(files, &provider)?);
         let first = files.certificates.first().map_or(Path::new(""), PathBuf::as_path);
