@@ -3,7 +3,7 @@
 use crate::config::Storage;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
-use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats};
+use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 
 /// A shard that has just started, with this number.
 pub fn report(shard: usize) -> Report {
@@ -20,6 +20,7 @@ pub fn report(shard: usize) -> Report {
         journal,
         replayed,
         reloads: Reloads::default(),
+        web: WebStats::default(),
         uptime_s: 0.0,
     }
 }

@@ -24,6 +24,7 @@ use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
+use super::web::{self, Askers};
 use crate::base::hash::Seed;
 use crate::config::{Config, Cores};
 use crate::engine::auth::policy::Policy;
@@ -105,6 +106,8 @@ pub struct Broker {
     drain_timeout_ms: u64,
     /// Who answers what takes time.
     clerks: Clerks,
+    /// Who asks web servers.
+    askers: Askers,
     files: Files,
     /// Who looks whether files have changed, once clients may come in.
     reloading: Option<Reloading>,
@@ -129,6 +132,7 @@ pub struct Reporter {
     pub(super) ways: Ways,
     clock: Clock,
     tally: Arc<Tally>,
+    web: Arc<web::tally::Tally>,
 }
 
 impl Broker {
@@ -161,8 +165,7 @@ impl Broker {
         let shared = shared(config, &policy, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
-        let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
-            .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+        let (clerks, askers) = helpers(config, &reader, &force, &ways)?;
         let mut sockets = by_shard(&mut listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
@@ -176,7 +179,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
-                desk: clerks.desk(id),
+                desk: clerks.desk(id).with_web(askers.desk()),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
@@ -197,11 +200,12 @@ impl Broker {
         let broker = Self {
             listening: listeners,
             listeners: handles.into_iter().flatten().collect(),
-            reporter: Reporter { ways, clock, tally: Arc::clone(&tally) },
+            reporter: Reporter { ways, clock, tally: Arc::clone(&tally), web: Arc::clone(reader.tally()) },
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
+            askers,
             files: Files { reader: Some(reader), force, tally },
             reloading: None,
             storage,
@@ -247,12 +251,16 @@ impl Broker {
         let mut units: Vec<Unit> =
             (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
         if let Some(mut reader) = self.files.reader.take() {
+            let keys = self.askers.order();
             units.push(Unit {
                 name: "auth".to_owned(),
                 files: reader.files(),
                 reload: Box::new(move || {
                     let policy = reader.read().map_err(|error| ReloadError::new(&error))?;
                     force.change(policy, &ways);
+                    if let Some(keys) = &keys {
+                        keys.hurry();
+                    }
                     Ok(())
                 }),
             });
@@ -284,6 +292,7 @@ impl Broker {
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
         drop(self.clerks);
+        drop(self.askers);
         drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
     }
@@ -311,8 +320,8 @@ impl Reporter {
             }
         }
         reports.sort_by_key(|(shard, _)| *shard);
-        let reloads = self.tally.read();
-        reports.into_iter().map(|(_, report)| Report { reloads, ..*report }).collect()
+        let (reloads, web) = (self.tally.read(), self.web.read());
+        reports.into_iter().map(|(_, report)| Report { reloads, web: web.clone(), ..*report }).collect()
     }
 
     /// How many shards there are.
@@ -370,6 +379,15 @@ fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journ
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
+}
+
+/// Those who find the answers that take time.
+fn helpers(config: &Config, reader: &Reader, force: &Arc<Force>, ways: &Ways) -> Result<(Clerks, Askers), StartError> {
+    let clerks = Clerks::start(clerks_for(config, &force.policy()), force, ways)
+        .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+    let askers = Askers::start(reader.hook(), config.auth.hook_connections, reader.fetched(), force, ways)
+        .map_err(|error| StartError::System { what: "the thread of somebody who asks web servers", error })?;
+    Ok((clerks, askers))
 }
 
 /// Nobody is needed where every answer comes at once.

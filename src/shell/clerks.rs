@@ -14,9 +14,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::broker::post;
 use super::mesh::{Parcel, Ways};
 use super::reloading::Force;
+use super::web;
 use crate::engine::auth::exchange::Step;
 use crate::engine::auth::policy::Policy;
-use crate::engine::auth::{Credentials, Decision, Verdict};
+use crate::engine::auth::{Decision, Helper, Verdict};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
@@ -43,12 +44,24 @@ pub struct Answered {
 pub struct Desk {
     shard: ShardId,
     questions: Sender<(ShardId, Question)>,
+    /// Where questions go whose answers come from a web server.
+    web: web::Desk,
 }
 
 impl Desk {
+    /// The same, with somebody who asks web servers.
+    #[must_use]
+    pub fn with_web(self, web: web::Desk) -> Self {
+        Self { web, ..self }
+    }
+
     /// Leaves a question; gives it back if there is no room, or nobody to answer.
     #[expect(clippy::result_large_err, reason = "whoever hears no answers the question at once")]
     pub fn ask(&self, question: Question) -> Result<(), Question> {
+        match question.about.helper() {
+            Helper::Clerk => {}
+            Helper::Courier | Helper::Fetcher => return self.web.ask(self.shard, question),
+        }
         self.questions.try_send((self.shard, question)).map_err(|refused| match refused {
             TrySendError::Full((_, question)) | TrySendError::Disconnected((_, question)) => question,
         })
@@ -77,7 +90,8 @@ impl Clerks {
 
     /// Where a shard asks.
     pub fn desk(&self, shard: ShardId) -> Desk {
-        Desk { shard, questions: self.questions.clone().expect("it is there until this is dropped") }
+        let questions = self.questions.clone().expect("it is there until this is dropped");
+        Desk { shard, questions, web: web::Desk::default() }
     }
 }
 
@@ -98,27 +112,17 @@ fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
 }
 
 fn answer(policy: &Policy, about: About) -> Answer {
+    if let (About::Credentials { link, .. }, Some(credentials)) = (&about, about.credentials()) {
+        let verdict = guarded(|| policy.work(*link, &credentials));
+        return Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)));
+    }
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, certificate, version, now_unix_s } => {
-            let credentials = Credentials {
-                client_id: &client_id,
-                user_name: user_name.as_deref(),
-                password: password.as_deref(),
-                peer: peer.address,
-                listener: peer.listener,
-                version,
-                now_unix_s,
-                certificate: certificate.as_deref(),
-            };
-            let verdict = guarded(|| policy.work(link, &credentials));
-            Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
-        }
         About::Exchange { mut exchange } => {
             let step = guarded(|| exchange.work());
             Answer::Exchange(exchange, step.unwrap_or(Step::Deny(Reason::ServerUnavailable)))
         }
-        // Nobody who decides about actions puts that off.
-        About::Action { .. } => Answer::Action(Decision::Deny),
+        // Credentials were seen to above; whoever decides later about actions is no clerk.
+        About::Credentials { .. } | About::Action { .. } => refusal(about),
     }
 }
 
@@ -147,9 +151,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::engine::auth::Authenticator;
     use crate::engine::auth::identity::Identity;
     use crate::engine::auth::policy::{Open, Outcome};
+    use crate::engine::auth::{Authenticator, Credentials};
     use crate::engine::connection::Peer;
     use crate::mqtt::Version;
     use crate::shell::mesh::{Inbox, connect};

@@ -20,7 +20,7 @@ use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
-use super::report::{Promise, Reloads, Replayed, Report, ShellStats};
+use super::report::{Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
@@ -327,6 +327,7 @@ impl Core {
             journal: self.journal.as_ref().map(|journal| journal.stats(self.shard.held())).unwrap_or_default(),
             replayed: self.replayed,
             reloads: Reloads::default(), // whoever asks knows
+            web: WebStats::default(),    // and this
             uptime_s,
         }
     }

@@ -11,6 +11,7 @@
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
+//! | [`web`] | the web servers that are asked who may come in, and for keys |
 //! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
@@ -62,3 +63,4 @@ pub mod starting;
 pub mod storage;
 pub mod transfer;
 pub mod transport;
+pub mod web;

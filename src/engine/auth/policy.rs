@@ -8,7 +8,7 @@ use super::acl::deliveries::Deliveries;
 use super::certificate::Certificate;
 use super::exchange::Dialogue;
 use super::identity::Identity;
-use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
+use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
 use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
@@ -31,6 +31,14 @@ pub struct Link {
     /// The number of the policy that was asked.
     policy: u64,
     index: usize,
+    helper: Helper,
+}
+
+impl Link {
+    /// Who finds its answer.
+    pub const fn helper(self) -> Helper {
+        self.helper
+    }
 }
 
 /// What the chain says.
@@ -166,7 +174,10 @@ impl Policy {
                 }
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
-                Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
+                Verdict::Later => {
+                    let helper = authenticator.helper(credentials);
+                    return Outcome::Later(Link { policy: self.number, index, helper });
+                }
             }
         }
         Outcome::Deny(Reason::BadUserNameOrPassword) // whom nobody knows stays outside
