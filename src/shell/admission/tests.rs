@@ -291,7 +291,7 @@ fn what_a_web_server_says_is_found_by_somebody_who_does_not_hash() {
     // A listener may ask nobody, whatever others do.
     let mut listener = Listener::new("own");
     (listener.address, listener.chain) = (ListenAddress::Unix("/run/own".into()), vec![Proof::Password]);
-    let auth = Auth { hook_url, password_file, ..Auth::default() };
+    let auth = Auth { password_file, hook_url, ..Auth::default() };
     let listeners = Listeners { tcp: Vec::new(), named: vec![listener], ..Listeners::default() };
     let own = Reader::new(&auth, &listeners).read().unwrap();
     assert_eq!(helper(&own, &alice), Some(Helper::Clerk));
@@ -302,7 +302,7 @@ fn threat_7_before_keys_were_fetched_no_token_is_taken_and_all_else_is_judged() 
     let scratch = Scratch::new();
     let password_file = written(&scratch, "users", USERS.as_bytes());
     let token_keys_url = Some("http://127.0.0.1:1/keys".into());
-    let auth = Auth { token_keys_url, password_file, ..Auth::default() };
+    let auth = Auth { password_file, token_keys_url, ..Auth::default() };
     let plain = policy(&auth).unwrap();
     let token = token_of("bob", "");
     let given = credentials(Some("x"), Some(token.as_bytes()));
