@@ -79,6 +79,7 @@ spelled! {
         Certificate = "certificate",
         Password = "password",
         Token = "token",
+        Hook = "hook",
         Anonymous = "anonymous"
     }
     Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }

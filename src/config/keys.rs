@@ -333,7 +333,7 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         auth.anonymous,
         Kind::Word(Anonymous::WORDS),
-        "Whether clients come in that give neither name nor password; \"auto\" is where there is neither a password file nor token_keys."
+        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file, no token_keys and no hook."
     ),
     key!(
         auth.password_file,
@@ -350,6 +350,26 @@ pub const KEYS: &[Key<Config>] = &[
         auth.token_keys,
         Kind::File,
         "Whose signatures on tokens count, as a JSON Web Key Set or public keys in PEM; \"\" is none, so no token is taken."
+    ),
+    key!(
+        auth.token_keys_url,
+        Kind::WebUrl,
+        "The web server that such keys are fetched from, as a JSON Web Key Set; \"\" is none. Beside token_keys or instead."
+    ),
+    key!(
+        auth.token_keys_refresh_s as "token_keys_refresh",
+        Kind::time(Seconds, 1, DAY_MS / 1_000),
+        "How often they are fetched; a token that names another key has them fetched at once, every 10 s at most."
+    ),
+    key!(
+        auth.token_keys_keep_s as "token_keys_keep",
+        Kind::time(Seconds, 1, YEAR_S),
+        "How long they hold when they cannot be fetched any more; then no token that they would sign is taken."
+    ),
+    key!(
+        auth.token_keys_timeout_ms as "token_keys_timeout",
+        Kind::time(Millis, 100, MINUTE_MS),
+        "How long the server may take for them."
     ),
     key!(
         auth.token_issuer,
@@ -395,6 +415,51 @@ pub const KEYS: &[Key<Config>] = &[
         auth.token_needs_expiry,
         Kind::Flag,
         "Whether a token without an end, its claim exp, is refused; its connection would never end."
+    ),
+    key!(
+        auth.hook_url,
+        Kind::WebUrl,
+        "The web server that is asked who a client is, by POST; \"\" is none. In chains it is \"hook\"."
+    ),
+    key!(
+        auth.hook_rules_url,
+        Kind::WebUrl,
+        "The web server that is asked what a client may do, beside the rules of a file, by POST; \"\" is none."
+    ),
+    key!(
+        auth.hook_secret_file,
+        Kind::File,
+        "The file whose first line is shown to these servers as a bearer token; \"\" is none."
+    ),
+    key!(
+        auth.hook_timeout_ms as "hook_timeout",
+        Kind::time(Millis, 10, MINUTE_MS),
+        "How long one answer may take, and how long a question may wait before it is asked."
+    ),
+    key!(
+        auth.hook_cache_ms as "hook_cache",
+        Kind::time(Millis, 1, DAY_MS).or("off", 0),
+        "How long it holds that a server has allowed something, unless it says a shorter time."
+    ),
+    key!(
+        auth.hook_cache_denials_ms as "hook_cache_denials",
+        Kind::time(Millis, 1, DAY_MS).or("off", 0),
+        "How long it holds that a server has refused something, or does not know."
+    ),
+    key!(
+        auth.hook_connections,
+        Kind::count(1, 256),
+        "Questions that are asked at the same time, each by a thread of its own."
+    ),
+    key!(
+        auth.web_ca,
+        Kind::File,
+        "The authorities that vouch for these servers, in PEM; \"\" is those that the system trusts."
+    ),
+    key!(
+        auth.web_plaintext,
+        Kind::Flag,
+        "Whether servers on other machines may be asked by http, so that anybody on the way can read and answer."
     ),
     key!(
         auth.clerks,
@@ -567,6 +632,7 @@ pub(super) mod tests {
             Kind::Path => &["data", "/var/lib/größer als \"zuvor\""],
             Kind::Listen => &["[::]:0", "unix:/run/größe \"1\".sock"],
             Kind::UrlPath => &["/", "/mqtt"],
+            Kind::WebUrl => &["", "http://127.0.0.1:8080", "https://issuer.example/keys?of=all"],
             Kind::Interface => &["", "eth0"],
             Kind::Mode => &["0000", "0777"],
             Kind::List(List::Addresses) => &["", "127.0.0.1:0", "[::]:1,1.2.3.4:65535"],

@@ -89,6 +89,8 @@ pub enum Proof {
     Password,
     /// A signed token.
     Token,
+    /// Whatever a web server takes.
+    Hook,
     /// Nothing: who gives neither name nor password comes in.
     Anonymous,
 }

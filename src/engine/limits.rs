@@ -56,6 +56,16 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 pub const ANSWERS_OWED_MAX: usize = 1024;
 /// Bytes that may wait before CONNECT has been read.
 pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
+/// Answers of a hook that are remembered, those that allow and all others apart; at the bound the oldest is forgotten.
+pub const HOOK_ANSWERS_MAX: usize = 64 * 1024;
+/// Bytes of users and groups in them; at the bound the oldest is forgotten.
+pub const HOOK_ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of one answer of a hook; a longer one is none.
+pub const HOOK_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Questions that may wait until one is asked of a hook, and as many for an answer that is under way: their clients are refused as busy.
+pub const HOOK_WAITING_MAX: usize = 512;
+/// Clients that may wait until the keys of tokens have been fetched; the others are told to come again.
+pub const KEYS_WAITING_MAX: usize = 256;
 /// Packet identifiers: the most messages that a window can have open.
 pub const WINDOW_MAX: u16 = u16::MAX;
 

@@ -4,7 +4,7 @@ use crate::config::Storage;
 use crate::engine::accounts::Census;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
-use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats};
+use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 
 /// A shard that has just started, with this number.
 pub fn report(shard: usize) -> Report {
@@ -22,6 +22,7 @@ pub fn report(shard: usize) -> Report {
         replayed,
         reloads: Reloads::default(),
         census: Census::default(),
+        web: WebStats::default(),
         uptime_s: 0.0,
     }
 }

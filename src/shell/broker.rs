@@ -25,6 +25,7 @@ use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
+use super::web::{self, Askers};
 use crate::base::hash::Seed;
 use crate::config::{Config, Cores, Listener};
 use crate::engine::accounts::Accounts;
@@ -109,6 +110,8 @@ pub struct Broker {
     drain_timeout_ms: u64,
     /// Who answers what takes time.
     clerks: Clerks,
+    /// Who asks web servers.
+    askers: Askers,
     files: Files,
     /// Who looks whether files have changed, once clients may come in.
     reloading: Option<Reloading>,
@@ -134,6 +137,7 @@ pub struct Reporter {
     clock: Clock,
     tally: Arc<Tally>,
     accounts: Arc<Accounts>,
+    web: Arc<web::tally::Tally>,
 }
 
 impl Broker {
@@ -158,11 +162,7 @@ impl Broker {
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
         let accounts = Arc::new(Accounts::new(terms(config), Seed::new(seed)));
-        let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
-            // Those who move what is kept to other shards serve nobody.
-            let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
-            shared(config, &policy, &nobodys, shards, seed, Some(id))
-        })?;
+        let storage = open_storage(config, places.len(), &ways, clock, &policy, seed)?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
@@ -170,8 +170,7 @@ impl Broker {
         let shared = shared(config, &policy, &accounts, places.len(), seed, journal);
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
-        let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
-            .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+        let (clerks, askers) = helpers(config, &reader, &force, &ways)?;
         let mut sockets = by_shard(&mut listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
@@ -185,7 +184,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
-                desk: clerks.desk(id, config.auth.waiting_max.div_ceil(places.len())),
+                desk: clerks.desk(id, config.auth.waiting_max.div_ceil(places.len())).with_web(askers.desk()),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
@@ -206,11 +205,12 @@ impl Broker {
         let broker = Self {
             listening: listeners,
             listeners: handles.into_iter().flatten().collect(),
-            reporter: Reporter { ways, clock, tally: Arc::clone(&tally), accounts },
+            reporter: Reporter { ways, clock, tally: Arc::clone(&tally), accounts, web: Arc::clone(reader.tally()) },
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
+            askers,
             files: Files { reader: Some(reader), force, tally },
             reloading: None,
             storage,
@@ -261,12 +261,16 @@ impl Broker {
         let mut units: Vec<Unit> =
             (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
         if let Some(mut reader) = self.files.reader.take() {
+            let keys = self.askers.order();
             units.push(Unit {
                 name: "auth".to_owned(),
                 files: reader.files(),
                 reload: Box::new(move || {
                     let policy = reader.read().map_err(|error| ReloadError::new(&error))?;
                     force.change(policy, &ways);
+                    if let Some(keys) = &keys {
+                        keys.hurry();
+                    }
                     Ok(())
                 }),
             });
@@ -298,6 +302,7 @@ impl Broker {
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
         drop(self.clerks);
+        drop(self.askers);
         drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
     }
@@ -325,8 +330,9 @@ impl Reporter {
             }
         }
         reports.sort_by_key(|(shard, _)| *shard);
-        let (reloads, census) = (self.tally.read(), self.accounts.census(self.clock.now()));
-        reports.into_iter().map(|(_, report)| Report { reloads, census, ..*report }).collect()
+        let (reloads, web) = (self.tally.read(), self.web.read());
+        let census = self.accounts.census(self.clock.now());
+        reports.into_iter().map(|(_, report)| Report { reloads, census, web: web.clone(), ..*report }).collect()
     }
 
     /// How many shards there are.
@@ -396,11 +402,36 @@ fn shared(
     }
 }
 
+/// The data directory, and what each shard takes up from it; nothing where nothing is kept.
+fn open_storage(
+    config: &Config,
+    shards: usize,
+    ways: &Ways,
+    clock: Clock,
+    policy: &Arc<Policy>,
+    seed: u64,
+) -> Result<Option<(Storage, Vec<Kept>)>, StorageError> {
+    Storage::open(&config.storage, shards, ways, clock, |id, shards| {
+        // Those who move what is kept to other shards serve nobody.
+        let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
+        shared(config, policy, &nobodys, shards, seed, Some(id))
+    })
+}
+
 /// What the configuration bounds that shards count together.
 fn terms(config: &Config) -> Terms {
     let plain = config.listeners.tcp.iter().map(|_| ListenerTerms::default());
     let named = config.listeners.named.iter().map(Listener::terms);
     Terms::of(&config.limits).with_listeners(plain.chain(named).collect()).with_bans(config.auth.bans())
+}
+
+/// Those who find the answers that take time.
+fn helpers(config: &Config, reader: &Reader, force: &Arc<Force>, ways: &Ways) -> Result<(Clerks, Askers), StartError> {
+    let clerks = Clerks::start(clerks_for(config, &force.policy()), force, ways)
+        .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+    let askers = Askers::start(reader.hook(), config.auth.hook_connections, reader.fetched(), force, ways)
+        .map_err(|error| StartError::System { what: "the thread of somebody who asks web servers", error })?;
+    Ok((clerks, askers))
 }
 
 /// Nobody is needed where every answer comes at once.

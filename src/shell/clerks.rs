@@ -15,10 +15,11 @@ use super::broker::post;
 use super::mesh::{Parcel, Ways};
 use super::reloading::Force;
 use super::ring::sys::give_way;
+use super::web;
 use crate::base::time::Time;
 use crate::engine::auth::exchange::Step;
 use crate::engine::auth::policy::Policy;
-use crate::engine::auth::{Credentials, Decision, Verdict};
+use crate::engine::auth::{Decision, Verdict};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
@@ -57,9 +58,23 @@ pub struct Desk {
     questions: Sender<(ShardId, Asked)>,
     share: usize,
     waiting_max: usize,
+    /// Where questions go whose answers come from a web server.
+    web: web::Desk,
 }
 
 impl Desk {
+    /// The same, with somebody who asks web servers.
+    #[must_use]
+    pub fn with_web(self, web: web::Desk) -> Self {
+        Self { web, ..self }
+    }
+
+    /// Leaves a question with whoever asks web servers; gives it back if there is no room, or nobody to ask.
+    #[expect(clippy::result_large_err, reason = "whoever hears no answers the question at once")]
+    pub fn ask_web(&self, question: Question) -> Result<(), Question> {
+        self.web.ask(self.shard, question)
+    }
+
     /// How many questions may wait on this shard until they can be left.
     pub fn waiting_max(&self) -> usize {
         self.waiting_max
@@ -105,7 +120,7 @@ impl Clerks {
     /// Where a shard asks on which so many questions may wait.
     pub fn desk(&self, shard: ShardId, waiting_max: usize) -> Desk {
         let questions = self.questions.clone().expect("it is there until this is dropped");
-        Desk { shard, questions, share: self.share, waiting_max }
+        Desk { shard, questions, share: self.share, waiting_max, web: web::Desk::default() }
     }
 }
 
@@ -130,27 +145,17 @@ fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Asked)>) {
 }
 
 fn answer(policy: &Policy, about: About) -> Answer {
+    if let (About::Credentials { link, .. }, Some(credentials)) = (&about, about.credentials()) {
+        let verdict = guarded(|| policy.work(*link, &credentials));
+        return Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)));
+    }
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, certificate, version, now_unix_s } => {
-            let credentials = Credentials {
-                client_id: &client_id,
-                user_name: user_name.as_deref(),
-                password: password.as_deref(),
-                peer: peer.address,
-                listener: peer.listener,
-                version,
-                now_unix_s,
-                certificate: certificate.as_deref(),
-            };
-            let verdict = guarded(|| policy.work(link, &credentials));
-            Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
-        }
         About::Exchange { mut exchange } => {
             let step = guarded(|| exchange.work());
             Answer::Exchange(exchange, step.unwrap_or(Step::Deny(Reason::ServerUnavailable)))
         }
-        // Nobody who decides about actions puts that off.
-        About::Action { .. } => Answer::Action(Decision::Deny),
+        // Credentials were seen to above; whoever decides later about actions is no clerk.
+        About::Credentials { .. } | About::Action { .. } => refusal(about),
     }
 }
 
@@ -179,9 +184,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::engine::auth::Authenticator;
     use crate::engine::auth::identity::Identity;
     use crate::engine::auth::policy::{Open, Outcome};
+    use crate::engine::auth::{Authenticator, Credentials};
     use crate::engine::connection::Peer;
     use crate::mqtt::Version;
     use crate::shell::mesh::{Inbox, connect};

@@ -22,7 +22,7 @@ use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
-use super::report::{Promise, Reloads, Replayed, Report, ShellStats};
+use super::report::{Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
@@ -338,6 +338,7 @@ impl Core {
             replayed: self.replayed,
             reloads: Reloads::default(), // whoever asks knows
             census: Census::default(),
+            web: WebStats::default(), // and this
             uptime_s,
         }
     }

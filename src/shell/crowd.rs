@@ -16,6 +16,7 @@ use super::mesh::Parcel;
 use super::reading::Round;
 use crate::base::time::Time;
 use crate::base::waiting::{Rank, Refusal, Refused, Waiting};
+use crate::engine::auth::Helper;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::{Answer, Input};
@@ -135,6 +136,10 @@ impl Core {
     /// Takes a question to where it waits: the home of the client that it is about.
     pub(super) fn ask(&mut self, question: Question, now: Time) {
         self.stats.questions += 1;
+        match question.about.helper() {
+            Helper::Clerk => {}
+            Helper::Courier | Helper::Fetcher => return self.ask_web(question, now),
+        }
         let by = part_of(self.shard.handshake_ends_by(question.connection), QUESTION_PATIENCE, now);
         let home = match &question.about {
             About::Credentials { client_id, .. } => self.shard.home_of(client_id),
@@ -146,6 +151,13 @@ impl Core {
         } else {
             self.send_and_wake(home, Parcel::Asked(Box::new(asked)));
         }
+    }
+
+    /// Takes a question to those who ask web servers: it waits with them, and not with what clerks are asked.
+    fn ask_web(&mut self, question: Question, now: Time) {
+        let Err(Question { connection, number, about }) = self.crowd.desk.ask_web(question) else { return };
+        self.stats.questions_refused += 1;
+        self.answered(Answered { connection, number, answer: clerks::refusal(about) }, now);
     }
 
     /// A question waits from now on, unless it would wait too long.

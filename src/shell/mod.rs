@@ -13,6 +13,7 @@
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
 //! | `judging` | client certificates that are good no more |
+//! | [`web`] | the web servers that are asked who may come in, and for keys |
 //! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
@@ -67,3 +68,4 @@ pub mod starting;
 pub mod storage;
 pub mod transfer;
 pub mod transport;
+pub mod web;

@@ -21,11 +21,15 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// The bucket of a duration.
+    pub fn bucket(ns: u64) -> usize {
+        let us = ns.div_ceil(1_000);
+        BUCKETS_US.partition_point(|bound| *bound < us)
+    }
+
     /// Counts one duration.
     pub fn note_ns(&mut self, ns: u64) {
-        let us = ns.div_ceil(1_000);
-        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
-        self.buckets[bucket] += 1;
+        self.buckets[Self::bucket(ns)] += 1;
         self.sum_ns += ns;
     }
 
@@ -236,8 +240,41 @@ pub struct Report {
     pub reloads: Reloads,
     /// What is counted of addresses and users, in the whole broker.
     pub census: Census,
+    /// What those have counted who ask web servers, in the whole broker.
+    pub web: WebStats,
     /// Seconds since the shard started.
     pub uptime_s: f64,
+}
+
+/// What those count who ask web servers; it only grows but where a field says that it is of this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebStats {
+    /// Questions to a hook that it has answered with yes.
+    pub allowed: u64,
+    /// With no.
+    pub denied: u64,
+    /// By not knowing.
+    pub ignored: u64,
+    /// Not at all, or not as it should.
+    pub failed: u64,
+    /// How long answers took, and failures.
+    pub answers: Histogram,
+    /// Questions whose answer was remembered.
+    pub cache_hits: u64,
+    /// Questions that were under way already.
+    pub joined: u64,
+    /// Questions that found too many waiting.
+    pub refused: u64,
+    /// Fetches that brought other keys than before.
+    pub keys_changed: u64,
+    /// Fetches that brought the same ones.
+    pub keys_same: u64,
+    /// Fetches that brought none.
+    pub keys_failed: u64,
+    /// At this moment: keys that were fetched and hold.
+    pub keys: u64,
+    /// At this moment: whether the last fetch brought none.
+    pub are_keys_failing: bool,
 }
 
 /// How often files were read anew.

@@ -16,7 +16,7 @@ pub struct Shown {
 pub struct Identity {
     /// The name that was proven; none for a client that proved nothing.
     pub user: Option<Box<str>>,
-    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`.
+    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`, `hook`.
     pub method: &'static str,
     /// The groups that the authenticator puts it into.
     pub groups: Vec<Box<str>>,

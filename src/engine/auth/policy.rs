@@ -8,7 +8,7 @@ use super::acl::deliveries::Deliveries;
 use super::certificate::Certificate;
 use super::exchange::Dialogue;
 use super::identity::Identity;
-use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
+use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
 use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
@@ -33,6 +33,14 @@ pub struct Link {
     /// The number of the policy that was asked.
     policy: u64,
     index: usize,
+    helper: Helper,
+}
+
+impl Link {
+    /// Who finds its answer.
+    pub const fn helper(self) -> Helper {
+        self.helper
+    }
 }
 
 /// What the chain says.
@@ -175,7 +183,10 @@ impl Policy {
                 }
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
-                Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
+                Verdict::Later => {
+                    let helper = authenticator.helper(credentials);
+                    return Outcome::Later(Link { policy: self.number, index, helper });
+                }
             }
         }
         Outcome::Deny(Reason::BadUserNameOrPassword) // whom nobody knows stays outside
@@ -374,7 +385,7 @@ mod tests {
             assert_eq!(policy.decide(&restored, ClientId::Text("c1"), topic), Decision::Deny, "{denied}");
             let placed = policy.placed(restored, Ipv4Addr::UNSPECIFIED.into(), None);
             assert_eq!(policy.decide(&placed, ClientId::Text("c1"), topic), decision, "{denied}");
-            assert!(Arc::ptr_eq(&policy.placed(placed.clone(), Ipv4Addr::UNSPECIFIED.into(), None), &placed));
+            assert!(Arc::ptr_eq(&policy.placed(Arc::clone(&placed), Ipv4Addr::UNSPECIFIED.into(), None), &placed));
         }
     }
 

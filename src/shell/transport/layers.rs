@@ -24,6 +24,7 @@ pub const PENDING_BYTES_MAX: usize = 80 * 1024;
 
 /// The layers between a socket and its MQTT. One per connection that has any, on the shard that has the connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them together are four bytes")]
 pub struct Layers {
     plan: Arc<Plan>,
     /// A header of the PROXY protocol comes first.
