@@ -158,15 +158,12 @@ impl Broker {
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
         let accounts = Arc::new(Accounts::new(terms(config), Seed::new(seed)));
         let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
-            // Those who move what is kept to other shards serve nobody.
-            let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
-            shared(config, &policy, &nobodys, shards, seed, Some(id))
+            shared(config, &policy, &nobodys(seed), shards, seed, Some(id))
         })?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
-        let journal = storage.as_ref().map(Storage::id);
-        let shared = shared(config, &policy, &accounts, places.len(), seed, journal);
+        let shared = shared(config, &policy, &accounts, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
         let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
@@ -198,7 +195,6 @@ impl Broker {
                 .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
             threads.push(thread);
         }
-        let has_journal = storage.is_some();
         let tally = Arc::<Tally>::default();
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
@@ -216,7 +212,7 @@ impl Broker {
             promise,
             data_dir,
         };
-        Ok(Starting { broker, handshakes, progress, has_journal })
+        Ok(Starting { has_journal: broker.storage.is_some(), broker, handshakes, progress })
     }
 
     /// Its listeners.
@@ -386,6 +382,11 @@ fn shared(
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
+}
+
+/// Accounts of shards that move what is kept to others, and serve nobody.
+fn nobodys(seed: u64) -> Arc<Accounts> {
+    Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)))
 }
 
 /// What the configuration bounds that shards count together.

@@ -18,7 +18,7 @@ pub fn log(shard: ShardId, event: &Event) {
         Event::Refused { peer, reason, .. } => debug!(shard, peer = %peer.address, reason = reason.name(), "refused"),
         // A thing that operators act on; it takes many failures, and there is a bound on lines.
         Event::Banned { address, lasts_ms } => {
-            info!(shard, %address, lasts_ms, "an address is banned: too many proofs have failed")
+            info!(shard, %address, lasts_ms, "an address is banned: too many proofs have failed");
         }
         Event::Disconnected { session, cause, .. } => debug!(shard, ?session, ?cause, "disconnected"),
         Event::SessionEnded { session, copies_lost } => debug!(shard, ?session, copies_lost, "session ended"),

@@ -117,9 +117,9 @@ fn seats_are_given_as_a_model_gives_them_and_all_are_given_back() {
                     let is_due = random.chance(1, 4);
                     assert_eq!(here[at].seat.join(is_due).is_ok(), has_room || is_due);
                     if has_room || is_due {
-                        here[at].user = Some(user)
+                        here[at].user = Some(user);
                     } else {
-                        drop(here.swap_remove(at))
+                        drop(here.swap_remove(at));
                     }
                     let of_user = sessions.iter().filter(|(owner, _)| *owner == user).count();
                     match accounts.session(Some(&name), false, now) {
