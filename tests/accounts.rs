@@ -230,7 +230,9 @@ fn a_user_publishes_so_much_on_all_its_connections() {
     let writers: Vec<Client> = (0..3).map(|number| story.connect(alice(&format!("a{number}")))).collect();
     let heard = |story: &mut Story| story.deliveries(reader).len();
     for _ in 0..4 {
-        writers.iter().for_each(|writer| story.publish(*writer, Post::to("x").payload("1")));
+        for writer in &writers {
+            story.publish(*writer, Post::to("x").payload("1"));
+        }
     }
     let at_once = heard(&mut story);
     assert!((4..=7).contains(&at_once), "{at_once}: four a second, and one that each of the others had under way");
@@ -243,8 +245,8 @@ fn a_user_publishes_so_much_on_all_its_connections() {
 fn threat_10_who_guesses_is_not_asked_any_more_on_any_shard() {
     let mut world = banning(policy());
     let (bad, guesser) = (Hello::v5("g").login("alice", "wrong"), ip("192.0.2.1"));
-    let guessed = [0, 1, 2].map(|landing| knock(&mut world, landing, guesser, 0, &bad));
-    assert_eq!(guessed, [Some(0x86); 3]);
+    let refusals = [0, 1, 2].map(|landing| knock(&mut world, landing, guesser, 0, &bad));
+    assert_eq!(refusals, [Some(0x86); 3]);
     let good = [0, 1, 2].map(|landing| knock(&mut world, landing, guesser, 0, &alice("a")));
     assert_eq!(good, [None; 3], "closed at once, even with the right password");
     assert_eq!(met(&world, SharedLimit::Ban), 3);
@@ -307,8 +309,8 @@ fn an_exempt_network_may_fail_as_often_as_it_likes() {
 fn threat_10_of_two_clients_behind_one_proxy_only_the_one_that_guesses_is_banned() {
     let mut world = banning(policy());
     let bad = Hello::v5("g").login("alice", "wrong");
-    let guessed = [0, 1, 2].map(|landing| knock_through(&mut world, landing, ip("192.0.2.1"), &bad));
-    assert_eq!(guessed, [Some(0x86); 3]);
+    let refusals = [0, 1, 2].map(|landing| knock_through(&mut world, landing, ip("192.0.2.1"), &bad));
+    assert_eq!(refusals, [Some(0x86); 3]);
     assert_eq!(knock_through(&mut world, 0, ip("192.0.2.1"), &alice("a")), None);
     assert_eq!(knock_through(&mut world, 0, ip("192.0.2.2"), &alice("a")), Some(0));
     assert_eq!(knock(&mut world, 0, ip("192.0.2.1"), 0, &alice("b")), None, "nor does it come in by another way");

@@ -166,8 +166,7 @@ impl Broker {
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
-        let journal = storage.as_ref().map(Storage::id);
-        let shared = shared(config, &policy, &accounts, places.len(), seed, journal);
+        let shared = shared(config, &policy, &accounts, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
         let (clerks, askers) = helpers(config, &reader, &force, &ways)?;
@@ -198,7 +197,6 @@ impl Broker {
                 .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
             threads.push(thread);
         }
-        let has_journal = storage.is_some();
         let tally = Arc::<Tally>::default();
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
@@ -217,7 +215,7 @@ impl Broker {
             promise,
             data_dir,
         };
-        Ok(Starting { broker, handshakes, progress, has_journal })
+        Ok(Starting { has_journal: broker.storage.is_some(), broker, handshakes, progress })
     }
 
     /// Its listeners.
