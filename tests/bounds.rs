@@ -527,20 +527,6 @@ fn meet(limit: Limit) -> Meeting {
             (|limits| limits.retained_bytes_max = 1, |story| say(story, &[Post::to("t").retain().payload("x")]))
         }
         Limit::Sessions => (|limits| limits.sessions_max = 0, |story| hello(story, "c")),
-        Limit::Connections => (
-            |limits| limits.connections_max = 1,
-            |story| {
-                story.open(Version::V5);
-                story.open(Version::V5);
-            },
-        ),
-        Limit::ConnectRate => (
-            |limits| limits.connect_rate = 1,
-            |story| {
-                hello(story, "a");
-                hello(story, "b");
-            },
-        ),
         Limit::ConnectTimeout => (
             |limits| limits.connect_timeout_ms = 1_000,
             |story| {
