@@ -242,7 +242,7 @@ impl World {
 
     /// A new connection, accepted by this shard.
     pub fn connect_to(&mut self, landing: usize) -> usize {
-        self.connect_from(landing, IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+        self.connect_from(landing, IpAddr::V4(Ipv4Addr::LOCALHOST), self.listener)
     }
 
     /// A new connection from this address by this listener, accepted by this shard.
