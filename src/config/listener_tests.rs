@@ -361,7 +361,7 @@ fn a_wrong_value_of_a_listener_says_what_is_allowed() {
         ),
         (
             "chain = [\"token\", \"token\"]",
-            "\"token\" stands there twice; allowed: a list of \"certificate\", \"password\", \"token\" or \
+            "\"token\" stands there twice; allowed: a list of \"certificate\", \"password\", \"token\", \"hook\" or \
              \"anonymous\", each at most once"
                 .to_owned(),
         ),

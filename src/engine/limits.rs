@@ -20,6 +20,8 @@ pub const LISTED_SESSIONS_MAX: u32 = 2_000;
 pub const LISTED_SUBSCRIPTIONS_MAX: usize = 1_000;
 /// Bytes of texts on one page of a listing, the last one not counted.
 pub const LISTED_BYTES_MAX: usize = 256 * 1024;
+/// Denials of one turn that are told by name; counters know of all of them.
+pub const DENIALS_TOLD_MAX: u32 = 32;
 /// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// The longest topic, in bytes, whose route is kept.

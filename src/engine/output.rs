@@ -15,8 +15,9 @@ use crate::engine::auth::policy;
 use crate::engine::auth::{Action, Credentials, Helper};
 use crate::engine::change::{Change, Serial};
 use crate::engine::connection::{ConnectionKey, Peer};
-use crate::engine::event::Event;
+use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
+use crate::engine::limits::DENIALS_TOLD_MAX;
 use crate::engine::mesh::Mesh;
 use crate::engine::session::SessionKey;
 use crate::engine::stowage::{Spot, StowKey};
@@ -303,6 +304,8 @@ pub struct Outputs {
     pub events: Vec<Event>,
     /// Set when put-off work wants a tick in the next turn.
     pub wake_at: Option<Time>,
+    /// Denials that were told by name.
+    denials_told: u32,
 }
 
 impl Outputs {
@@ -328,7 +331,22 @@ impl Outputs {
         self.hand_overs.clear();
         self.questions.clear();
         self.events.clear();
+        self.denials_told = 0;
         self.wake_at = None;
+    }
+
+    /// Whether somebody who is denied something is told of by name: that costs copies of what he has said, so it has a bound.
+    pub fn tells_denials(&self) -> bool {
+        self.denials_told < DENIALS_TOLD_MAX
+    }
+
+    /// Tells of a denial, if one more is told.
+    pub fn tell_denied(&mut self, who: &Arc<Identity>, client_id: &str, action: Action<'_>) {
+        if self.tells_denials() {
+            self.denials_told += 1;
+            let denied = Denied { who: Arc::clone(who), client_id: client_id.into(), action: OwnedAction::of(action) };
+            self.events.push(Event::Denied(Box::new(denied)));
+        }
     }
 
     /// Whether there is nothing to do.

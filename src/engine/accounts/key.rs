@@ -31,7 +31,11 @@ fn of(seed: Seed, scope: u8, listener: u16, what: [u8; 8]) -> u64 {
     seed.hash_bytes(&key)
 }
 
-/// The address, where it is one of IPv4. Of IPv6 one client has a whole network, so the first 64 bits are what is counted.
+/// What addresses of IPv4 have in front of them behind a translator: `64:ff9b::/96`.
+const TRANSLATED: [u8; 12] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// The address, where it is one of IPv4, also behind a translator. Of IPv6 one client has a whole network, so the first 64 bits are what is
+/// counted; in the network that every link calls its own it is the rest that tells clients apart.
 fn network(address: IpAddr) -> [u8; 8] {
     match address.to_canonical() {
         // No address of IPv6 that anybody has begins so: 0000::/8 is not given out.
@@ -40,9 +44,13 @@ fn network(address: IpAddr) -> [u8; 8] {
             [0, 4, 0, 0, a, b, c, d]
         }
         IpAddr::V6(address) => {
-            let mut first = [0; 8];
-            first.copy_from_slice(&address.octets()[..8]);
-            first
+            let octets = address.octets();
+            if let Some([a, b, c, d]) = octets.strip_prefix(&TRANSLATED) {
+                return [0, 4, 0, 0, *a, *b, *c, *d];
+            }
+            let (first, last) = octets.split_at(8);
+            let told_apart = if address.is_unicast_link_local() { last } else { first };
+            told_apart.try_into().expect("a half has eight bytes")
         }
     }
 }
@@ -59,6 +67,8 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("64:ff9b::192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("fe80::1"), of("fe80::2"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::base::time::Time;
 const PARTS_LOG2: u32 = 24;
 /// How far ahead of the time what was taken may lie: what a second allows.
 const BURST: u64 = 1_000 << PARTS_LOG2;
-/// The deepest debt, behind which nothing more is remembered: an hour.
-const DEBT_MAX: u64 = 3_600 * BURST;
+/// The deepest debt, behind which nothing more is remembered: who shares a rate with others holds them up for so long at most.
+const DEBT_MAX: u64 = 10 * BURST;
 
 /// Takes one, or tells in how many milliseconds there is one; then nothing has been taken. A rate of 0 is no limit.
 pub fn take(word: &AtomicU64, rate: u32, now: Time) -> Result<(), u64> {
@@ -95,7 +95,7 @@ mod tests {
         let word = AtomicU64::new(0);
         assert!((0..10).all(|_| take(&word, 0, at(0)).is_ok() && charge(&word, 0, u32::MAX, at(0)).is_ok()));
         for _ in 0..10 {
-            assert_eq!(charge(&word, 1, u32::MAX, at(7)), Err(3_600_000));
+            assert_eq!(charge(&word, 1, u32::MAX, at(7)), Err(10_000));
         }
         assert_eq!(charge(&word, 1, 1, at(u64::MAX)), Ok(()), "the end of all time is reached");
         assert_eq!(charge(&word, u32::MAX, u32::MAX, at(u64::MAX)), Err(1_000));

@@ -140,13 +140,18 @@ impl Accounts {
             return false; // as nearly always: nothing is looked up
         }
         let word = self.table.read(key::of_address(self.seed, address), Word::Ban);
-        word.is_some_and(|word| bans::until(word) > now.as_millis())
+        word.is_some_and(|word| bans::until(word) > now.as_millis()) && !self.is_exempt(address)
+    }
+
+    /// Asked with a ban as well: that of a network of IPv6 is no ban of an address in it that is exempt.
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        self.terms.bans.exempt.iter().any(|network| network.contains(address))
     }
 
     /// A proof from this address has failed; for how many milliseconds it is banned, if it is from now on.
     pub fn fail(&self, address: IpAddr, now: Time) -> Option<u64> {
         let terms = &self.terms.bans;
-        if terms.failures_max == 0 || terms.exempt.iter().any(|network| network.contains(address)) {
+        if terms.failures_max == 0 || self.is_exempt(address) {
             return None;
         }
         let place = self.hold(key::of_address(self.seed, address), now)?;

@@ -14,31 +14,38 @@ use crate::engine::connection::Peer;
 /// The seat of one connection. It moves with it from shard to shard.
 pub struct Seat {
     accounts: Arc<Accounts>,
-    listener: u16,
-    /// Somebody counts what it brings.
-    is_metered: bool,
-    /// Whose address it is; `false` for the proxy's own, and for what comes by a socket in the file system.
-    has_address: bool,
-    is_in_listener: bool,
-    address: Option<Counting>,
+    /// The places of its address, of its address at its listener, and of its user; held, and counted there if the facts say so.
+    address: Option<Place>,
     at_listener: Option<Place>,
-    user: Option<Counting>,
+    user: Option<Place>,
+    listener: u16,
+    facts: u8,
 }
 
-/// A place, and whether the connection is one of those that are counted there.
-#[derive(Clone, Copy, Debug)]
-struct Counting {
-    place: Place,
-    is_counted: bool,
+/// What is so of a seat, a bit each: every connection has one, so it is to be small.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Fact {
+    /// Somebody counts what it brings.
+    Metered = 1,
+    /// Its address is its client's; not the proxy's own, and not that of a socket in the file system.
+    HasAddress = 2,
+    /// It is one of its listener's.
+    InListener = 4,
+    /// It is one of its address'.
+    CountedAtAddress = 8,
+    /// It is one of its user's.
+    CountedAtUser = 16,
 }
 
-const _: () = assert!(size_of::<Option<Seat>>() <= 40, "every connection has one");
+const _: () = assert!(size_of::<Option<Seat>>() <= 24, "every connection has one");
 
 impl Seat {
     /// What is held when a bound is met is given back at once, by the end of the seat.
     pub(super) fn take(accounts: &Arc<Accounts>, peer: Peer, now: Time) -> Result<Self, SharedLimit> {
         let listener = accounts.terms.listener(peer.listener);
-        if !listener.is_proxied && accounts.is_banned(peer.address.ip(), now) {
+        let comes_alone = !listener.is_proxied && peer.address != Peer::LOCAL;
+        if comes_alone && accounts.is_banned(peer.address.ip(), now) {
             return Err(SharedLimit::Ban); // the cheapest question first: an attack asks it again and again
         }
         if !accounts.broker.add(accounts.terms.connections_max) {
@@ -46,32 +53,38 @@ impl Seat {
         }
         let mut seat = Self {
             accounts: Arc::clone(accounts),
-            listener: peer.listener,
-            is_metered: false,
-            has_address: false,
-            is_in_listener: false,
             address: None,
             at_listener: None,
             user: None,
+            listener: peer.listener,
+            facts: 0,
         };
         if let Some(gate) = accounts.listeners.get(usize::from(peer.listener)) {
             let maximum = if listener.connections_max == 0 { u64::MAX } else { listener.connections_max };
-            seat.is_in_listener = gate.add(maximum);
-            if !seat.is_in_listener {
+            if !gate.add(maximum) {
                 return Err(SharedLimit::ListenerConnections);
             }
+            seat.note(Fact::InListener);
             let taken = meter::take(&gate.connects, listener.connect_rate, now);
             taken.map_err(|_wait| SharedLimit::ListenerConnectRate)?;
         }
-        if !listener.is_proxied && peer.address != Peer::LOCAL {
+        if comes_alone {
             seat.sit_at(peer.address.ip(), now)?;
         }
         Ok(seat)
     }
 
+    fn is(&self, fact: Fact) -> bool {
+        self.facts & fact as u8 != 0
+    }
+
+    fn note(&mut self, fact: Fact) {
+        self.facts |= fact as u8;
+    }
+
     /// A proxy has said who comes.
     pub fn introduce(&mut self, address: SocketAddr, now: Time) -> Result<(), SharedLimit> {
-        debug_assert!(!self.has_address, "nobody comes from two addresses");
+        debug_assert!(!self.is(Fact::HasAddress), "nobody comes from two addresses");
         if self.accounts.is_banned(address.ip(), now) {
             return Err(SharedLimit::Ban);
         }
@@ -79,18 +92,20 @@ impl Seat {
     }
 
     fn sit_at(&mut self, address: IpAddr, now: Time) -> Result<(), SharedLimit> {
-        self.has_address = true;
+        self.note(Fact::HasAddress);
         let accounts = Arc::clone(&self.accounts);
         let bounds = accounts.terms.address;
         if bounds.is_any()
             && let Some(place) = accounts.hold(key::of_address(accounts.seed, address), now)
         {
-            let is_counted = accounts.table.add(place, Counted::Connections, bounds.connections_max);
-            self.address = Some(Counting { place, is_counted });
-            self.is_metered |= bounds.is_metered();
-            if !is_counted {
+            self.address = Some(place);
+            if bounds.is_metered() {
+                self.note(Fact::Metered);
+            }
+            if !accounts.table.add(place, Counted::Connections, bounds.connections_max) {
                 return Err(SharedLimit::ConnectionsPerAddress);
             }
+            self.note(Fact::CountedAtAddress);
             let taken = meter::take(accounts.table.word(place, Word::Connects), bounds.connect_rate, now);
             taken.map_err(|_wait| SharedLimit::ConnectRatePerAddress)?;
         }
@@ -115,36 +130,41 @@ impl Seat {
             return Ok(());
         }
         let Some(place) = accounts.hold(key::of_user(accounts.seed, user), now) else { return Ok(()) };
-        self.user = Some(Counting { place, is_counted: false });
-        self.is_metered |= bounds.is_metered();
+        self.user = Some(place);
+        if bounds.is_metered() {
+            self.note(Fact::Metered);
+        }
         let taken = meter::take(accounts.table.word(place, Word::Connects), bounds.connect_rate, now);
         taken.map_err(|_wait| SharedLimit::ConnectRatePerUser)
     }
 
     /// It is to be one of the connections of its user. One that takes the place of another `is_due` whatever the bound says.
     pub fn join(&mut self, is_due: bool) -> Result<(), SharedLimit> {
-        let Some(user) = self.user.as_mut().filter(|user| !user.is_counted) else { return Ok(()) };
+        let Some(place) = self.user.filter(|_| !self.is(Fact::CountedAtUser)) else { return Ok(()) };
         let maximum = if is_due { 0 } else { self.accounts.terms.user.connections_max };
-        user.is_counted = self.accounts.table.add(user.place, Counted::Connections, maximum);
-        if user.is_counted { Ok(()) } else { Err(SharedLimit::ConnectionsPerUser) }
+        if !self.accounts.table.add(place, Counted::Connections, maximum) {
+            return Err(SharedLimit::ConnectionsPerUser);
+        }
+        self.note(Fact::CountedAtUser);
+        Ok(())
     }
 
     /// The address that failures are counted of: none of a proxy that speaks for itself, nor of what comes by a socket in the file system.
     pub fn address(&self, peer: Peer) -> Option<IpAddr> {
-        Some(peer.address.ip()).filter(|_| self.has_address)
+        Some(peer.address.ip()).filter(|_| self.is(Fact::HasAddress))
     }
 
     /// Whether [`Self::charge`] has anything to say.
     pub fn is_metered(&self) -> bool {
-        self.is_metered
+        self.is(Fact::Metered)
     }
 
     /// Charges address and user for what has come; in debt, in how many milliseconds it is paid, and which bounds are met.
     pub fn charge(&self, messages: u32, bytes: u32, now: Time, mut met: impl FnMut(SharedLimit)) -> Option<u64> {
         let terms = &self.accounts.terms;
         let mut wait_ms = None;
-        let mut charge = |counting: Option<Counting>, bounds: Bounds, limits: [SharedLimit; 2]| {
-            let Some(Counting { place, .. }) = counting else { return };
+        let mut charge = |place: Option<Place>, bounds: Bounds, limits: [SharedLimit; 2]| {
+            let Some(place) = place else { return };
             let word = |word| self.accounts.table.word(place, word);
             let charged = [
                 meter::charge(word(Word::Messages), bounds.message_rate, messages, now),
@@ -166,17 +186,19 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let Accounts { broker, listeners, table, .. } = &*self.accounts;
-        for Counting { place, is_counted } in [self.address, self.user].into_iter().flatten() {
+        let counted = [
+            (self.address, self.is(Fact::CountedAtAddress)),
+            (self.user, self.is(Fact::CountedAtUser)),
+            (self.at_listener, true),
+        ];
+        for (place, is_counted) in counted {
+            let Some(place) = place else { continue };
             if is_counted {
                 table.remove(place, Counted::Connections);
             }
             table.give_back(place);
         }
-        if let Some(place) = self.at_listener {
-            table.remove(place, Counted::Connections);
-            table.give_back(place);
-        }
-        if self.is_in_listener {
+        if self.is(Fact::InListener) {
             listeners[usize::from(self.listener)].remove();
         }
         broker.remove();

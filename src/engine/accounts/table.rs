@@ -11,8 +11,9 @@
 //! 2. Who counts something at a place holds it. So what is counted is 0 when the place changes hands.
 //! 3. A place is taken from its key after a look at its times. Somebody may come and go between this look and the swap: then what he was
 //!    charged is charged to the next one. That takes two shards within nanoseconds, and costs one message or one attempt.
-//! 4. Two shards may look for a key that is not there at the same moment and find a place each. Whoever comes later finds the first of the two;
-//!    the other is not found again. So each further shard may let in one too many, once.
+//! 4. Two shards may look for a key that is not there at the same moment and take a place each. So whoever has taken one looks for another
+//!    one of the same key, and leaves his own to it, unless that one was taken just now as well and stands behind his. What two have taken
+//!    just now holds one each: so each further shard may let in one too many, once.
 //!
 //! Keys whose tags and buckets agree share a place: by chance one pair in four thousand full tables of 2^16 places.
 
@@ -94,7 +95,7 @@ impl Table {
 
     /// Holds the place of a key; a place is found for it if it has none. None where all are taken.
     pub fn hold(&self, key: u64, now: Time) -> Option<Place> {
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 1..=ATTEMPTS_MAX {
             if let Some(place) = self.hold_known(key) {
                 return Some(place);
             }
@@ -104,13 +105,35 @@ impl Table {
                 continue; // somebody was faster
             }
             let taken = tagged(key) | 1;
+            // In one order with the look behind it: of two who take a place each, one at least sees the other's.
             let swapped =
-                self.at(index, STATE).compare_exchange(state, taken, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-            if swapped {
+                self.at(index, STATE).compare_exchange(state, taken, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+            if !swapped {
+                continue;
+            }
+            if attempt == ATTEMPTS_MAX || !self.stands_elsewhere(key, index) {
                 return Some(Place::of(index));
             }
+            self.forsake(key, index);
         }
         None
+    }
+
+    /// Whether a key that was just given this place has another one, which counts for more.
+    fn stands_elsewhere(&self, key: u64, own: usize) -> bool {
+        self.places(key).filter(|index| *index != own).any(|index| {
+            let state = self.at(index, STATE).load(Ordering::SeqCst);
+            state & TAG == tagged(key) && (holders(state) != 1 || index < own)
+        })
+    }
+
+    /// Gives a place back that was just taken, and takes its key from it if nobody else has found it there.
+    fn forsake(&self, key: u64, index: usize) {
+        let before = self.at(index, STATE).fetch_sub(1, Ordering::AcqRel);
+        if before == tagged(key) | 1 {
+            let _found_by_another =
+                self.at(index, STATE).compare_exchange(tagged(key), 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
     }
 
     /// Holds the place of a key, if it has one.

@@ -63,6 +63,10 @@ impl Shard {
         let Some(user) = &who.user else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
         if let Some(address) = connection.accountable_address() {
+            // Of guesses that were under way together the one that holds is not to come through when the others have brought a ban.
+            if self.accounts.is_banned(address, now) {
+                return Err(SharedLimit::Ban);
+            }
             self.accounts.succeed(address, now);
         }
         connection.seat.as_mut().map_or(Ok(()), |seat| seat.prove(user, now))

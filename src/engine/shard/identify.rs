@@ -12,7 +12,7 @@ use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
-use crate::engine::event::{Cause, Denied, Event};
+use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
@@ -35,8 +35,7 @@ impl Shard {
     ) -> Decision {
         let decision = self.decision(key, who, client_id, action, out);
         if decision == Decision::Deny {
-            let (who, client_id, action) = (Arc::clone(who), client_id.into(), OwnedAction::of(action));
-            out.events.push(Event::Denied(Box::new(Denied { who, client_id, action })));
+            out.tell_denied(who, client_id, action);
         }
         decision
     }
