@@ -11,12 +11,14 @@
 //! 2. Who counts something at a place holds it. So what is counted is 0 when the place changes hands.
 //! 3. A place is taken from its key after a look at its times. Somebody may come and go between this look and the swap: then what he was
 //!    charged is charged to the next one. That takes two shards within nanoseconds, and costs one message or one attempt.
-//! 4. Two shards may look for a key that is not there at the same moment and take a place each. So whoever has taken one looks for another
-//!    one of the same key, and leaves his own to it, unless that one was taken just now as well and stands behind his. What two have taken
-//!    just now holds one each: so each further shard may let in one too many, once.
+//! 4. Two shards may look for a key that is not there at the same moment and take a place each. A place that was just taken is *pending*: nobody
+//!    else holds it before whoever took it has looked whether another one has the same key. Both have taken theirs before they look, so one
+//!    at least sees the other's: who sees one that is settled leaves his own to it, of two that are pending the first one stays. So a key has
+//!    one place.
 //!
 //! Keys whose tags and buckets agree share a place: by chance one pair in four thousand full tables of 2^16 places.
 
+use core::hint;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,8 +29,9 @@ use crate::base::time::Time;
 const WORDS: usize = 8;
 /// Places of a bucket. A key may stand in two buckets, which fills a table to nine tenths and more before a key finds none.
 const PLACES: usize = 8;
-/// How often somebody who was overtaken looks again.
-const ATTEMPTS_MAX: u32 = 8;
+/// How often somebody who was overtaken looks again. Nearly always that is once: a place is pending for some fifty nanoseconds, unless the
+/// kernel takes the processor from whoever has taken it.
+const ATTEMPTS_MAX: u32 = 100_000;
 
 /// Tag and holders.
 const STATE: usize = 0;
@@ -95,54 +98,64 @@ impl Table {
 
     /// Holds the place of a key; a place is found for it if it has none. None where all are taken.
     pub fn hold(&self, key: u64, now: Time) -> Option<Place> {
-        for attempt in 1..=ATTEMPTS_MAX {
-            if let Some(place) = self.hold_known(key) {
-                return Some(place);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.find(key) {
+                Some(index) if self.hold_at(index, key) => return Some(Place::of(index)),
+                Some(_) => hint::spin_loop(), // pending, or it has just changed hands
+                None => {
+                    let index = self.free(key, now)?;
+                    if self.take(index, key, now) && self.settle(index, key) {
+                        return Some(Place::of(index));
+                    }
+                }
             }
-            let index = self.free(key, now)?;
-            let state = self.load(index, STATE);
-            if holders(state) > 0 || !self.is_idle(index, now) {
-                continue; // somebody was faster
-            }
-            let taken = tagged(key) | 1;
-            // In one order with the look behind it: of two who take a place each, one at least sees the other's.
-            let swapped =
-                self.at(index, STATE).compare_exchange(state, taken, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-            if !swapped {
-                continue;
-            }
-            if attempt == ATTEMPTS_MAX || !self.stands_elsewhere(key, index) {
-                return Some(Place::of(index));
-            }
-            self.forsake(key, index);
         }
         None
-    }
-
-    /// Whether a key that was just given this place has another one, which counts for more.
-    fn stands_elsewhere(&self, key: u64, own: usize) -> bool {
-        self.places(key).filter(|index| *index != own).any(|index| {
-            let state = self.at(index, STATE).load(Ordering::SeqCst);
-            state & TAG == tagged(key) && (holders(state) != 1 || index < own)
-        })
-    }
-
-    /// Gives a place back that was just taken, and takes its key from it if nobody else has found it there.
-    fn forsake(&self, key: u64, index: usize) {
-        let before = self.at(index, STATE).fetch_sub(1, Ordering::AcqRel);
-        if before == tagged(key) | 1 {
-            let _found_by_another =
-                self.at(index, STATE).compare_exchange(tagged(key), 0, Ordering::AcqRel, Ordering::Relaxed);
-        }
     }
 
     /// Holds the place of a key, if it has one.
     pub fn hold_known(&self, key: u64) -> Option<Place> {
         let index = self.find(key)?;
+        self.hold_at(index, key).then(|| Place::of(index))
+    }
+
+    fn hold_at(&self, index: usize, key: u64) -> bool {
+        let is_his = |state: u64| state & (TAG | PENDING) == tagged(key);
         let held = self
             .at(index, STATE)
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| (state & TAG == tagged(key)).then(|| state + 1));
-        held.is_ok().then(|| Place::of(index))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| is_his(state).then(|| state + 1));
+        held.is_ok()
+    }
+
+    /// Takes a place that nobody holds for a key; it is pending then.
+    fn take(&self, index: usize, key: u64, now: Time) -> bool {
+        let state = self.load(index, STATE);
+        if holders(state) > 0 || !self.is_idle(index, now) {
+            return false; // somebody was faster
+        }
+        let taken = tagged(key) | PENDING | 1;
+        // In one order with the looks behind it.
+        self.at(index, STATE).compare_exchange(state, taken, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes a place that is pending the key's own, or leaves it where the key has another one.
+    fn settle(&self, index: usize, key: u64) -> bool {
+        for _ in 0..ATTEMPTS_MAX {
+            let others = self.places(key).filter(|other| *other != index);
+            let mut others = others.map(|other| (other, self.at(other, STATE).load(Ordering::SeqCst)));
+            match others.find(|(_, state)| state & TAG == tagged(key)) {
+                None => {
+                    self.at(index, STATE).store(tagged(key) | 1, Ordering::SeqCst);
+                    return true;
+                }
+                // Whoever has taken that one sees this one, or is done in a moment.
+                Some((other, state)) if state & PENDING != 0 && other > index => hint::spin_loop(),
+                Some(_) => break,
+            }
+        }
+        // Nobody else touches a place that is pending.
+        self.at(index, STATE).store(0, Ordering::SeqCst);
+        false
     }
 
     /// Gives a place back.
@@ -238,13 +251,16 @@ impl Table {
 /// The part of the state that says whose place it is; never 0 once it is somebody's.
 const TAG: u64 = !0 << 32;
 
+/// The place was just taken, and it is not yet settled that its key has no other one.
+const PENDING: u64 = 1 << 31;
+
 fn tagged(key: u64) -> u64 {
     (key & TAG).max(1 << 32)
 }
 
 /// More than there can be connections and sessions do not fit.
 fn holders(state: u64) -> u64 {
-    state & !TAG
+    state & !(TAG | PENDING)
 }
 
 impl Counted {
