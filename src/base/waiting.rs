@@ -17,8 +17,11 @@ const FIRST_TURNS: usize = 7;
 const WINDOW_MS: u64 = 100;
 /// How often those who wait are gone through.
 const REVIEW_MS: u64 = 100;
-/// After such a rest what was measured before it says nothing any more.
+/// When nobody has waited for so long, all in all, since something was measured, it says nothing any more: those few who are let in by a pace
+/// that is much too slow may never wait for long enough to measure another one.
 const REST_MS: u64 = 10_000;
+/// One of so many places is left to the second rank by the first: as many as there are turns that are the second's.
+const SECONDS_PLACES: usize = FIRST_TURNS + 1;
 /// What of earlier windows still counts beside the last one: seven eighths of what counted then. So the pace is that of most of a second, and a
 /// machine that stood still for a moment makes nobody late.
 const FADING: (u64, u64) = (7, 8);
@@ -71,11 +74,15 @@ struct Pace {
     /// Milliseconds in which somebody waited, and the turns that were had in them; both fade. None until they were measured.
     busy_ms: u64,
     had: u64,
-    /// Turns since then, as long as the line has not been empty.
+    /// The same since then, not yet enough to be believed; the line may have been empty in between.
+    open_ms: u64,
     turns: u64,
-    since: Option<Time>,
-    /// When the last turn was had.
+    /// When the last turn was had, or somebody began to wait.
     last: Time,
+    /// Nobody has had a turn since somebody began to wait.
+    is_first: bool,
+    /// For how long nobody has waited since something was measured.
+    rested_ms: u64,
 }
 
 impl<T> Waiting<T> {
@@ -115,16 +122,14 @@ impl<T> Waiting<T> {
         if !self.has_time(rank, by, now) {
             return refused.push((what, Refusal::Late));
         }
-        if self.len() >= self.max {
-            // Of the second rank the last goes, who has waited least.
-            match (rank, self.second.pop_back()) {
-                (Rank::First, Some(entry)) => refused.push((entry.what, Refusal::Full)),
-                (Rank::First, None) => return refused.push((what, Refusal::Full)),
-                (Rank::Second, last) => {
-                    self.second.extend(last);
-                    return refused.push((what, Refusal::Full));
-                }
-            }
+        if self.is_full_for(rank) {
+            return refused.push((what, Refusal::Full));
+        }
+        // There is somebody of the second rank then. The last goes, who has waited least.
+        if self.len() >= self.max
+            && let Some(entry) = self.second.pop_back()
+        {
+            refused.push((entry.what, Refusal::Full));
         }
         let entry = Entry { what, since: now, by };
         match rank {
@@ -142,15 +147,23 @@ impl<T> Waiting<T> {
         self.pace.turn_comes_at(ahead, now) <= by
     }
 
+    /// Whether nobody else of this rank may wait. The second has its part of the places as it has its part of the turns: otherwise the first
+    /// could fill the line, and nobody of the second would be there when it is his turn.
+    fn is_full_for(&self, rank: Rank) -> bool {
+        match rank {
+            Rank::First => self.first.len() >= self.max - self.max / SECONDS_PLACES,
+            Rank::Second => self.len() >= self.max,
+        }
+    }
+
     /// Whose turn it is.
     pub fn take(&mut self, now: Time, refused: &mut Vec<Refused<T>>) -> Option<T> {
         self.review(now, refused);
         let is_seconds = self.first.is_empty() || (self.first_turns >= FIRST_TURNS && !self.second.is_empty());
         let entry = if is_seconds { self.second.pop_front() } else { self.first.pop_front() };
         self.first_turns = if is_seconds { 0 } else { self.first_turns + 1 };
-        let is_over = self.is_empty();
         entry.map(|entry| {
-            self.pace.note_turn(is_over, now);
+            self.pace.note_turn(now);
             entry.what
         })
     }
@@ -200,26 +213,24 @@ impl<T> Waiting<T> {
 impl Pace {
     /// Somebody waits again.
     fn begin(&mut self, now: Time) {
-        if now.since_ms(self.last) >= REST_MS {
-            (self.busy_ms, self.had) = (0, 0);
+        self.rested_ms = self.rested_ms.saturating_add(now.since_ms(self.last));
+        if self.rested_ms >= REST_MS {
+            *self = Self::default();
         }
-        (self.turns, self.since) = (0, Some(now));
+        (self.last, self.is_first) = (now, true);
     }
 
-    fn note_turn(&mut self, is_over: bool, now: Time) {
-        self.last = now;
-        let Some(since) = self.since else { return };
-        if is_over {
-            self.since = None; // what comes after a rest says nothing
-            return;
-        }
-        self.turns += 1;
-        let took_ms = now.since_ms(since);
-        if took_ms >= WINDOW_MS {
+    fn note_turn(&mut self, now: Time) {
+        let took_ms = now.since_ms(self.last);
+        // Who did not have to wait does not show how long it takes.
+        self.turns += u64::from(!self.is_first || took_ms > 0);
+        self.open_ms = self.open_ms.saturating_add(took_ms);
+        (self.last, self.is_first) = (now, false);
+        if self.open_ms >= WINDOW_MS {
             let (part, whole) = FADING;
-            self.busy_ms = self.busy_ms * part / whole + took_ms * SCALE;
+            self.busy_ms = (self.busy_ms / whole * part).saturating_add(self.open_ms.saturating_mul(SCALE));
             self.had = self.had * part / whole + self.turns * SCALE;
-            self.begin(now);
+            (self.open_ms, self.turns, self.rested_ms) = (0, 0, 0);
         }
     }
 
@@ -337,6 +348,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_rank_leaves_the_second_its_part_of_a_line() {
+        let mut line = Line::new(16);
+        (0..16).for_each(|who| line.push(who, Rank::Second, 60_000));
+        (100..120).for_each(|who| line.push(who, Rank::First, 60_000));
+        let firsts = line.refused.iter().filter(|(who, _)| *who >= 100).count();
+        assert_eq!((line.refused.len(), firsts), (20, 6), "fourteen found a place");
+        assert!(line.refused.iter().all(|(_, why)| *why == Refusal::Full));
+        assert_eq!(line.serve(16, 1)[6..9], [106, 0, 107], "the eighth turn is the second's");
+
+        (100..120).for_each(|who| line.push(who, Rank::First, 60_000));
+        (0..4).for_each(|who| line.push(who, Rank::Second, 60_000));
+        assert_eq!(line.waiting.len(), 16, "who comes late of the second finds its places free");
+        assert!(line.serve(16, 1).contains(&1));
+    }
+
+    #[test]
     fn who_is_pushed_back_by_the_first_rank_hears_it_before_his_deadline() {
         let mut line = Line::new(10_000);
         (0..50).for_each(|who| line.push(who, Rank::Second, 1_000));
@@ -361,6 +388,54 @@ mod tests {
         line.now = line.now.after_ms(REST_MS);
         (200..210).for_each(|who| line.push(who, Rank::Second, 40));
         assert_eq!((line.serve(10, 1).len(), line.refused.len()), (10, 0));
+    }
+
+    /// A line that was slow, and then serves bursts fast: how many are turned away of each burst.
+    fn refused_of_bursts((slow_ms, fast_ms): (u64, u64), size: u32, every_ms: u64, patience_ms: u64) -> Vec<usize> {
+        let mut line = Line::new(10_000);
+        (0..40).for_each(|who| line.push(who, Rank::Second, 3_600_000));
+        assert_eq!(line.serve(40, slow_ms).len(), 40);
+        let mut bursts = Vec::new();
+        for _ in 0..30 {
+            let next = line.now.after_ms(every_ms);
+            (0..size).for_each(|who| line.push(who, Rank::Second, patience_ms));
+            while !line.waiting.is_empty() {
+                line.serve(1, fast_ms);
+            }
+            bursts.push(std::mem::take(&mut line.refused).len());
+            line.now = line.now.max(next);
+        }
+        bursts
+    }
+
+    #[test]
+    fn a_slow_spell_is_forgotten_although_few_are_let_in_by_its_pace() {
+        // The slow pace and the real one, how many come in a burst, how often, and how long they wait at most.
+        for (pace, size, every_ms, patience_ms) in [
+            ((1_000, 10), 50, 2_000, 8_750),
+            ((1_000, 10), 50, 200, 8_750),
+            ((10_000, 10), 5, 2_000, 8_750),
+            ((90, 1), 400, 2_000, 7_500),
+            ((1_000, 0), 50, 2_000, 8_750),
+        ] {
+            let bursts = refused_of_bursts(pace, size, every_ms, patience_ms);
+            assert!(bursts[0] > 0, "{pace:?}: {bursts:?}");
+            assert_eq!(bursts[8..].iter().sum::<usize>(), 0, "{pace:?}: {bursts:?}");
+        }
+    }
+
+    #[test]
+    fn who_did_not_have_to_wait_makes_nobody_believe_that_the_line_is_fast() {
+        let mut line = Line::new(10_000);
+        for who in 0..1_000 {
+            line.push(who, Rank::Second, 1_000);
+            assert_eq!(line.serve(1, 0), [who]);
+            line.now = line.now.after_ms(1);
+        }
+        (0..1_000).for_each(|who| line.push(who, Rank::Second, 1_000));
+        line.serve(4, 50);
+        line.serve(1, 100);
+        assert!(line.waiting.len() < 30, "{} wait, and 20 have time", line.waiting.len());
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl<K: Copy> Wheel<K> {
 
     /// The earliest time at which [`Wheel::advance`] would find something to look at.
     pub fn next_due_hint(&self, now: Time) -> Option<Time> {
+        if self.is_empty() {
+            return None; // without a look at each slot
+        }
         if !self.sweeping.is_empty() {
             return Some(now);
         }

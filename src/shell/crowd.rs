@@ -124,12 +124,12 @@ impl Core {
     /// Closes connections before a byte is spent on their handshakes.
     fn close_refused(&mut self, refused: Vec<Refused<ConnectionKey>>, now: Time) {
         for (key, _late) in refused {
+            // Who has gone in the meantime was not turned away.
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.state.is_ending = true;
+            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
             self.stats.refused_early.handshakes_late += 1;
             self.turned_away(now);
-            if let Some(line) = self.lines.get_mut(key) {
-                line.state.is_ending = true;
-                self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
-            }
         }
     }
 
@@ -185,12 +185,29 @@ impl Core {
         let mut refused = Vec::new();
         while self.crowd.open < self.crowd.desk.share() {
             let Some(asked) = self.crowd.questions.take(now, &mut refused) else { break };
+            if asked.asker == self.id && self.has_left(asked.question.connection, now) {
+                continue; // a clerk's time is for those who are still here
+            }
             match self.crowd.desk.ask(asked) {
                 Ok(()) => self.crowd.open += 1,
                 Err(asked) => refused.push((asked, Refusal::Full)), // nobody is there any more
             }
         }
         self.refuse_questions(refused, now);
+    }
+
+    /// Whether nobody waits for the answer to a question any more. While it is open nothing is read, so the kernel is asked whether the
+    /// connection was reset; a client that has only closed its side may have sent all that it has to say, and is served. So is one that has come
+    /// in before.
+    fn has_left(&mut self, key: ConnectionKey, now: Time) -> bool {
+        let Some(line) = self.lines.get_mut(key) else { return true };
+        let is_connected = self.shard.handshake_ends_by(key).is_none();
+        if is_connected || matches!(line.socket().take_error(), Ok(None)) {
+            return false;
+        }
+        line.state.is_ending = true;
+        self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+        true
     }
 
     fn refuse_questions(&mut self, refused: Vec<Refused<Asked>>, now: Time) {
