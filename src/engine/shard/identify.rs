@@ -35,13 +35,13 @@ impl Shard {
     ) -> Decision {
         let decision = self.decision(key, who, client_id, action, out);
         if decision == Decision::Deny {
-            let (who, client_id, action) = (Arc::clone(who), client_id.into(), OwnedAction::of(action));
-            out.events.push(Event::Denied(Box::new(Denied { who, client_id, action })));
+            tell_denied(who, client_id, action, out);
         }
         decision
     }
 
-    fn decision(
+    /// The same for a packet with several things to decide: it tells nobody of a refusal, for it is asked again after each late answer.
+    pub(super) fn decision(
         &mut self,
         key: ConnectionKey,
         who: &Arc<Identity>,
@@ -263,4 +263,10 @@ impl Shard {
             Phase::Connected => false,
         })
     }
+}
+
+/// Somebody is not allowed to do something, and that is settled.
+pub(super) fn tell_denied(who: &Arc<Identity>, client_id: &str, action: Action<'_>, out: &mut Outputs) {
+    let (who, client_id, action) = (Arc::clone(who), client_id.into(), OwnedAction::of(action));
+    out.events.push(Event::Denied(Box::new(Denied { who, client_id, action })));
 }
