@@ -58,7 +58,7 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 pub const ANSWERS_OWED_MAX: usize = 1024;
 /// Bytes that may wait before CONNECT has been read.
 pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
-/// Answers of a hook that are remembered, those that allow and all others apart; at the bound the oldest is forgotten.
+/// Answers of a hook that are remembered, of each kind: about clients and about actions, those that allow and all others; at the bound the oldest is forgotten.
 pub const HOOK_ANSWERS_MAX: usize = 64 * 1024;
 /// Bytes of users and groups in them; at the bound the oldest is forgotten.
 pub const HOOK_ANSWERS_BYTES_MAX: usize = 32 << 20;

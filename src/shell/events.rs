@@ -6,7 +6,7 @@ use tracing::{Level, debug, enabled, info, trace, warn};
 
 use super::transport::layers::LayerError;
 use crate::engine::auth::policy::Policy;
-use crate::engine::auth::{Action, ClientId};
+use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::Connection;
 use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
@@ -48,8 +48,12 @@ fn log_denied(shard: usize, denied: &Denied, policy: &Policy) {
     }
     let Denied { who, client_id, action } = denied;
     let action = action.as_action();
-    let ground = policy.authoriser().ground(who, ClientId::Text(client_id), action);
+    let client = ClientId::Text(client_id);
+    let ground = policy.authoriser().ground(who, client, action);
+    let is_of_hook =
+        policy.authoriser().files().is_some_and(|rules| rules.decide(who, client, action) == Decision::Allow);
     let rule = match (policy.rules_file(), ground) {
+        _ if is_of_hook => Some("the hook".to_owned()),
         ("", _) => None,
         (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),
         (file, None) => Some(format!("{file}: no rule")),

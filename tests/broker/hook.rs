@@ -44,7 +44,25 @@ fn by_password(asked: &Asked) -> Reply {
 
 /// A broker that asks this server.
 fn options(server: &WebServer) -> Options {
-    Options::shards(2).set(&format!("auth.hook_url={}", server.url("/who"))).set("auth.hook_timeout=1s")
+    let url = format!("auth.hook_url={}", server.url("/who"));
+    Options::shards(2).with_metrics().set(&url).set("auth.hook_timeout=1s")
+}
+
+/// Publishes to itself: the message and its PUBACK come in either order.
+#[track_caller]
+fn echo(client: &mut Client, topic: &str, id: u16) {
+    client.publish(&Post::to(topic).payload("x").qos(1).id(id));
+    let (mut is_acknowledged, mut is_delivered) = (false, false);
+    while !(is_acknowledged && is_delivered) {
+        match client.hear() {
+            Heard::PubAck(acknowledged, 0, _) if acknowledged == id => is_acknowledged = true,
+            Heard::Publish(delivery) if delivery.topic == topic => {
+                client.acknowledge(&delivery);
+                is_delivered = true;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 fn hello(version: Version, id: &str, password: &str) -> Hello {
@@ -194,9 +212,7 @@ fn threat_10_a_server_that_hangs_holds_up_nobody_else_and_only_so_many_wait() {
     let mut waiting: Vec<Client> =
         (0..700).map(|number| Client::hello(&broker, &hello(Version::V5, &format!("w{number}"), "x"))).collect();
     for id in 1..100 {
-        calm.publish(&Post::to("a").payload("x").qos(1).id(id));
-        let delivery = calm.take();
-        assert_eq!(delivery.topic, "a");
+        echo(&mut calm, "a", id);
     }
     let refusals: Vec<u8> = waiting
         .iter_mut()
@@ -227,8 +243,7 @@ fn what_clients_may_do_is_asked_at_each_moment_and_again_when_the_answer_is_over
     }
     let mut client = Client::connect(&broker, &Hello::v5("c"));
     assert_eq!(client.subscribe_to(&[Wish::to("ok/#", 1), Wish::to("no/#", 1), Wish::to("#", 0)]), [1, 0x87, 0x87]);
-    client.post(&Post::to("ok/a").payload("x").qos(1).id(1));
-    assert_eq!(client.take().topic, "ok/a");
+    echo(&mut client, "ok/a", 1);
     client.publish(&Post::to("no/a").payload("x").qos(1).id(2));
     client.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(2, 0x87, _)));
     let publish = rules.asked().into_iter().find(|asked| asked.body["topic"] == "ok/a").expect("it was asked about");
@@ -252,6 +267,32 @@ fn what_clients_may_do_is_asked_at_each_moment_and_again_when_the_answer_is_over
     });
     drop(rules);
     expect_refused(&broker, &Hello::v5("late"), NOT_AUTHORISED);
+}
+
+#[test]
+fn threat_5_an_answer_counts_once_and_each_refusal_of_a_filter_is_counted_once() {
+    let rules = WebServer::start(|asked: &Asked| {
+        if asked.body["filter"].as_str().is_some_and(|filter| filter.starts_with("no")) { deny() } else { allow() }
+    });
+    let broker = Options::shards(1)
+        .with_metrics()
+        .set(&format!("auth.hook_rules_url={}", rules.url("/may")))
+        .set("auth.hook_cache=1h")
+        .set("auth.hook_cache_denials=1h")
+        .start();
+    let mut client = Client::connect(&broker, &Hello::v5("c"));
+    let wishes = ["no/a", "a", "no/b", "b", "c"].map(|filter| Wish::to(filter, 0));
+    assert_eq!(client.subscribe_to(&wishes), [0x87, 0, 0x87, 0, 0]);
+    broker.await_metric("pregon_subscribes_denied_total{shard=\"0\"}", 2.0);
+    // This one waits for its answer, and goes the short way when that is there.
+    client.publish(&Post::to("a").payload("x"));
+    assert_eq!(client.take().topic, "a");
+    rules.answer(|_| deny());
+    broker.signal("HUP");
+    wait_until("a reload", || broker.log().contains("were read anew"));
+    client.publish(&Post::to("a").payload("y"));
+    client.publish(&Post::to("b").payload("y").qos(1).id(1));
+    client.expect("PUBACK and nothing before", |heard| matches!(heard, Heard::PubAck(1, 0x87, _)));
 }
 
 /// What this certificate lets a server do.

@@ -54,7 +54,7 @@ fn server(keys: &[&Key]) -> WebServer {
 }
 
 fn options(server: &WebServer) -> Options {
-    Options::shards(2).set(&format!("auth.token_keys_url={}", server.url("/keys")))
+    Options::shards(2).with_metrics().set(&format!("auth.token_keys_url={}", server.url("/keys")))
 }
 
 #[track_caller]
@@ -90,7 +90,9 @@ fn a_token_with_a_new_key_waits_until_it_was_fetched_and_comes_in() {
     server.answer(move |_| Reply::Text(text.clone()));
     let asked = server.count();
     for _ in 0..5 {
-        expect_refused(&broker, &stranger.hello("c"), 0x86);
+        let mut client = Client::hello(&broker, &stranger.hello("c"));
+        // Where keys were fetched a moment ago nobody knows whether there is a newer one.
+        client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86 | 0x88, _)));
     }
     assert!(server.count() <= asked + 1, "whoever makes up names of keys does not make us ask each time");
     broker.signal("HUP");
@@ -98,7 +100,8 @@ fn a_token_with_a_new_key_waits_until_it_was_fetched_and_comes_in() {
         let mut client = Client::hello(&broker, &newest.hello("d"));
         matches!(client.hear(), Heard::ConnAck(_, 0, _))
     });
-    expect_refused(&broker, &old.hello("e"), 0x86);
+    let mut client = Client::hello(&broker, &old.hello("e"));
+    client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86 | 0x88, _)));
 }
 
 #[test]
@@ -122,8 +125,11 @@ fn threat_7_without_its_server_a_broker_starts_and_takes_no_token_until_there_ar
         let gone = server(&[&key]);
         (gone.address, gone.url("/keys"))
     };
-    let broker =
-        Options::shards(1).set(&format!("auth.token_keys_url={url}")).set("auth.token_keys_refresh=1s").start();
+    let broker = Options::shards(1)
+        .with_metrics()
+        .set(&format!("auth.token_keys_url={url}"))
+        .set("auth.token_keys_refresh=1s")
+        .start();
     expect_refused(&broker, &key.hello("a"), 0x88);
     expect_refused(&broker, &Hello::new(Version::V5, "n"), 0x86);
     assert!(broker.log().contains("were not fetched"), "{}", broker.log());

@@ -32,13 +32,14 @@ pub struct Options {
     address: SocketAddr,
     settings: Vec<String>,
     descriptors_max: Option<u32>,
+    has_metrics: bool,
 }
 
 impl Options {
     /// So many shards and the defaults.
     pub fn shards(shards: usize) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { shards, address, settings: Vec::new(), descriptors_max: None }
+        Self { shards, address, settings: Vec::new(), descriptors_max: None, has_metrics: false }
     }
 
     /// This address instead of a port of the kernel's choice.
@@ -56,6 +57,12 @@ impl Options {
     /// A limit of open descriptors for the process.
     pub fn descriptors_max(mut self, count: u32) -> Self {
         self.descriptors_max = Some(count);
+        self
+    }
+
+    /// With a door where it tells its metrics.
+    pub fn with_metrics(mut self) -> Self {
+        self.has_metrics = true;
         self
     }
 
@@ -96,8 +103,10 @@ impl Options {
     /// Program and arguments of our broker.
     fn words(&self) -> Vec<String> {
         let address = self.address.to_string();
-        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address, "--admin", "127.0.0.1:0"];
-        let mut words: Vec<String> = fixed.map(str::to_owned).to_vec();
+        // The short form at port 0 closes the door.
+        let door = if self.has_metrics { ["--set", "admin.listen=127.0.0.1:0"] } else { ["--admin", "127.0.0.1:0"] };
+        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address].into_iter().chain(door);
+        let mut words: Vec<String> = fixed.map(str::to_owned).collect();
         let shards = format!("runtime.shards={}", self.shards);
         let further = std::env::var(SETTINGS).unwrap_or_default();
         // Who says nothing else keeps nothing: many brokers run at once, and a data directory belongs to one.
@@ -144,11 +153,15 @@ impl Broker {
         read(&self.log)
     }
 
-    /// The value of a metric, with its labels as they are printed; none where it is not told.
+    /// The value of a metric, with its labels as they are printed; none where it is not told. The broker was started [with metrics].
+    ///
+    /// [with metrics]: Options::with_metrics
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let log = self.log();
-        let line = log.lines().find(|line| line.contains("metrics and health"))?;
-        let address = line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').to_owned();
+        let address = wait_for("the line that says where metrics are told", || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("metrics and health"))?;
+            Some(line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').to_owned())
+        });
         let mut stream = TcpStream::connect(address).expect("the door is open");
         let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         stream.write_all(request).expect("it is heard");

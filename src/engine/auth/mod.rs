@@ -242,6 +242,11 @@ pub trait Authoriser: Send + Sync {
         None
     }
 
+    /// The rules of the operator's files, where somebody else has a word beside them: these can be compared with other ones.
+    fn files(&self) -> Option<&dyn Authoriser> {
+        None // unless an authoriser asks somebody
+    }
+
     /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
     fn checks_receive(&self) -> bool {
         false

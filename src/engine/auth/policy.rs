@@ -83,6 +83,11 @@ impl Policy {
         &*self.authoriser
     }
 
+    /// What of that stands in the operator's files.
+    pub fn rules(&self) -> &dyn Authoriser {
+        self.authoriser().files().unwrap_or_else(|| self.authoriser())
+    }
+
     fn chain(&self, listener: u16) -> &Chain {
         self.own.get(&listener).unwrap_or(&self.authenticators)
     }

@@ -40,7 +40,8 @@ impl Shard {
         decision
     }
 
-    fn decision(
+    /// The same for a packet with several things to decide: it tells nobody of a refusal, for it is asked again after each late answer.
+    pub(super) fn decision(
         &mut self,
         key: ConnectionKey,
         who: &Arc<Identity>,

@@ -58,6 +58,9 @@ impl Shard {
             }
         }
         self.forget_answers(key);
+        for (requested, verdict) in packet.entries().zip(&verdicts) {
+            self.tell_refusal(session_key, &requested, *verdict, out);
+        }
         let mut codes = Vec::with_capacity(verdicts.len());
         let mut joins = Vec::new();
         for (index, (requested, verdict)) in packet.entries().zip(verdicts).enumerate() {
@@ -77,7 +80,7 @@ impl Shard {
         Flow::Next
     }
 
-    /// Whether one filter may be subscribed to; nothing while the policy thinks about it.
+    /// Whether one filter may be subscribed to; nothing while the policy thinks about it. It may be asked again, so it counts nothing.
     fn judge(
         &mut self,
         key: ConnectionKey,
@@ -92,7 +95,6 @@ impl Shard {
             || (filter.has_wildcards() && filter.is_deeper_than(WILDCARD_LEVELS_MAX));
         let is_wildcard_refused = filter.has_wildcards() && !limits.wildcard_available;
         if is_too_deep {
-            self.reached(Limit::TopicLevels);
             return Some(Err(Reason::TopicFilterInvalid));
         }
         if is_wildcard_refused {
@@ -103,15 +105,29 @@ impl Shard {
         }
         let session = self.sessions.get(session)?;
         let (owner, client_id) = (Arc::clone(&session.owner), Box::<str>::from(self.client_id(session).as_str()));
-        let action =
-            Action::Subscribe { filter: filter.as_str(), qos: requested.qos, is_shared: subscription.share.is_some() };
-        match self.authorise(key, &owner, &client_id, action, out) {
+        match self.decision(key, &owner, &client_id, action_of(subscription, requested), out) {
             Decision::Allow => Some(Ok(())),
-            Decision::Deny => {
-                self.stats.subscribes_denied += 1;
-                Some(Err(Reason::NotAuthorized))
-            }
+            Decision::Deny => Some(Err(Reason::NotAuthorized)),
             Decision::Later => None,
+        }
+    }
+
+    /// Counts and tells what is settled about one filter.
+    fn tell_refusal(
+        &mut self,
+        session: SessionKey,
+        requested: &Requested<'_>,
+        verdict: Result<(), Reason>,
+        out: &mut Outputs,
+    ) {
+        let (Err(reason), Ok(subscription)) = (verdict, requested.subscription) else { return };
+        if reason == Reason::NotAuthorized {
+            self.stats.subscribes_denied += 1;
+            let Some(session) = self.sessions.get(session) else { return };
+            let client_id = self.client_id(session);
+            out.tell_denied(&session.owner, client_id.as_str(), action_of(subscription, requested));
+        } else if reason == Reason::TopicFilterInvalid {
+            self.reached(Limit::TopicLevels); // it is a filter, and too deep
         }
     }
 
@@ -445,6 +461,12 @@ fn bound_of_subscriptions(session: &Session, limits: &Limits, is_shared: bool) -
     } else {
         None
     }
+}
+
+/// What whoever wants this filter asks the policy.
+fn action_of<'a>(subscription: Subscription<'a>, requested: &Requested<'_>) -> Action<'a> {
+    let is_shared = subscription.share.is_some();
+    Action::Subscribe { filter: subscription.filter.as_str(), qos: requested.qos, is_shared }
 }
 
 /// A bridge of 3.x has no options for it; the bit in its level says that it must not hear itself, and wants RETAIN

@@ -107,6 +107,7 @@ impl Shard {
         let is_v5 = version == Version::V5;
         let view = RunView { bytes: run.bytes, topic: run.topic.as_str(), count: run.count, is_v5, origin };
         self.route_run(view, key, now, out);
+        self.forget_answers(key);
         self.charge_quota(key, run.count, run.bytes.len(), now, out);
         RunTaken::Bytes(run.bytes.len())
     }

@@ -132,7 +132,7 @@ impl Comparison {
             return; // no rule applies to it
         }
         let is_allowed = |rules: &dyn Authoriser| rules.decide(owner.who, client_id, action) == Decision::Allow;
-        let (old, new) = (self.policy.authoriser(), self.new.rules.authoriser());
+        let (old, new) = (self.policy.rules(), self.new.rules.authoriser());
         let change = match (is_allowed(old), is_allowed(new)) {
             (true, false) => Change::Lost,
             (false, true) => Change::Gained,
@@ -149,7 +149,7 @@ impl Comparison {
         let Subscribed { filter, qos, share } = subscribed;
         let client_id = ClientId::Text(owner.client_id);
         let is_shared = share.is_some();
-        let (old, new) = (self.policy.authoriser(), self.new.rules.authoriser());
+        let (old, new) = (self.policy.rules(), self.new.rules.authoriser());
         let wanted = Wanted { who: owner.who, client_id, filter, qos: *qos, is_shared };
         let action = Action::Subscribe { filter, qos: *qos, is_shared };
         let name = share.as_ref().map_or_else(|| filter.to_string(), |share| format!("$share/{share}/{filter}"));

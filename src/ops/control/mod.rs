@@ -19,6 +19,7 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,7 +97,9 @@ impl Drop for Control {
         }
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            thread.join().expect("whoever answers does not panic");
+            if thread.join().is_err() {
+                tracing::error!("whoever answers at the control socket has panicked");
+            }
         }
     }
 }
@@ -141,6 +144,9 @@ enum Failure {
     /// The broker stops.
     #[error("the broker stops")]
     Stopping,
+    /// Something of ours is wrong.
+    #[error("the broker could not answer, which is a fault of its own: its log says more")]
+    Panicked,
 }
 
 impl Door {
@@ -166,8 +172,18 @@ impl Door {
     }
 
     fn serve(&self, stream: &UnixStream) {
-        *self.guest() = stream.try_clone().ok();
-        if let Err(failure) = self.answer(stream) {
+        match stream.try_clone() {
+            Ok(handle) => *self.guest() = Some(handle),
+            // A guest that could not be cut would hold up the end.
+            Err(error) => return tracing::warn!(%error, "the control socket cannot take a guest"),
+        }
+        // Whoever closes the door sets this first and then cuts the guest: one of the two is seen.
+        if self.is_closed() {
+            *self.guest() = None;
+            return;
+        }
+        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(stream))).unwrap_or(Err(Failure::Panicked));
+        if let Err(failure) = answered {
             tracing::debug!(%failure, "a question at the control socket is not answered");
             // Whoever has left does not hear why.
             let _ = (&mut &*stream).write_all(Reply::Failed(&failure.to_string()).line().as_bytes());

@@ -120,6 +120,11 @@ impl fmt::Debug for Client {
     }
 }
 
+/// An address as logs may have it: behind `?` there may be a secret.
+pub fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(place, _)| place)
+}
+
 fn body(mut answer: http::Response<Body>, bytes_max: usize) -> Result<Vec<u8>, NoAnswer> {
     if answer.status() != http::StatusCode::OK {
         return Err(NoAnswer::Status(answer.status().as_u16()));
@@ -189,6 +194,12 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert!(matches!(bearer(&path), Err(WebError::Secret { .. })), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_a_query_says_is_not_printed() {
+        assert_eq!(without_query("https://a.example/who?key=s3cret?x"), "https://a.example/who");
+        assert_eq!(without_query("https://a.example/who"), "https://a.example/who");
     }
 
     #[test]

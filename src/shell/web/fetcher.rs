@@ -1,6 +1,7 @@
 //! The thread that fetches the keys of tokens: now and then, and when somebody comes with a token whose key nobody knows.
 //!
-//! Whoever came with one waits here and is judged when the keys have come, or at once where they were fetched a moment ago.
+//! Whoever came with one waits here and is judged when the keys have come. Where they were fetched a moment ago it is judged at once, and
+//! does not hear that its key is wrong: it may be too new, and comes again.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,9 +97,9 @@ fn work(fetched: &Fetched, force: &Force, ways: &Ways, inbox: &Receiver<Call>, c
         };
         hear(first.into_iter().chain(inbox.try_iter().take(KEYS_WAITING_MAX)), &mut refresh, clock, &mut waiting);
         if refresh.is_due(clock.now()) {
-            fetch(fetched, &mut refresh, clock);
-            // Whoever came in the meantime is judged by what has come, too.
-            hear(inbox.try_iter().take(KEYS_WAITING_MAX), &mut refresh, clock, &mut waiting);
+            fetched.note_newest(fetch(fetched, &mut refresh, clock));
+        } else {
+            fetched.note_newest(false);
         }
         if refresh.expire(clock.now()) {
             fetched.forget();
@@ -118,17 +119,26 @@ fn hear(
     waiting: &mut Vec<(ShardId, Question)>,
 ) {
     for call in calls {
-        refresh.hurry(clock.now());
-        if let Call::Strange(shard, question) = call {
-            waiting.push((shard, question));
+        match call {
+            Call::Strange(shard, question) => {
+                refresh.hurry(clock.now());
+                waiting.push((shard, question));
+            }
+            Call::Hurry => refresh.demand(clock.now()),
         }
     }
 }
 
-fn fetch(fetched: &Fetched, refresh: &mut Refresh, clock: Clock) {
+/// Whether keys have come.
+fn fetch(fetched: &Fetched, refresh: &mut Refresh, clock: Clock) -> bool {
     // Keys that something of ours cannot read are as bad as none.
     let is_done = catch_unwind(AssertUnwindSafe(|| fetched.fetch())).is_ok_and(|fetched| fetched.is_ok());
-    if is_done { refresh.succeed(clock.now()) } else { refresh.fail(clock.now()) }
+    if is_done {
+        refresh.succeed(clock.now());
+    } else {
+        refresh.fail(clock.now());
+    }
+    is_done
 }
 
 fn answer(policy: &Policy, about: About) -> Answer {

@@ -1,24 +1,25 @@
 //! Who a client is and what it may do, as the operator's server says it: what is remembered answers at once, and what is not is asked once.
 
-use core::fmt;
+use core::{fmt, mem};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::client::{Client, NoAnswer};
+use super::client::{Client, NoAnswer, without_query};
 use super::tally::{Tally, count};
 use crate::config::{Auth, Listeners};
 use crate::engine::auth::acl::deliveries::Deliveries;
+use crate::engine::auth::acl::rule::Rule;
 use crate::engine::auth::hook::answer::{self, AnswerFault, ClientAnswer};
 use crate::engine::auth::hook::digest::{Digest, Digester, SECRET_BYTES, Topic};
 use crate::engine::auth::hook::flights::{Begun, Flights};
-use crate::engine::auth::hook::shelf::Shelf;
+use crate::engine::auth::hook::shelves::Shelves;
 use crate::engine::auth::hook::{METHOD, Said, question};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
-use crate::engine::limits::{HOOK_ANSWER_BYTES_MAX, HOOK_ANSWERS_BYTES_MAX, HOOK_ANSWERS_MAX, HOOK_WAITING_MAX};
+use crate::engine::limits::{HOOK_ANSWER_BYTES_MAX, HOOK_WAITING_MAX};
 use crate::engine::output::{About, Question};
 use crate::mqtt::Reason;
 use crate::shell::clock::{Clock, wall_s};
@@ -54,8 +55,7 @@ struct Asking {
 
 #[derive(Debug)]
 struct Known {
-    good: Shelf<Said>,
-    bad: Shelf<Said>,
+    shelves: Shelves,
     flights: Flights<Waiter>,
     /// What was asked before the last reload is not remembered.
     number: u64,
@@ -121,11 +121,17 @@ impl Hook {
 
     /// Forgets all that it remembers, and asks by this client from now on.
     pub fn renew(&self, client: Client, secret: &[u8; SECRET_BYTES]) {
+        let digester = Digester::new(secret);
         let mut asking = self.asking.write().unwrap_or_else(PoisonError::into_inner);
         let number = asking.number + 1;
-        *asking = Arc::new(Asking { digester: Digester::new(secret), client, number });
+        let before = mem::replace(&mut *asking, Arc::new(Asking { digester, client, number }));
         let mut known = self.known();
-        (known.good, known.bad, known.number) = (good_shelf(), bad_shelf(), number);
+        let forgotten = mem::take(&mut known.shelves);
+        known.number = number;
+        // Shards take these locks: they do not wait while so much is freed.
+        drop(known);
+        drop(asking);
+        drop((before, forgotten));
     }
 
     /// When it is now, as [`Self::serve`] counts it.
@@ -148,11 +154,11 @@ impl Hook {
             self.note_refused();
             return hand(waiter, as_answer(&about, &Found::Busy));
         }
-        if let Some(said) = self.recall(&put.digest) {
-            return hand(waiter, as_answer(&about, &Found::Said(said)));
-        }
         // Not in the arms below: the lock would be held while the server is asked.
-        let begun = self.known().flights.begin(put.digest, waiter);
+        let begun = match self.begin(&put, waiter) {
+            Ok(begun) => begun,
+            Err(said) => return hand(waiter, as_answer(&about, &Found::Said(said))),
+        };
         match begun {
             Begun::Joined => count(&self.tally.joined),
             Begun::Full(waiter) => {
@@ -168,6 +174,18 @@ impl Hook {
                     hand(waiter, as_answer(&about, &found));
                 }
             }
+        }
+    }
+
+    /// What becomes of the question, unless its answer is there: in one step, so that none is asked whose answer has just come.
+    fn begin(&self, put: &Put<'_>, waiter: Waiter) -> Result<Begun<Waiter>, Said> {
+        let mut known = self.known();
+        match known.shelves.get(put.topic, &put.digest, self.clock.now()).cloned() {
+            Some(said) => {
+                count(&self.tally.cache_hits);
+                Err(said)
+            }
+            None => Ok(known.flights.begin(put.digest, waiter)),
         }
     }
 
@@ -204,7 +222,8 @@ impl Hook {
                 Some(said)
             }
             Err(error) => {
-                tracing::warn!(url = put.url, %error, "a hook has not answered: whoever was asked about is refused");
+                let url = without_query(put.url);
+                tracing::warn!(url, %error, "a hook has not answered: whoever was asked about is refused");
                 None
             }
         }
@@ -218,16 +237,14 @@ impl Hook {
         let until = now.after_ms(left_ms.map_or(cache_ms, |left_ms| left_ms.min(cache_ms)));
         let mut known = self.known();
         if known.number == put.asking.number {
-            let answers = if said.is_good() { &mut known.good } else { &mut known.bad };
-            answers.keep(put.digest, said.clone(), said.bytes(), until, now);
+            known.shelves.keep(put.topic, put.digest, said, until, now);
         }
     }
 
-    fn recall(&self, digest: &Digest) -> Option<Said> {
-        let now = self.clock.now();
-        let known = self.known();
-        let said = known.good.get(digest, now).or_else(|| known.bad.get(digest, now)).cloned();
-        drop(known);
+    /// What is remembered of a question.
+    fn recall(&self, topic: Topic, text: &[u8]) -> Option<Said> {
+        let digest = self.digest(topic, text);
+        let said = self.known().shelves.get(topic, &digest, self.clock.now()).cloned();
         if said.is_some() {
             count(&self.tally.cache_hits);
         }
@@ -254,17 +271,8 @@ struct Put<'a> {
 
 impl Known {
     fn new(number: u64) -> Self {
-        Self { good: good_shelf(), bad: bad_shelf(), flights: Flights::new(HOOK_WAITING_MAX), number }
+        Self { shelves: Shelves::default(), flights: Flights::new(HOOK_WAITING_MAX), number }
     }
-}
-
-fn good_shelf() -> Shelf<Said> {
-    Shelf::new(HOOK_ANSWERS_MAX, HOOK_ANSWERS_BYTES_MAX)
-}
-
-/// Refusals have their own, so that no flood of strangers drives out whom everybody knows.
-fn bad_shelf() -> Shelf<Said> {
-    Shelf::new(HOOK_ANSWERS_MAX, HOOK_ANSWERS_BYTES_MAX)
 }
 
 /// What the server says, and until when it holds.
@@ -305,8 +313,8 @@ fn as_answer(about: &About, found: &Found) -> Answer {
 
 impl Authenticator for Hook {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let digest = self.digest(Topic::Client, &self.about_client(credentials));
-        self.recall(&digest).map_or(Verdict::Later, |said| said.verdict())
+        let text = self.about_client(credentials);
+        self.recall(Topic::Client, &text).map_or(Verdict::Later, |said| said.verdict())
     }
 
     fn helper(&self, _credentials: &Credentials<'_>) -> Helper {
@@ -339,8 +347,21 @@ impl Authoriser for HookRules {
             decided @ (Decision::Deny | Decision::Later) => return decided,
         }
         let Some(text) = question::about_action(who, client_id.as_str(), action) else { return Decision::Allow };
-        let digest = self.hook.digest(Topic::Action, &text);
-        self.hook.recall(&digest).map_or(Decision::Later, |said| said.decision())
+        self.hook.recall(Topic::Action, &text).map_or(Decision::Later, |said| said.decision())
+    }
+
+    /// Where the files allow something, no rule of theirs refuses it.
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+        let is_theirs = self.files.decide(who, client_id, action) == Decision::Deny;
+        is_theirs.then(|| self.files.ground(who, client_id, action)).flatten()
+    }
+
+    fn rule(&self, number: usize) -> Option<&Rule> {
+        self.files.rule(number)
+    }
+
+    fn files(&self) -> Option<&dyn Authoriser> {
+        Some(&*self.files)
     }
 
     fn checks_receive(&self) -> bool {
@@ -360,5 +381,39 @@ impl Authoriser for HookRules {
 impl fmt::Debug for Hook {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Hook").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::Trust;
+    use super::*;
+    use crate::base::hash::Seed;
+    use crate::engine::auth::acl::Acl;
+    use crate::engine::auth::difference::{Fate, Wanted, fate};
+    use crate::engine::auth::policy::Policy;
+    use crate::mqtt::QoS;
+
+    fn acl(text: &str) -> Box<Acl> {
+        Box::new(Acl::parse(text, Seed::new(1)).unwrap())
+    }
+
+    #[test]
+    fn threat_7_what_other_rules_take_is_seen_where_a_hook_has_a_word_too() {
+        let auth = Auth::default();
+        let client = Client::new(&Trust::read(&auth).unwrap(), 100, 1, None);
+        let hook = Hook::new(&auth, &Listeners::default(), client, &[1; SECRET_BYTES], Arc::default());
+        let allowed = "rule = [{ effect = 'allow', actions = 'all', topics = 'a/#' }]";
+        let rules = HookRules::new(acl(allowed), Arc::new(hook));
+        let policy = Policy::new(Vec::new(), Box::new(rules));
+        let (who, client_id, qos) = (Identity::anonymous(), ClientId::Text("c1"), QoS::AtMostOnce);
+        let wanted = Wanted { who: &who, client_id, filter: "a/b", qos, is_shared: false };
+        assert_eq!(fate(policy.rules(), &*acl("rule = []"), &wanted), Fate::Lost);
+        assert_eq!(fate(policy.rules(), &*acl(allowed), &wanted), Fate::Same);
+        let subscribe = |filter| Action::Subscribe { filter, qos, is_shared: false };
+        assert_eq!(policy.authoriser().decide(&who, client_id, subscribe("a/b")), Decision::Later);
+        assert!(policy.rules().ground(&who, client_id, subscribe("a/b")).is_some());
+        assert!(policy.authoriser().ground(&who, client_id, subscribe("a/b")).is_none(), "the hook decides this");
+        assert!(policy.authoriser().rule(0).is_some());
     }
 }

@@ -1,9 +1,9 @@
 //! Tokens that are judged by keys of a web server, beside those of a file.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::client::{Client, NoAnswer};
+use super::client::{Client, NoAnswer, without_query};
 use super::tally::{Tally, count};
 use crate::config::Auth;
 use crate::engine::auth::identity::Identity;
@@ -25,6 +25,8 @@ pub struct Fetched {
     terms: Terms,
     client: RwLock<Client>,
     held: RwLock<Option<Held>>,
+    /// Whether they have come after those tokens that are judged now.
+    are_newest: AtomicBool,
     tally: Arc<Tally>,
 }
 
@@ -58,6 +60,7 @@ impl Fetched {
             terms,
             client: RwLock::new(client),
             held: RwLock::new(None),
+            are_newest: AtomicBool::new(false),
             tally,
         }
     }
@@ -75,26 +78,41 @@ impl Fetched {
         match &fetched {
             Ok(true) => {
                 count(&self.tally.keys_changed);
-                tracing::info!(url = %self.url, keys = self.keys_count(), "keys of tokens were fetched and are in force");
+                tracing::info!(
+                    url = without_query(&self.url),
+                    keys = self.keys_count(),
+                    "keys of tokens were fetched and are in force"
+                );
             }
             Ok(false) => {
                 count(&self.tally.keys_same);
                 if was_failing {
-                    tracing::info!(url = %self.url, "keys of tokens were fetched again, and are the same");
+                    tracing::info!(
+                        url = without_query(&self.url),
+                        "keys of tokens were fetched again, and are the same"
+                    );
                 }
             }
             Err(error) => {
                 count(&self.tally.keys_failed);
-                tracing::error!(url = %self.url, %error, "keys of tokens were not fetched: what was in force stays");
+                tracing::error!(url = without_query(&self.url), %error, "keys of tokens were not fetched: what was in force stays");
             }
         }
         fetched.map(|_has_changed| ())
     }
 
+    /// Whether keys have come after those tokens that are judged next, so that a key which is not there is none.
+    pub fn note_newest(&self, are_newest: bool) {
+        self.are_newest.store(are_newest, Ordering::Relaxed);
+    }
+
     /// Keys that are too old hold no longer.
     pub fn forget(&self) {
         self.replace(None);
-        tracing::error!(url = %self.url, "keys of tokens have not been fetched for too long: no token is taken by them");
+        tracing::error!(
+            url = without_query(&self.url),
+            "keys of tokens have not been fetched for too long: no token is taken by them"
+        );
     }
 
     /// Whether other keys came than were there.
@@ -183,9 +201,16 @@ impl Authenticator for IssuedTokens {
     }
 
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
-        match self.judge(credentials) {
+        let judged = match self.judge(credentials) {
             Ok(tokens) => tokens.work(credentials),
             Err(refused) => refused,
+        };
+        // Its key may be newer than ours: that is no wrong password, for which somebody might be shut out.
+        let is_clear =
+            self.fetched.are_newest.load(Ordering::Relaxed) || self.fetched.terms.token(credentials).is_err();
+        match judged {
+            Verdict::Deny(_) if !is_clear && self.is_strange(credentials) => Verdict::Deny(Reason::ServerUnavailable),
+            judged @ (Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Abstain | Verdict::Later) => judged,
         }
     }
 

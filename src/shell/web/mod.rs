@@ -30,11 +30,11 @@ use self::couriers::Couriers;
 use self::fetcher::Fetcher;
 use self::hook::Hook;
 use self::keys::Fetched;
-use super::mesh::Ways;
-use super::reloading::Force;
 use crate::engine::auth::Helper;
 use crate::engine::homes::ShardId;
 use crate::engine::output::Question;
+use crate::shell::mesh::Ways;
+use crate::shell::reloading::Force;
 
 /// The running threads that ask servers. What they have begun when this is dropped they end by themselves: nobody waits for them.
 #[derive(Debug, Default)]

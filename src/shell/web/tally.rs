@@ -1,4 +1,4 @@
-//! What those count who ask web servers. One for the whole broker, written by many threads.
+//! What those count who ask web servers: one for the whole broker, written by many threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 

@@ -101,6 +101,7 @@ class Broker:
         settings = {
             "runtime.shards": SHARDS, "auth.anonymous": "yes", "auth.password_file": files.path("users"),
             "auth.token_keys": files.path("keys"), "auth.token_groups_claim": "groups", "auth.token_leeway": "0s",
+            "auth.failures_max": "unlimited",  # whoever is refused here is no guesser
             "listeners.unix.address": f"unix:{self.socket}",
             "listeners.proxy.proxy_protocol": "required", "listeners.proxy.proxy_trusted": "127.0.0.1",
             "listeners.ws.protocol": "websocket", "listeners.wss.protocol": "websocket",

@@ -1,4 +1,4 @@
-//! What a web server may answer. Whatever is not one of these answers, to the last word, is none.
+//! What a web server may answer: whatever is not one of these answers, to the last word, is none.
 
 use crate::engine::auth::token::json::{self, JsonFault, Object, Value};
 use crate::engine::auth::token::terms::{GROUPS_MAX, NAME_BYTES_MAX, is_name};

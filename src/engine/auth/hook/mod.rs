@@ -7,6 +7,7 @@
 //! | [`answer`]   | what it may answer, read strictly                               |
 //! | [`digest`]   | what stands for a question where answers are remembered         |
 //! | [`shelf`]    | answers that are remembered, each until its time                |
+//! | [`shelves`]  | one for each kind of answers                                    |
 //! | [`flights`]  | the same question is asked once, and all wait                   |
 //!
 //! Invariants worth naming:
@@ -22,12 +23,13 @@ pub mod digest;
 pub mod flights;
 pub mod question;
 pub mod shelf;
+pub mod shelves;
 
 use std::sync::Arc;
 
 use self::answer::{Admission, ClientAnswer};
-use super::identity::Identity;
-use super::{Decision, Verdict};
+use crate::engine::auth::identity::Identity;
+use crate::engine::auth::{Decision, Verdict};
 use crate::mqtt::reason::Reason;
 
 /// What identities say that were proven here.

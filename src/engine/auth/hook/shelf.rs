@@ -42,14 +42,14 @@ impl<T> Shelf<T> {
 
     /// Remembers an answer. One that is too large for the shelf is not kept.
     pub fn keep(&mut self, question: Digest, answer: T, bytes: usize, until: Time, now: Time) {
-        self.take(&question);
+        self.forget(&question);
         if now >= until || bytes > self.bytes_max {
             return;
         }
         while self.is_in_the_way(bytes, now) {
             let (number, oldest) = self.order.pop_front().expect("what is in the way stands in the order");
             if self.entries.get(&oldest).is_some_and(|entry| entry.number == number) {
-                self.take(&oldest);
+                self.forget(&oldest);
             }
         }
         self.number += 1;
@@ -76,7 +76,8 @@ impl<T> Shelf<T> {
         is_over || self.order.len() >= self.count_max || self.bytes + bytes > self.bytes_max
     }
 
-    fn take(&mut self, question: &Digest) {
+    /// Forgets an answer.
+    pub fn forget(&mut self, question: &Digest) {
         if let Some(gone) = self.entries.remove(question) {
             self.bytes -= gone.bytes;
         }

@@ -4,7 +4,7 @@ use crate::base::backoff::Backoff;
 use crate::base::random::Random;
 use crate::base::time::Time;
 
-/// Between two fetches that tokens with unknown keys ask for.
+/// Between two fetches that tokens with unknown keys ask for. Whoever comes in between makes the next one come then, if nothing does before.
 pub const HURRY_APART_MS: u64 = 10_000;
 /// How soon a fetch that has failed is tried again at first.
 const RETRY_MS: u64 = 1_000;
@@ -17,7 +17,7 @@ pub struct Refresh {
     every_ms: u64,
     keep_ms: u64,
     next: Time,
-    /// When somebody was in a hurry last.
+    /// When tokens with unknown keys have had keys fetched last, or will.
     hurried: Option<Time>,
     /// When keys have come last.
     fetched: Option<Time>,
@@ -45,25 +45,31 @@ impl Refresh {
         now >= self.next
     }
 
-    /// Somebody has a token whose key nobody knows, or the operator wants it: whether keys are fetched at once.
-    pub fn hurry(&mut self, now: Time) -> bool {
-        if self.hurried.is_some_and(|hurried| now.since_ms(hurried) < HURRY_APART_MS) {
-            return false;
+    /// Somebody has a token whose key nobody knows: keys are fetched at once, or soon where that was done a moment ago.
+    pub fn hurry(&mut self, now: Time) {
+        let at = self.hurried.map_or(now, |hurried| hurried.after_ms(HURRY_APART_MS).max(now));
+        if self.hurried.is_none_or(|hurried| hurried <= now) {
+            self.hurried = Some(at);
+            self.next = self.next.min(at);
         }
-        self.hurried = Some(now);
-        self.next = now;
-        true
+    }
+
+    /// The operator wants what is newest.
+    pub fn demand(&mut self, now: Time) {
+        (self.hurried, self.next) = (Some(now), now);
     }
 
     /// Keys have come.
     pub fn succeed(&mut self, now: Time) {
         self.fetched = Some(now);
+        self.settle(now);
         self.retry.reset();
         self.next = now.after_ms(self.random.range(self.every_ms - self.every_ms / 10, self.every_ms));
     }
 
     /// No keys have come.
     pub fn fail(&mut self, now: Time) {
+        self.settle(now);
         self.next = now.after_ms(self.retry.next_ms(&mut self.random));
     }
 
@@ -74,6 +80,11 @@ impl Refresh {
             self.fetched = None;
         }
         is_over
+    }
+
+    /// Whoever was to have keys fetched later has them fetched now.
+    fn settle(&mut self, now: Time) {
+        self.hurried = self.hurried.map(|hurried| hurried.min(now));
     }
 
     fn end(&self) -> Option<Time> {
@@ -127,10 +138,45 @@ mod tests {
     fn threat_10_a_hurry_is_heard_once_in_ten_seconds() {
         let mut refresh = refresh();
         refresh.succeed(at(0));
-        assert!(refresh.hurry(at(1)) && refresh.is_due(at(1)));
+        refresh.hurry(at(1));
+        assert!(refresh.is_due(at(1)));
         refresh.succeed(at(1));
-        assert!(!refresh.hurry(at(2)) && !refresh.hurry(at(10)) && !refresh.is_due(at(10)));
-        assert!(refresh.hurry(at(11)) && refresh.is_due(at(11)));
+        for s in 2..=10 {
+            refresh.hurry(at(s));
+            assert!(!refresh.is_due(at(s)));
+        }
+        assert!(refresh.is_due(at(11)), "who came too early is heard then");
+        refresh.succeed(at(11));
+        assert!(!refresh.is_due(at(30)), "and once");
+        refresh.hurry(at(12));
+        assert!(!refresh.is_due(at(20)) && refresh.is_due(at(21)));
+    }
+
+    #[test]
+    fn who_comes_too_early_is_heard_by_the_usual_fetch_if_that_is_sooner() {
+        let mut refresh = Refresh::new(5_000, 3_600_000, Random::from_seed(1), at(0));
+        refresh.hurry(at(0));
+        refresh.succeed(at(0));
+        refresh.hurry(at(1));
+        assert!(refresh.is_due(at(5)));
+        refresh.succeed(at(5));
+        refresh.hurry(at(20));
+        assert!(refresh.is_due(at(20)));
+    }
+
+    #[test]
+    fn the_operator_waits_for_nobody() {
+        let mut refresh = refresh();
+        for s in [0, 1, 2] {
+            refresh.demand(at(s));
+            assert!(refresh.is_due(at(s)));
+            refresh.succeed(at(s));
+            refresh.hurry(at(s));
+            assert!(!refresh.is_due(at(s)));
+        }
+        refresh.demand(at(3));
+        refresh.fail(at(3));
+        assert!(refresh.rest_ms(at(3)) <= 1_000, "what has failed is tried again");
     }
 
     #[test]
