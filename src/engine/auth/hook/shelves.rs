@@ -62,6 +62,7 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::{Admission, ClientAnswer};
     use super::super::digest::{Digester, SECRET_BYTES};
     use super::*;
 
@@ -89,7 +90,7 @@ mod tests {
     fn threat_10_what_clients_may_do_and_strangers_drive_out_nobody_who_is_known() {
         let mut shelves = Shelves::new(3, 1_000);
         let known = digest(Topic::Client, "known");
-        let said = Said::of_client(super::super::answer::ClientAnswer::Allow(Default::default()), Some("alice"));
+        let said = Said::of_client(ClientAnswer::Allow(Admission::default()), Some("alice"));
         shelves.keep(Topic::Client, known, &said, at(100), at(0));
         for number in 0..10 {
             let text = number.to_string();
