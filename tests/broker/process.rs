@@ -1,4 +1,5 @@
 //! Starting, watching and ending the broker as a process.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -22,6 +23,8 @@ pub struct Broker {
     log: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it serves metrics, if anywhere.
+    pub admin: Option<SocketAddr>,
 }
 
 /// How to start a broker.
@@ -31,13 +34,14 @@ pub struct Options {
     address: SocketAddr,
     settings: Vec<String>,
     descriptors_max: Option<u32>,
+    admin: Option<SocketAddr>,
 }
 
 impl Options {
     /// So many shards and the defaults.
     pub fn shards(shards: usize) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { shards, address, settings: Vec::new(), descriptors_max: None }
+        Self { shards, address, settings: Vec::new(), descriptors_max: None, admin: None }
     }
 
     /// This address instead of a port of the kernel's choice.
@@ -58,11 +62,17 @@ impl Options {
         self
     }
 
+    /// With metrics, on a port that nobody listened on a moment ago.
+    pub fn with_metrics(mut self) -> Self {
+        self.admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        self
+    }
+
     /// Starts the broker and does not wait for anything.
     pub fn launch(self) -> Broker {
-        let address = self.address;
+        let (address, admin) = (self.address, self.admin);
         let (child, log) = spawn(self.limited(self.words()));
-        Broker { child, log, address }
+        Broker { child, log, address, admin }
     }
 
     /// Starts the broker and waits until it listens.
@@ -89,13 +99,14 @@ impl Options {
                 addresses(&read(&log)).first().copied()
             }),
         };
-        Broker { child, log, address }
+        Broker { child, log, address, admin: self.admin }
     }
 
     /// Program and arguments of our broker.
     fn words(&self) -> Vec<String> {
         let address = self.address.to_string();
-        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address, "--admin", "127.0.0.1:0"];
+        let admin = self.admin.map_or_else(|| "127.0.0.1:0".to_owned(), |admin| admin.to_string());
+        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address, "--admin", &admin];
         let mut words: Vec<String> = fixed.map(str::to_owned).to_vec();
         let shards = format!("runtime.shards={}", self.shards);
         let further = std::env::var(SETTINGS).unwrap_or_default();
@@ -151,6 +162,11 @@ impl Broker {
     /// The most memory that was ever resident, in bytes.
     pub fn memory_peak(&self) -> u64 {
         self.memory("status", "VmHWM:")
+    }
+
+    /// The memory that is resident now and nobody else's, in bytes.
+    pub fn memory_private(&self) -> u64 {
+        self.memory("smaps_rollup", "Private_Dirty:")
     }
 
     /// The memory that is resident now, in bytes, counted page by page.
@@ -224,7 +240,7 @@ pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pregon"));
     command.args(arguments);
     let (child, log) = spawn(command);
-    let mut broker = Broker { child, log, address: SocketAddr::from(([0; 4], 0)) };
+    let mut broker = Broker { child, log, address: SocketAddr::from(([0; 4], 0)), admin: None };
     let status = broker.wait();
     (status.code(), read(&broker.log))
 }
