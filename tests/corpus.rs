@@ -1,5 +1,7 @@
 //! The fuzz corpora in the repository are replayed: what was once interesting stays harmless.
 
+#[path = "fuzz/answers.rs"]
+mod answers;
 #[path = "fuzz/bodies.rs"]
 mod bodies;
 #[path = "fuzz/certificates.rs"]
@@ -96,6 +98,11 @@ fn the_corpus_of_proxy_headers_is_harmless() {
 #[test]
 fn the_corpus_of_scram_is_harmless() {
     replay("scram", scram::scram);
+}
+
+#[test]
+fn the_corpus_of_answers_is_harmless() {
+    replay("answers", answers::answers);
 }
 
 #[test]

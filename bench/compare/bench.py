@@ -15,6 +15,7 @@ import feeding
 import scenarios
 import tables
 from brokers import Broker, BrokerError, Running, core_list, lasting, running
+from securing import certificate, secured
 
 RUN_SECONDS_MAX = 300
 # A sweep ends where the broker is busy all the time or delivers less than this share of what was sent.
@@ -40,6 +41,9 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, load: Path, brokers: list[Broker]):
         self.arguments, self.load, self.brokers = arguments, load, brokers
         self.usual = Place(str(arguments.broker_core), arguments.load_core)
+        self.kept = tempfile.TemporaryDirectory(prefix="pregon-certificates-")
+        # Where the certificates lie.
+        self.folder = Path(self.kept.name)
         # The highest rate that a broker has shown in a closed loop, by scenario and broker, for the latency at half of it.
         self.highest: dict[tuple[str, str], float] = {}
 
@@ -72,6 +76,9 @@ class Bench:
         """Who takes part in a scenario, and as what."""
         if scenario.is_durable:
             return [kept for kept in map(lasting, self.brokers) if kept is not None]
+        if scenario.certificate is not None:
+            path = certificate(self.folder, scenario.certificate)
+            return [each for each in (secured(broker, path) for broker in self.brokers) if each is not None]
         return [broker for broker in self.brokers if scenario.has_floor or broker.name != tables.FLOOR]
 
     def once(self, scenario: scenarios.Scenario, broker: Broker) -> dict:
@@ -147,6 +154,8 @@ class Bench:
 def derived(figures: dict) -> dict:
     """Adds the figures that follow from others."""
     after = figures.get("resident_after_rounds_bytes", [])
+    if figures.get("broker_cpu_us_each"):
+        figures["connects_per_core_s"] = 1e6 / figures["broker_cpu_us_each"]
     if len(after) > scenarios.GROWTH_FROM_ROUND:
         settled = after[scenarios.GROWTH_FROM_ROUND - 1]
         figures |= {"first_round_bytes": after[0], "settled_bytes": settled, "last_round_bytes": after[-1]}

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -46,6 +46,11 @@ class Broker:
     durable_config: Path | None = None
     # When it acknowledges a message for such a session.
     promise: str = ""
+    # How it is started and configured to speak TLS on its port, with the file {certificate}; nothing if it takes no part in that.
+    secure_command: str | None = None
+    secure_config: Path | None = None
+    # What else its configuration is filled in with.
+    config_values: dict = field(default_factory=dict)
     # Whether its allocations go through entries that `counts` knows.
     has_known_allocator: bool = False
 
@@ -57,10 +62,13 @@ def pregon(command: str | None, durable: str | None, config: Path | None, built:
     base = f"{built} --listen 127.0.0.1:{{port}} --admin 127.0.0.1:{{second_port}}"
     # Whoever is away gets all that was published, as from a mosquitto without limits.
     kept = f"{base} --data-dir {{folder}}/data --set limits.queue_messages_max={QUEUE_MESSAGES_MAX}"
+    secure = f"{built} --admin 127.0.0.1:{{second_port}} --memory --set listeners.tcp=[]"
+    secure += " --set listeners.secure.address=127.0.0.1:{port} --set listeners.secure.certificates={certificate}"
     return Broker(
         "pregon",
         command or f"{base} --memory",
         config,
+        secure_command=None if command else secure,
         durable_command=durable or (None if command else kept),
         promise="when it is on the device, after fdatasync",
         has_known_allocator=True,
@@ -81,6 +89,8 @@ def mosquitto() -> Broker:
         is_parallel=False,
         durable_command=command,
         durable_config=HERE / "mosquitto-durable.conf",
+        secure_command=command,
+        secure_config=HERE / "mosquitto-tls.conf",
         promise="when it is in memory; nothing is synced before PUBACK, and its database is written every half an hour and at its end",
         has_known_allocator=True,
     )
@@ -179,7 +189,7 @@ def running(broker: Broker, cores: str, scenario: str):
         values = {"port": port, "second_port": second_port, "threads": len(core_list(cores)), "folder": folder}
         config = Path(folder) / "config.toml"
         if broker.config is not None:
-            config.write_text(filled(broker.config.read_text(), values))
+            config.write_text(filled(broker.config.read_text(), values | broker.config_values))
         words = filled(broker.command + " " + (broker.extra or {}).get(scenario, ""), values | {"config": config})
         log = Path(folder) / "log"
         with log.open("wb") as out:

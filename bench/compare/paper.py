@@ -26,13 +26,14 @@ def heading(arguments: argparse.Namespace, brokers: list[Broker]) -> dict:
         "rounds": arguments.rounds,
         "seconds": arguments.seconds,
         "versions": {broker.name: version(broker) for broker in brokers},
-        "commands": {broker.name: command_line(broker) for broker in brokers},
+        "commands": {broker.name: command_line(broker, arguments.tls) for broker in brokers},
     }
 
 
-def command_line(broker: Broker) -> str:
+def command_line(broker: Broker, is_tls: bool = False) -> str:
     """How a broker is started, without the folder it lies in."""
-    program, _, words = broker.command.partition(" ")
+    command = (broker.secure_command if is_tls else None) or broker.command
+    program, _, words = command.partition(" ")
     return f"{Path(program).name} {words}"
 
 

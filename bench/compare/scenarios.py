@@ -30,6 +30,8 @@ class Scenario:
     rounds_max: int = ROUNDS_MAX
     # Whether brokers keep sessions over their own end; those that do not take no part.
     is_durable: bool = False
+    # The kind of certificate that brokers show, if TLS is spoken; those that speak none take no part.
+    certificate: str | None = None
 
 
 RATE = {"deliveries_per_s": ("deliveries/s", 1.0), "broker_cpu_share": ("CPU", 1.0), "resident_peak_bytes": ("peak RSS, MiB", MEBIBYTE)}
@@ -85,6 +87,38 @@ CONNECT = Scenario(
     is_timed=False,
 )
 
+
+def secure(name: str, arguments: str) -> Scenario:
+    """Messages over TLS."""
+    return Scenario(name, f"{arguments} --tls", columns=RATE | BOOKS, has_floor=False, certificate="ecdsa")
+
+
+def handshakes(certificate: str, group: str) -> Scenario:
+    """Clients that connect over TLS, each by a whole handshake."""
+    return Scenario(
+        f"tls-handshakes-{certificate}-{group}",
+        f"connect --connections 1000 --rounds 5 --tls --group {group}",
+        figure="broker_cpu_us_each",
+        unit="CPU µs / connection",
+        columns={"connects_per_core_s": ("connections/s and core", 1.0), "latency_p99_us": ("p99, µs", 1.0)},
+        is_timed=False,
+        has_floor=False,
+        certificate=certificate,
+    )
+
+
+SECURE = [
+    secure("tls-echo-qos0", "pairs --pairs 50 --in-flight 1"),
+    secure("tls-echo-qos1", "pairs --pairs 50 --in-flight 1 --qos 1"),
+    secure("tls-pairs-qos0", "pairs --pairs 50 --in-flight 100"),
+    secure("tls-pairs-qos1", "pairs --pairs 50 --in-flight 100 --qos 1 --window 20"),
+    secure("tls-fan-out-100", "fan-out --subscribers 100 --in-flight 200"),
+    secure("tls-fan-out-500", "fan-out --subscribers 500 --in-flight 50"),
+    handshakes("ecdsa", "x25519"),
+    handshakes("rsa", "x25519"),
+    handshakes("ecdsa", "hybrid"),
+]
+
 LATENCIES = {
     "rate_per_s": ("rate/s", 1.0),
     "latency_p50_us": ("p50, µs", 1.0),
@@ -136,7 +170,7 @@ GROWTH = Scenario(
 )
 
 USUAL = [*MESSAGES, *DURABLE, FLOOD, CONNECT, *HALVES, LATENCY_SAME]
-ALL = {scenario.name: scenario for scenario in [*USUAL, GROWTH]}
+ALL = {scenario.name: scenario for scenario in [*USUAL, *SECURE, GROWTH]}
 
 # The pairs of the floor are made by client numbers.
 FLOOR_EXTRA = {name: "--pairs 50" for name in ALL if "pairs" in name}

@@ -23,6 +23,7 @@
 //! | [`nearest`]  | the known name that a misspelled one stands for | a value                   |
 //! | [`network`]  | all IP addresses that begin alike              | a value                   |
 //! | [`backoff`]  | growing, jittered delays between attempts      | one per thing retried     |
+//! | [`waiting`]  | a line of those with deadlines; who would be late is turned away | one per shard and concern |
 //!
 //! Invariants worth naming:
 //! - The same calls with the same seeds give the same results, on every run and every core.
@@ -51,5 +52,6 @@ pub mod rare;
 pub mod ring;
 pub mod slab;
 pub mod time;
+pub mod waiting;
 pub mod wall;
 pub mod wheel;

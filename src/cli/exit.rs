@@ -37,6 +37,13 @@ Exit codes:
   1  it is denied
   2  the arguments, the configuration or its file of rules are wrong";
 
+/// What the help of `acl diff` says about them.
+pub const ACL_DIFF_HELP: &str = "\
+Exit codes:
+  0  nobody would lose anything
+  1  somebody would lose something, or nobody can say
+  2  the arguments, the configuration or the new rules are wrong, or no broker answers";
+
 /// What the help of `passwd` says about them.
 pub const PASSWD_HELP: &str = "\
 Exit codes:

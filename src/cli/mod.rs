@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::arguments::acl::{Acl, Explain};
+use self::arguments::acl::{Acl, Diff, Explain};
 use self::arguments::passwd::Passwd;
 use self::arguments::peer::Peer;
 use self::arguments::publishing::Publishing;
@@ -56,6 +56,7 @@ pub fn run() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { command: None, settings }) => serve(&settings).into(),
         Ok(Arguments { command: Some(Command::Acl(Acl::Explain(arguments))), .. }) => explain(&arguments).into(),
+        Ok(Arguments { command: Some(Command::Acl(Acl::Diff(arguments))), .. }) => diff(&arguments).into(),
         Ok(Arguments { command: Some(Command::Check(settings)), .. }) => check(&settings).into(),
         Ok(Arguments { command: Some(Command::Journal(question)), .. }) => journal::run(&question).into(),
         Ok(Arguments { command: Some(Command::Passwd(arguments)), .. }) => passwd(&arguments).into(),
@@ -92,6 +93,13 @@ fn check(settings: &Settings) -> Exit {
 fn explain(arguments: &Explain) -> Exit {
     match configuration(&arguments.settings) {
         Ok(checked) => acl::explain(arguments, &checked.config().auth),
+        Err(exit) => exit,
+    }
+}
+
+fn diff(arguments: &Diff) -> Exit {
+    match configuration(&arguments.settings) {
+        Ok(checked) => acl::diff::run(arguments, checked.config()),
         Err(exit) => exit,
     }
 }

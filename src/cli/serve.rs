@@ -7,6 +7,7 @@ use super::complain;
 use super::exit::Exit;
 use super::signals::Interrupts;
 use crate::config::{Config, Durability};
+use crate::ops::control::Control;
 use crate::ops::http::{Admin, Readiness};
 use crate::ops::log::{Log, LogError};
 use crate::ops::notify::Notifier;
@@ -33,6 +34,7 @@ enum ServeError {
 struct Running {
     broker: Broker,
     door: Option<Admin>,
+    control: Option<Control>,
     readiness: Arc<Readiness>,
     interrupts: Interrupts,
     notifier: Option<Notifier>,
@@ -78,7 +80,8 @@ impl Running {
             let (took_ms, bytes, records) = (progress.elapsed_ms(), progress.read_bytes(), progress.records());
             tracing::info!(took_ms, bytes, records, "the journal was read");
         }
-        Ok(Self { broker, door, readiness, interrupts, notifier, _log: log })
+        let control = open_control(config, &broker);
+        Ok(Self { broker, door, control, readiness, interrupts, notifier, _log: log })
     }
 
     /// Says what runs and where it can be reached.
@@ -95,6 +98,9 @@ impl Running {
         if let Some(door) = &self.door {
             tracing::info!(address = %door.address(), "metrics and health");
         }
+        if let Some(control) = &self.control {
+            tracing::info!(path = %control.path().display(), "questions of this machine's commands");
+        }
         self.notify(|notifier| notifier.ready(&format!("{shards} shards")));
     }
 
@@ -104,6 +110,7 @@ impl Running {
         self.interrupts.wait(|| files.reload());
         tracing::info!(drain_timeout_ms, "stopping; a second signal ends it at once");
         self.readiness.begin_stop();
+        self.control = None; // it asks shards
         self.notify(|notifier| notifier.stopping(drain_timeout_ms));
         match self.broker.stop() {
             Stopped::Clean => {
@@ -133,6 +140,12 @@ fn tell(standing: &Standing, notifier: Option<&Notifier>) {
     if let Some(error) = notifier.and_then(|notifier| notifier.starting(&standing.to_string(), WITHIN_MS).err()) {
         tracing::warn!(%error, "the service manager does not hear");
     }
+}
+
+/// Opens the inner door, if there is to be one. Without it the broker does all its work, and `pregon acl diff` does none.
+fn open_control(config: &Config, broker: &Broker) -> Option<Control> {
+    let opened = Control::open(&config.control()?, broker.enquiry());
+    opened.inspect_err(|error| tracing::warn!(%error, "the control socket cannot be opened")).ok()
 }
 
 /// Opens the operator's door, if there is to be one.

@@ -1,6 +1,6 @@
 //! The text forms of where one listens and what comes in there: sockets, devices, permissions, paths and origins of pages.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::complaint::{Mistake, excerpt};
 use super::listener::ListenAddress;
@@ -17,6 +17,9 @@ pub const INTERFACE_BYTES_MAX: usize = 15;
 
 /// The longest path of a WebSocket.
 pub const URL_PATH_BYTES_MAX: usize = 256;
+
+/// The longest address of a web server.
+pub const WEB_URL_BYTES_MAX: usize = 1_024;
 
 /// The longest host that the domain name system has.
 const HOST_BYTES_MAX: usize = 253;
@@ -72,6 +75,39 @@ pub fn parse_url_path(text: &str) -> Result<Box<str>, Mistake> {
     Ok(text.into())
 }
 
+/// Where a web server is asked: `https://host/path` or `http://host/path`, with or without a port and a question.
+pub fn parse_web_url(text: &str) -> Result<Box<str>, Mistake> {
+    let is_url = split_web_url(text).is_some_and(|(_, authority, path)| {
+        let (host, port) = split_port(authority);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
+        is_host(host) && port.is_none_or(is_port) && path.bytes().all(is_plain)
+    });
+    if !is_url || text.len() > WEB_URL_BYTES_MAX {
+        return Err(Mistake::WebUrlInvalid { text: excerpt(text), maximum: WEB_URL_BYTES_MAX });
+    }
+    Ok(text.into())
+}
+
+/// Whether what is sent to this server can be read on the way: it is not encrypted, and the server is on another machine.
+pub fn is_overheard(url: &str) -> bool {
+    let Some(("http", authority, _)) = split_web_url(url) else { return false };
+    let (host, _) = split_port(authority);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host != "localhost" && !literal.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Whether the server is asked over TLS.
+pub fn is_encrypted(url: &str) -> bool {
+    matches!(split_web_url(url), Some(("https", _, _)))
+}
+
+/// Scheme, authority and everything behind it.
+fn split_web_url(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    Some((scheme, authority, path))
+}
+
 /// `scheme://host` or `scheme://host:port`, letter by letter as browsers send it, for so it is compared.
 pub fn parse_origin(text: &str) -> Result<Box<str>, Mistake> {
     if is_origin(text) {
@@ -90,12 +126,16 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_lowercase())
         && scheme.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'));
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        Some(_) | None => (authority, None),
-    };
+    let (host, port) = split_port(authority);
     let is_default = matches!((scheme, port), ("http", Some("80")) | ("https", Some("443")));
     is_scheme && is_host(host) && port.is_none_or(is_port) && !is_default
+}
+
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    }
 }
 
 fn is_host(host: &str) -> bool {

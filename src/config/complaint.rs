@@ -86,6 +86,10 @@ pub enum Mistake {
     ModeInvalid(Box<str>),
     #[error("\"{text}\" is no path of a URL: it begins with a slash and has up to {maximum} bytes")]
     UrlPathInvalid { text: Box<str>, maximum: usize },
+    #[error(
+        "\"{text}\" is no address of a web server: https://host/path, without a user and a fragment, up to {maximum} bytes"
+    )]
+    WebUrlInvalid { text: Box<str>, maximum: usize },
     #[error("\"{text}\" is no origin as browsers send it{}", suggestion(instead.as_deref()))]
     OriginInvalid { text: Box<str>, instead: Option<Box<str>> },
     #[error("\"{text}\" is no network: {error}")]

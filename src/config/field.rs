@@ -8,7 +8,7 @@ use super::levels::{Level, Levels};
 use super::listener::{ClientCertificates, ListenAddress, Proof, Protocol, ProxyProtocol, TlsVersion, UserFrom};
 use super::{Anonymous, Cores, Driver, Durability, LogFormat};
 use crate::base::network::Network;
-use crate::engine::auth::token::terms::Carrier;
+use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
 
@@ -61,6 +61,7 @@ spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
     Anonymous { Auto = "auto", Yes = "yes", No = "no" }
     Carrier { Password = "password", UserName = "user-name" }
+    UserName { Ignored = "ignore", Equal = "equal" }
     Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
     Protocol { Mqtt = "mqtt", WebSocket = "websocket" }
     ProxyProtocol { Off = "off", Required = "required" }
@@ -78,6 +79,7 @@ spelled! {
         Certificate = "certificate",
         Password = "password",
         Token = "token",
+        Hook = "hook",
         Anonymous = "anonymous"
     }
     Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }

@@ -6,7 +6,8 @@ use super::list::List;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
-use crate::engine::auth::token::terms::Carrier;
+use crate::engine::accounts::bans::FAILURES_MAX;
+use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
 
@@ -35,6 +36,9 @@ pub(super) const INFLIGHT: Kind = Kind::count(1, 65_535);
 pub(super) const SUBSCRIPTIONS: Kind = Kind::count(1, 100_000_000);
 pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
 pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
+pub(super) const CONNECTIONS: Kind = Kind::count(1, 1_000_000_000).or("unlimited", 0);
+pub(super) const WILL_BYTES: Kind = Kind::size(0, 64 * KIB);
+pub(super) const USER_PROPERTIES: Kind = Kind::count(0, 100_000_000);
 pub(super) const QOS: Kind = Kind::count(0, 2);
 
 /// The name of a claim that tokens may have.
@@ -222,8 +226,70 @@ pub const KEYS: &[Key<Config>] = &[
         RATE,
         "Connections a second that the whole broker accepts; above, clients are told to come again later."
     ),
+    key!(
+        limits.connections_per_address_max,
+        CONNECTIONS,
+        "Connections from one address, which is a network of 64 bits in IPv6; one more is closed at once."
+    ),
+    key!(
+        limits.connect_rate_per_address,
+        RATE,
+        "Connections a second from one address; above, they are closed at once, before TLS."
+    ),
+    key!(
+        limits.message_rate_per_address,
+        RATE,
+        "Messages a second that clients of one address may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.byte_rate_per_address,
+        BYTE_RATE,
+        "Bytes a second that clients of one address may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.connections_per_user_max,
+        CONNECTIONS,
+        "Connections of one user, by its proven name; one that takes over its own session adds none."
+    ),
+    key!(
+        limits.connect_rate_per_user,
+        RATE,
+        "Connections a second of one user; above, its clients are told to come again later."
+    ),
+    key!(
+        limits.sessions_per_user_max,
+        CONNECTIONS,
+        "Sessions of one user, connected or not; above, a new one is refused."
+    ),
+    key!(
+        limits.message_rate_per_user,
+        RATE,
+        "Messages a second that clients of one user may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.byte_rate_per_user,
+        BYTE_RATE,
+        "Bytes a second that clients of one user may publish; above, they are read more slowly."
+    ),
+    key!(
+        limits.accounts_max,
+        Kind::count(1_024, 1 << 24),
+        "Addresses and users that are counted at the same time, 64 bytes each; who comes above is let in uncounted, and that is counted."
+    ),
     key!(limits.message_rate, RATE, "Messages a second that one client may publish; above, it is read more slowly."),
     key!(limits.byte_rate, BYTE_RATE, "Bytes a second that one client may publish; above, it is read more slowly."),
+    key!(
+        limits.message_rate_out,
+        RATE,
+        "Messages a second that one client is sent; above, they wait in its session's queue, and those of QoS 0 are dropped."
+    ),
+    key!(limits.byte_rate_out, BYTE_RATE, "Bytes a second of packets with messages that one client is sent; likewise."),
+    key!(
+        limits.will_bytes_max,
+        WILL_BYTES,
+        "The longest payload of a will; the standards can say no more than the default."
+    ),
+    key!(limits.user_properties_max, USER_PROPERTIES, "User properties of a message or of a will."),
     key!(
         limits.fanout_recipients_max,
         Kind::count(1, COPIES_PER_INPUT_MAX as u64),
@@ -267,7 +333,7 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         auth.anonymous,
         Kind::Word(Anonymous::WORDS),
-        "Whether clients come in that give neither name nor password; \"auto\" is where there is neither a password file nor token_keys."
+        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file, no token_keys and no hook."
     ),
     key!(
         auth.password_file,
@@ -284,6 +350,26 @@ pub const KEYS: &[Key<Config>] = &[
         auth.token_keys,
         Kind::File,
         "Whose signatures on tokens count, as a JSON Web Key Set or public keys in PEM; \"\" is none, so no token is taken."
+    ),
+    key!(
+        auth.token_keys_url,
+        Kind::WebUrl,
+        "The web server that such keys are fetched from, as a JSON Web Key Set; \"\" is none. Beside token_keys or instead."
+    ),
+    key!(
+        auth.token_keys_refresh_s as "token_keys_refresh",
+        Kind::time(Seconds, 1, DAY_MS / 1_000),
+        "How often they are fetched; a token that names another key has them fetched at once, every 10 s at most."
+    ),
+    key!(
+        auth.token_keys_keep_s as "token_keys_keep",
+        Kind::time(Seconds, 1, YEAR_S),
+        "How long they hold when they cannot be fetched any more; then no token that they would sign is taken."
+    ),
+    key!(
+        auth.token_keys_timeout_ms as "token_keys_timeout",
+        Kind::time(Millis, 100, MINUTE_MS),
+        "How long the server may take for them."
     ),
     key!(
         auth.token_issuer,
@@ -321,14 +407,94 @@ pub const KEYS: &[Key<Config>] = &[
         "Where a client puts its token: in the password of CONNECT, or in its user name."
     ),
     key!(
+        auth.token_user,
+        Kind::Word(UserName::WORDS),
+        "What the user name says beside a token in the password: nothing, or it must be the user of the token."
+    ),
+    key!(
         auth.token_needs_expiry,
         Kind::Flag,
         "Whether a token without an end, its claim exp, is refused; its connection would never end."
     ),
     key!(
+        auth.hook_url,
+        Kind::WebUrl,
+        "The web server that is asked who a client is, by POST; \"\" is none. In chains it is \"hook\"."
+    ),
+    key!(
+        auth.hook_rules_url,
+        Kind::WebUrl,
+        "The web server that is asked what a client may do, beside the rules of a file, by POST; \"\" is none."
+    ),
+    key!(
+        auth.hook_secret_file,
+        Kind::File,
+        "The file whose first line is shown to these servers as a bearer token; \"\" is none."
+    ),
+    key!(
+        auth.hook_timeout_ms as "hook_timeout",
+        Kind::time(Millis, 10, MINUTE_MS),
+        "How long one answer may take, and how long a question may wait before it is asked."
+    ),
+    key!(
+        auth.hook_cache_ms as "hook_cache",
+        Kind::time(Millis, 1, DAY_MS).or("off", 0),
+        "How long it holds that a server has allowed something, unless it says a shorter time."
+    ),
+    key!(
+        auth.hook_cache_denials_ms as "hook_cache_denials",
+        Kind::time(Millis, 1, DAY_MS).or("off", 0),
+        "How long it holds that a server has refused something, or does not know."
+    ),
+    key!(
+        auth.hook_connections,
+        Kind::count(1, 256),
+        "Questions that are asked at the same time, each by a thread of its own."
+    ),
+    key!(
+        auth.web_ca,
+        Kind::File,
+        "The authorities that vouch for these servers, in PEM; \"\" is those that the system trusts."
+    ),
+    key!(
+        auth.web_plaintext,
+        Kind::Flag,
+        "Whether servers on other machines may be asked by http, so that anybody on the way can read and answer."
+    ),
+    key!(
         auth.clerks,
         Kind::count(1, 64),
         "Threads that hash passwords, beside the shards: each hash takes a core for some 20 ms."
+    ),
+    key!(
+        auth.failures_max,
+        Kind::count(1, FAILURES_MAX as u64).or("unlimited", 0),
+        "Proofs from one address that may fail within failure_window; then nobody from there is let in for a while. Never by user name alone."
+    ),
+    key!(
+        auth.failure_window_ms as "failure_window",
+        Kind::time(Millis, 1_000, DAY_MS),
+        "How long failures count, from the first one on."
+    ),
+    key!(
+        auth.ban_ms as "ban",
+        Kind::time(Millis, 100, DAY_MS),
+        "How long an address is banned the first time; each further ban lasts twice as long."
+    ),
+    key!(
+        auth.ban_max_ms as "ban_max",
+        Kind::time(Millis, 100, 30 * DAY_MS),
+        "How long a ban lasts at most; who has been quiet for so long after one begins anew."
+    ),
+    key!(
+        auth.ban_exempt,
+        Kind::List(List::Networks),
+        "Networks that are never banned, such as that of a gateway behind which many clients are one address."
+    ),
+    key!(
+        auth.waiting_max,
+        Kind::count(1, 1_000_000),
+        "Clients that may wait for such a thread; more, and whoever would be answered too late, are told to come again."
     ),
     key!(
         storage.data_dir,
@@ -361,6 +527,11 @@ pub const KEYS: &[Key<Config>] = &[
         "Messages that wait for clients lie in memory up to so many bytes, in the whole broker; what comes then waits on the disk alone."
     ),
     key!(admin.listen, Kind::Address, "Where metrics and health are served; port 0 lets the kernel choose one."),
+    key!(
+        admin.control,
+        Kind::File,
+        "The socket at which `pregon acl diff` asks the running broker, open to its own user and root alone. A relative path lies in the data directory, and is none where nothing is kept; \"\" for none."
+    ),
     key!(log.format, Kind::Word(LogFormat::WORDS), "How lines look: for people, or one JSON object each."),
     key!(
         log.level,
@@ -461,6 +632,7 @@ pub(super) mod tests {
             Kind::Path => &["data", "/var/lib/größer als \"zuvor\""],
             Kind::Listen => &["[::]:0", "unix:/run/größe \"1\".sock"],
             Kind::UrlPath => &["/", "/mqtt"],
+            Kind::WebUrl => &["", "http://127.0.0.1:8080", "https://issuer.example/keys?of=all"],
             Kind::Interface => &["", "eth0"],
             Kind::Mode => &["0000", "0777"],
             Kind::List(List::Addresses) => &["", "127.0.0.1:0", "[::]:1,1.2.3.4:65535"],

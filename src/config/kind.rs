@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
 use super::Cores;
-use super::address::{self, URL_PATH_BYTES_MAX};
+use super::address::{self, URL_PATH_BYTES_MAX, WEB_URL_BYTES_MAX};
 use super::complaint::{Mistake, excerpt};
 use super::field::Spelled;
 use super::levels::{self, Level, LevelFault, Levels};
@@ -91,6 +91,8 @@ pub enum Kind {
     Listen,
     /// The path of a URL.
     UrlPath,
+    /// Where a web server is asked, or nothing.
+    WebUrl,
     /// The name of a network device, or nothing.
     Interface,
     /// The permissions of a file.
@@ -174,12 +176,13 @@ impl Kind {
             Kind::Address => text::parse_address(text).map(|address| Value::Address(Some(address))),
             Kind::Levels => Levels::parse(text).map(Value::Levels).map_err(|fault| fault.mistake),
             Kind::TopicPrefix => read_prefix(text),
-            Kind::File if text.is_empty() => Ok(Value::Text("".into())),
+            Kind::File | Kind::WebUrl if text.is_empty() => Ok(Value::Text("".into())),
             Kind::Path | Kind::File => parse_path(text).map(Value::Text),
             Kind::Text(free) if free.is_optional && text.is_empty() => Ok(Value::Text("".into())),
             Kind::Text(_) => parse_free_text(text).map(Value::Text),
             Kind::Listen => address::parse_listen(text).map(Value::Listen),
             Kind::UrlPath => address::parse_url_path(text).map(Value::Text),
+            Kind::WebUrl => address::parse_web_url(text).map(Value::Text),
             Kind::Interface => address::parse_interface(text).map(Value::Text),
             Kind::Mode => address::parse_mode(text).map(Value::Number),
         }
@@ -208,6 +211,7 @@ impl Kind {
                 | Kind::Text(_)
                 | Kind::Listen
                 | Kind::UrlPath
+                | Kind::WebUrl
                 | Kind::Interface
                 | Kind::Mode,
                 DeValue::String(text),
@@ -278,6 +282,11 @@ impl Kind {
                     .into()
             }
             Kind::UrlPath => format!("the path of a URL such as \"/mqtt\", up to {URL_PATH_BYTES_MAX} bytes"),
+            Kind::WebUrl => {
+                format!(
+                    "an address such as \"https://issuer.example/keys\", up to {WEB_URL_BYTES_MAX} bytes, or \"\" for none"
+                )
+            }
             Kind::Interface => "the name of a network device such as \"eth0\", or \"\" for any".to_owned(),
             Kind::Mode => "permissions in octal digits such as \"0660\"".to_owned(),
         }

@@ -9,8 +9,9 @@ use super::text::LIST_ENTRIES_MAX;
 use crate::base::nearest::nearest_name;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 17] = [
+pub const EVENT_MODULES: [&str; 20] = [
     "cli::serve",
+    "ops::control",
     "ops::http",
     "ops::log::kinds",
     "ops::log::lines",
@@ -27,6 +28,8 @@ pub const EVENT_MODULES: [&str; 17] = [
     "shell::replay",
     "shell::storage",
     "shell::ring::uring",
+    "shell::web::hook",
+    "shell::web::keys",
 ];
 
 /// How important an event is, from what must be heard to what is for the very curious.

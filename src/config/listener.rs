@@ -4,8 +4,9 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::{Anonymous, Auth};
+use super::{Anonymous, Auth, Listeners};
 use crate::base::network::Network;
+use crate::engine::accounts::terms::ListenerTerms;
 use crate::engine::limits::Limits;
 use crate::mqtt::QoS;
 
@@ -88,6 +89,8 @@ pub enum Proof {
     Password,
     /// A signed token.
     Token,
+    /// Whatever a web server takes.
+    Hook,
     /// Nothing: who gives neither name nor password comes in.
     Anonymous,
 }
@@ -153,6 +156,14 @@ pub struct Listener {
     pub message_rate: Option<u32>,
     /// Overrides `limits.byte_rate`.
     pub byte_rate: Option<u32>,
+    /// Overrides `limits.message_rate_out`.
+    pub message_rate_out: Option<u32>,
+    /// Overrides `limits.byte_rate_out`.
+    pub byte_rate_out: Option<u32>,
+    /// Overrides `limits.will_bytes_max`.
+    pub will_bytes_max: Option<u32>,
+    /// Overrides `limits.user_properties_max`.
+    pub user_properties_max: Option<usize>,
     /// Overrides `limits.maximum_qos`.
     pub maximum_qos: Option<QoS>,
     /// Overrides `limits.subscriptions_max`.
@@ -221,6 +232,10 @@ impl Listener {
             connect_timeout_ms: None,
             message_rate: None,
             byte_rate: None,
+            message_rate_out: None,
+            byte_rate_out: None,
+            will_bytes_max: None,
+            user_properties_max: None,
             maximum_qos: None,
             subscriptions_max: None,
             topic_levels_max: None,
@@ -239,6 +254,17 @@ impl Listener {
         self.chain.is_empty() && !is_certified && auth.anonymous == Anonymous::Auto && auth.lets_anybody_in()
     }
 
+    /// What is bounded of all its clients together.
+    pub fn terms(&self) -> ListenerTerms {
+        let bound = |count: Option<usize>| count.unwrap_or(0);
+        ListenerTerms {
+            connections_max: bound(self.connections_max) as u64,
+            connect_rate: self.connect_rate,
+            connections_per_address_max: u32::try_from(bound(self.connections_per_address_max)).unwrap_or(u32::MAX),
+            is_proxied: self.proxy_protocol == ProxyProtocol::Required,
+        }
+    }
+
     /// The bounds of its clients: those of the whole broker with what it overrides.
     #[must_use]
     pub fn limits(&self, broker: &Limits) -> Limits {
@@ -249,6 +275,10 @@ impl Listener {
             connect_timeout_ms: self.connect_timeout_ms.unwrap_or(broker.connect_timeout_ms),
             message_rate: self.message_rate.unwrap_or(broker.message_rate),
             byte_rate: self.byte_rate.unwrap_or(broker.byte_rate),
+            message_rate_out: self.message_rate_out.unwrap_or(broker.message_rate_out),
+            byte_rate_out: self.byte_rate_out.unwrap_or(broker.byte_rate_out),
+            will_bytes_max: self.will_bytes_max.unwrap_or(broker.will_bytes_max),
+            user_properties_max: self.user_properties_max.unwrap_or(broker.user_properties_max),
             maximum_qos: self.maximum_qos.unwrap_or(broker.maximum_qos),
             subscriptions_max,
             // Shared subscriptions are some of them.
@@ -257,5 +287,16 @@ impl Listener {
             inflight_max: self.inflight_max.unwrap_or(broker.inflight_max),
             ..broker.clone()
         }
+    }
+}
+
+impl Listeners {
+    /// The bounds of the clients of each listener by its number, those of `tcp` first; none at all where no listener has any of its own.
+    pub fn own_limits(&self, broker: &Limits) -> Vec<Limits> {
+        let own: Vec<Limits> = self.named.iter().map(|named| named.limits(broker)).collect();
+        if own.iter().all(|own| own == broker) {
+            return Vec::new();
+        }
+        self.tcp.iter().map(|_| broker.clone()).chain(own).collect()
     }
 }

@@ -3,6 +3,7 @@
 use super::field::{Field, Spelled};
 use super::keys::{
     BYTE_RATE, CONNECT_TIMEOUT, INFLIGHT, KEEP_ALIVE, PACKET_BYTES, QOS, RATE, SUBSCRIPTIONS, TOPIC_LEVELS,
+    USER_PROPERTIES, WILL_BYTES,
 };
 use super::kind::{Kind, NOTHING};
 use super::list::List;
@@ -106,6 +107,14 @@ pub const LISTENER_KEYS: &[Key<Listener>] = &[
     ),
     key!(message_rate, RATE.or(INHERIT, NOTHING), "Messages a second that one client may publish."),
     key!(byte_rate, BYTE_RATE.or(INHERIT, NOTHING), "Bytes a second that one client may publish."),
+    key!(message_rate_out, RATE.or(INHERIT, NOTHING), "Messages a second that one client is sent."),
+    key!(
+        byte_rate_out,
+        BYTE_RATE.or(INHERIT, NOTHING),
+        "Bytes a second of packets with messages that one client is sent."
+    ),
+    key!(will_bytes_max, WILL_BYTES.or(INHERIT, NOTHING), "The longest payload of a will."),
+    key!(user_properties_max, USER_PROPERTIES.or(INHERIT, NOTHING), "User properties of a message or of a will."),
     key!(maximum_qos, QOS.or(INHERIT, NOTHING), "The highest quality of service on offer."),
     key!(subscriptions_max, SUBSCRIPTIONS.or(INHERIT, NOTHING), "Subscriptions of one session."),
     key!(topic_levels_max, TOPIC_LEVELS.or(INHERIT, NOTHING), "The most levels of a topic or a filter."),
@@ -159,7 +168,7 @@ mod tests {
             let config = Config { limits: listener.limits(&Limits::default()), ..Config::default() };
             assert_eq!(limit.kind.write(&(limit.get)(&config)), key.written(&listener), "{}", key.name);
         }
-        assert_eq!(inherited, 9);
+        assert_eq!(inherited, 13);
         let limits = Limits { maximum_qos: QoS::AtMostOnce, byte_rate: 7, ..Limits::default() };
         assert_eq!(Listener::new("a").limits(&limits), limits);
         let few = Listener { subscriptions_max: Some(3), ..Listener::new("a") };

@@ -99,20 +99,21 @@ struct Rule {
     broken: fn(&Listener, &Config) -> Option<String>,
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule { names: &["certificates", "keys"], paths: &[], broken: secrets_are_missing },
     Rule { names: &["client_ca", "client_pins", "client_certificates"], paths: &[], broken: nobody_vouches },
     Rule { names: &["proxy_trusted", "proxy_protocol"], paths: &[], broken: no_proxy_is_believed },
     Rule { names: &["client_certificates", "user_from", "chain"], paths: &[], broken: certificates_name_nobody },
     Rule { names: &["chain"], paths: &["auth.token_keys"], broken: no_token_holds },
+    Rule { names: &["chain"], paths: &["auth.hook_url"], broken: nobody_is_asked },
     Rule {
         names: &["chain", "client_certificates", "address"],
-        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"],
+        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys", "auth.hook_url"],
         broken: the_world_is_let_in,
     },
     Rule {
         names: &["chain", "user_from", "address"],
-        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"],
+        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys", "auth.hook_url"],
         broken: nobody_is_let_in,
     },
 ];
@@ -226,12 +227,17 @@ fn no_token_holds(listener: &Listener, config: &Config) -> Option<String> {
     is_broken.then(|| "no token would hold: auth.token_keys says whose signatures count".to_owned())
 }
 
+fn nobody_is_asked(listener: &Listener, config: &Config) -> Option<String> {
+    let is_broken = listener.chain.contains(&Proof::Hook) && !config.auth.asks_who_comes();
+    is_broken.then(|| "nobody would be asked: auth.hook_url says who is".to_owned())
+}
+
 /// Without a word from the operator, whom nobody knows comes from this machine.
 fn the_world_is_let_in(listener: &Listener, config: &Config) -> Option<String> {
     let is_broken = listener.address.is_reached_from_outside() && listener.lets_anybody_in_unasked(&config.auth);
     is_broken.then(|| {
         format!(
-            "{} is reached from other machines, and anybody would be let in: name a password file or the keys of tokens, require \
+            "{} is reached from other machines, and anybody would be let in: name a password file, the keys of tokens or a hook, require \
              certificates, or say by what clients show who they are with chain, which may be \"anonymous\"",
             listener.address
         )
@@ -244,13 +250,17 @@ fn nobody_is_let_in(listener: &Listener, config: &Config) -> Option<String> {
         return None;
     }
     if !listener.chain.is_empty() {
-        // A chain that asks for tokens has keys of them, or is told of those already.
+        // A chain that asks for tokens or a hook has keys or somebody to ask, or is told of those already.
         let is_closed = listener.chain.iter().all(|proof| *proof == Proof::Password);
         return is_closed.then(|| "nobody could come in here: there is no password file".to_owned());
     }
-    let is_closed = !auth.lets_anybody_in() && !auth.takes_tokens() && listener.user_from == UserFrom::None;
-    is_closed
-        .then(|| "nobody could come in here: there is no password file, and there are no keys of tokens".to_owned())
+    let is_closed = !auth.lets_anybody_in()
+        && !auth.takes_tokens()
+        && !auth.asks_who_comes()
+        && listener.user_from == UserFrom::None;
+    is_closed.then(|| {
+        "nobody could come in here: there is no password file, no hook, and there are no keys of tokens".to_owned()
+    })
 }
 
 /// Whoever else wants the place that a listener wants: an earlier listener, the plain ones, the operator's door.

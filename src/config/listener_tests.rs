@@ -40,6 +40,10 @@ keep_alive_max = "1m"
 connect_timeout = "5s"
 message_rate = "unlimited"
 byte_rate = "64KiB"
+message_rate_out = 20
+byte_rate_out = "2MiB"
+will_bytes_max = "0B"
+user_properties_max = 3
 maximum_qos = 1
 subscriptions_max = 7
 topic_levels_max = 8
@@ -49,6 +53,16 @@ inflight_max = 9
 /// What `address` takes, in words.
 const ADDRESS_ALLOWED: &str =
     "allowed: an address with its port such as \"0.0.0.0:8883\", or a socket such as \"unix:/run/pregon/mqtt\"";
+
+#[test]
+fn where_the_syntax_is_broken_nobody_is_told_what_a_listener_lacks() {
+    let broken = "[listeners.a]\naddress = \"127.0.0.1:8883\"\n[listeners.b\nclient_certificates = \"required\"\n";
+    let told = about(broken);
+    assert_eq!(told.len(), 1, "it is a guess whose line that is: {told:?}");
+    let mended = broken.replace("s.b\n", "s.b]\naddress = \"127.0.0.1:8884\"\n");
+    let told = about(&mended);
+    assert!(!told.is_empty() && told.iter().all(|told| told.contains("client_certificates")), "{told:?}");
+}
 
 /// The listener of the example, as a file that says it.
 pub fn uncommented(example: &str) -> String {
@@ -107,6 +121,10 @@ fn every_key_of_a_listener_is_read_from_a_file() {
         connect_timeout_ms: Some(5_000),
         message_rate: Some(0),
         byte_rate: Some(65_536),
+        message_rate_out: Some(20),
+        byte_rate_out: Some(2 << 20),
+        will_bytes_max: Some(0),
+        user_properties_max: Some(3),
         maximum_qos: Some(QoS::AtLeastOnce),
         subscriptions_max: Some(7),
         topic_levels_max: Some(8),
@@ -116,6 +134,19 @@ fn every_key_of_a_listener_is_read_from_a_file() {
     let socket = loaded(vec![file("[listeners.a]\naddress = \"unix:/run/x\"\nsocket_mode = \"0600\"")]);
     let wanted = Listener { address: ListenAddress::Unix("/run/x".into()), socket_mode: 0o600, ..Listener::new("a") };
     assert_eq!(*only(&socket), wanted);
+}
+
+#[test]
+fn bounds_stand_at_the_number_of_their_listener() {
+    let tcp = "[listeners]\ntcp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n";
+    let own = |bounds: &str| {
+        let a = "[listeners.a]\naddress = \"127.0.0.1:3\"\n";
+        let checked = loaded(vec![file(&format!("{tcp}{a}[listeners.b]\naddress = \"127.0.0.1:4\"\n{bounds}"))]);
+        let (listeners, limits) = (&checked.config().listeners, &checked.config().limits);
+        listeners.own_limits(limits).iter().map(|own| own.inflight_max).collect::<Vec<_>>()
+    };
+    assert_eq!(own("inflight_max = 7"), [1_000, 1_000, 1_000, 7]);
+    assert!(own("").is_empty() && own("inflight_max = 1_000").is_empty(), "none has bounds of its own");
 }
 
 #[test]
@@ -408,10 +439,10 @@ fn what_was_said_of_listeners_is_printed_with_its_place() {
     assert_eq!(
         lines[first..first + 5],
         [
-            "listeners.a.address               = \"unix:/run/x\"          pregon.toml:5",
-            "listeners.a.chain                 = [\"token\", \"password\"]  --set",
-            "listeners.b.address               = \"127.0.0.1:5\"          pregon.toml:2",
-            "listeners.b.tickets               = true                   pregon.toml:3",
+            "listeners.a.address                = \"unix:/run/x\"           pregon.toml:5",
+            "listeners.a.chain                  = [\"token\", \"password\"]   --set",
+            "listeners.b.address                = \"127.0.0.1:5\"           pregon.toml:2",
+            "listeners.b.tickets                = true                    pregon.toml:3",
             lines[first + 4],
         ]
     );

@@ -52,6 +52,8 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 pub mod text;
+#[cfg(test)]
+mod web_tests;
 
 pub use complaint::Complaints;
 pub use levels::{Level, Levels};
@@ -62,7 +64,9 @@ pub use source::{Origin, Source};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::engine::auth::token::terms::{Carrier, LEEWAY_S};
+use crate::base::network::Network;
+use crate::engine::accounts::bans::BanTerms;
+use crate::engine::auth::token::terms::{Carrier, LEEWAY_S, UserName};
 use crate::engine::limits::Limits;
 
 /// Everything an operator may choose. One for the whole process, never changed while it runs.
@@ -84,6 +88,15 @@ pub struct Config {
     pub admin: Admin,
     /// What is written to standard error: `[log]`.
     pub log: Log,
+}
+
+impl Config {
+    /// Where commands of this machine ask the broker; none where it has no data directory and nothing else was said.
+    pub fn control(&self) -> Option<PathBuf> {
+        let control = &self.admin.control;
+        let has_place = control.is_absolute() || self.storage.durability != Durability::Memory;
+        (!control.as_os_str().is_empty() && has_place).then(|| self.storage.data_dir.join(control))
+    }
 }
 
 /// Which cores get a shard.
@@ -168,7 +181,7 @@ pub struct Listeners {
 /// Whether clients come in that give neither name nor password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Where nobody else can be told apart either: without a password file and keys of tokens.
+    /// Where nobody else can be told apart either: without a password file, keys of tokens and a hook.
     Auto,
     /// Always.
     Yes,
@@ -189,6 +202,14 @@ pub struct Auth {
     pub rules_file: PathBuf,
     /// Whose signatures on tokens count; empty where no token is taken.
     pub token_keys: PathBuf,
+    /// Where such keys are fetched; none where they are not.
+    pub token_keys_url: Option<Box<str>>,
+    /// How often.
+    pub token_keys_refresh_s: u64,
+    /// How long they hold when they cannot be fetched any more.
+    pub token_keys_keep_s: u64,
+    /// How long the server may take.
+    pub token_keys_timeout_ms: u64,
     /// Who must have issued a token; none for anybody who is trusted.
     pub token_issuer: Option<Box<str>>,
     /// For whom a token must be: one of these; none for anybody.
@@ -203,17 +224,49 @@ pub struct Auth {
     pub token_leeway_s: u64,
     /// Where a client puts its token.
     pub token_carrier: Carrier,
+    /// What the user name beside a token says.
+    pub token_user: UserName,
     /// Whether a token without an end is refused.
     pub token_needs_expiry: bool,
+    /// Who is asked who a client is; none where nobody is.
+    pub hook_url: Option<Box<str>>,
+    /// Who is asked what it may do; none where nobody is.
+    pub hook_rules_url: Option<Box<str>>,
+    /// What is shown to them; empty for nothing.
+    pub hook_secret_file: PathBuf,
+    /// How long an answer may take.
+    pub hook_timeout_ms: u64,
+    /// How long a good answer holds; 0 for not at all.
+    pub hook_cache_ms: u64,
+    /// How long a refusal holds; 0 for not at all.
+    pub hook_cache_denials_ms: u64,
+    /// Questions that are asked at the same time.
+    pub hook_connections: usize,
+    /// Who vouches for these servers; empty for whom the system trusts.
+    pub web_ca: PathBuf,
+    /// Whether servers on other machines may be asked without encryption.
+    pub web_plaintext: bool,
     /// Threads that hash passwords.
     pub clerks: usize,
+    /// Failed proofs from one address before it is banned; 0 for any number.
+    pub failures_max: u32,
+    /// How long they count.
+    pub failure_window_ms: u64,
+    /// How long the first ban lasts.
+    pub ban_ms: u64,
+    /// How long any ban lasts at most.
+    pub ban_max_ms: u64,
+    /// Networks that are never banned.
+    pub ban_exempt: Vec<Network>,
+    /// Clients that may wait for them.
+    pub waiting_max: usize,
 }
 
 impl Auth {
     /// Whether clients come in that give neither name nor password.
     pub fn lets_anybody_in(&self) -> bool {
         match self.anonymous {
-            Anonymous::Auto => !self.has_users() && !self.takes_tokens(),
+            Anonymous::Auto => !self.has_users() && !self.takes_tokens() && !self.asks_who_comes(),
             Anonymous::Yes => true,
             Anonymous::No => false,
         }
@@ -224,9 +277,40 @@ impl Auth {
         !self.password_file.as_os_str().is_empty()
     }
 
+    /// When an address is banned.
+    pub fn bans(&self) -> BanTerms {
+        BanTerms {
+            failures_max: self.failures_max,
+            failure_window_ms: self.failure_window_ms,
+            ban_ms: self.ban_ms,
+            ban_max_ms: self.ban_max_ms.max(self.ban_ms),
+            exempt: self.ban_exempt.clone(),
+        }
+    }
+
     /// Whether tokens are taken.
     pub fn takes_tokens(&self) -> bool {
+        self.has_token_keys() || self.token_keys_url.is_some()
+    }
+
+    /// Whether keys of tokens lie in a file.
+    pub fn has_token_keys(&self) -> bool {
         !self.token_keys.as_os_str().is_empty()
+    }
+
+    /// Whether a web server is asked who a client is.
+    pub fn asks_who_comes(&self) -> bool {
+        self.hook_url.is_some()
+    }
+
+    /// The web servers that are asked something, each with its key.
+    pub fn web_servers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let named = [
+            ("auth.token_keys_url", &self.token_keys_url),
+            ("auth.hook_url", &self.hook_url),
+            ("auth.hook_rules_url", &self.hook_rules_url),
+        ];
+        named.into_iter().filter_map(|(path, url)| Some((path, url.as_deref()?)))
     }
 }
 
@@ -274,6 +358,8 @@ pub struct Storage {
 pub struct Admin {
     /// Where metrics and health are served; none where the door is closed.
     pub listen: Option<SocketAddr>,
+    /// The socket by which commands of this machine ask the broker; a relative one lies in the data directory. Empty for none.
+    pub control: PathBuf,
 }
 
 /// How log lines look.
@@ -341,6 +427,10 @@ impl Default for Auth {
             acl_file: PathBuf::new(),
             rules_file: PathBuf::new(),
             token_keys: PathBuf::new(),
+            token_keys_url: None,
+            token_keys_refresh_s: 5 * 60,
+            token_keys_keep_s: 24 * 3_600,
+            token_keys_timeout_ms: 5_000,
             token_issuer: None,
             token_audience: Vec::new(),
             token_user_claim: "sub".into(),
@@ -348,8 +438,24 @@ impl Default for Auth {
             token_groups_claim: None,
             token_leeway_s: LEEWAY_S,
             token_carrier: Carrier::Password,
+            token_user: UserName::Ignored,
             token_needs_expiry: true,
+            hook_url: None,
+            hook_rules_url: None,
+            hook_secret_file: PathBuf::new(),
+            hook_timeout_ms: 3_000,
+            hook_cache_ms: 60_000,
+            hook_cache_denials_ms: 10_000,
+            hook_connections: 16,
+            web_ca: PathBuf::new(),
+            web_plaintext: false,
             clerks: 2,
+            failures_max: 10,
+            failure_window_ms: 60_000,
+            ban_ms: 30_000,
+            ban_max_ms: 600_000,
+            ban_exempt: ["127.0.0.0/8", "::1"].map(|text| Network::parse(text).expect("it is one")).to_vec(),
+            waiting_max: 16_384,
         }
     }
 }
@@ -369,7 +475,7 @@ impl Default for Storage {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))) }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9883))), control: "control".into() }
     }
 }
 

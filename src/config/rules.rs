@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use super::address::{is_encrypted, is_overheard};
 use super::complaint::{Complaint, Mistake, Remedy};
 use super::keys::KEYS;
 use super::listener_rules;
@@ -9,7 +10,7 @@ use super::load::Checked;
 use super::schema::find;
 use super::setting::Setting;
 use super::source::Origin;
-use super::{Anonymous, Config, Cores};
+use super::{Anonymous, Auth, Config, Cores};
 
 /// A contradiction between the values of some settings.
 pub struct Contradiction {
@@ -25,15 +26,23 @@ struct Rule {
     broken: fn(&Config) -> Option<String>,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 12] = [
     Rule { paths: &["listeners.tcp"], broken: nowhere_to_come_in },
     Rule { paths: &["listeners.tcp"], broken: listeners_overlap },
     Rule { paths: &["listeners.tcp", "admin.listen"], broken: admin_is_in_the_way },
     Rule {
-        paths: &["listeners.tcp", "auth.anonymous", "auth.password_file", "auth.token_keys"],
+        paths: &["listeners.tcp", "auth.anonymous", "auth.password_file", "auth.token_keys", "auth.hook_url"],
         broken: the_world_is_let_in,
     },
-    Rule { paths: &["auth.anonymous", "auth.password_file", "auth.token_keys"], broken: nobody_is_let_in },
+    Rule {
+        paths: &["auth.anonymous", "auth.password_file", "auth.token_keys", "auth.hook_url"],
+        broken: nobody_is_let_in,
+    },
+    Rule { paths: &["auth.token_keys_refresh", "auth.token_keys_keep"], broken: keys_end_too_soon },
+    Rule {
+        paths: &["auth.token_keys_url", "auth.hook_url", "auth.hook_rules_url", "auth.web_plaintext"],
+        broken: anybody_could_answer,
+    },
     Rule { paths: &["auth.acl_file", "auth.rules_file"], broken: rules_stand_in_two_files },
     Rule { paths: &["runtime.cores", "runtime.shards"], broken: cores_stay_idle },
     Rule { paths: &["turn.bytes_max", "turn.read_bytes_max"], broken: one_read_fills_a_turn },
@@ -41,16 +50,49 @@ const RULES: [Rule; 10] = [
     Rule { paths: &["limits.backlog_patience", "limits.write_stall"], broken: closed_before_patience_ends },
 ];
 
-/// What only tokens have.
-const OF_TOKENS: [&str; 8] = [
-    "token_issuer",
-    "token_audience",
-    "token_user_claim",
-    "token_client_id_claim",
-    "token_groups_claim",
-    "token_leeway",
-    "token_carrier",
-    "token_needs_expiry",
+/// Keys of `[auth]` that do nothing without another one: whoever sets them expects something that does not happen.
+struct Idle {
+    names: &'static [&'static str],
+    because: &'static [&'static str],
+    is_idle: fn(&Auth) -> bool,
+    why: &'static str,
+}
+
+const IDLE: [Idle; 4] = [
+    Idle {
+        names: &[
+            "token_issuer",
+            "token_audience",
+            "token_user_claim",
+            "token_client_id_claim",
+            "token_groups_claim",
+            "token_leeway",
+            "token_carrier",
+            "token_user",
+            "token_needs_expiry",
+        ],
+        because: &["auth.token_keys"],
+        is_idle: |auth| !auth.takes_tokens(),
+        why: "without keys no token is taken",
+    },
+    Idle {
+        names: &["token_keys_refresh", "token_keys_keep", "token_keys_timeout"],
+        because: &["auth.token_keys_url"],
+        is_idle: |auth| auth.token_keys_url.is_none(),
+        why: "no keys are fetched",
+    },
+    Idle {
+        names: &["hook_secret_file", "hook_timeout", "hook_cache", "hook_cache_denials", "hook_connections"],
+        because: &["auth.hook_url", "auth.hook_rules_url"],
+        is_idle: |auth| auth.hook_url.is_none() && auth.hook_rules_url.is_none(),
+        why: "nobody is asked",
+    },
+    Idle {
+        names: &["web_ca"],
+        because: &["auth.token_keys_url", "auth.hook_url", "auth.hook_rules_url"],
+        is_idle: |auth| !auth.web_servers().any(|(_, url)| is_encrypted(url)),
+        why: "no server is asked by https",
+    },
 ];
 
 /// Every rule that is broken.
@@ -65,20 +107,19 @@ pub fn contradictions(checked: &Checked) -> Vec<Contradiction> {
     found
 }
 
-/// Whoever says what tokens must be expects that some are asked for.
+/// Whoever says what tokens must be expects that some are asked for, and so on.
 fn idle(checked: &Checked) -> Vec<Contradiction> {
-    if checked.config().auth.takes_tokens() {
-        return Vec::new();
-    }
     let plain = Config::default();
     let key = |name: &&str| find("auth", name).expect("the list names keys of the section");
     let is_set = |key: &usize| (KEYS[*key].get)(checked.config()) != (KEYS[*key].get)(&plain);
-    let set = OF_TOKENS.iter().map(key).filter(is_set);
-    let told = |key| {
-        let what = "this does nothing: without keys no token is taken";
-        contradiction(checked, &[Setting::Key(key)], &by_path(&["auth.token_keys"]), what)
-    };
-    set.map(told).collect()
+    let mut found = Vec::new();
+    for rule in IDLE.iter().filter(|rule| (rule.is_idle)(&checked.config().auth)) {
+        for key in rule.names.iter().map(key).filter(is_set) {
+            let what = format!("this does nothing: {}", rule.why);
+            found.push(contradiction(checked, &[Setting::Key(key)], &by_path(rule.because), &what));
+        }
+    }
+    found
 }
 
 /// The keys of the table that these paths name.
@@ -140,17 +181,33 @@ fn the_world_is_let_in(config: &Config) -> Option<String> {
     let is_open = auth.lets_anybody_in() && auth.anonymous == Anonymous::Auto;
     let outside = config.listeners.tcp.iter().find(|address| !address.ip().is_loopback()).filter(|_| is_open)?;
     Some(format!(
-        "{outside} is reached from other machines, and anybody would be let in: name a password file or the keys of tokens, or say that this is meant \
-         with auth.anonymous = \"yes\""
+        "{outside} is reached from other machines, and anybody would be let in: name a password file, the keys of tokens or a hook, or say that this is \
+         meant with auth.anonymous = \"yes\""
     ))
 }
 
 fn nobody_is_let_in(config: &Config) -> Option<String> {
     let auth = &config.auth;
-    let is_closed = !auth.lets_anybody_in() && !auth.has_users() && !auth.takes_tokens();
+    let is_closed = !auth.lets_anybody_in() && !auth.has_users() && !auth.takes_tokens() && !auth.asks_who_comes();
     let is_all = config.listeners.named.is_empty(); // a listener of its own may have other proofs
     (is_closed && is_all)
-        .then(|| "nobody could come in: there is no password file, and there are no keys of tokens".to_owned())
+        .then(|| "nobody could come in: there is no password file, no hook, and there are no keys of tokens".to_owned())
+}
+
+fn keys_end_too_soon(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let is_broken = auth.token_keys_url.is_some() && auth.token_keys_keep_s < auth.token_keys_refresh_s;
+    is_broken.then(|| "keys would hold no longer before they are fetched again".to_owned())
+}
+
+/// A password, or the keys that decide who comes in, on a way that others can read and write.
+fn anybody_could_answer(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let (path, url) = auth.web_servers().find(|(_, url)| is_overheard(url)).filter(|_| !auth.web_plaintext)?;
+    Some(format!(
+        "{path} leads to another machine without encryption, {url}: name it with https, or say that this is meant with \
+         auth.web_plaintext = true"
+    ))
 }
 
 fn rules_stand_in_two_files(config: &Config) -> Option<String> {

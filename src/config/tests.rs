@@ -318,6 +318,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         "token_groups_claim = \"groups\"",
         "token_leeway = \"1m\"",
         "token_carrier = \"user-name\"",
+        "token_user = \"equal\"",
         "token_needs_expiry = false",
     ] {
         let key = line.split(' ').next().unwrap();
@@ -326,7 +327,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         loaded(vec![file(&format!("[auth]\n{line}\ntoken_keys = \"keys\""))]);
     }
     let keys = KEYS.iter().filter(|key| key.name.starts_with("token_")).count();
-    assert_eq!(keys, 1 + 8, "each of them is asked about here");
+    assert_eq!(keys, 1 + 4 + 9, "each of them is asked about here, or is about a server of keys");
 }
 
 #[test]
@@ -387,11 +388,12 @@ fn each_value_is_printed_with_its_origin() {
     ]);
     let printed = checked.to_string();
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines[0], "runtime.cores                     = [2, 3]            --cores");
-    assert_eq!(lines[1], "runtime.shards                    = \"auto\"            default");
-    let tcp = "listeners.tcp                     = [\"0.0.0.0:1883\", \"[::]:1883\", \"10.0.0.1:1884\"]  pregon.toml:3";
+    assert_eq!(lines[0], "runtime.cores                      = [2, 3]                  --cores");
+    assert_eq!(lines[1], "runtime.shards                     = \"auto\"                  default");
+    let tcp =
+        "listeners.tcp                      = [\"0.0.0.0:1883\", \"[::]:1883\", \"10.0.0.1:1884\"]  pregon.toml:3";
     assert!(lines.contains(&tcp), "{printed}");
-    let queue = "limits.queue_qos0                 = true              PREGON_LIMITS__QUEUE_QOS0";
+    let queue = "limits.queue_qos0                  = true                    PREGON_LIMITS__QUEUE_QOS0";
     assert!(lines.contains(&queue), "{printed}");
     assert_eq!(lines.len(), KEYS.len());
 }

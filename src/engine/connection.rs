@@ -13,13 +13,14 @@ use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
+use crate::engine::accounts::seat::Seat;
 use crate::engine::auth::Decision;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
 use crate::engine::output::OwnedAction;
-use crate::engine::quota::TokenBucket;
+use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
 use crate::mqtt::Version;
@@ -106,12 +107,10 @@ pub struct Extras {
     pub auth_method: Option<Box<str>>,
     /// A re-authentication under way; the exchange is away while a question is open.
     pub reauthentication: Option<Option<Box<Dialogue>>>,
-    /// Messages a second.
-    pub message_bucket: Option<TokenBucket>,
-    /// Bytes a second.
-    pub byte_bucket: Option<TokenBucket>,
-    /// When the quota hold ends.
-    pub quota_until: Option<Time>,
+    /// What it may publish in a second, and when the hold ends if that was too much.
+    pub taken: Option<Box<Meter>>,
+    /// What it may be sent in a second, and when it is sent more if that was too much.
+    pub given: Option<Box<Meter>>,
     /// Answers to actions of the packet that waits.
     pub answers: Vec<(OwnedAction, Decision)>,
     /// The action whose answer is awaited.
@@ -163,6 +162,8 @@ pub struct Connection {
     pub holds: u8,
     /// Whether diagnostics are welcome on every packet.
     pub wants_problem_info: bool,
+    /// What it holds of the broker's accounts; away while it moves.
+    pub seat: Option<Seat>,
     /// What few connections need.
     pub extras: Option<Box<Extras>>,
 }
@@ -190,6 +191,7 @@ impl Connection {
             full_ways: Bits64::EMPTY,
             holds: 0,
             wants_problem_info: true,
+            seat: None,
             extras: None,
         }
     }
@@ -230,6 +232,11 @@ impl Connection {
     /// The certificate that it has shown.
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.extras.as_ref()?.certificate.as_ref()
+    }
+
+    /// The address that failures are counted of; none where it is nobody's of his own.
+    pub fn accountable_address(&self) -> Option<IpAddr> {
+        self.seat.as_ref()?.address(self.peer)
     }
 
     /// What few connections need, made on demand.

@@ -1,10 +1,12 @@
 //! What happened in a shard, as values: the shell turns them into logs, traces and metrics.
 
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::message::SessionId;
+use crate::engine::output::OwnedAction;
 use crate::engine::stats::DropReason;
 use crate::mqtt::{Reason, Version};
 
@@ -33,6 +35,17 @@ pub enum Cause {
     Administrative,
     /// The broker stops.
     Shutdown,
+}
+
+/// What the rules do not allow.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    /// To whom.
+    pub who: Arc<Identity>,
+    /// What its client calls itself.
+    pub client_id: Box<str>,
+    /// What it wants.
+    pub action: OwnedAction,
 }
 
 /// One thing worth telling an operator about.
@@ -64,6 +77,13 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// Too many proofs from one address have failed: nobody from there is listened to for a while.
+    Banned {
+        /// Which one.
+        address: IpAddr,
+        /// For how many milliseconds.
+        lasts_ms: u64,
+    },
     /// A connection ended.
     Disconnected {
         /// On which connection.
@@ -80,6 +100,8 @@ pub enum Event {
         /// Copies that were lost with it.
         copies_lost: u64,
     },
+    /// The rules do not allow what somebody wants; with [`Event::SubscribeDenied`] or [`Event::PublishDenied`] where that follows from it.
+    Denied(Box<Denied>),
     /// A filter was refused.
     SubscribeDenied {
         /// To whom.

@@ -135,6 +135,11 @@ pub enum Input<'a> {
         /// What they say now.
         policy: Arc<Policy>,
     },
+    /// What stands between the socket and MQTT would not let this client in any more.
+    Revoked {
+        /// Its connection.
+        connection: ConnectionKey,
+    },
     /// The operator ends a client's connection.
     Kick {
         /// Its client identifier.

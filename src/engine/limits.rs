@@ -14,6 +14,12 @@ pub const SCAN_PAGE_BYTES_MAX: usize = 64 * 1024;
 pub const SWEEP_ENTRIES_MAX: usize = 10_000;
 /// Connections that are looked at in one turn after the operator has changed who may come in.
 pub const REVIEWED_CONNECTIONS_MAX: u32 = 2_000;
+/// Sessions that are looked at for one page of a listing.
+pub const LISTED_SESSIONS_MAX: u32 = 2_000;
+/// Subscriptions on one page of a listing, the first of them whatever their size.
+pub const LISTED_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Bytes of texts on one page of a listing, the last one not counted.
+pub const LISTED_BYTES_MAX: usize = 256 * 1024;
 /// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// The longest topic, in bytes, whose route is kept.
@@ -50,6 +56,16 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 pub const ANSWERS_OWED_MAX: usize = 1024;
 /// Bytes that may wait before CONNECT has been read.
 pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
+/// Answers of a hook that are remembered, those that allow and all others apart; at the bound the oldest is forgotten.
+pub const HOOK_ANSWERS_MAX: usize = 64 * 1024;
+/// Bytes of users and groups in them; at the bound the oldest is forgotten.
+pub const HOOK_ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of one answer of a hook; a longer one is none.
+pub const HOOK_ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Questions that may wait until one is asked of a hook, and as many for an answer that is under way: their clients are refused as busy.
+pub const HOOK_WAITING_MAX: usize = 512;
+/// Clients that may wait until the keys of tokens have been fetched; the others are told to come again.
+pub const KEYS_WAITING_MAX: usize = 256;
 /// Packet identifiers: the most messages that a window can have open.
 pub const WINDOW_MAX: u16 = u16::MAX;
 
@@ -144,14 +160,42 @@ pub struct Limits {
     pub retained_bytes_max: u64,
     /// Sessions, connected or not, likewise: 0x97 above.
     pub sessions_max: usize,
-    /// Connections, likewise: closed at once above.
+    /// Connections of the broker, on all shards: closed at once above.
     pub connections_max: usize,
-    /// Connections a second that are accepted, likewise, 0 for any: 0x9F above.
+    /// Connections a second that are accepted, on all shards, 0 for any: 0x9F above.
     pub connect_rate: u32,
+    /// Connections from one address, 0 for any: closed at once above.
+    pub connections_per_address_max: u32,
+    /// Connections a second from one address, 0 for any: closed at once above.
+    pub connect_rate_per_address: u32,
+    /// Messages a second from one address, 0 for any: its clients are read more slowly above.
+    pub message_rate_per_address: u32,
+    /// Bytes a second of messages from one address, 0 for any: its clients are read more slowly above.
+    pub byte_rate_per_address: u32,
+    /// Connections of one user, 0 for any: 0x97 above.
+    pub connections_per_user_max: u32,
+    /// Connections a second of one user, 0 for any: 0x9F above.
+    pub connect_rate_per_user: u32,
+    /// Sessions of one user, 0 for any: 0x97 above for a new one.
+    pub sessions_per_user_max: u32,
+    /// Messages a second of one user, 0 for any: its clients are read more slowly above.
+    pub message_rate_per_user: u32,
+    /// Bytes a second of messages of one user, 0 for any: its clients are read more slowly above.
+    pub byte_rate_per_user: u32,
+    /// Addresses and users that are counted at the same time: whoever comes above is let in uncounted.
+    pub accounts_max: usize,
     /// Messages a second that one client may publish, 0 for any: it is read more slowly above.
     pub message_rate: u32,
     /// Bytes a second that one client may publish, 0 for any: it is read more slowly above.
     pub byte_rate: u32,
+    /// Messages a second that one client is sent, 0 for any: above, they wait in its session's queue, and those of QoS 0 are dropped.
+    pub message_rate_out: u32,
+    /// Bytes of packets with messages that one client is sent in a second, 0 for any: likewise.
+    pub byte_rate_out: u32,
+    /// The longest payload of a will: 0x97 in CONNACK above.
+    pub will_bytes_max: u32,
+    /// User properties of a message or of a will: 0x97 above.
+    pub user_properties_max: usize,
     /// Recipients that one call serves before the rest of a fan-out is put off to a later turn.
     pub fanout_recipients_max: usize,
     /// Unsent bytes of one connection above which QoS 0 waits no longer and publishers are slowed down.
@@ -185,19 +229,16 @@ const _: () =
     assert!(RECEIVE_MAXIMUM as usize > ANSWERS_OWED_MAX, "who is owed too much is held before it breaks a rule");
 
 impl Limits {
-    /// What one of so many shards is given of what is counted for the whole broker: an equal part, rounded up.
+    /// What one of so many shards is given of what it counts by itself for the whole broker: an equal part, rounded up.
     ///
     /// No shard knows what the others hold, so one that gets more than the others meets its bound before the broker does.
     #[must_use]
     pub fn share(&self, shards: usize) -> Self {
         debug_assert!(shards > 0, "a broker has a shard");
-        let rate_shards = u32::try_from(shards).expect("at most 64");
         Self {
             retained_messages_max: self.retained_messages_max.div_ceil(shards),
             retained_bytes_max: self.retained_bytes_max.div_ceil(shards as u64),
             sessions_max: self.sessions_max.div_ceil(shards),
-            connections_max: self.connections_max.div_ceil(shards),
-            connect_rate: self.connect_rate.div_ceil(rate_shards),
             ..self.clone()
         }
     }
@@ -233,8 +274,22 @@ impl Default for Limits {
             sessions_max: 10_000_000,
             connections_max: 10_000_000,
             connect_rate: 0,
+            connections_per_address_max: 0,
+            connect_rate_per_address: 0,
+            message_rate_per_address: 0,
+            byte_rate_per_address: 0,
+            connections_per_user_max: 0,
+            connect_rate_per_user: 0,
+            sessions_per_user_max: 0,
+            message_rate_per_user: 0,
+            byte_rate_per_user: 0,
+            accounts_max: 1 << 18,
             message_rate: 0,
             byte_rate: 0,
+            message_rate_out: 0,
+            byte_rate_out: 0,
+            will_bytes_max: 64 * 1024,
+            user_properties_max: 1_000,
             fanout_recipients_max: 10_000,
             backlog_bytes_max: 1 << 20,
             backlog_patience_ms: 200,
@@ -257,20 +312,16 @@ mod tests {
 
     #[test]
     fn shares_are_equal_and_add_up_to_the_whole() {
-        let whole = Limits { connections_max: 10, connect_rate: 7, retained_messages_max: 0, ..Limits::default() };
+        let whole = Limits { sessions_max: 10, connect_rate: 7, retained_messages_max: 0, ..Limits::default() };
         let share = whole.share(4);
-        assert_eq!((share.connections_max, share.connect_rate, share.retained_messages_max), (3, 2, 0));
+        assert_eq!((share.sessions_max, share.retained_messages_max), (3, 0));
+        assert_eq!(share.retained_bytes_max, whole.retained_bytes_max / 4);
         assert_eq!(
-            (share.sessions_max, share.retained_bytes_max),
-            (whole.sessions_max / 4, whole.retained_bytes_max / 4)
+            (share.connections_max, share.connect_rate),
+            (whole.connections_max, 7),
+            "shards count these together"
         );
         assert_eq!(share.queue_messages_max, whole.queue_messages_max, "what counts for one client is not divided");
         assert_eq!(whole.share(1), whole);
-    }
-
-    #[test]
-    fn a_rate_without_limit_stays_without() {
-        assert_eq!(Limits { connect_rate: 0, ..Limits::default() }.share(64).connect_rate, 0);
-        assert_eq!(Limits { connect_rate: 1, ..Limits::default() }.share(64).connect_rate, 1);
     }
 }

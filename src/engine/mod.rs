@@ -11,6 +11,7 @@
 //! | [`message`] | an application message, borrowed or kept | whoever keeps it |
 //! | [`stats`] | counters, and the ledger of every copy | one per shard |
 //! | [`event`] | what an operator should hear of | a value |
+//! | [`accounts`] | what is counted across connections and shards: addresses, users, listeners, bans | the broker: atomics |
 //! | [`auth`] | who somebody is and what he may do, as decisions | the broker |
 //! | [`change`] | what outlives the process, as facts in their order | a value |
 //! | [`stowage`] | messages that queues owe and memory does not hold | one per shard |
@@ -38,6 +39,7 @@
 //! Bytes on a socket, the clock, the disk, threads: the shell performs what [`output::Outputs`] wishes. Nor is there a
 //! second way to change a shard's state: every change goes through [`shard::Shard::handle`], `accept` or `adopt`.
 
+pub mod accounts;
 pub mod auth;
 pub mod change;
 pub mod connection;

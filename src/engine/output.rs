@@ -7,11 +7,12 @@ use bytes::BytesMut;
 
 use crate::base::payload::Payload;
 use crate::base::time::Time;
-use crate::engine::auth::Action;
+use crate::engine::accounts::seat::Seat;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
+use crate::engine::auth::{Action, Credentials, Helper};
 use crate::engine::change::{Change, Serial};
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::Event;
@@ -77,6 +78,8 @@ pub struct HandOver {
 pub struct Arrival {
     /// Where it comes from.
     pub peer: Peer,
+    /// What it holds of the broker's accounts.
+    pub seat: Option<Seat>,
     /// The certificate that it has shown.
     pub certificate: Option<Arc<Certificate>>,
     /// The body of its CONNECT packet.
@@ -144,6 +147,37 @@ pub enum About {
         /// What is wanted.
         action: OwnedAction,
     },
+}
+
+impl About {
+    /// The credentials that it is about.
+    pub fn credentials(&self) -> Option<Credentials<'_>> {
+        let Self::Credentials { link: _, client_id, user_name, password, peer, certificate, version, now_unix_s } =
+            self
+        else {
+            return None;
+        };
+        Some(Credentials {
+            client_id,
+            user_name: user_name.as_deref(),
+            password: password.as_deref(),
+            peer: peer.address,
+            listener: peer.listener,
+            version: *version,
+            now_unix_s: *now_unix_s,
+            certificate: certificate.as_deref(),
+        })
+    }
+
+    /// Who finds the answer.
+    pub fn helper(&self) -> Helper {
+        match self {
+            Self::Credentials { link, .. } => link.helper(),
+            Self::Exchange { .. } => Helper::Clerk,
+            // Only a web server takes its time to decide about actions.
+            Self::Action { .. } => Helper::Courier,
+        }
+    }
 }
 
 /// An [`Action`] in memory of its own.

@@ -1,6 +1,58 @@
-//! How much a client may do in a second: a bucket of tokens that fills up steadily.
+//! How much a client may do in a second, or be sent: buckets of tokens that fill up steadily.
 
+use super::limits::Limits;
+use super::stats::Limit;
 use crate::base::time::Time;
+
+/// Messages and bytes of one direction of a connection. What has happened is charged, and in debt there is a pause until it is paid.
+#[derive(Clone, Copy, Debug)]
+pub struct Meter {
+    messages: TokenBucket,
+    bytes: TokenBucket,
+    /// The bounds of the two.
+    limits: [Limit; 2],
+    /// When the pause ends; nothing where there is none.
+    pub until: Option<Time>,
+}
+
+impl Meter {
+    /// What a client may publish, if that has a bound.
+    pub fn taken(limits: &Limits) -> Option<Self> {
+        Self::new(limits.message_rate, limits.byte_rate, [Limit::MessageRate, Limit::ByteRate])
+    }
+
+    /// What a client is sent, if that has a bound.
+    pub fn given(limits: &Limits) -> Option<Self> {
+        let names = [Limit::MessageRateOut, Limit::ByteRateOut];
+        Self::new(limits.message_rate_out, limits.byte_rate_out, names)
+    }
+
+    fn new(message_rate: u32, byte_rate: u32, limits: [Limit; 2]) -> Option<Self> {
+        let (messages, bytes) = (TokenBucket::new(message_rate, message_rate), TokenBucket::new(byte_rate, byte_rate));
+        (message_rate > 0 || byte_rate > 0).then_some(Self { messages, bytes, limits, until: None })
+    }
+
+    /// One without bounds of its own, for pauses that other bounds bring.
+    pub fn unbounded() -> Self {
+        let bucket = TokenBucket::new(0, 0);
+        Self { messages: bucket, bytes: bucket, limits: [Limit::MessageRate, Limit::ByteRate], until: None }
+    }
+
+    /// A pause until then, or until a later end of one that is there.
+    pub fn pause(&mut self, until: Time) {
+        self.until = self.until.max(Some(until));
+    }
+
+    /// Charges what has happened; in debt, a pause begins. The bound that takes longer to be kept again is told.
+    pub fn charge(&mut self, messages: u32, bytes: usize, now: Time) -> Option<Limit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let by_messages = self.messages.charge(messages, now).err();
+        let by_bytes = self.bytes.charge(bytes, now).err();
+        let wait_ms = by_messages.max(by_bytes)?;
+        self.until = Some(now.after_ms(wait_ms));
+        Some(self.limits[usize::from(by_bytes > by_messages)])
+    }
+}
 
 /// A bucket that holds at most `burst` tokens and gains `rate` a second. One per client and thing that is metered.
 ///
@@ -121,6 +173,21 @@ mod tests {
         assert_eq!(bucket.charge(5, Time::ZERO), Ok(()));
         assert_eq!(bucket.charge(2, Time::ZERO), Err(20));
         assert_eq!(bucket.charge(0, Time::from_millis(20)), Ok(()));
+    }
+
+    #[test]
+    fn a_meter_pauses_for_the_bound_that_takes_longer() {
+        assert!(Meter::taken(&Limits::default()).is_none() && Meter::given(&Limits::default()).is_none());
+        let limits = Limits { message_rate: 10, byte_rate: 1_000, message_rate_out: 1_000, ..Limits::default() };
+        let mut taken = Meter::taken(&limits).unwrap();
+        assert_eq!(taken.charge(10, 1_000, Time::ZERO), None);
+        assert_eq!(taken.charge(1, 50, Time::ZERO), Some(Limit::MessageRate));
+        assert_eq!(taken.until, Some(Time::from_millis(100)));
+        assert_eq!(taken.charge(0, 200, Time::ZERO), Some(Limit::ByteRate));
+        assert_eq!(taken.until, Some(Time::from_millis(250)));
+        let mut given = Meter::given(&limits).unwrap();
+        assert_eq!(given.charge(1_001, usize::MAX, Time::ZERO), Some(Limit::MessageRateOut));
+        assert_eq!(given.until, Some(Time::from_millis(1)));
     }
 
     #[test]

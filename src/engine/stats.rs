@@ -1,5 +1,6 @@
 //! What a shard counts: plain numbers, and the ledger that accounts for every copy of every message.
 
+use crate::engine::accounts::limit::{SharedLimit, SharedLimitsReached};
 use crate::mqtt::Reason;
 
 /// Why a copy of a message was not delivered.
@@ -10,6 +11,8 @@ pub enum DropReason {
     Offline,
     /// The receiver's connection was full and the message was QoS 0.
     Slow,
+    /// The receiver was above its rate and the message was QoS 0.
+    AboveRate,
     /// The queue was full and the policy refuses new messages.
     QueueRefused,
     /// The queue was full and the oldest message made room.
@@ -34,9 +37,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Offline,
         Self::Slow,
+        Self::AboveRate,
         Self::QueueRefused,
         Self::QueueOldest,
         Self::Expired,
@@ -54,6 +58,7 @@ impl DropReason {
         match self {
             Self::Offline => "offline",
             Self::Slow => "slow",
+            Self::AboveRate => "above_rate",
             Self::QueueRefused => "queue_refused",
             Self::QueueOldest => "queue_oldest",
             Self::Expired => "expired",
@@ -126,6 +131,123 @@ impl Ledger {
     }
 }
 
+/// A bound on single clients or on what is kept, to count how often it was met. It is called as the key that sets it.
+///
+/// Not here: what is counted across connections, which is a [`SharedLimit`]; and what has counters of its own, the keep-alive and the bounds of queues,
+/// whose copies stand in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Limit {
+    /// The size of a packet: the connection was closed or refused.
+    PacketBytes,
+    /// The length of a client identifier: refused.
+    ClientIdBytes,
+    /// The payload of a will: refused.
+    WillBytes,
+    /// User properties of a message or a will: refused.
+    UserProperties,
+    /// Levels of a topic or a filter: refused.
+    TopicLevels,
+    /// The quality of service of a message or a will: closed or refused.
+    MaximumQos,
+    /// Unacknowledged messages of a client: closed.
+    ReceiveMaximum,
+    /// Topic aliases of a client: closed.
+    TopicAliases,
+    /// Subscriptions of a session: the filter was refused.
+    Subscriptions,
+    /// Its shared ones: likewise.
+    SharedSubscriptions,
+    /// Members of a group: likewise.
+    GroupMembers,
+    /// Retained messages: not kept.
+    RetainedMessages,
+    /// Their bytes: likewise.
+    RetainedBytes,
+    /// Sessions: refused.
+    Sessions,
+    /// The time of a handshake: closed.
+    ConnectTimeout,
+    /// The time in which a receiver takes something: closed.
+    WriteStall,
+    /// Messages a second of a client: it was read no more for a while.
+    MessageRate,
+    /// Its bytes a second: likewise.
+    ByteRate,
+    /// Messages a second to a client: it was sent no more for a while.
+    MessageRateOut,
+    /// Bytes a second to it: likewise.
+    ByteRateOut,
+}
+
+impl Limit {
+    /// Every one, in the order of their numbers.
+    pub const ALL: [Self; 20] = [
+        Self::PacketBytes,
+        Self::ClientIdBytes,
+        Self::WillBytes,
+        Self::UserProperties,
+        Self::TopicLevels,
+        Self::MaximumQos,
+        Self::ReceiveMaximum,
+        Self::TopicAliases,
+        Self::Subscriptions,
+        Self::SharedSubscriptions,
+        Self::GroupMembers,
+        Self::RetainedMessages,
+        Self::RetainedBytes,
+        Self::Sessions,
+        Self::ConnectTimeout,
+        Self::WriteStall,
+        Self::MessageRate,
+        Self::ByteRate,
+        Self::MessageRateOut,
+        Self::ByteRateOut,
+    ];
+
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PacketBytes => "packet_bytes_max",
+            Self::ClientIdBytes => "client_id_bytes_max",
+            Self::WillBytes => "will_bytes_max",
+            Self::UserProperties => "user_properties_max",
+            Self::TopicLevels => "topic_levels_max",
+            Self::MaximumQos => "maximum_qos",
+            Self::ReceiveMaximum => "receive_maximum",
+            Self::TopicAliases => "topic_alias_maximum",
+            Self::Subscriptions => "subscriptions_max",
+            Self::SharedSubscriptions => "shared_subscriptions_max",
+            Self::GroupMembers => "group_members_max",
+            Self::RetainedMessages => "retained_messages_max",
+            Self::RetainedBytes => "retained_bytes_max",
+            Self::Sessions => "sessions_max",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::WriteStall => "write_stall",
+            Self::MessageRate => "message_rate",
+            Self::ByteRate => "byte_rate",
+            Self::MessageRateOut => "message_rate_out",
+            Self::ByteRateOut => "byte_rate_out",
+        }
+    }
+}
+
+/// How often each bound was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitsReached([u64; Limit::ALL.len()]);
+
+impl LimitsReached {
+    /// Counts once more that it was met.
+    pub fn note(&mut self, limit: Limit) {
+        self.0[limit as usize] += 1;
+    }
+
+    /// How often it was.
+    pub fn of(&self, limit: Limit) -> u64 {
+        self.0[limit as usize]
+    }
+}
+
 /// What was refused because the journal had no room for anything new. Copies of messages stand in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalRefusals {
@@ -148,12 +270,20 @@ pub struct Stats {
     pub ledger: Ledger,
     /// What the journal had no room for.
     pub journal_refusals: JournalRefusals,
+    /// How often each bound on single clients and on what is kept was met.
+    pub limits_reached: LimitsReached,
     /// Connections that were accepted or adopted.
     pub connections_opened: u64,
     /// Connections that ended or moved to their home.
     pub connections_closed: u64,
     /// Connections refused in CONNACK.
     pub connects_refused: u64,
+    /// Bounds that were met of what is counted across connections.
+    pub shared_limits_reached: SharedLimitsReached,
+    /// Proofs that did not hold.
+    pub proofs_failed: u64,
+    /// Times that an address was banned for it.
+    pub bans: u64,
     /// Connections that were ended because the operator has changed who may be here.
     pub connections_revoked: u64,
     /// Sessions that were taken over by a newer connection.
@@ -208,8 +338,18 @@ pub struct Stats {
     pub last_reason: Option<Reason>,
 }
 
+impl Stats {
+    /// How often each bound was met, by its name: those of single clients, and those of what is counted across connections.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let own = Limit::ALL.into_iter().map(|limit| (limit.name(), self.limits_reached.of(limit)));
+        own.chain(SharedLimit::ALL.into_iter().map(|limit| (limit.name(), self.shared_limits_reached.of(limit))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -235,5 +375,11 @@ mod tests {
         for (number, why) in DropReason::ALL.iter().enumerate() {
             assert_eq!(*why as usize, number);
         }
+        for (number, limit) in Limit::ALL.iter().enumerate() {
+            assert_eq!(*limit as usize, number);
+        }
+        let stats = Stats::default();
+        let names: BTreeSet<_> = stats.limits().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), stats.limits().count(), "each bound has a name of its own");
     }
 }

@@ -8,6 +8,9 @@ pub use super::property::{Place, Property};
 use super::text::{Reader, saturate};
 use super::varint;
 
+/// A User Property without name and value.
+const USER_PROPERTY_BYTES_MIN: usize = 5;
+
 /// A property set that was checked: the bytes after its length. Packets of 3.x have `NONE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Properties<'a> {
@@ -195,6 +198,11 @@ impl<'a> Properties<'a> {
         first!(self, MaximumPacketSize)
     }
 
+    /// Whether there are more User Properties than that. Few bytes have few of them, and are not looked at.
+    pub fn has_more_user_properties_than(self, most: usize) -> bool {
+        self.raw.len() / USER_PROPERTY_BYTES_MIN > most && self.user().count() > most
+    }
+
     /// The User Properties, names and values, in their order.
     pub fn user(self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
         self.iter().filter_map(
@@ -307,6 +315,18 @@ mod tests {
         assert_eq!(value, Err(DecodeError::TextWithNul { at: 0 }));
         let content_type = decode(&[4, 0x03, 0, 1, 0xff], Place::Publish);
         assert_eq!(content_type, Err(DecodeError::TextNotUtf8 { at: 0 }));
+    }
+
+    #[test]
+    fn user_properties_are_counted_where_there_may_be_too_many() {
+        let mut buffer = PropertyBuffer::new();
+        assert!(!buffer.as_properties().has_more_user_properties_than(0));
+        buffer.push(Property::User("", "")).push(Property::ContentType("long enough for more of them"));
+        let of =
+            |buffer: &PropertyBuffer| [0, 1, 2].map(|most| buffer.as_properties().has_more_user_properties_than(most));
+        assert_eq!(of(&buffer), [true, false, false]);
+        buffer.push(Property::User("", ""));
+        assert_eq!(of(&buffer), [true, true, false]);
     }
 
     #[test]

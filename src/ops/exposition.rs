@@ -56,7 +56,7 @@ pub fn render(scrape: &Scrape<'_>, form: Form) -> String {
             text.push('\n');
         }
         for (shard, counts) in &counts {
-            counts.write(metric.name, *shard, &mut text);
+            counts.write(metric.name, shard.as_deref(), &mut text);
         }
     }
     if form == Form::OpenMetrics {
@@ -106,11 +106,19 @@ fn each_value(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMut(Labels, 
                 set(Vec::new(), Value::Fraction(report.promise.loss_window_s));
             }
         }
-        Reading::Durations(_) | Reading::Sizes(_) => {}
+        Reading::BrokerParts(label, parts) => {
+            if let Some(report) = scrape.reports.first() {
+                for (name, read) in parts {
+                    set(vec![(label, (*name).to_string())], Value::Whole(read(report)));
+                }
+            }
+        }
+        Reading::Durations(_) | Reading::BrokerDurations(_) | Reading::Sizes(_) => {}
         Reading::Shard(_)
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
+        | Reading::Limits
         | Reading::Parts(..)
         | Reading::Cores => each_value_of_shards(metric, scrape, set),
     }
@@ -127,6 +135,11 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
                 let counts = read(report);
                 for (name, place) in packet_types() {
                     set_part("type", name, Value::Whole(counts[place]));
+                }
+            }
+            Reading::Limits => {
+                for (name, times) in report.stats.limits() {
+                    set_part("limit", name, Value::Whole(times));
                 }
             }
             Reading::DropReasons(read) => {
@@ -148,6 +161,8 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
             | Reading::Durabilities
             | Reading::LossWindow
             | Reading::Broker(_)
+            | Reading::BrokerParts(..)
+            | Reading::BrokerDurations(_)
             | Reading::Process(_)
             | Reading::Build(_) => {}
         }
@@ -155,7 +170,10 @@ fn each_value_of_shards(metric: &Metric, scrape: &Scrape<'_>, mut set: impl FnMu
 }
 
 /// What falls into buckets, by shard; none where a metric is of something else.
-fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(usize, Counts)> {
+fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(Option<String>, Counts)> {
+    if let Reading::BrokerDurations(read) = metric.reading {
+        return scrape.reports.first().map(|report| (None, Counts::of_durations(read(report)))).into_iter().collect();
+    }
     let of = |report: &Report| match metric.reading {
         Reading::Durations(read) => Some(Counts::of_durations(read(report))),
         Reading::Sizes(read) => Some(Counts::of_sizes(read(report))),
@@ -163,15 +181,18 @@ fn counts(metric: &Metric, scrape: &Scrape<'_>) -> Vec<(usize, Counts)> {
         | Reading::ShardFraction(_)
         | Reading::PacketTypes(_)
         | Reading::DropReasons(_)
+        | Reading::Limits
         | Reading::Parts(..)
         | Reading::Durabilities
         | Reading::LossWindow
         | Reading::Cores
         | Reading::Broker(_)
+        | Reading::BrokerParts(..)
+        | Reading::BrokerDurations(_)
         | Reading::Process(_)
         | Reading::Build(_) => None,
     };
-    scrape.reports.iter().filter_map(|report| Some((report.shard, of(report)?))).collect()
+    scrape.reports.iter().filter_map(|report| Some((Some(report.shard.to_string()), of(report)?))).collect()
 }
 
 /// The recorder's lines of values under the name of their metric, in the order of their labels.
@@ -224,14 +245,18 @@ impl Counts {
     }
 
     /// Adds the buckets up, as the format wants them.
-    fn write(&self, name: &str, shard: usize, text: &mut String) {
+    fn write(&self, name: &str, shard: Option<&str>, text: &mut String) {
+        let (among, alone) = match shard {
+            Some(shard) => (format!("shard=\"{shard}\","), format!("{{shard=\"{shard}\"}}")),
+            None => (String::new(), String::new()),
+        };
         let mut count = 0;
         for (bound, bucket) in &self.buckets {
             count += bucket;
-            put(text, format_args!("{name}_bucket{{shard=\"{shard}\",le=\"{bound}\"}} {count}\n"));
+            put(text, format_args!("{name}_bucket{{{among}le=\"{bound}\"}} {count}\n"));
         }
-        put(text, format_args!("{name}_sum{{shard=\"{shard}\"}} {}\n", self.sum));
-        put(text, format_args!("{name}_count{{shard=\"{shard}\"}} {count}\n"));
+        put(text, format_args!("{name}_sum{alone} {}\n", self.sum));
+        put(text, format_args!("{name}_count{alone} {count}\n"));
     }
 }
 

@@ -8,14 +8,16 @@
 //! | [`scrape`] | what the shards said last, kept for a moment |
 //! | [`request`] | the little of HTTP that the operator's door understands, pure |
 //! | [`http`] | the door itself: metrics and health, on threads of its own |
+//! | [`control`] | the inner door: questions that only our own user may ask |
 //! | [`notify`] | words to the service manager |
 //! | [`log`] | events for a person, as lines on standard error |
 //! | [`sample`] | a report that no shard made, for tests of this floor and of the dashboards |
 //!
 //! # Invariants
-//! The shards are asked for at most one report in a quarter of a second, whoever knocks. Nothing here is on the way of a
+//! The shards are asked for at most one report in a quarter of a second, whoever knocks, and for one page of a listing at a time. Nothing here is on the way of a
 //! message, nothing here makes a shard wait, and nothing here changes what the broker does.
 
+pub mod control;
 pub mod exposition;
 pub mod http;
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! is read, its unit from its name. No label ever carries a client id, a topic or an address: their number has no bound.
 
 use Reading::{
-    Broker, Build, Cores, DropReasons, Durabilities, LossWindow, PacketTypes, Parts, Process as Kernel, Shard,
-    ShardFraction,
+    Broker, BrokerDurations, BrokerParts, Build, Cores, DropReasons, Durabilities, Limits, LossWindow, PacketTypes,
+    Parts, Process as Kernel, Shard, ShardFraction,
 };
 
 use super::process::Process;
@@ -39,6 +39,8 @@ pub enum Reading {
     PacketTypes(fn(&Report) -> &[u64; 16]),
     /// A number for each reason to drop a copy.
     DropReasons(fn(&Stats, DropReason) -> u64),
+    /// A number for each bound of the operator's.
+    Limits,
     /// Numbers of each shard that stand under one name, each with the value of this label.
     Parts(&'static str, &'static [Part]),
     /// Durations of each shard.
@@ -53,6 +55,10 @@ pub enum Reading {
     Cores,
     /// One number of the broker.
     Broker(fn(&Scrape<'_>) -> u64),
+    /// Numbers of the broker that stand under one name, each with the value of this label.
+    BrokerParts(&'static str, &'static [Part]),
+    /// Durations of the broker.
+    BrokerDurations(fn(&Report) -> &Histogram),
     /// One number of the process; none where the kernel does not tell.
     Process(fn(&Process) -> Option<f64>),
     /// What was built.
@@ -69,10 +75,12 @@ impl Reading {
             Self::Shard(_) | Self::ShardFraction(_) | Self::Durations(_) | Self::Sizes(_) => vec!["shard"],
             Self::PacketTypes(_) => vec!["shard", "type"],
             Self::DropReasons(_) => vec!["shard", "reason"],
+            Self::Limits => vec!["shard", "limit"],
             Self::Parts(label, _) => vec!["shard", label],
+            Self::BrokerParts(label, _) => vec![label],
             Self::Cores => vec!["shard", "core"],
             Self::Durabilities => vec!["durability"],
-            Self::Broker(_) | Self::LossWindow | Self::Process(_) => Vec::new(),
+            Self::Broker(_) | Self::BrokerDurations(_) | Self::LossWindow | Self::Process(_) => Vec::new(),
             Self::Build(labels) => labels.iter().map(|(name, _)| *name).collect(),
         }
     }
@@ -140,7 +148,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 119] = [
+pub const METRICS: [Metric; 136] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -163,6 +171,13 @@ pub const METRICS: [Metric; 119] = [
         "Connections refused, at once or in CONNACK."),
     counter("pregon_connections_revoked_total", Shard(|r| r.stats.connections_revoked),
         "Connections that were ended because the files of users and rules say something else since."),
+    counter("pregon_proofs_failed_total", Shard(|r| r.stats.proofs_failed),
+        "Passwords, tokens and other proofs of clients that did not hold."),
+    counter("pregon_bans_total", Shard(|r| r.stats.bans), "Times an address was banned since too many proofs had failed."),
+    gauge("pregon_banned_addresses", Broker(|s| s.reports.first().map_or(0, |r| r.census.banned)),
+        "Addresses that are banned at this moment."),
+    counter("pregon_uncounted_total", Broker(|s| s.reports.first().map_or(0, |r| r.census.uncounted)),
+        "Clients that no bound on addresses and users holds for, since limits.accounts_max others are counted."),
     counter("pregon_handshakes_total", Shard(|r| r.shell.handshakes),
         "Handshakes of TLS that have come to their end."),
     counter("pregon_handshakes_resumed_total", Shard(|r| r.shell.handshakes_resumed),
@@ -182,11 +197,38 @@ pub const METRICS: [Metric; 119] = [
     counter("pregon_questions_total", Shard(|r| r.shell.questions),
         "Questions whose answers take time, such as passwords to be proven."),
     counter("pregon_questions_refused_total", Shard(|r| r.shell.questions_refused),
-        "Questions that nobody could take: their clients were refused as busy."),
+        "Questions that nobody could take in time: their clients were refused as busy."),
+    counter("pregon_refused_early_total", Parts("reason", REFUSED_EARLY),
+        "Clients that were turned away because they would have waited too long, or too many wait already."),
+    gauge("pregon_handshakes_waiting", Shard(|r| r.shell.handshakes_waiting),
+        "Connections at this moment whose handshake of TLS has not begun."),
+    gauge("pregon_questions_waiting", Shard(|r| r.shell.questions_waiting),
+        "Questions at this moment that wait on this shard for a clerk."),
+    gauge("pregon_waiting_oldest_seconds", ShardFraction(|r| seconds(r.shell.waiting_oldest_ms * 1_000_000)),
+        "How long the one of them has waited who waits longest; 0 where nobody waits."),
+    // The web servers that are asked.
+    counter("pregon_hook_questions_total", BrokerParts("result", HOOK_RESULTS),
+        "Questions that were put to a hook, by what it has said; failed is no answer, or none that could be used."),
+    Metric { name: "pregon_hook_answer_seconds", kind: Kind::Histogram, reading: BrokerDurations(|r| &r.web.answers),
+        help: "How long hooks took for an answer, or until it was clear that none would come." },
+    counter("pregon_hook_cache_hits_total", Broker(|s| s.reports.first().map_or(0, |r| r.web.cache_hits)),
+        "Questions to a hook whose answer was remembered."),
+    counter("pregon_hook_questions_joined_total", Broker(|s| s.reports.first().map_or(0, |r| r.web.joined)),
+        "Questions to a hook that have waited for the answer to the same one."),
+    counter("pregon_hook_questions_refused_total", Broker(|s| s.reports.first().map_or(0, |r| r.web.refused)),
+        "Questions to a hook that were not asked, since too many were waiting or for too long."),
+    counter("pregon_token_keys_fetches_total", BrokerParts("result", FETCH_RESULTS),
+        "Times that the keys of tokens were fetched from their server, by what came of it."),
+    gauge("pregon_token_keys_fetched", Broker(|s| s.reports.first().map_or(0, |r| r.web.keys)),
+        "Keys of tokens that were fetched and hold."),
+    gauge("pregon_token_keys_failing", Broker(|s| s.reports.first().map_or(0, |r| u64::from(r.web.are_keys_failing))),
+        "1 while the keys of tokens cannot be fetched: those of before hold for a while."),
     counter("pregon_protocol_errors_total", Shard(|r| r.stats.protocol_errors),
         "Connections closed because the peer broke the protocol."),
     counter("pregon_keep_alive_timeouts_total", Shard(|r| r.stats.keep_alive_timeouts),
         "Connections closed because the keep-alive time was over."),
+    counter("pregon_limits_reached_total", Limits,
+        "Times a bound was met, by the key that sets it: something was refused, closed or slowed down. A ban is a connection from a banned address."),
     counter("pregon_identities_expired_total", Shard(|r| r.stats.identities_expired),
         "Connections closed because the token that their clients had come with has expired."),
     counter("pregon_takeovers_total", Shard(|r| r.stats.takeovers),
@@ -369,6 +411,18 @@ const STATES: &[Part] = &[
     ("failed", |r| u64::from(r.journal.state == State::Failed)),
 ];
 
+/// What a hook may say.
+const HOOK_RESULTS: &[Part] = &[
+    ("allow", |r| r.web.allowed),
+    ("deny", |r| r.web.denied),
+    ("ignore", |r| r.web.ignored),
+    ("failed", |r| r.web.failed),
+];
+
+/// What may come of fetching keys.
+const FETCH_RESULTS: &[Part] =
+    &[("changed", |r| r.web.keys_changed), ("same", |r| r.web.keys_same), ("failed", |r| r.web.keys_failed)];
+
 /// What the journal may have no room for.
 const REFUSALS: &[Part] = &[
     ("publish", |r| r.stats.journal_refusals.publishes),
@@ -376,6 +430,13 @@ const REFUSALS: &[Part] = &[
     ("session", |r| r.stats.journal_refusals.sessions),
     ("subscription", |r| r.stats.journal_refusals.subscriptions),
     ("will", |r| r.stats.journal_refusals.wills),
+];
+
+/// Who may be turned away early, and why.
+const REFUSED_EARLY: &[Part] = &[
+    ("handshake_late", |r| r.shell.refused_early.handshakes_late),
+    ("question_late", |r| r.shell.refused_early.questions_late),
+    ("question_full", |r| r.shell.refused_early.questions_full),
 ];
 
 /// What the journal may suffer from.
@@ -427,7 +488,8 @@ mod tests {
             assert!(!["_count", "_sum", "_bucket", "_created"].iter().any(|end| name.ends_with(end)), "{name}");
             assert!(help.ends_with('.') && !help.contains(['\n', '\\', '"']), "{name}: {help}");
             let is_in = |unit| metric.unit() == Some(unit);
-            assert!(!matches!(metric.reading, Reading::Durations(_)) || is_in("seconds"), "{name}: durations");
+            let is_duration = matches!(metric.reading, Reading::Durations(_) | BrokerDurations(_));
+            assert!(!is_duration || is_in("seconds"), "{name}: durations");
             assert!(!matches!(metric.reading, Reading::Sizes(_)) || is_in("bytes"), "{name}: sizes");
         }
     }
@@ -441,8 +503,21 @@ mod tests {
 
     #[test]
     fn labels_have_a_bound_that_clients_cannot_move() {
-        let known =
-            ["shard", "type", "reason", "component", "core", "version", "what", "arch", "durability", "state", "cause"];
+        let known = [
+            "shard",
+            "type",
+            "reason",
+            "limit",
+            "component",
+            "core",
+            "version",
+            "what",
+            "arch",
+            "durability",
+            "state",
+            "cause",
+            "result",
+        ];
         let labels: BTreeSet<_> = METRICS.iter().flat_map(|metric| metric.reading.labels()).collect();
         assert_eq!(labels, BTreeSet::from(known));
     }

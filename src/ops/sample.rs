@@ -1,9 +1,10 @@
 //! A report that no shard made: what tests of this floor and of the dashboards render.
 
 use crate::config::Storage;
+use crate::engine::accounts::Census;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
-use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats};
+use crate::shell::report::{JournalStats, Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 
 /// A shard that has just started, with this number.
 pub fn report(shard: usize) -> Report {
@@ -20,6 +21,8 @@ pub fn report(shard: usize) -> Report {
         journal,
         replayed,
         reloads: Reloads::default(),
+        census: Census::default(),
+        web: WebStats::default(),
         uptime_s: 0.0,
     }
 }

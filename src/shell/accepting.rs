@@ -57,14 +57,18 @@ impl Core {
                 events::not_trusted(self.id, address);
                 continue;
             }
+            let is_costly = plan.is_some_and(|plan| plan.tls.is_some());
             self.make_place(now);
             let Some(key) = self.shard.accept(Peer { address, listener: number }, now) else { continue };
-            let Some(layers) = self.layers(number) else {
+            let has_time = !is_costly || self.has_time_for_hello(key, now);
+            let Some(layers) = has_time.then(|| self.layers(number)).flatten() else {
                 self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
                 continue;
             };
             let mut line = Line::new(key, fd).with_layers(layers);
-            enqueue(&mut line, &mut self.due); // CONNECT is often there already
+            if !is_costly {
+                enqueue(&mut line, &mut self.due); // CONNECT is often there already
+            }
             self.unwatched.push(key);
             self.lines.insert(line);
         }

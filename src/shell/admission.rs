@@ -15,6 +15,7 @@ use crate::engine::auth::acl::explain::Explanation;
 use crate::engine::auth::acl::rule::Rule;
 use crate::engine::auth::acl_file::{AclFile, AclFileError};
 use crate::engine::auth::certificate::CertificateUser;
+use crate::engine::auth::hook::digest;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::passwords::SECRET_BYTES;
 use crate::engine::auth::passwords::authenticator::Passwords;
@@ -25,9 +26,13 @@ use crate::engine::auth::rules::RulesFault;
 use crate::engine::auth::token::authenticator::Tokens;
 use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
-use crate::engine::auth::token::terms::{Terms, UserName};
+use crate::engine::auth::token::terms::Terms;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 use crate::shell::files::whole::read_up_to;
+use crate::shell::web::client::{Client, Trust, WebError, bearer};
+use crate::shell::web::hook::{Hook, HookRules};
+use crate::shell::web::keys::{Fetched, IssuedTokens};
+use crate::shell::web::tally::Tally;
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,9 @@ pub enum PolicyError {
         /// What, and on which line.
         fault: AclFileError,
     },
+    /// What is needed to ask a web server cannot be used.
+    #[error("{0}")]
+    Web(#[from] WebError),
     /// Something in a file of our own rules is wrong.
     #[error("{}:{fault}", path.display())]
     Rules {
@@ -87,6 +95,22 @@ pub struct RuleFile {
     pub path: PathBuf,
     /// Its rules.
     pub rules: Rules,
+}
+
+/// How rules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleFormat {
+    /// In our own words.
+    Own,
+    /// As mosquitto writes them.
+    Mosquitto,
+}
+
+impl RuleFormat {
+    /// What the name of a file tells: our own are TOML.
+    pub fn of(path: &Path) -> Self {
+        if path.extension().is_some_and(|extension| extension == "toml") { Self::Own } else { Self::Mosquitto }
+    }
 }
 
 /// Rules of one format or the other.
@@ -137,6 +161,13 @@ pub struct Reader {
     /// Listeners that say themselves by what clients show who they are, by their numbers.
     chains: Vec<(u16, Vec<Proof>)>,
     passwords: Option<Arc<Passwords>>,
+    listeners: Listeners,
+    /// Who is asked, once it was read by what.
+    hook: Option<Arc<Hook>>,
+    /// Keys that come from a server.
+    fetched: Option<Arc<Fetched>>,
+    /// What those count who ask.
+    tally: Arc<Tally>,
 }
 
 impl Reader {
@@ -145,28 +176,92 @@ impl Reader {
         let numbered = (0..).zip(&listeners.named);
         let first = u16::try_from(listeners.tcp.len()).expect("a list has a bound");
         let own = numbered.filter_map(|(number, named): (u16, _)| Some((first + number, chain_of(named)?)));
-        Self { auth: auth.clone(), chains: own.collect(), passwords: None }
+        Self {
+            auth: auth.clone(),
+            chains: own.collect(),
+            passwords: None,
+            listeners: listeners.clone(),
+            hook: None,
+            fetched: None,
+            tally: Arc::default(),
+        }
     }
 
     /// The files that are read.
     pub fn files(&self) -> Vec<PathBuf> {
         let auth = &self.auth;
-        let named = [&auth.password_file, &auth.token_keys, &auth.acl_file, &auth.rules_file];
+        let named = [
+            &auth.password_file,
+            &auth.token_keys,
+            &auth.acl_file,
+            &auth.rules_file,
+            &auth.hook_secret_file,
+            &auth.web_ca,
+        ];
         named.into_iter().filter(|path| !path.as_os_str().is_empty()).cloned().collect()
     }
 
     /// Reads them all. After an error it is as if nothing had been tried.
     pub fn read(&mut self) -> Result<Policy, PolicyError> {
-        let known = Known::read(&self.auth, self.passwords.as_deref())?;
+        let files = OfFiles::read(&self.auth, self.passwords.as_deref())?;
         let rules = rule_file(&self.auth).map_err(|mut errors| errors.swap_remove(0))?;
+        let path = rules.as_ref().map_or_else(String::new, |file| file.path.display().to_string());
+        self.prepare_web()?;
+        let known = files.with_web(&self.auth, self.hook.as_ref(), self.fetched.as_ref());
         let authoriser =
             rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
-        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser);
+        let authoriser: Box<dyn Authoriser> = match &self.hook {
+            Some(hook) if self.auth.hook_rules_url.is_some() => Box::new(HookRules::new(authoriser, Arc::clone(hook))),
+            Some(_) | None => authoriser,
+        };
+        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser).with_rules_of(&path);
         for (listener, proofs) in &self.chains {
             policy = policy.with_chain(*listener, known.chain(proofs));
         }
         self.passwords = known.passwords;
         Ok(policy)
+    }
+
+    /// The hook that its policies ask, if there is one.
+    pub fn hook(&self) -> Option<&Arc<Hook>> {
+        self.hook.as_ref()
+    }
+
+    /// The keys of a server that its policies judge tokens by, if there is one.
+    pub fn fetched(&self) -> Option<&Arc<Fetched>> {
+        self.fetched.as_ref()
+    }
+
+    /// What those count who ask servers.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Servers are asked by what the files say now, and nothing is remembered of what they have said.
+    fn prepare_web(&mut self) -> Result<(), PolicyError> {
+        let auth = &self.auth;
+        let (trust, bearer) = (Trust::read(auth)?, bearer(&auth.hook_secret_file)?);
+        if auth.hook_url.is_some() || auth.hook_rules_url.is_some() {
+            let mut secret = [0; digest::SECRET_BYTES];
+            random(&mut secret)?;
+            let client = Client::new(&trust, auth.hook_timeout_ms, auth.hook_connections, bearer);
+            if let Some(hook) = &self.hook {
+                hook.renew(client, &secret);
+            } else {
+                let hook = Hook::new(auth, &self.listeners, client, &secret, Arc::clone(&self.tally));
+                self.hook = Some(Arc::new(hook));
+            }
+        }
+        if let Some(url) = &auth.token_keys_url {
+            let client = Client::new(&trust, auth.token_keys_timeout_ms, 1, None);
+            if let Some(fetched) = &self.fetched {
+                fetched.renew(client);
+            } else {
+                let fetched = Fetched::new(auth, url, terms(auth), client, Arc::clone(&self.tally));
+                self.fetched = Some(Arc::new(fetched));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -174,32 +269,54 @@ impl Reader {
 fn chain_of(listener: &Listener) -> Option<Vec<Proof>> {
     match (&listener.chain[..], listener.user_from) {
         ([], UserFrom::None) => None,
-        ([], _) => Some(vec![Proof::Certificate, Proof::Token, Proof::Password]),
+        ([], _) => Some(vec![Proof::Certificate, Proof::Token, Proof::Hook, Proof::Password]),
         (own, _) => Some(own.to_vec()),
     }
 }
 
-/// Whom the files make known. All chains share them.
-struct Known {
+/// Whom the files make known.
+struct OfFiles {
     passwords: Option<Arc<Passwords>>,
     tokens: Option<Arc<Tokens>>,
 }
 
-impl Known {
+impl OfFiles {
     fn read(auth: &Auth, before: Option<&Passwords>) -> Result<Self, PolicyError> {
         let passwords = auth.has_users().then(|| passwords(&auth.password_file, before)).transpose()?;
-        let tokens = auth.takes_tokens().then(|| tokens(auth)).transpose()?;
+        let tokens = auth.has_token_keys().then(|| tokens(auth)).transpose()?;
         Ok(Self { passwords: passwords.map(Arc::new), tokens: tokens.map(Arc::new) })
     }
 
-    /// The chain of every listener that says nothing itself. What is no token is left to the passwords behind.
+    /// Together with whom servers make known.
+    fn with_web(self, auth: &Auth, hook: Option<&Arc<Hook>>, fetched: Option<&Arc<Fetched>>) -> Known {
+        let tokens = match (fetched, self.tokens) {
+            (Some(fetched), file) => {
+                Some(Arc::new(IssuedTokens::new(file, Arc::clone(fetched))) as Arc<dyn Authenticator>)
+            }
+            (None, file) => file.map(|file| file as Arc<dyn Authenticator>),
+        };
+        let hook = hook.filter(|_| auth.asks_who_comes()).cloned();
+        Known { passwords: self.passwords, tokens, hook }
+    }
+}
+
+/// Who makes clients known. All chains share them.
+struct Known {
+    passwords: Option<Arc<Passwords>>,
+    tokens: Option<Arc<dyn Authenticator>>,
+    hook: Option<Arc<Hook>>,
+}
+
+impl Known {
+    /// The chain of every listener that says nothing itself. What is no token is left to the hook, and whom that does not know to the passwords
+    /// behind: nobody gets past those who gives a name.
     fn usual_chain(&self, auth: &Auth) -> Chain {
-        let is_anybody_known = self.passwords.is_some() || self.tokens.is_some();
+        let is_anybody_known = self.passwords.is_some() || self.tokens.is_some() || self.hook.is_some();
         if auth.lets_anybody_in() && !is_anybody_known {
             return vec![Box::new(Anybody)]; // where nobody is known by name, a name says nothing
         }
         let nameless = auth.lets_anybody_in().then_some(Proof::Anonymous);
-        let proofs: Vec<Proof> = nameless.into_iter().chain([Proof::Token, Proof::Password]).collect();
+        let proofs: Vec<Proof> = nameless.into_iter().chain([Proof::Token, Proof::Hook, Proof::Password]).collect();
         self.chain(&proofs)
     }
 
@@ -213,6 +330,7 @@ impl Known {
             Proof::Certificate => Some(Box::new(CertificateUser)),
             Proof::Password => Some(Box::new(Arc::clone(self.passwords.as_ref()?))),
             Proof::Token => Some(Box::new(Arc::clone(self.tokens.as_ref()?))),
+            Proof::Hook => Some(Box::new(Arc::clone(self.hook.as_ref()?))),
             Proof::Anonymous => Some(Box::new(Anonymous)),
         }
     }
@@ -224,22 +342,39 @@ pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
     if auth.has_users() {
         all.extend(passwords(&auth.password_file, None).err());
     }
-    if auth.takes_tokens() {
+    if auth.has_token_keys() {
         all.extend(tokens(auth).err());
     }
+    all.extend(Trust::read(auth).err().map(PolicyError::Web));
+    all.extend(bearer(&auth.hook_secret_file).err().map(PolicyError::Web));
     all.extend(rule_file(auth).err().into_iter().flatten());
     all
 }
 
 /// The file of rules, if there is one, or what is wrong with it: at least one thing.
 pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
-    let (path, read): (_, fn(&Path) -> _) = match [&auth.rules_file, &auth.acl_file] {
-        [own, _] if !own.as_os_str().is_empty() => (own, own_rules),
-        [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, mosquittos_rules),
+    let (path, format) = match [&auth.rules_file, &auth.acl_file] {
+        [own, _] if !own.as_os_str().is_empty() => (own, RuleFormat::Own),
+        [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, RuleFormat::Mosquitto),
         [_, _] => return Ok(None),
     };
-    let rules = read(path)?;
-    Ok(Some(RuleFile { path: path.clone(), rules }))
+    parse_rules(path, format, rule_text(path).map_err(one)?).map(Some)
+}
+
+/// The text of a file of rules, as it lies there.
+pub fn rule_text(path: &Path) -> Result<Vec<u8>, PolicyError> {
+    read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })
+}
+
+/// The rules in a text that was read from this file, or what is wrong with them: at least one thing.
+pub fn parse_rules(path: &Path, format: RuleFormat, text: Vec<u8>) -> Result<RuleFile, Vec<PolicyError>> {
+    let text = String::from_utf8(text).map_err(|_not_utf8| one(PolicyError::NotUtf8 { path: path.into() }))?;
+    let seed = seed().map_err(one)?;
+    let rules = match format {
+        RuleFormat::Own => own_rules(path, &text, seed)?,
+        RuleFormat::Mosquitto => mosquittos_rules(path, &text, seed)?,
+    };
+    Ok(RuleFile { path: path.into(), rules })
 }
 
 fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
@@ -264,7 +399,7 @@ fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
 fn terms(auth: &Auth) -> Terms {
     Terms {
         carrier: auth.token_carrier,
-        user_name: UserName::Ignored,
+        user_name: auth.token_user,
         user_claim: auth.token_user_claim.clone(),
         client_id_claim: auth.token_client_id_claim.clone(),
         groups_claim: auth.token_groups_claim.clone(),
@@ -275,18 +410,16 @@ fn terms(auth: &Auth) -> Terms {
     }
 }
 
-fn own_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
-    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules = Acl::parse(&text, seed).map_err(|error| {
+fn own_rules(path: &Path, text: &str, seed: Seed) -> Result<Rules, Vec<PolicyError>> {
+    let rules = Acl::parse(text, seed).map_err(|error| {
         let faults = error.faults().iter().cloned();
         faults.map(|fault| PolicyError::Rules { path: path.into(), fault }).collect::<Vec<_>>()
     })?;
     Ok(Rules::Own(rules))
 }
 
-fn mosquittos_rules(path: &Path) -> Result<Rules, Vec<PolicyError>> {
-    let (text, seed) = (text(path).map_err(one)?, seed().map_err(one)?);
-    let rules = AclFile::parse(&text, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
+fn mosquittos_rules(path: &Path, text: &str, seed: Seed) -> Result<Rules, Vec<PolicyError>> {
+    let rules = AclFile::parse(text, seed).map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
     Ok(Rules::Mosquitto(rules))
 }
 
@@ -305,11 +438,6 @@ fn random(bytes: &mut [u8]) -> Result<(), PolicyError> {
     let path = Path::new("/dev/urandom");
     let read = File::open(path).and_then(|mut file| file.read_exact(bytes));
     read.map_err(|error| PolicyError::Unreadable { path: path.into(), error })
-}
-
-fn text(path: &Path) -> Result<String, PolicyError> {
-    let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
-    String::from_utf8(text).map_err(|_not_utf8| PolicyError::NotUtf8 { path: path.into() })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -15,6 +15,7 @@ use super::admission::{PolicyError, Reader};
 use super::clerks::Clerks;
 use super::clock::Clock;
 use super::core::Parts;
+use super::enquiry::Enquiry;
 use super::executor;
 use super::listening::{ListenError, Listening, by_shard, listen};
 use super::mesh::{Parcel, Ways, connect};
@@ -24,10 +25,14 @@ use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
+use super::web::{self, Askers};
 use crate::base::hash::Seed;
-use crate::config::{Config, Cores};
+use crate::config::{Config, Cores, Listener};
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::terms::{ListenerTerms, Terms};
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::{Homes, SHARDS_MAX, ShardId};
+use crate::engine::limits::Limits;
 use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
 use crate::journal::place::JournalId;
@@ -105,6 +110,8 @@ pub struct Broker {
     drain_timeout_ms: u64,
     /// Who answers what takes time.
     clerks: Clerks,
+    /// Who asks web servers.
+    askers: Askers,
     files: Files,
     /// Who looks whether files have changed, once clients may come in.
     reloading: Option<Reloading>,
@@ -129,6 +136,8 @@ pub struct Reporter {
     pub(super) ways: Ways,
     clock: Clock,
     tally: Arc<Tally>,
+    accounts: Arc<Accounts>,
+    web: Arc<web::tally::Tally>,
 }
 
 impl Broker {
@@ -152,17 +161,15 @@ impl Broker {
             .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
-        let storage = Storage::open(&config.storage, places.len(), &ways, clock, |id, shards| {
-            shared(config, &policy, shards, seed, Some(id))
-        })?;
+        let accounts = Arc::new(Accounts::new(terms(config), Seed::new(seed)));
+        let storage = open_storage(config, places.len(), &ways, clock, &policy, seed)?;
         let (storage, kept) = storage.map_or_else(Default::default, |(storage, kept)| (Some(storage), kept));
         let mut kept: VecDeque<Kept> = kept.into();
         let progress = Progress::new(clock, (0..places.len()).map(|number| kept.get(number).map_or(0, Kept::bytes)));
-        let shared = shared(config, &policy, places.len(), seed, storage.as_ref().map(Storage::id));
+        let shared = shared(config, &policy, &accounts, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
-        let clerks = Clerks::start(clerks_for(config, &policy), &force, &ways)
-            .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+        let (clerks, askers) = helpers(config, &reader, &force, &ways)?;
         let mut sockets = by_shard(&mut listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
@@ -176,7 +183,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
-                desk: clerks.desk(id),
+                desk: clerks.desk(id, config.auth.waiting_max.div_ceil(places.len())).with_web(askers.desk()),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
@@ -190,25 +197,25 @@ impl Broker {
                 .map_err(|error| StartError::Shard { shard: number, reason: error.to_string() })?;
             threads.push(thread);
         }
-        let has_journal = storage.is_some();
         let tally = Arc::<Tally>::default();
         let data_dir =
             storage.as_ref().map_or_else(Default::default, |_| config.storage.data_dir.display().to_string());
         let broker = Self {
             listening: listeners,
             listeners: handles.into_iter().flatten().collect(),
-            reporter: Reporter { ways, clock, tally: Arc::clone(&tally) },
+            reporter: Reporter { ways, clock, tally: Arc::clone(&tally), accounts, web: Arc::clone(reader.tally()) },
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
+            askers,
             files: Files { reader: Some(reader), force, tally },
             reloading: None,
             storage,
             promise,
             data_dir,
         };
-        Ok(Starting { broker, handshakes, progress, has_journal })
+        Ok(Starting { has_journal: broker.storage.is_some(), broker, handshakes, progress })
     }
 
     /// Its listeners.
@@ -241,18 +248,27 @@ impl Broker {
         self.reporter.clone()
     }
 
+    /// Somebody to ask who is here.
+    pub fn enquiry(&self) -> Enquiry {
+        Enquiry::new(self.reporter.ways.clone(), Arc::clone(&self.files.force))
+    }
+
     /// Looks at the operator's files from now on.
     pub(super) fn watch_files(&mut self) -> io::Result<()> {
         let (ways, force) = (self.reporter.ways.clone(), Arc::clone(&self.files.force));
         let mut units: Vec<Unit> =
             (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
         if let Some(mut reader) = self.files.reader.take() {
+            let keys = self.askers.order();
             units.push(Unit {
                 name: "auth".to_owned(),
                 files: reader.files(),
                 reload: Box::new(move || {
                     let policy = reader.read().map_err(|error| ReloadError::new(&error))?;
                     force.change(policy, &ways);
+                    if let Some(keys) = &keys {
+                        keys.hurry();
+                    }
                     Ok(())
                 }),
             });
@@ -284,6 +300,7 @@ impl Broker {
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
         drop(self.clerks);
+        drop(self.askers);
         drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
     }
@@ -311,8 +328,9 @@ impl Reporter {
             }
         }
         reports.sort_by_key(|(shard, _)| *shard);
-        let reloads = self.tally.read();
-        reports.into_iter().map(|(_, report)| Report { reloads, ..*report }).collect()
+        let (reloads, web) = (self.tally.read(), self.web.read());
+        let census = self.accounts.census(self.clock.now());
+        reports.into_iter().map(|(_, report)| Report { reloads, census, web: web.clone(), ..*report }).collect()
     }
 
     /// How many shards there are.
@@ -357,19 +375,61 @@ fn places(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
     Ok((0..shards).map(|number| wanted.get(number).copied().filter(|_| is_one_a_core)).collect())
 }
 
-fn shared(config: &Config, policy: &Arc<Policy>, shards: usize, seed: u64, journal: Option<JournalId>) -> Shared {
+fn shared(
+    config: &Config,
+    policy: &Arc<Policy>,
+    accounts: &Arc<Accounts>,
+    shards: usize,
+    seed: u64,
+    journal: Option<JournalId>,
+) -> Shared {
     let count = u32::try_from(shards).expect("at most 64");
     // Nobody asks the filter where there is one shard.
     let positions = if shards == 1 { 0 } else { INTEREST_POSITIONS };
+    let limits = Arc::new(config.limits.share(shards));
     Shared {
-        limits: Arc::new(config.limits.share(shards)),
+        own_limits: config.listeners.own_limits(&limits).into(),
+        limits,
         // What is kept is found at the same home after a restart.
         homes: Arc::new(Homes::new(Seed::new(journal.map_or(seed, seed_of)), shards)),
         interest: Arc::new(Interest::new(Seed::new(seed), count, positions)),
         policy: Arc::clone(policy),
+        accounts: Arc::clone(accounts),
         has_journal: journal.is_some(),
         ram_budget: config.storage.ram_budget.div_ceil(shards as u64),
     }
+}
+
+/// The data directory, and what each shard takes up from it; nothing where nothing is kept.
+fn open_storage(
+    config: &Config,
+    shards: usize,
+    ways: &Ways,
+    clock: Clock,
+    policy: &Arc<Policy>,
+    seed: u64,
+) -> Result<Option<(Storage, Vec<Kept>)>, StorageError> {
+    Storage::open(&config.storage, shards, ways, clock, |id, shards| {
+        // Those who move what is kept to other shards serve nobody.
+        let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
+        shared(config, policy, &nobodys, shards, seed, Some(id))
+    })
+}
+
+/// What the configuration bounds that shards count together.
+fn terms(config: &Config) -> Terms {
+    let plain = config.listeners.tcp.iter().map(|_| ListenerTerms::default());
+    let named = config.listeners.named.iter().map(Listener::terms);
+    Terms::of(&config.limits).with_listeners(plain.chain(named).collect()).with_bans(config.auth.bans())
+}
+
+/// Those who find the answers that take time.
+fn helpers(config: &Config, reader: &Reader, force: &Arc<Force>, ways: &Ways) -> Result<(Clerks, Askers), StartError> {
+    let clerks = Clerks::start(clerks_for(config, &force.policy()), force, ways)
+        .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+    let askers = Askers::start(reader.hook(), config.auth.hook_connections, reader.fetched(), force, ways)
+        .map_err(|error| StartError::System { what: "the thread of somebody who asks web servers", error })?;
+    Ok((clerks, askers))
 }
 
 /// Nobody is needed where every answer comes at once.

@@ -1,8 +1,8 @@
 //! Clerks: a few threads that find the answers which take time, so that no shard waits while a password is hashed.
 //!
-//! Shards leave questions at a desk; a clerk brings the answer through the shard's door, like any other shard. Questions that find no
-//! room are refused at once, so a flood of wrong passwords makes new clients wait or go. What it takes of the cores that clerks share with
-//! the shards is bounded by their number. A clerk whose question goes wrong answers with a refusal and goes on.
+//! Shards leave questions at a desk, a few at a time: what else they have to ask waits with them, in an order of theirs. A clerk brings the
+//! answer through the shard's door, like any other shard. Clerks share the cores with the shards, and give way to them: they have what time
+//! is left, and little beyond it. A clerk whose question goes wrong answers with a refusal and goes on.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,18 +14,31 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::broker::post;
 use super::mesh::{Parcel, Ways};
 use super::reloading::Force;
+use super::ring::sys::give_way;
+use super::web;
+use crate::base::time::Time;
 use crate::engine::auth::exchange::Step;
 use crate::engine::auth::policy::Policy;
-use crate::engine::auth::{Credentials, Decision, Verdict};
+use crate::engine::auth::{Decision, Verdict};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Question};
 use crate::mqtt::Reason;
 
-/// Questions of all shards that may wait for a clerk. At some 20 ms for a hash two clerks need five to six seconds for so many, which is
-/// within the time that a client has for its handshake.
-const QUESTIONS_MAX: usize = 512;
+/// Questions of all shards that clerks have, for each clerk: one in its hands, and one that is there when it is done with that.
+const QUESTIONS_A_CLERK: usize = 2;
+
+/// A question on its way to a clerk.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub question: Question,
+    /// Which shard has asked.
+    pub asker: ShardId,
+    /// Until when a clerk has to have it.
+    pub by: Time,
+}
 
 /// What a clerk has found.
 #[derive(Debug)]
@@ -42,15 +55,41 @@ pub struct Answered {
 #[derive(Clone, Debug)]
 pub struct Desk {
     shard: ShardId,
-    questions: Sender<(ShardId, Question)>,
+    questions: Sender<(ShardId, Asked)>,
+    share: usize,
+    waiting_max: usize,
+    /// Where questions go whose answers come from a web server.
+    web: web::Desk,
 }
 
 impl Desk {
+    /// The same, with somebody who asks web servers.
+    #[must_use]
+    pub fn with_web(self, web: web::Desk) -> Self {
+        Self { web, ..self }
+    }
+
+    /// Leaves a question with whoever asks web servers; gives it back if there is no room, or nobody to ask.
+    #[expect(clippy::result_large_err, reason = "whoever hears no answers the question at once")]
+    pub fn ask_web(&self, question: Question) -> Result<(), Question> {
+        self.web.ask(self.shard, question)
+    }
+
+    /// How many questions may wait on this shard until they can be left.
+    pub fn waiting_max(&self) -> usize {
+        self.waiting_max
+    }
+
+    /// How many questions this shard may leave before one of them is answered.
+    pub fn share(&self) -> usize {
+        self.share
+    }
+
     /// Leaves a question; gives it back if there is no room, or nobody to answer.
     #[expect(clippy::result_large_err, reason = "whoever hears no answers the question at once")]
-    pub fn ask(&self, question: Question) -> Result<(), Question> {
-        self.questions.try_send((self.shard, question)).map_err(|refused| match refused {
-            TrySendError::Full((_, question)) | TrySendError::Disconnected((_, question)) => question,
+    pub fn ask(&self, asked: Asked) -> Result<(), Asked> {
+        self.questions.try_send((self.shard, asked)).map_err(|refused| match refused {
+            TrySendError::Full((_, asked)) | TrySendError::Disconnected((_, asked)) => asked,
         })
     }
 }
@@ -58,26 +97,30 @@ impl Desk {
 /// The running clerks. They end when this and all desks are dropped.
 #[derive(Debug)]
 pub struct Clerks {
-    questions: Option<Sender<(ShardId, Question)>>,
+    questions: Option<Sender<(ShardId, Asked)>>,
+    share: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Clerks {
     /// Starts so many clerks, who answer by the policy that is in force.
     pub fn start(count: usize, force: &Arc<Force>, ways: &Ways) -> io::Result<Self> {
-        let (questions, inbox) = bounded(QUESTIONS_MAX);
+        // Each shard has one there at least: with the answer to it the next one comes.
+        let share = (count * QUESTIONS_A_CLERK).div_ceil(ways.shards()).max(1);
+        let (questions, inbox) = bounded(share * ways.shards());
         let mut threads = Vec::new();
         for number in 0..count {
             let (force, ways, inbox) = (Arc::clone(force), ways.clone(), inbox.clone());
             let name = format!("pregon-clerk-{number}");
             threads.push(thread::Builder::new().name(name).spawn(move || work(&force, &ways, &inbox))?);
         }
-        Ok(Self { questions: Some(questions), threads })
+        Ok(Self { questions: Some(questions), share, threads })
     }
 
-    /// Where a shard asks.
-    pub fn desk(&self, shard: ShardId) -> Desk {
-        Desk { shard, questions: self.questions.clone().expect("it is there until this is dropped") }
+    /// Where a shard asks on which so many questions may wait.
+    pub fn desk(&self, shard: ShardId, waiting_max: usize) -> Desk {
+        let questions = self.questions.clone().expect("it is there until this is dropped");
+        Desk { shard, questions, share: self.share, waiting_max, web: web::Desk::default() }
     }
 }
 
@@ -90,35 +133,29 @@ impl Drop for Clerks {
     }
 }
 
-fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Question)>) {
-    while let Ok((shard, Question { connection, number, about })) = inbox.recv() {
+fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Asked)>) {
+    if let Err(error) = give_way() {
+        tracing::warn!(%error, "hashes of passwords are computed at the priority of the shards");
+    }
+    while let Ok((shard, Asked { question, asker, .. })) = inbox.recv() {
+        let Question { connection, number, about } = question;
         let answer = answer(&force.policy(), about);
-        post(ways, shard, Parcel::Answered(Box::new(Answered { connection, number, answer })));
+        post(ways, shard, Parcel::Found { asker, answered: Box::new(Answered { connection, number, answer }) });
     }
 }
 
 fn answer(policy: &Policy, about: About) -> Answer {
+    if let (About::Credentials { link, .. }, Some(credentials)) = (&about, about.credentials()) {
+        let verdict = guarded(|| policy.work(*link, &credentials));
+        return Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)));
+    }
     match about {
-        About::Credentials { link, client_id, user_name, password, peer, certificate, version, now_unix_s } => {
-            let credentials = Credentials {
-                client_id: &client_id,
-                user_name: user_name.as_deref(),
-                password: password.as_deref(),
-                peer: peer.address,
-                listener: peer.listener,
-                version,
-                now_unix_s,
-                certificate: certificate.as_deref(),
-            };
-            let verdict = guarded(|| policy.work(link, &credentials));
-            Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
-        }
         About::Exchange { mut exchange } => {
             let step = guarded(|| exchange.work());
             Answer::Exchange(exchange, step.unwrap_or(Step::Deny(Reason::ServerUnavailable)))
         }
-        // Nobody who decides about actions puts that off.
-        About::Action { .. } => Answer::Action(Decision::Deny),
+        // Credentials were seen to above; whoever decides later about actions is no clerk.
+        About::Credentials { .. } | About::Action { .. } => refusal(about),
     }
 }
 
@@ -147,9 +184,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::engine::auth::Authenticator;
     use crate::engine::auth::identity::Identity;
     use crate::engine::auth::policy::{Open, Outcome};
+    use crate::engine::auth::{Authenticator, Credentials};
     use crate::engine::connection::Peer;
     use crate::mqtt::Version;
     use crate::shell::mesh::{Inbox, connect};
@@ -188,7 +225,7 @@ mod tests {
         Arc::new(Force::new(Arc::clone(policy)))
     }
 
-    fn question(policy: &Policy, number: u32, name: &str, password: &str) -> Question {
+    fn question(policy: &Policy, number: u32, name: &str, password: &str) -> Asked {
         let peer = Peer { address: ([127, 0, 0, 1], 1883).into(), listener: 0 };
         let credentials = Credentials {
             client_id: "c",
@@ -211,14 +248,15 @@ mod tests {
             version: Version::V5,
             now_unix_s: 0,
         };
-        Question { connection: ConnectionKey::from_bits(1 << 32).expect("it is the first"), number, about }
+        let connection = ConnectionKey::from_bits(1 << 32).expect("it is the first");
+        Asked { question: Question { connection, number, about }, asker: ShardId::new(0), by: Time::NEVER }
     }
 
     /// The next answer for a shard.
     fn answered(inbox: &Inbox) -> (u32, Verdict) {
         loop {
             match inbox.take() {
-                Some(Parcel::Answered(answered)) => {
+                Some(Parcel::Found { answered, .. }) => {
                     let Answer::Credentials(verdict) = answered.answer else { panic!("credentials were asked about") };
                     return (answered.number, verdict);
                 }
@@ -234,7 +272,7 @@ mod tests {
         let policy = policy(Slow::default());
         let clerks = Clerks::start(2, &in_force(&policy), &ways).unwrap();
         for (number, inbox) in inboxes.iter().enumerate() {
-            let desk = clerks.desk(ShardId::new(number));
+            let desk = clerks.desk(ShardId::new(number), 16);
             let number = u32::try_from(number).unwrap();
             desk.ask(question(&policy, 10 + number, "alice", "alice")).expect("there is room");
             let (answered, verdict) = answered(inbox);
@@ -250,7 +288,7 @@ mod tests {
         let (ways, inboxes) = connect(1, 16).unwrap();
         let policy = policy(Slow::default());
         let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();
-        let desk = clerks.desk(ShardId::new(0));
+        let desk = clerks.desk(ShardId::new(0), 16);
         desk.ask(question(&policy, 1, "nobody", "x")).expect("there is room");
         assert!(matches!(answered(&inboxes[0]), (1, Verdict::Deny(Reason::ServerUnavailable))));
         desk.ask(question(&policy, 2, "alice", "alice")).expect("there is room");
@@ -259,18 +297,18 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_comes_back_and_is_refused() {
-        let (ways, inboxes) = connect(1, 2 * QUESTIONS_MAX).unwrap();
+        let (ways, inboxes) = connect(1, 16).unwrap();
         let held_up = Arc::default();
         let policy = policy(Slow { held_up: Arc::clone(&held_up) });
         let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();
-        let desk = clerks.desk(ShardId::new(0));
+        let desk = clerks.desk(ShardId::new(0), 16);
         let busy = held_up.lock().unwrap();
         let refused = (0..).find_map(|number| desk.ask(question(&policy, number, "alice", "alice")).err()).unwrap();
-        let room = usize::try_from(refused.number).unwrap();
+        let Question { number: room, about, .. } = refused.question;
         // One of them may be in the clerk's hands.
-        assert!(room == QUESTIONS_MAX || room == QUESTIONS_MAX + 1, "{room}");
-        assert!(matches!(refusal(refused.about), Answer::Credentials(Verdict::Deny(Reason::ServerBusy))));
+        assert!((2..=3).contains(&room) && desk.share() == 2, "{room}");
+        assert!(matches!(refusal(about), Answer::Credentials(Verdict::Deny(Reason::ServerBusy))));
         drop(busy);
-        assert!((0..refused.number).all(|number| answered(&inboxes[0]).0 == number), "whoever found room is answered");
+        assert!((0..room).all(|number| answered(&inboxes[0]).0 == number), "whoever found room is answered");
     }
 }

@@ -8,10 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::accepting::Listener;
-use super::clerks;
+use super::clerks::Desk;
 use super::clock::{Clock, at_ns, wall_s};
+use super::crowd::Crowd;
 use super::gather::Gather;
 use super::journal::{Continuation, Journal};
+use super::judging::Judging;
 use super::leaving::Leavers;
 use super::lines::Lines;
 use super::listener::Socket;
@@ -20,7 +22,7 @@ use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
-use super::report::{Promise, Reloads, Replayed, Report, ShellStats};
+use super::report::{Promise, Reloads, Replayed, Report, ShellStats, WebStats};
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
@@ -29,6 +31,7 @@ use super::storage::Kept;
 use super::transport::layers::PENDING_BYTES_MAX;
 use crate::base::time::Time;
 use crate::config::{Driver, Turn};
+use crate::engine::accounts::Census;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
@@ -52,8 +55,8 @@ pub struct Core {
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
     pub(super) ways: Ways,
-    /// Where questions go whose answers take time.
-    pub(super) desk: clerks::Desk,
+    /// Clients that wait for what takes time.
+    pub(super) crowd: Crowd,
     pub(super) held: Held,
     pub(super) stats: ShellStats,
     pub(super) turn: Turn,
@@ -63,7 +66,7 @@ pub struct Core {
     pub(super) accepted: VecDeque<(u16, OwnedFd)>,
     /// Connections with something to read.
     pub(super) due: VecDeque<Due>,
-    /// Connections with something to read, whose layers have costly work ahead: they come after all others, for a part of the turn.
+    /// Connections with something to read that have begun with costly work of their layers: they come after all others, for a part of the turn.
     pub(super) shaking: VecDeque<ConnectionKey>,
     /// Connections that the kernel receives for.
     pub(super) hot: Hot,
@@ -93,6 +96,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
+    /// Listeners whose connections are judged again.
+    pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
     pub(super) journal: Option<Journal>,
     /// Writes of the journal that are over.
@@ -133,7 +138,7 @@ pub struct Parts {
     /// The ways to all shards.
     pub ways: Ways,
     /// Where questions go whose answers take time.
-    pub desk: clerks::Desk,
+    pub desk: Desk,
     /// Its sockets, in the order of their numbers.
     pub listeners: Vec<Socket>,
     /// The budget of a turn.
@@ -169,7 +174,7 @@ impl Core {
             gather: Gather::default(),
             inbox: parts.inbox,
             ways: parts.ways,
-            desk: parts.desk,
+            crowd: Crowd::new(parts.desk),
             held: Held::new(shards),
             stats: ShellStats::default(),
             buffer: vec![0; PENDING_BYTES_MAX + parts.turn.read_bytes_max],
@@ -196,6 +201,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
+            judgings: Vec::new(),
             journal: None,
             written: Vec::new(),
             brought: Vec::new(),
@@ -241,9 +247,10 @@ impl Core {
         self.tell_room(now);
         self.tell_changes(now);
         self.read_lines(start_ns, now);
-        self.shake_hands(now);
+        self.shake_hands(start_ns, now);
         self.look_at_time(now);
         self.perform(now);
+        self.go_on_judging(now);
         self.go_on_sweeping(now);
         self.go_on_writing();
         self.watch_lines();
@@ -304,6 +311,9 @@ impl Core {
         let mut shell = self.stats.clone();
         shell.mesh_depth = self.inbox.depth() as u64;
         shell.mesh_held = self.held.len() as u64;
+        let (hellos, questions) = self.crowd.waiting();
+        (shell.handshakes_waiting, shell.questions_waiting) = (hellos as u64, questions as u64);
+        shell.waiting_oldest_ms = self.crowd.oldest_ms(self.clock.now());
         shell.buffer_bytes = (self.buffer.len() + self.net.buffer_bytes() + self.lines.heap_bytes()) as u64;
         shell.promises_waiting = self.promised.len() as u64;
         if !self.promised.is_empty() {
@@ -327,6 +337,8 @@ impl Core {
             journal: self.journal.as_ref().map(|journal| journal.stats(self.shard.held())).unwrap_or_default(),
             replayed: self.replayed,
             reloads: Reloads::default(), // whoever asks knows
+            census: Census::default(),
+            web: WebStats::default(), // and this
             uptime_s,
         }
     }

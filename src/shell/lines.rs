@@ -452,6 +452,13 @@ impl Line {
             self.outbox.get_or_insert_default().is_last = true;
         }
     }
+
+    /// The same to a peer that has left or is about to: in one attempt, for nobody waits for it.
+    pub fn part(&mut self) {
+        self.say_goodbye();
+        // Who does not hear it has left already.
+        let _ = self.send_outbox();
+    }
 }
 
 /// The lines of one shard, by the index of the engine's key.
@@ -493,6 +500,16 @@ impl Lines {
         let line = self.places.get_mut(key.index() as usize)?.take_if(|line| line.key == key);
         self.count -= usize::from(line.is_some());
         line
+    }
+
+    /// The key of the line at this place, if there is one.
+    pub fn key_at(&mut self, index: usize) -> Option<ConnectionKey> {
+        self.places.get_mut(index)?.as_ref().map(|line| line.key)
+    }
+
+    /// All lines lie at places below this one.
+    pub fn index_bound(&self) -> usize {
+        self.places.len()
     }
 
     /// How many there are.

@@ -16,7 +16,6 @@ use super::transport::secrets::FileError;
 use crate::config::listener::ListenAddress;
 use crate::config::{Listener, Listeners};
 use crate::engine::homes::ShardId;
-use crate::engine::limits::Limits;
 
 /// How long an address is waited for that another process has: it may have been killed just now.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,9 +39,9 @@ pub enum ListenError {
         /// What can be done about it.
         advice: &'static str,
     },
-    /// It asks for bounds of its own.
+    /// It asks for bounds of its connections.
     #[error(
-        "the listener {name}: bounds of its own are not enforced by this build: say them in [limits], for all listeners"
+        "the listener {name}: bounds of its connections are not enforced by this build: say them in [limits], for all listeners"
     )]
     Bounds {
         /// What it is called.
@@ -81,9 +80,6 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         open.push(Listening { name: "".into(), address, sockets, plan: None });
     }
     for named in &listeners.named {
-        if has_bounds(named) {
-            return Err(ListenError::Bounds { name: named.name.clone() });
-        }
         let plan = read(named, None)?;
         let (address, sockets) = match &named.address {
             ListenAddress::Tcp(address) => {
@@ -107,13 +103,6 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         });
     }
     Ok(open)
-}
-
-/// Whether it says a bound that nobody would keep: whoever sets one relies on it.
-fn has_bounds(named: &Listener) -> bool {
-    let common = Limits::default();
-    let counts = [named.connections_max, named.connections_per_address_max];
-    named.limits(&common) != common || counts.iter().any(Option::is_some) || named.connect_rate > 0
 }
 
 fn bind(

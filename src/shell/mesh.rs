@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::clerks::Answered;
+use super::clerks::{Answered, Asked};
 use super::files::keeper::Answer;
 use super::lines::LineParts;
 use super::report::Report;
@@ -22,6 +22,7 @@ use crate::engine::auth::policy::Policy;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::Mesh;
 use crate::engine::output::Arrival;
+use crate::engine::shard::listing::{Cursor, Page};
 
 /// Messages in one batch; more begin another one.
 pub const BATCH_MESSAGES_MAX: usize = 256;
@@ -45,7 +46,16 @@ pub enum Parcel {
         /// What the engine needs to go on.
         arrival: Box<Arrival>,
     },
+    /// A question about a client whose home is the receiving shard, where it waits for a clerk.
+    Asked(Box<Asked>),
     /// A clerk has found an answer.
+    Found {
+        /// The shard that it is for.
+        asker: ShardId,
+        /// The answer.
+        answered: Box<Answered>,
+    },
+    /// The answer to a question of the receiving shard, from where it has waited.
     Answered(Box<Answered>),
     /// The keeper has done what the shard has asked for, or cannot.
     Kept(Answer),
@@ -62,6 +72,8 @@ pub enum Parcel {
     Serve,
     /// Somebody wants to know how the shard is doing.
     Report(Sender<(ShardId, Box<Report>)>),
+    /// Somebody wants to know who is here, from this place on.
+    List(Cursor, Sender<Page>),
     /// The broker stops: clients are told, and what is on its way is sent until this moment of the clock.
     Stop {
         /// Nanoseconds of the process' clock.
@@ -288,12 +300,15 @@ mod tests {
             Parcel::Stop { until_ns } => *until_ns,
             Parcel::Batch { .. }
             | Parcel::Moved { .. }
+            | Parcel::Asked(_)
+            | Parcel::Found { .. }
             | Parcel::Answered(_)
             | Parcel::Kept(_)
             | Parcel::Policy(_)
             | Parcel::Plan { .. }
             | Parcel::Serve
-            | Parcel::Report(_) => {
+            | Parcel::Report(_)
+            | Parcel::List(..) => {
                 panic!("only stops are sent here")
             }
         }

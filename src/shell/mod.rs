@@ -7,10 +7,13 @@
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
 //! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
+//! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
+//! | `judging` | client certificates that are good no more |
+//! | [`web`] | the web servers that are asked who may come in, and for keys |
 //! | [`transport`] | what stands between a client's socket and its MQTT |
 //! | [`storage`] [`replay`] [`journal`] `keeping` | what outlives the process: opened, read again, written on |
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
@@ -19,7 +22,7 @@
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] | the time, what the log hears |
-//! | [`report`] | what a shard tells the operator's floor about itself |
+//! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
 //! report and sends wishes.
@@ -31,12 +34,15 @@ pub mod broker;
 pub mod clerks;
 pub mod clock;
 pub mod core;
+mod crowd;
+pub mod enquiry;
 pub mod events;
 pub mod executor;
 pub mod fetching;
 pub mod files;
 pub mod gather;
 pub mod journal;
+mod judging;
 mod keeping;
 pub mod leaving;
 pub mod lines;
@@ -62,3 +68,4 @@ pub mod starting;
 pub mod storage;
 pub mod transfer;
 pub mod transport;
+pub mod web;

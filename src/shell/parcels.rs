@@ -4,7 +4,6 @@ use std::net::Shutdown;
 
 use socket2::SockRef;
 
-use super::clerks::Answered;
 use super::core::Core;
 use super::lines::{Line, LineParts};
 use super::mesh::Parcel;
@@ -28,11 +27,9 @@ impl Core {
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
                 }
                 Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
-                Parcel::Answered(answered) => {
-                    self.stats.answers += 1;
-                    let Answered { connection, number, answer } = *answered;
-                    self.shard.handle(Input::Answer { connection, number, answer }, now, &mut self.out);
-                }
+                Parcel::Asked(asked) => self.line_up(*asked, now),
+                Parcel::Found { asker, answered } => self.found(asker, answered, now),
+                Parcel::Answered(answered) => self.answered(*answered, now),
                 Parcel::Kept(answer) => {
                     if let Some(journal) = &mut self.journal {
                         journal.answer(answer);
@@ -42,15 +39,15 @@ impl Core {
                     self.stats.policy_changes += 1;
                     self.shard.handle(Input::Policy { policy }, now, &mut self.out);
                 }
-                Parcel::Plan { listener, plan } => {
-                    if let Some(listener) = self.listeners.get_mut(usize::from(listener)) {
-                        listener.plan = Some(plan);
-                    }
-                }
+                Parcel::Plan { listener, plan } => self.change_plan(listener, plan),
                 Parcel::Serve => self.serve(),
                 Parcel::Report(asker) => {
                     // Whoever asked may have lost patience.
                     let _nobody_waits = asker.send((self.id, Box::new(self.report())));
+                }
+                Parcel::List(from, asker) => {
+                    // See above.
+                    let _nobody_waits = asker.send(self.shard.page(from));
                 }
                 Parcel::Stop { until_ns } => self.stop(until_ns, now),
             }
@@ -72,8 +69,15 @@ impl Core {
             self.net.watch_writable(key, line.fd());
             note_change(&mut line, &mut self.changed);
         }
+        let has_ended = line.layers().is_some_and(|layers| layers.has_ended());
+        line.state.is_ending = has_ended;
         self.unwatched.push(key);
         self.lines.insert(line);
+        if has_ended {
+            // It has left while it was on its way, behind all that it has said.
+            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+        }
+        self.judge(key, None, now); // plans may have changed while it was on its way
     }
 
     fn stop(&mut self, until_ns: u64, now: Time) {

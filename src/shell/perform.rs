@@ -1,6 +1,5 @@
 //! What a shard wishes is done: bytes are sent, connections closed, paused or handed over, batches put on their way.
 
-use super::clerks;
 use super::core::Core;
 use super::gather::Sent;
 use super::lines::{Line, Watch};
@@ -10,8 +9,7 @@ use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::event::{Cause, Event};
 use crate::engine::homes::ShardId;
-use crate::engine::input::Input;
-use crate::engine::output::{HandOver, Question};
+use crate::engine::output::HandOver;
 
 impl Core {
     /// Performs all wishes and forgets them.
@@ -55,13 +53,15 @@ impl Core {
                 }
                 Event::Disconnected { .. }
                 | Event::Refused { .. }
+                | Event::Banned { .. }
                 | Event::SessionEnded { .. }
+                | Event::Denied(_)
                 | Event::SubscribeDenied { .. }
                 | Event::PublishDenied { .. }
                 | Event::Dropped { .. }
                 | Event::WillPublished { .. } => {}
             }
-            super::events::log(self.id, &event);
+            super::events::log(self.id, &event, self.shard.policy());
         }
     }
 
@@ -95,12 +95,11 @@ impl Core {
         for key in closes.drain(..) {
             let Some(mut line) = self.lines.remove(key) else { continue };
             self.forget(&line);
-            if !line.state.is_ending {
-                line.say_goodbye();
-            }
             let left = if line.state.is_ending && line.backlog() == 0 {
+                line.part();
                 Some(line)
             } else {
+                line.say_goodbye();
                 self.leavers.add(line, now, &mut self.net)
             };
             self.closed.extend(left.map(|line| line.into_parts().fd));
@@ -170,7 +169,7 @@ impl Core {
         }
     }
 
-    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+    pub(super) fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
         if self.held.send(&self.ways, self.id, to, parcel) {
             self.stats.mesh_full += 1;
             self.rooms.push((to, false));
@@ -186,15 +185,5 @@ impl Core {
         let freed = self.held.retry(&self.ways, self.id);
         self.rooms.extend(freed.iter().map(|bit| (ShardId::of_bit(bit), true)));
         self.held.len() != before
-    }
-
-    /// Leaves a question to the clerks. Where they have too many already it is refused at once.
-    fn ask(&mut self, question: Question, now: Time) {
-        self.stats.questions += 1;
-        if let Err(Question { connection, number, about }) = self.desk.ask(question) {
-            self.stats.questions_refused += 1;
-            let input = Input::Answer { connection, number, answer: clerks::refusal(about) };
-            self.shard.handle(input, now, &mut self.out);
-        }
     }
 }

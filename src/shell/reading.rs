@@ -19,12 +19,9 @@ use crate::engine::input::Input;
 /// Reads between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
 
-/// The part of a turn's time that handshakes get beside everything else.
-const HANDSHAKE_PART: u64 = 2;
-
 /// Whose connections are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     /// Everybody's, but for those with a handshake ahead: they wait for the other round.
     Everybody,
     /// Those.
@@ -165,20 +162,6 @@ impl Core {
         }
     }
 
-    /// Handshakes get a part of each turn, after those who are through with theirs.
-    pub(super) fn shake_hands(&mut self, now: Time) {
-        if self.shaking.is_empty() {
-            return;
-        }
-        let until_ns = self.clock.now_ns() + self.turn.time_us_max * 1_000 / HANDSHAKE_PART;
-        while let Some(key) = self.shaking.pop_front() {
-            self.read_line(key, Round::Handshakes, now);
-            if self.clock.now_ns() >= until_ns {
-                return;
-            }
-        }
-    }
-
     /// Bytes of a connection, as they came from its socket.
     fn take_bytes(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time) {
         while let Some(layers) = self.lines.get_mut(key).and_then(Line::layers) {
@@ -209,11 +192,12 @@ impl Core {
                     None => shard.handle(Input::Received { connection: key, bytes }, now, out),
                 }
             }
-            Heard::Proxied { source, common_name } => {
+            Heard::Proxied { source, common_name, is_taken } => {
                 let told = common_name.filter(|_| believes_names).map(Certificate::told);
                 let introduced =
                     Input::Introduced { connection: key, address: source, certificate: told.map(Arc::new) };
                 shard.handle(introduced, now, out);
+                *is_taken = out.closes.last() != Some(&key);
             }
             Heard::Secured { certificate, is_resumed } => {
                 stats.handshakes += 1;
@@ -251,10 +235,12 @@ impl Core {
     }
 
     /// Reads once from a connection and lets the engine handle it; how many bytes came.
-    fn read_line(&mut self, key: ConnectionKey, round: Round, now: Time) -> usize {
+    pub(super) fn read_line(&mut self, key: ConnectionKey, round: Round, now: Time) -> usize {
         let Some(line) = self.lines.get_mut(key) else { return 0 };
-        if round == Round::Everybody && line.layers().is_some_and(|layers| layers.is_handshaking()) {
-            self.shaking.push_back(key); // it stays due until it is read
+        if round == Round::Everybody
+            && let Some(has_begun) = line.handshake()
+        {
+            self.shake_later(key, has_begun, now); // it stays due until it is read
             return 0;
         }
         line.state.is_due = false;

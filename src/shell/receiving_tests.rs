@@ -18,6 +18,8 @@ use super::report::Promise;
 use super::ring::Ended;
 use crate::base::hash::Seed;
 use crate::config::{Config, Driver};
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::terms::Terms;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::{Homes, ShardId};
@@ -58,15 +60,18 @@ impl Scene {
         let seed = Seed::new(7);
         let shared = Shared {
             limits: Arc::new(config.limits.clone()),
+            own_limits: Arc::from([]),
             homes: Arc::new(Homes::new(seed, 1)),
             interest: Arc::new(Interest::new(seed, 1, 0)),
             policy: Arc::new(Policy::open()),
+            accounts: Arc::new(Accounts::new(Terms::of(&config.limits), seed)),
             has_journal: false,
             ram_budget: 0,
         };
         let clock = Clock::start();
-        let desk =
-            Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways).unwrap().desk(ShardId::new(0));
+        let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways)
+            .unwrap()
+            .desk(ShardId::new(0), 16);
         let core = Core::new(Parts {
             id: ShardId::new(0),
             core: None,

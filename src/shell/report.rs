@@ -3,6 +3,7 @@
 use super::files::tally::Tally;
 use super::files::writer::State;
 use crate::config::{Durability, Storage};
+use crate::engine::accounts::Census;
 use crate::engine::shard::Sizes;
 use crate::engine::stats::Stats;
 
@@ -20,11 +21,15 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// The bucket of a duration.
+    pub fn bucket(ns: u64) -> usize {
+        let us = ns.div_ceil(1_000);
+        BUCKETS_US.partition_point(|bound| *bound < us)
+    }
+
     /// Counts one duration.
     pub fn note_ns(&mut self, ns: u64) {
-        let us = ns.div_ceil(1_000);
-        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
-        self.buckets[bucket] += 1;
+        self.buckets[Self::bucket(ns)] += 1;
         self.sum_ns += ns;
     }
 
@@ -69,8 +74,16 @@ pub struct ShellStats {
     pub questions: u64,
     /// Answers that have come.
     pub answers: u64,
-    /// Of these, the ones that nobody could take.
+    /// Of these, the ones that nobody could take, or not in time.
     pub questions_refused: u64,
+    /// Who was turned away before anything was done for him.
+    pub refused_early: RefusedEarly,
+    /// At this moment: handshakes that have not begun.
+    pub handshakes_waiting: u64,
+    /// At this moment: questions that wait for a clerk.
+    pub questions_waiting: u64,
+    /// At this moment: milliseconds since the one began to wait who waits longest.
+    pub waiting_oldest_ms: u64,
     /// Connections handed to another shard.
     pub handed_over: u64,
     /// Connections that came from another shard.
@@ -127,6 +140,17 @@ pub struct ShellStats {
     pub ring_completions: u64,
     /// System calls that entered the ring.
     pub ring_enters: u64,
+}
+
+/// Who was turned away because there was no time or no room. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedEarly {
+    /// Connections whose handshake would have begun too late.
+    pub handshakes_late: u64,
+    /// Clients whose question would have been answered too late.
+    pub questions_late: u64,
+    /// Clients whose question has found no room.
+    pub questions_full: u64,
 }
 
 /// What the journal of one shard counts; it only grows but where a field says that it is of this moment.
@@ -214,8 +238,43 @@ pub struct Report {
     pub replayed: Replayed,
     /// How often files were read anew, in the whole broker.
     pub reloads: Reloads,
+    /// What is counted of addresses and users, in the whole broker.
+    pub census: Census,
+    /// What those have counted who ask web servers, in the whole broker.
+    pub web: WebStats,
     /// Seconds since the shard started.
     pub uptime_s: f64,
+}
+
+/// What those count who ask web servers; it only grows but where a field says that it is of this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebStats {
+    /// Questions to a hook that it has answered with yes.
+    pub allowed: u64,
+    /// With no.
+    pub denied: u64,
+    /// By not knowing.
+    pub ignored: u64,
+    /// Not at all, or not as it should.
+    pub failed: u64,
+    /// How long answers took, and failures.
+    pub answers: Histogram,
+    /// Questions whose answer was remembered.
+    pub cache_hits: u64,
+    /// Questions that were under way already.
+    pub joined: u64,
+    /// Questions that found too many waiting.
+    pub refused: u64,
+    /// Fetches that brought other keys than before.
+    pub keys_changed: u64,
+    /// Fetches that brought the same ones.
+    pub keys_same: u64,
+    /// Fetches that brought none.
+    pub keys_failed: u64,
+    /// At this moment: keys that were fetched and hold.
+    pub keys: u64,
+    /// At this moment: whether the last fetch brought none.
+    pub are_keys_failing: bool,
 }
 
 /// How often files were read anew.

@@ -18,6 +18,7 @@ impl Core {
         self.wants_tick
             || !self.due.is_empty()
             || !self.shaking.is_empty()
+            || self.crowd.has_hellos()
             || !self.accepted.is_empty()
             || !self.changed.is_empty()
             || !self.broken.is_empty()
@@ -25,6 +26,7 @@ impl Core {
             || !self.inbox.is_empty()
             || !self.out.is_empty()
             || !self.written.is_empty()
+            || !self.judgings.is_empty()
     }
 
     /// Whether the broker stops and nothing is on its way any more.

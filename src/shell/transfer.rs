@@ -14,6 +14,8 @@ use super::storage::{StorageError, identity, new_identity, seed_of};
 use crate::base::hash::Seed;
 use crate::base::time::Time;
 use crate::config::Storage as Settings;
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::terms::Terms;
 use crate::engine::auth::policy::Policy;
 use crate::engine::homes::Homes;
 use crate::engine::limits::Limits;
@@ -136,9 +138,11 @@ fn common(layout: Layout) -> Shared {
     let count = u32::try_from(layout.shards).expect("at most 64");
     Shared {
         limits: Arc::new(Limits::default()),
+        own_limits: Arc::from([]),
         homes: Arc::new(Homes::new(seed, layout.shards)),
         interest: Arc::new(Interest::new(seed, count, INTEREST_POSITIONS)),
         policy: Arc::new(Policy::open()),
+        accounts: Arc::new(Accounts::new(Terms::of(&Limits::default()), seed)),
         has_journal: true,
         ram_budget: Settings::default().ram_budget,
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use pregon::mqtt::Version;
 use rustls::{AlertDescription, ClientConfig, Error};
+use sha2::{Digest as _, Sha256};
 
-use crate::authority::{Authority, Saying};
+use crate::authority::{Authority, Certified, Saying};
 use crate::client::Client;
 use crate::patience::wait_until;
 use crate::process::{Broker, Options};
@@ -235,6 +236,66 @@ fn threat_5_who_is_revoked_while_the_broker_runs_is_refused_also_with_a_ticket()
             Client::connect_over(open(&broker, &good), &Hello::v5("client")).leave();
         }
     }
+}
+
+/// Two kinds of clients that show this, the old one connected before the new one.
+fn both_kinds(broker: &Broker, trust: &Trust, name: &str, shown: &Certified) -> [Client; 2] {
+    let config = trust.client(Some(shown), &BOTH);
+    let hello = |version| Hello::new(version, &format!("{name}-{version:?}"));
+    [Version::V311, Version::V5].map(|version| Client::connect_over(open(broker, &config), &hello(version)))
+}
+
+/// A change of files ends the connections of one certificate, and of no other.
+fn expect_ends(broker: &Broker, trust: &Trust, good: &Certified, bad: &Certified, change: impl FnOnce()) {
+    let mut witnesses = both_kinds(broker, trust, "good", good);
+    let mut gone = both_kinds(broker, trust, "bad", bad);
+    change();
+    for client in &mut gone {
+        client.expect_closed_for(0x87);
+    }
+    await_times(broker, "its certificate is good no more", gone.len());
+    for witness in &mut witnesses {
+        witness.expect_silence();
+    }
+    assert_eq!(broker.log().matches("its certificate is good no more").count(), gone.len());
+}
+
+#[test]
+fn threat_5_a_revoked_certificate_ends_the_connections_that_have_shown_it() {
+    let trust = Trust::new("certificates-live-revoked");
+    let [good, bad] = [1, 2].map(|serial| trust.authority.certify(&Saying { serial, ..Saying::default() }));
+    for shards in [1, 3] {
+        let list = trust.authority.revoke(&[99], 4000);
+        let lists = format!("listeners.tls.client_crls={}", list.display());
+        let broker = trust.mutual(shards).set(&lists).start();
+        expect_ends(&broker, &trust, &good, &bad, || drop(trust.authority.revoke(&[99, 2], 4000)));
+    }
+}
+
+#[test]
+fn threat_5_a_certificate_that_is_pinned_no_more_ends_its_connections() {
+    let trust = Trust::new("certificates-live-unpinned");
+    let [good, bad] = [1, 2].map(|serial| trust.authority.certify(&Saying { serial, ..Saying::default() }));
+    let line = |certified: &Certified| {
+        let digest = Sha256::digest(certified.certificate.der());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat() + "\n"
+    };
+    fs::write(trust.path("pins"), line(&good) + &line(&bad)).expect("there is room");
+    let pins = format!("listeners.tls.client_pins={}", trust.path("pins").display());
+    let broker = trust.mutual(3).set(&pins).start();
+    expect_ends(&broker, &trust, &good, &bad, || replace(&trust.path("pins"), &line(&good)));
+}
+
+#[test]
+fn threat_5_an_authority_that_is_gone_takes_the_connections_of_its_clients_with_it() {
+    let trust = Trust::new("certificates-live-authority");
+    let other = Authority::new(&trust.path(""), "other");
+    let text = |authority: &Authority| fs::read_to_string(authority.path()).expect("it is there");
+    fs::write(trust.path("both.pem"), text(&trust.authority) + &text(&other)).expect("there is room");
+    let authorities = format!("listeners.tls.client_ca={}", trust.path("both.pem").display());
+    let broker = trust.mutual(3).set(&authorities).start();
+    let (bad, good) = (trust.authority.certify(&Saying::default()), other.certify(&Saying::default()));
+    expect_ends(&broker, &trust, &good, &bad, || replace(&trust.path("both.pem"), &text(&other)));
 }
 
 /// Whether a client gets no answer of MQTT.

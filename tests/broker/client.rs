@@ -21,8 +21,6 @@ pub struct Client {
     partial: Vec<u8>,
     heard: VecDeque<Heard>,
     is_closed: bool,
-    /// It has said DISCONNECT: TLS and a WebSocket may end without the broker's goodbye, for nobody waits for it.
-    has_left: bool,
 }
 
 impl Client {
@@ -35,7 +33,7 @@ impl Client {
     pub fn over(stream: impl Stream + 'static, version: Version) -> Self {
         let stream: Box<dyn Stream> = Box::new(stream);
         stream.socket().set_write_timeout(Some(PATIENCE)).expect("a time-out above zero is taken");
-        Self { stream, version, partial: Vec::new(), heard: VecDeque::new(), is_closed: false, has_left: false }
+        Self { stream, version, partial: Vec::new(), heard: VecDeque::new(), is_closed: false }
     }
 
     /// Sends CONNECT; the answer is the test's to judge.
@@ -196,10 +194,9 @@ impl Client {
         }
     }
 
-    /// Says DISCONNECT and waits until the broker has closed: then it has drawn its conclusions.
+    /// Says DISCONNECT and waits until the broker has closed, with the goodbyes of all that carries MQTT: then it has drawn its conclusions.
     #[track_caller]
     pub fn leave(mut self) {
-        self.has_left = true;
         self.send(&[0xe0, 0]);
         assert_eq!(self.hear(), Heard::Closed);
     }
@@ -260,7 +257,6 @@ impl Client {
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                 ErrorKind::ConnectionReset => self.close(),
-                ErrorKind::UnexpectedEof if self.has_left => self.close(),
                 _ => panic!("the connection broke: {error}"),
             },
         }

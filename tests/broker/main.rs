@@ -14,6 +14,7 @@
 //! | `process` | starting, watching and ending the broker |
 //! | `client` | a blocking client that says and hears packets |
 //! | `stream`, `tls`, `web` | what it speaks through: sockets, TLS, frames of a WebSocket |
+//! | `webserver` | a web server that answers as a test says, well or badly |
 //! | `lives` | publishers and subscribers that outlive the broker, and their books |
 //! | `fickle`, `mounted` | a disk that loses power, fills up and fails |
 //! | the others | the tests, by what they are about |
@@ -38,12 +39,17 @@ mod process;
 mod stream;
 mod tls;
 mod web;
+mod webserver;
 
+mod accounts;
 mod admission;
 mod big;
+mod bounds;
 mod certificates;
 mod crash;
 mod crowd;
+mod denied;
+mod differing;
 mod disk;
 mod ending;
 mod fairness;
@@ -51,6 +57,8 @@ mod flows;
 mod golden;
 mod growth;
 mod hidden;
+mod hook;
+mod issuer;
 mod keep_alive;
 mod lending;
 mod moves;
@@ -63,6 +71,7 @@ mod secure;
 mod sessions;
 mod shared;
 mod shortage;
+mod storm;
 mod stowed;
 mod strangers;
 mod takeover;

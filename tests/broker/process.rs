@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -152,6 +153,26 @@ impl Broker {
     /// What it has said so far.
     pub fn log(&self) -> String {
         read(&self.log)
+    }
+
+    /// The value of a metric, with its labels as they are printed; none where it is not told.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("metrics and health"))?;
+        let address = line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').to_owned();
+        let mut stream = TcpStream::connect(address).expect("the door is open");
+        let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).expect("it is heard");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it is answered");
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(value.parse().expect("a metric is a number"))
+    }
+
+    /// Waits until a metric has this value: what is told may be a moment old.
+    #[track_caller]
+    pub fn await_metric(&self, series: &str, value: f64) {
+        wait_until(series, || self.metric(series) == Some(value));
     }
 
     /// Open descriptors.

@@ -12,9 +12,9 @@ use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
 
 /// By `mosquitto_passwd` 2.0.11: `alice` with `correct horse`, `bob` with `ñandú €`.
-const ALICE: &str = "alice:$7$101$sW+MWAyltInm8zDb$\
+pub const ALICE: &str = "alice:$7$101$sW+MWAyltInm8zDb$\
     pN8dTsBm243zvnu3HL7m3+iRLKCgw+G+sOs1vtxMySdA03cU5UrexmtnJlyGZzHKTIAeiPDlkTI3Ed+FfPIySw==\n";
-const BOB: &str = "bob:$6$i1AdAIxM3Hsv1WMD$\
+pub const BOB: &str = "bob:$6$i1AdAIxM3Hsv1WMD$\
     YvZUebNjXNVMUItUlln8/ONDgOTnC+4Teb74s7vR2rtwKmd5OKgigQTJNbijM3LiNeWZcyie6TOLxojIPyOeyQ==\n";
 const EVERYTHING: &str = "pattern #\n";
 

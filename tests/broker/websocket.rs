@@ -169,6 +169,68 @@ fn a_goodbye_is_answered_and_a_will_goes_out() {
 }
 
 #[test]
+fn what_comes_right_before_a_goodbye_is_answered_before_it_is() {
+    let trust = Trust::new("websocket-last-words");
+    for shards in [1, 3] {
+        each_socket(&trust, shards, |broker, socket| {
+            let mut witness = Client::join(broker, Version::V5, "witness");
+            witness.subscribe("last", 0);
+            let mut socket = connected(socket, "hasty");
+            let mut said = frame(BINARY, true, &Post::to("last").payload("word").encode(Version::V5));
+            said.extend(frame(BINARY, true, &subscribe(Version::V5, 1, &[Wish::to("a", 1)], None)));
+            said.extend(frame(BINARY, true, &[0xc0, 0]));
+            said.extend(frame(CLOSE, true, &[&3_001_u16.to_be_bytes()[..], b"bye"].concat()));
+            socket.stream.write_all(&said).expect("the broker takes bytes");
+            let (mut answers, mut last) = (Vec::new(), None);
+            while let Some((kind, payload)) = socket.hear().expect("the broker closes in order") {
+                assert_eq!(last, None, "nothing follows a goodbye");
+                match kind {
+                    BINARY => answers.extend(payload),
+                    _ => last = Some((kind, payload)),
+                }
+            }
+            assert_eq!((kinds(&answers), last), (vec![9, 13], Some((CLOSE, 3_001_u16.to_be_bytes().to_vec()))));
+            assert_eq!(witness.take().payload, b"word");
+        });
+    }
+}
+
+#[test]
+fn a_goodbye_right_behind_connect_is_answered_wherever_the_session_lives() {
+    let trust = Trust::new("websocket-in-and-out");
+    let broker = broker(&trust, 3);
+    for number in 0..12 {
+        for stream in streams(&broker, &trust) {
+            let mut socket = WebSocket::open(stream);
+            let mut said = frame(BINARY, true, &Hello::v5(&format!("brief-{number}")).encode());
+            said.extend(frame(BINARY, true, &[0xc0, 0]));
+            said.extend(frame(CLOSE, true, &1000_u16.to_be_bytes()));
+            socket.stream.write_all(&said).expect("the broker takes bytes");
+            let mut heard = Vec::new();
+            while let Some((kind, payload)) = socket.hear().expect("the broker closes in order") {
+                heard.push((kind, payload[0]));
+            }
+            assert_eq!(heard.last(), Some(&(CLOSE, 3)), "{heard:?}");
+            assert!(heard.starts_with(&[(BINARY, 0x20)]), "{heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_hears_both_goodbyes() {
+    let trust = Trust::new("websocket-leaves");
+    for shards in [1, 3] {
+        each_socket(&trust, shards, |_, socket| {
+            let mut socket = connected(socket, "leaving");
+            socket.say(BINARY, true, &[0xe0, 0]);
+            assert_eq!(socket.hear().expect("the connection holds"), Some((CLOSE, 1000_u16.to_be_bytes().to_vec())));
+            // Within TLS an end without its goodbye would be an error.
+            assert_eq!(socket.hear().expect("the broker closes in order"), None);
+        });
+    }
+}
+
+#[test]
 fn the_broker_says_goodbye_behind_its_last_packet() {
     let trust = Trust::new("websocket-goodbye");
     each_socket(&trust, 3, |broker, socket| {

@@ -145,17 +145,6 @@ fn check_complains_of_listeners_with_line_and_nearest_key() {
 }
 
 #[test]
-fn bounds_of_a_listener_of_its_own_refuse_the_start() {
-    for bound in ["maximum_qos=1", "connections_max=5", "connect_rate=5"] {
-        let listener = "--set listeners.garden.address=127.0.0.1:0 --set listeners.garden";
-        let output = run(&format!("--memory --admin 127.0.0.1:0 --listen 127.0.0.1:0 {listener}.{bound}"));
-        assert_eq!(code(&output), 3, "{}", errors(&output));
-        let wanted = "the listener garden: bounds of its own are not enforced by this build";
-        assert!(errors(&output).contains(wanted), "{}", errors(&output));
-    }
-}
-
-#[test]
 fn help_and_version_are_no_failures() {
     for line in [
         "--help",

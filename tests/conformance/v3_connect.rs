@@ -245,8 +245,8 @@ fn each_refusal_has_its_return_code_and_closes() {
     let mut story = Story::limited(|limits| limits.sessions_max = 0);
     let client = story.hello(&Hello::v311("a"));
     story.expect_refused(client, 3);
-    let mut story = Story::limited(|limits| limits.connect_rate = 1);
-    let _one_for_each_shard = ["a", "b"].map(|id| story.connect(Hello::v311(id)));
+    let mut story = Story::limited(|limits| limits.connect_rate = 2);
+    let _as_many_as_come_in_a_second = ["a", "b"].map(|id| story.connect(Hello::v311(id)));
     let client = story.hello(&Hello::v311("c"));
     story.expect_refused(client, 3);
     let mut story = guarded();

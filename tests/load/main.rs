@@ -19,3 +19,4 @@ mod publisher;
 mod report;
 mod stamp;
 mod window;
+mod wire;

@@ -76,8 +76,9 @@ impl Coverage {
 
     /// What has not happened at all.
     pub fn missing(&self) -> Vec<String> {
-        // Nobody loses a right in these runs, no group's member refuses, and there is no journal that could be full or damaged.
-        let never = [DropReason::NotAuthorized, DropReason::JournalFull, DropReason::Unreadable];
+        // Nobody loses a right in these runs or is sent only so much in a second, no group's member refuses, and there is no journal that
+        // could be full or damaged.
+        let never = [DropReason::NotAuthorized, DropReason::AboveRate, DropReason::JournalFull, DropReason::Unreadable];
         let reasons = DropReason::ALL.iter().filter(|why| !never.contains(why));
         let reasons = reasons.map(|why| format!("dropped: {}", why.name()));
         let required = REQUIRED.iter().map(|name| (*name).to_owned()).chain(reasons);

@@ -118,6 +118,7 @@ fn features(random: &mut Random) -> Limits {
         backlog_bytes_max: *random.pick(&[100, 1_000, 1 << 20]).expect("there are some"),
         topic_alias_maximum: *random.pick(&[0, 2, 32]).expect("there are some"),
         topic_alias_out_max: *random.pick(&[0, 2, 32]).expect("there are some"),
+        connections_per_address_max: 1_000, // never met, but everybody holds a place for it
         ..Limits::default()
     }
 }
@@ -141,6 +142,7 @@ fn tighten(limits: &mut Limits, random: &mut Random) {
     }
     if random.chance(1, 4) {
         limits.message_rate = 20;
+        limits.message_rate_per_address = 60;
     }
     if random.chance(1, 4) {
         limits.session_expiry_max_s = 30;

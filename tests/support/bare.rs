@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use pregon::base::hash::Seed;
 use pregon::base::time::Time;
+use pregon::engine::accounts::Accounts;
+use pregon::engine::accounts::terms::Terms;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::homes::{Homes, ShardId};
@@ -60,9 +62,11 @@ impl Bare {
         let bits = u32::try_from(shards).expect("at most 64 shards");
         let shared = Shared {
             limits: Arc::new(Limits::default()),
+            own_limits: Arc::from([]),
             homes: Arc::clone(&homes),
             interest: Arc::new(Interest::new(seed, bits, POSITIONS)),
             policy: Arc::new(Policy::open()),
+            accounts: Arc::new(Accounts::new(Terms::of(&Limits::default()), seed)),
             has_journal: false,
             ram_budget: 0,
         };

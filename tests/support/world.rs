@@ -10,6 +10,8 @@ use std::sync::Arc;
 use super::disk::Disk;
 use pregon::base::hash::Seed;
 use pregon::base::time::Time;
+use pregon::engine::accounts::Accounts;
+use pregon::engine::accounts::terms::Terms;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::change::{Change, Serial};
 use pregon::engine::connection::{ConnectionKey, Peer};
@@ -22,10 +24,14 @@ use pregon::engine::message::Message;
 use pregon::engine::output::{Arrival, Fetch, Outputs, Question, Wanted};
 use pregon::engine::shard::moving::{Destination, Loans, Movers, Subject};
 use pregon::engine::shard::{Shard, Shared};
+use pregon::engine::stats::Stats;
 use pregon::engine::subscriptions::interest::Interest;
 
 /// Positions of the interest filter a shard: few, so that false positives happen in tests.
 const POSITIONS: usize = 1 << 12;
+
+/// Addresses and users that are counted: few, since they are all looked at after each step.
+const ACCOUNTS_MAX: usize = 256;
 
 /// What the broker's clock shows at first.
 const START_MS: u64 = 1_000_000;
@@ -94,6 +100,8 @@ pub struct World {
     /// What the clock on the wall shows, in seconds since 1970.
     wall_s: u64,
     next_landing: usize,
+    /// Which listener new connections come in by.
+    pub listener: u16,
 }
 
 impl Link {
@@ -163,6 +171,22 @@ impl World {
         self
     }
 
+    /// The same, of which nobody knows anything yet, with other bounds on what shards count together.
+    #[must_use]
+    pub fn with_terms(mut self, terms: Terms) -> Self {
+        self.shared.accounts = Arc::new(Accounts::new(terms, Seed::new(self.seed)));
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
+    }
+
+    /// The same, with these bounds for the clients of listeners 0, 1, and so on.
+    #[must_use]
+    pub fn with_own_limits(mut self, own: Vec<Limits>) -> Self {
+        self.shared.own_limits = own.into();
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
+    }
+
     /// One that keeps a journal.
     pub fn durable(shards: usize, limits: Limits, seed: u64) -> Self {
         Self::make(shards, limits, Policy::open(), seed, true)
@@ -172,7 +196,9 @@ impl World {
         let hash = Seed::new(seed);
         let bits = u32::try_from(shards).expect("at most 64 shards");
         let shared = Shared {
+            accounts: Arc::new(Accounts::new(Terms { accounts_max: ACCOUNTS_MAX, ..Terms::of(&limits) }, hash)),
             limits: Arc::new(limits),
+            own_limits: Arc::from([]),
             homes: Arc::new(Homes::new(hash, shards)),
             interest: Arc::new(Interest::new(hash, bits, POSITIONS)),
             policy: Arc::new(policy),
@@ -198,6 +224,7 @@ impl World {
             wants_tick: vec![false; shards],
             wall_s: WALL_S,
             next_landing: 0,
+            listener: 0,
         }
     }
 
@@ -215,10 +242,14 @@ impl World {
 
     /// A new connection, accepted by this shard.
     pub fn connect_to(&mut self, landing: usize) -> usize {
+        self.connect_from(landing, IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+    }
+
+    /// A new connection from this address by this listener, accepted by this shard.
+    pub fn connect_from(&mut self, landing: usize, address: IpAddr, listener: u16) -> usize {
         let link = self.links.len();
-        let address =
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), u16::try_from(link % 60_000).unwrap_or(0) + 1024);
-        let key = self.shards[landing].accept(Peer { address, listener: 0 }, self.now);
+        let address = SocketAddr::new(address, u16::try_from(link % 60_000).unwrap_or(0) + 1024);
+        let key = self.shards[landing].accept(Peer { address, listener }, self.now);
         self.links.push(Link {
             at: key.map(|key| (landing, key)),
             outgoing: VecDeque::new(),
@@ -554,6 +585,10 @@ impl World {
         }
         if self.is_checked {
             self.shards[shard].check();
+            // Moved connections count as closed where they were.
+            let here = |stats: &Stats| stats.connections_opened - stats.connections_closed;
+            let here: u64 = self.shards.iter().map(|shard| here(shard.stats())).sum();
+            self.shared.accounts.check(here + self.moving.len() as u64);
         }
     }
 

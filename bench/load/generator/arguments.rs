@@ -9,6 +9,7 @@ use pregon::mqtt::{QoS, Version};
 
 use super::pace::{Pace, Rate};
 use super::stamp::STAMP_BYTES;
+use super::wire::Group;
 
 /// Messages that are published while subscribers are away, if nothing else is said.
 const MESSAGES_AWAY: u64 = 200_000;
@@ -78,6 +79,12 @@ pub struct Arguments {
     /// Subscribers of `durable` leave before the first message and come back when the last one is acknowledged.
     #[arg(long, conflicts_with_all = ["rate", "flood", "in_flight"])]
     away: bool,
+    /// TLS 1.3 with AES-128-GCM, a whole handshake for each connection, and whatever certificate there is.
+    #[arg(long)]
+    tls: bool,
+    /// The key exchange of TLS.
+    #[arg(long, default_value = "x25519", value_name = "NAME", requires = "tls")]
+    group: Group,
     /// The core to run on.
     #[arg(long)]
     pub core: Option<usize>,
@@ -245,6 +252,11 @@ impl Arguments {
             window: (qos > QoS::AtMostOnce).then_some(self.window),
             extent: self.extent(publishers)?,
         })
+    }
+
+    /// The key exchange, if TLS is spoken.
+    pub fn tls(&self) -> Option<Group> {
+        self.tls.then_some(self.group)
     }
 
     /// Whether messages leave by a plan, whatever the broker does.

@@ -10,7 +10,7 @@ use super::desk::latency_histogram;
 use super::failure::{Failure, io};
 use super::fleet::Fleet;
 use super::progress::Progress;
-use super::report::{Report, median};
+use super::report::{Report, median, report_tls};
 use super::watch::{Span, Watch, number, report_memory, seconds};
 
 /// How long the broker gets to be ready, to notice that clients have left, or to become quiet; as often as it is busy all the same.
@@ -112,6 +112,7 @@ fn start_report(arguments: &Arguments) -> Report {
     let mut report = Report::default();
     report.text("scenario", arguments.scenario.name());
     report.text("mqtt", arguments.version_name());
+    report_tls(&mut report, arguments);
     report.count("connections", arguments.connections);
     if arguments.scenario == Scenario::Connect {
         report.count("rounds", arguments.rounds);

@@ -1,5 +1,6 @@
 //! Who takes part in a scenario, and how all of them get connected.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pregon::mqtt::{QoS, Version};
@@ -15,6 +16,7 @@ use super::packets::{Session, Template};
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::window::Window;
+use super::wire;
 
 /// After so long without a single client becoming ready the broker is given up.
 const GATHERING_NS_MAX: u64 = 10_000_000_000;
@@ -108,7 +110,8 @@ fn topic(scenario: Scenario, number: u32) -> String {
 /// A fleet without clients.
 pub fn fleet(arguments: &Arguments, version: Version, qos: QoS, publishers: Vec<Publisher>) -> Result<Fleet, Failure> {
     let desk = Desk::new(version, qos, publishers);
-    Fleet::new(arguments.address, Clock::start(), desk, arguments.is_open_loop()).map_err(io("epoll"))
+    let tls = arguments.tls().map(|group| Arc::new(wire::config(group)));
+    Fleet::new(arguments.address, Clock::start(), desk, arguments.is_open_loop(), tls).map_err(io("epoll"))
 }
 
 /// Ends the sessions that the subscribers of a plan have left behind.

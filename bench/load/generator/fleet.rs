@@ -3,19 +3,21 @@
 //! A socket is told of by the edge. What is not read empty, or may send more, waits in a list for the next turn, so that no
 //! client keeps the others from theirs.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use pregon::mqtt::frame::{Assembler, PACKET_BYTES_MAX};
+use rustls::ClientConfig;
 
 use super::client::{Client, Role, Stage};
 use super::clock::Clock;
 use super::desk::Desk;
 use super::packets::DISCONNECT;
+use super::wire::Wire;
 
 /// What one read takes at most.
 const READ_BYTES_MAX: usize = 256 * 1024;
@@ -28,7 +30,7 @@ const IDLE_OUTBOX_BYTES_MAX: usize = 4 * 1024;
 
 /// A client with its socket.
 struct Link {
-    stream: TcpStream,
+    wire: Wire,
     inbox: Assembler,
     client: Client,
     /// How much of the outbox the socket has taken.
@@ -43,6 +45,8 @@ pub struct Fleet {
     address: SocketAddr,
     /// Small writes leave at once. Otherwise the system holds them back while earlier ones are not confirmed, up to 40 ms.
     is_prompt: bool,
+    /// What clients say of TLS, if they speak it.
+    tls: Option<Arc<ClientConfig>>,
     /// The time of the run.
     pub clock: Clock,
     poll: Poll,
@@ -60,10 +64,17 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet without clients.
-    pub fn new(address: SocketAddr, clock: Clock, desk: Desk, is_prompt: bool) -> io::Result<Self> {
+    pub fn new(
+        address: SocketAddr,
+        clock: Clock,
+        desk: Desk,
+        is_prompt: bool,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
         Ok(Fleet {
             address,
             is_prompt,
+            tls,
             clock,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
@@ -84,18 +95,15 @@ impl Fleet {
 
     /// Begins to connect a client, which subscribes at once if it has a filter.
     pub fn open(&mut self, client: Client) -> io::Result<()> {
-        let mut stream = TcpStream::connect(self.address)?;
-        if self.is_prompt {
-            stream.set_nodelay(true)?;
-        }
+        let mut wire = Wire::open(self.address, self.is_prompt, self.tls.as_ref())?;
         let at = self.links.len();
-        self.poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
+        wire.register(self.poll.registry(), Token(at))?;
         if let Role::Publisher(number) = client.role {
             self.publishers[number as usize] = at;
         }
         let (is_readable, is_writable, is_queued) = (false, false, false);
         self.links.push(Link {
-            stream,
+            wire,
             inbox: Assembler::new(),
             client,
             written: 0,
@@ -109,8 +117,7 @@ impl Fleet {
     /// Says farewell on every connection and closes it.
     pub fn close_all(&mut self) {
         for mut link in self.links.drain(..) {
-            // A client that cannot say farewell any more is closed all the same.
-            let _ = link.stream.write(&DISCONNECT);
+            link.wire.farewell(&DISCONNECT);
         }
         self.queue.clear();
     }
@@ -150,19 +157,24 @@ impl Fleet {
         let link = &mut self.links[at];
         link.is_queued = false;
         if link.is_readable {
-            match link.stream.read(&mut self.buffer) {
+            let (client, desk, inbox) = (&mut link.client, &mut self.desk, &mut link.inbox);
+            let mut is_sound = true;
+            let read = link.wire.read(&mut self.buffer, |bytes| {
+                let fed = inbox.feed(bytes, PACKET_BYTES_MAX, |frame| {
+                    desk.packet(client, &frame);
+                    ControlFlow::Continue(())
+                });
+                is_sound = fed.is_ok();
+                is_sound
+            });
+            match read {
                 Ok(0) => return self.lose(at),
-                Ok(size) => {
+                Ok(size) if is_sound => {
                     link.is_readable = size == self.buffer.len(); // a short read has emptied the socket
-                    let (client, desk) = (&mut link.client, &mut self.desk);
-                    let fed = link.inbox.feed(&self.buffer[..size], PACKET_BYTES_MAX, |frame| {
-                        desk.packet(client, &frame);
-                        ControlFlow::Continue(())
-                    });
-                    if fed.is_err() {
-                        self.desk.tally.wrong += 1;
-                        return self.lose(at);
-                    }
+                }
+                Ok(_) => {
+                    self.desk.tally.wrong += 1;
+                    return self.lose(at);
                 }
                 Err(error) if is_passing(&error) => link.is_readable = false,
                 Err(_) => return self.lose(at), // reset: counted as gone, as if it had been closed
@@ -210,11 +222,11 @@ impl Fleet {
     fn flush(&mut self, at: usize) {
         let link = &mut self.links[at];
         let outbox = &mut link.client.outbox;
-        while link.is_writable && link.written < outbox.len() {
-            match link.stream.write(&outbox[link.written..]) {
-                Ok(size) => {
-                    link.written += size;
-                    link.is_writable = link.written == outbox.len(); // a short write has filled the socket
+        while link.is_writable && (link.written < outbox.len() || link.wire.wants_write()) {
+            match link.wire.write(&outbox[link.written..]) {
+                Ok(written) => {
+                    link.written += written.taken;
+                    link.is_writable = !written.is_full;
                 }
                 Err(error) if is_passing(&error) => link.is_writable = false,
                 Err(_) => return self.lose(at), // as for reads

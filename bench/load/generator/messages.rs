@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use super::pace::Pace;
 use super::progress::Progress;
 use super::publisher::Orders;
-use super::report::Report;
+use super::report::{Report, report_tls};
 use super::watch::{Span, Watch, number, report_memory, seconds};
 
 /// After so long without a delivery or an acknowledgement a run has stalled: what is on its way will not arrive.
@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments, progress: &mut Progress) -> Result<Report, Fai
     let after = watch.memory()?;
     let mut report = Report::default();
     report_plan(&mut report, &plan);
+    report_tls(&mut report, arguments);
     report_span(&mut report, &plan, &span);
     report_memory(&mut report, before, after);
     report_latency(&mut report, &run.fleet.desk);

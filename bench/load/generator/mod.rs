@@ -4,7 +4,7 @@
 //! [`arguments`] is the command line and the plan of a run, [`crew`] who takes part and how they get connected. [`messages`] and
 //! [`connections`] are the two kinds of runs, [`away`] is the one in which subscribers come late, [`watch`], [`process`] and
 //! [`device`] what is measured of them, [`report`] the figures.
-//! [`fleet`] is the sockets on one thread. [`desk`] understands packets: [`client`] is what a connection knows, [`publisher`]
+//! [`fleet`] is the sockets on one thread, [`wire`] a socket with or without TLS. [`desk`] understands packets: [`client`] is what a connection knows, [`publisher`]
 //! what it may send by [`pace`] and [`window`], [`packets`] the bytes, [`stamp`] what each payload begins with, [`ledger`] the
 //! books of what arrived.
 
@@ -29,6 +29,7 @@ pub mod report;
 pub mod stamp;
 mod watch;
 pub mod window;
+pub mod wire;
 
 use arguments::{Arguments, Scenario};
 use failure::Failure;

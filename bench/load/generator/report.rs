@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::arguments::Arguments;
+
 /// One figure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Figure {
@@ -85,6 +87,13 @@ impl Report {
             format!("  {}: {value}", quoted(name))
         });
         format!("{{\n{}\n}}\n", fields.collect::<Vec<_>>().join(",\n"))
+    }
+}
+
+/// Adds what was spoken below MQTT, if that is TLS.
+pub fn report_tls(report: &mut Report, arguments: &Arguments) {
+    if let Some(group) = arguments.tls() {
+        report.text("tls", format!("TLS 1.3, AES-128-GCM, {}", group.name()));
     }
 }
 

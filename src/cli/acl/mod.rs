@@ -1,10 +1,12 @@
-//! `pregon acl`: what the rules say, and why, without asking a broker.
+//! `pregon acl`: what the rules say, and why; and what others would change for those who are connected.
 //!
 //! | file | what lives there |
 //! |---|---|
 //! | here | from the arguments to the question |
 //! | [`telling`] | the answer, for people and as JSON |
+//! | [`diff`] | a question to the running broker |
 
+pub mod diff;
 pub mod telling;
 
 use self::telling::Answer;

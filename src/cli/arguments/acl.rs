@@ -1,6 +1,7 @@
 //! What `pregon acl` may be told.
 
 use core::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -19,6 +20,41 @@ pub enum Acl {
     /// the nearest rules; of a subscription, what would be delivered and what withheld.
     #[command(after_help = exit::ACL_HELP)]
     Explain(Explain),
+    /// Say who would lose what, and who would gain what, if these rules took the place of those in force
+    ///
+    /// Asks the broker that runs with the same configuration, through the socket admin.control, and changes nothing. It goes through everybody who is
+    /// connected or has a session: the right to connect, wills, subscriptions and the parts of them that would be withheld or delivered.
+    #[command(after_help = exit::ACL_DIFF_HELP)]
+    Diff(Diff),
+}
+
+/// Flags of `acl diff`.
+#[derive(Args, Clone, Debug)]
+pub struct Diff {
+    /// The new file of rules
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+
+    /// How it is written; left out, as TOML if its name ends in .toml, and else as mosquitto writes it
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// What the running broker was told.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// How a file of rules is written.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// TOML, our own
+    Toml,
+    /// As mosquitto writes it
+    Mosquitto,
 }
 
 /// Flags of `acl explain`.

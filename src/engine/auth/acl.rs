@@ -137,6 +137,15 @@ impl Authoriser for Acl {
         }
     }
 
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+        let question = Question::new(who, client_id, action).ok()?;
+        self.first(&question).map(|number| &self.rules[number])
+    }
+
+    fn rule(&self, number: usize) -> Option<&Rule> {
+        self.rules.get(number)
+    }
+
     fn checks_receive(&self) -> bool {
         self.checks_receive
     }

@@ -34,22 +34,23 @@ pub enum Fate {
     /// It stays, and brings less, or more, or both: the parts of its filter, none of which is empty.
     Changed {
         /// What is delivered now and would be withheld.
-        lost: Vec<Box<str>>,
+        lost: Vec<Share>,
         /// What is withheld now and would be delivered.
-        gained: Vec<Box<str>>,
+        gained: Vec<Share>,
     },
     /// It stays, and so many rules speak of it that nobody can say what it brings.
     Unclear,
 }
 
-/// The subscriptions whose fate is another one under the new rules, by their number.
-pub fn difference<'a>(
-    old: &dyn Authoriser,
-    new: &dyn Authoriser,
-    all: impl IntoIterator<Item = Wanted<'a>>,
-) -> Vec<(usize, Fate)> {
-    let fates = all.into_iter().enumerate().map(|(number, wanted)| (number, fate(old, new, &wanted)));
-    fates.filter(|(_, fate)| *fate != Fate::Same).collect()
+/// A part of what a subscription brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The topics.
+    pub filter: Box<str>,
+    /// The rule that delivers it, by its number in the list that does; none where none is needed.
+    pub delivers: Option<usize>,
+    /// The rule that withholds it, by its number in the list that does; none where no rule speaks of it.
+    pub withholds: Option<usize>,
 }
 
 /// What becomes of one subscription. An answer that takes time counts as a refusal, for nobody waits for it here.
@@ -75,11 +76,11 @@ pub fn fate(old: &dyn Authoriser, new: &dyn Authoriser, wanted: &Wanted<'_>) -> 
 }
 
 /// What the one delivers and the other withholds, as filters; what another of them covers is left out.
-fn missing(one: &Deliveries, other: &Deliveries) -> Vec<Box<str>> {
+fn missing(one: &Deliveries, other: &Deliveries) -> Vec<Share> {
     let nobody = Names { user: None, client_id: ClientId::Text("") };
     let depth = |all: &Deliveries| all.parts.iter().map(|part| part.filter.split('/').count()).max().unwrap_or(0);
     let depth = depth(one).max(depth(other));
-    let mut found: Vec<Box<str>> = Vec::new();
+    let mut found: Vec<Share> = Vec::new();
     for (at, part) in one.parts.iter().enumerate().filter(|(_, part)| part.is_delivered) {
         let Ok(pattern) = Pattern::literal(&part.filter) else { continue };
         for (beside, withheld) in other.parts.iter().enumerate().filter(|(_, part)| !part.is_delivered) {
@@ -92,10 +93,10 @@ fn missing(one: &Deliveries, other: &Deliveries) -> Vec<Box<str>> {
                     one.parts[..at].iter().chain(&other.parts[..beside]).any(|part| covers(&part.filter, topic))
                 })
             };
-            let is_known = found.iter().any(|known| covers(known, filter));
+            let is_known = found.iter().any(|known| covers(&known.filter, filter));
             if !is_known && samples(&shared, depth).any(|sample| !is_taken(&sample)) {
-                found.retain(|known| !Filter::parse(known).is_ok_and(|known| covers(&shared, known)));
-                found.push(shared.into());
+                found.retain(|known| !Filter::parse(&known.filter).is_ok_and(|known| covers(&shared, known)));
+                found.push(Share { filter: shared.into(), delivers: part.rule, withholds: withheld.rule });
             }
         }
     }
@@ -150,9 +151,19 @@ mod tests {
         fate(old, new, &Wanted { who: &who, client_id, filter, qos: QoS::AtMostOnce, is_shared: false })
     }
 
-    fn changed(lost: &[&str], gained: &[&str]) -> Fate {
-        let boxed = |texts: &[&str]| texts.iter().map(|text| Box::from(*text)).collect();
-        Fate::Changed { lost: boxed(lost), gained: boxed(gained) }
+    /// A fate in short: the filters of what is lost and of what is gained.
+    fn told(fate: &Fate) -> (Vec<&str>, Vec<&str>) {
+        match fate {
+            Fate::Changed { lost, gained } => {
+                (lost.iter().map(|share| &*share.filter).collect(), gained.iter().map(|share| &*share.filter).collect())
+            }
+            Fate::Same | Fate::Lost | Fate::Gained | Fate::Unclear => panic!("{fate:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_changed(fate: &Fate, lost: &[&str], gained: &[&str]) {
+        assert_eq!(told(fate), (lost.to_vec(), gained.to_vec()));
     }
 
     #[test]
@@ -167,20 +178,31 @@ mod tests {
             Wanted { who, client_id, filter, qos: QoS::AtLeastOnce, is_shared: true }
         };
         let all = [(&alice, "a/#"), (&alice, "a/x"), (&alice, "b/x"), (&bob, "b/x"), (&root, "a/#"), (&alice, "c")];
-        let fates = difference(&old, &new, all.map(|(who, filter)| wanted(who, filter)));
-        assert_eq!(fates, [(0, Fate::Lost), (2, Fate::Gained)]);
+        let fates = all.map(|(who, filter)| fate(&old, &new, &wanted(who, filter)));
+        assert_eq!(fates, [Fate::Lost, Fate::Same, Fate::Gained, Fate::Same, Fate::Same, Fate::Same]);
     }
 
     #[test]
     fn parts_of_a_subscription_are_lost_and_gained() {
         let open = acl(&[("allow", "", "subscribe", "'#'")]);
         let shut = acl(&[("deny", "", "receive", "'a/secret/#'"), ("allow", "", "subscribe", "'#'")]);
-        assert_eq!(of(&open, &shut, "a/#"), changed(&["a/secret/#"], &[]));
-        assert_eq!(of(&shut, &open, "+/secret/#"), changed(&[], &["a/secret/#"]));
+        assert_changed(&of(&open, &shut, "a/#"), &["a/secret/#"], &[]);
+        assert_changed(&of(&shut, &open, "+/secret/#"), &[], &["a/secret/#"]);
         assert_eq!(of(&open, &shut, "b/#"), Fate::Same);
         let other = acl(&[("deny", "", "receive", "'+/secret/x', 'c'"), ("allow", "", "subscribe", "'#'")]);
-        assert_eq!(of(&shut, &other, "a/#"), changed(&[], &["a/secret/#"]));
-        assert_eq!(of(&shut, &other, "#"), changed(&["+/secret/x", "c"], &["a/secret/#"]));
+        assert_changed(&of(&shut, &other, "a/#"), &[], &["a/secret/#"]);
+        assert_changed(&of(&shut, &other, "#"), &["+/secret/x", "c"], &["a/secret/#"]);
+    }
+
+    #[test]
+    fn a_part_names_the_rule_that_delivers_it_and_the_one_that_withholds_it() {
+        let open = acl(&[("deny", "", "receive", "'x'"), ("allow", "", "subscribe", "'#'")]);
+        let shut =
+            acl(&[("deny", "", "receive", "'a'"), ("deny", "", "receive", "'b'"), ("allow", "", "subscribe", "'#'")]);
+        let Fate::Changed { lost, gained } = of(&open, &shut, "#") else { panic!("parts change") };
+        let share = |filter: &str, delivers, withholds| Share { filter: filter.into(), delivers, withholds };
+        assert_eq!(lost, [share("a", Some(1), Some(0)), share("b", Some(1), Some(1))]);
+        assert_eq!(gained, [share("x", Some(2), Some(0))]);
     }
 
     #[test]
@@ -199,8 +221,8 @@ mod tests {
     #[test]
     fn rules_of_both_formats_and_none_at_all_are_compared() {
         let file = acl_file("user alice\ntopic read a/#\ntopic deny a/secret\n");
-        assert_eq!(of(&Open, &file, "a/#"), changed(&["a/secret"], &[]));
-        assert_eq!(of(&file, &Open, "b/#"), changed(&[], &["b/#"]));
+        assert_changed(&of(&Open, &file, "a/#"), &["a/secret"], &[]);
+        assert_changed(&of(&file, &Open, "b/#"), &[], &["b/#"]);
         let own = acl(&[("deny", "", "receive", "'a/secret'"), ("allow", "", "subscribe", "'a/#'")]);
         assert_eq!(of(&file, &own, "a/#"), Fate::Same);
         assert_eq!(of(&file, &own, "b/#"), Fate::Lost, "it brought nothing, and is refused now");
@@ -255,7 +277,7 @@ mod tests {
                     (true, true) | (false, false) => continue,
                 };
                 changes += 1;
-                assert!(parts.iter().any(|part| matches(part, topic)), "{topic} of {filter}: {told:?}");
+                assert!(parts.iter().any(|part| matches(&part.filter, topic)), "{topic} of {filter}: {told:?}");
             }
             assert_eq!(changes == 0, told == Fate::Same, "{filter}: {told:?}");
         }

@@ -16,7 +16,7 @@ pub struct Shown {
 pub struct Identity {
     /// The name that was proven; none for a client that proved nothing.
     pub user: Option<Box<str>>,
-    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`.
+    /// How it was proven: `anonymous`, `password`, `scram`, `token`, `certificate`, `hook`.
     pub method: &'static str,
     /// The groups that the authenticator puts it into.
     pub groups: Vec<Box<str>>,
@@ -28,6 +28,8 @@ pub struct Identity {
     pub address: Option<IpAddr>,
     /// The certificate that its connection showed, if there was one.
     pub certificate: Option<Box<Shown>>,
+    /// Whether address and certificate, or that there is none, are those of a connection. To a session that was read from disk they are not.
+    pub is_placed: bool,
     /// Until when it is proven, in seconds since 1970: its connection ends then. A session goes on without it, as it does without a connection.
     pub expires_at: Option<u64>,
 }
@@ -42,6 +44,7 @@ impl Identity {
             is_superuser: false,
             address: None,
             certificate: None,
+            is_placed: false,
             mark: 0,
             expires_at: None,
         }
@@ -57,9 +60,9 @@ impl Identity {
         self.user.is_none()
     }
 
-    /// Whether it is known what certificate it showed, if any: whose address is unknown was read from disk.
+    /// Whether it is known what certificate it showed, if any. A socket in the file system has no address, yet nobody shows a certificate there.
     pub const fn is_certificate_known(&self) -> bool {
-        self.certificate.is_some() || self.address.is_some()
+        self.is_placed || self.certificate.is_some() || self.address.is_some()
     }
 
     /// Whether the authenticator put it into this group.

@@ -13,6 +13,7 @@
 //! | [`certificate`]| the name that a client certificate gives to its user               |
 //! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
+//! | [`hook`]     | a web server says who a client is and what it may do                  |
 //! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
@@ -29,6 +30,7 @@ pub mod acl_file;
 pub mod certificate;
 pub mod difference;
 pub mod exchange;
+pub mod hook;
 pub mod identity;
 pub mod passwords;
 pub mod pattern;
@@ -41,6 +43,7 @@ pub mod users;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use self::acl::rule::Rule;
 use crate::base::labels::{Label, Labels};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
@@ -83,6 +86,17 @@ pub enum Verdict {
     Later,
 }
 
+/// Who finds an answer that takes time. What waits for somebody else's machine does not stand in the way of what computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// Whoever computes.
+    Clerk,
+    /// Whoever asks a web server.
+    Courier,
+    /// Whoever fetches the keys of tokens.
+    Fetcher,
+}
+
 /// Proves identities. Shared by all shards; an answer that costs more than microseconds is put off.
 pub trait Authenticator: Send + Sync {
     /// Judges a CONNECT without enhanced authentication.
@@ -92,6 +106,12 @@ pub trait Authenticator: Send + Sync {
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
         let _ = credentials; // an authenticator that never puts off has nothing to do here
         Verdict::Deny(Reason::ServerUnavailable)
+    }
+
+    /// Who finds the answer to what it has put off.
+    fn helper(&self, credentials: &Credentials<'_>) -> Helper {
+        let _ = credentials; // what takes time is hashing, unless an authenticator says otherwise
+        Helper::Clerk
     }
 
     /// Whether it may put off an answer, so that somebody has to be there for [`Self::work`].
@@ -117,6 +137,10 @@ impl<T: Authenticator + ?Sized> Authenticator for Arc<T> {
 
     fn work(&self, credentials: &Credentials<'_>) -> Verdict {
         (**self).work(credentials)
+    }
+
+    fn helper(&self, credentials: &Credentials<'_>) -> Helper {
+        (**self).helper(credentials)
     }
 
     fn takes_time(&self) -> bool {
@@ -205,6 +229,18 @@ pub enum Decision {
 pub trait Authoriser: Send + Sync {
     /// Whether `who`, connected as `client_id`, may do this.
     fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision;
+
+    /// The rule that decides this, for logs and for those who look at rules from outside; none where no rule applies, or none is needed.
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+        let _ = (who, client_id, action); // unless an authoriser has rules
+        None
+    }
+
+    /// The rule of this number, as [`Self::deliveries`] counts them.
+    fn rule(&self, number: usize) -> Option<&Rule> {
+        let _ = number; // unless an authoriser has rules
+        None
+    }
 
     /// Whether [`Action::Receive`] must be asked for each delivery, because the right to a filter does not settle it.
     fn checks_receive(&self) -> bool {

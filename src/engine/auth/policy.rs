@@ -8,7 +8,7 @@ use super::acl::deliveries::Deliveries;
 use super::certificate::Certificate;
 use super::exchange::Dialogue;
 use super::identity::Identity;
-use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Verdict};
+use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
 use crate::mqtt::reason::Reason;
 
 /// Who is let in and what they may do. One for the whole broker, shared by all shards; a reload makes a new one.
@@ -18,6 +18,8 @@ pub struct Policy {
     /// Chains of listeners, by their numbers.
     own: BTreeMap<u16, Chain>,
     authoriser: Box<dyn Authoriser>,
+    /// Where its rules were read; empty where there are none.
+    rules_file: Box<str>,
     /// How many policies there were before: what was decided under one of them is asked again.
     number: u64,
 }
@@ -31,6 +33,14 @@ pub struct Link {
     /// The number of the policy that was asked.
     policy: u64,
     index: usize,
+    helper: Helper,
+}
+
+impl Link {
+    /// Who finds its answer.
+    pub const fn helper(self) -> Helper {
+        self.helper
+    }
 }
 
 /// What the chain says.
@@ -47,7 +57,7 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, own: BTreeMap::new(), authoriser, number: 0 }
+        Self { authenticators, own: BTreeMap::new(), authoriser, rules_file: "".into(), number: 0 }
     }
 
     /// The same, where who comes by the listener of this number is judged by a chain of its own.
@@ -55,6 +65,22 @@ impl Policy {
     pub fn with_chain(mut self, listener: u16, chain: Chain) -> Self {
         self.own.insert(listener, chain);
         self
+    }
+
+    /// The same, whose rules were read from this file.
+    #[must_use]
+    pub fn with_rules_of(self, file: &str) -> Self {
+        Self { rules_file: file.into(), ..self }
+    }
+
+    /// Where its rules were read; empty where there are none.
+    pub fn rules_file(&self) -> &str {
+        &self.rules_file
+    }
+
+    /// Who decides.
+    pub fn authoriser(&self) -> &dyn Authoriser {
+        &*self.authoriser
     }
 
     fn chain(&self, listener: u16) -> &Chain {
@@ -80,16 +106,7 @@ impl Policy {
     /// The identity of a client that has come in from this address and has shown this certificate: it carries them where a rule may ask
     /// for them. Whoever comes by a socket in the file system has no address.
     pub fn placed(&self, identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
-        let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
-        let is_known = |identity: &Identity| {
-            let known = identity.certificate.as_ref().map(|known| known.fingerprint);
-            identity.address == address && known == shown.map(|shown| shown.fingerprint)
-        };
-        if !self.authoriser.asks_for_origin() || is_known(&identity) {
-            return identity;
-        }
-        let certificate = shown.map(|shown| Box::new(shown.shown()));
-        Arc::new(Identity { address, certificate, ..Arc::unwrap_or_clone(identity) })
+        if self.authoriser.asks_for_origin() { placed(identity, address, shown) } else { identity }
     }
 
     /// The slow answer of one link. Called on a helper thread.
@@ -166,7 +183,10 @@ impl Policy {
                 }
                 Verdict::Deny(reason) => return Outcome::Deny(reason),
                 Verdict::Abstain => {}
-                Verdict::Later => return Outcome::Later(Link { policy: self.number, index }),
+                Verdict::Later => {
+                    let helper = authenticator.helper(credentials);
+                    return Outcome::Later(Link { policy: self.number, index, helper });
+                }
             }
         }
         Outcome::Deny(Reason::BadUserNameOrPassword) // whom nobody knows stays outside
@@ -182,6 +202,17 @@ impl std::fmt::Debug for Policy {
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
+}
+
+/// An identity with the place that its client has come in from, and the certificate that it has shown there.
+pub fn placed(identity: Arc<Identity>, address: IpAddr, shown: Option<&Certificate>) -> Arc<Identity> {
+    let address = Some(address.to_canonical()).filter(|address| !address.is_unspecified());
+    let known = identity.certificate.as_ref().map(|known| known.fingerprint);
+    if identity.is_placed && identity.address == address && known == shown.map(|shown| shown.fingerprint) {
+        return identity;
+    }
+    let certificate = shown.map(|shown| Box::new(shown.shown()));
+    Arc::new(Identity { address, certificate, is_placed: true, ..Arc::unwrap_or_clone(identity) })
 }
 
 /// Lets everybody in without a name, whatever they call themselves: for brokers that know no users.
@@ -252,6 +283,8 @@ impl Authoriser for Open {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
     use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
@@ -337,6 +370,23 @@ mod tests {
         let filter = Action::Subscribe { filter: "$SYS/#", qos, is_shared: false };
         assert_eq!(policy.decide(&nobody, ClientId::Text("c1"), filter), Decision::Allow);
         assert!(!policy.checks_receive());
+    }
+
+    #[test]
+    fn who_comes_by_a_socket_of_the_file_system_has_shown_no_certificate() {
+        let rule =
+            |effect, who| format!("[[rule]]\neffect = '{effect}'\nwho = {{ {who} }}\nactions = 'all'\ntopics = '#'\n");
+        let topic = Action::Publish { topic: "a", qos: QoS::AtMostOnce, retain: false };
+        for (denied, decision) in [("common_name = 'old'", Decision::Allow), ("address = '10.0.0.0/8'", Decision::Deny)]
+        {
+            let text = format!("{}{}", rule("deny", denied), rule("allow", "anonymous = false"));
+            let policy = Policy::new(Vec::new(), Box::new(Acl::parse(&text, Seed::new(1)).unwrap()));
+            let restored = Arc::new(Identity::user("alice", "password"));
+            assert_eq!(policy.decide(&restored, ClientId::Text("c1"), topic), Decision::Deny, "{denied}");
+            let placed = policy.placed(restored, Ipv4Addr::UNSPECIFIED.into(), None);
+            assert_eq!(policy.decide(&placed, ClientId::Text("c1"), topic), decision, "{denied}");
+            assert!(Arc::ptr_eq(&policy.placed(Arc::clone(&placed), Ipv4Addr::UNSPECIFIED.into(), None), &placed));
+        }
     }
 
     #[test]

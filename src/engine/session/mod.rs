@@ -68,12 +68,37 @@ pub struct Link {
     pub connection: ConnectionKey,
     /// What it speaks.
     pub version: Version,
-    /// Whether packets are encoded for it alone: it has topic aliases of ours, or has bounded the size of a packet.
+    /// Whether packets are encoded for it alone: it has topic aliases of ours, has bounded the size of a packet, or is metered.
     pub is_particular: bool,
     /// Whether it is full: QoS 0 waits no longer.
     pub is_full: bool,
+    /// Whether it is sent only so much in a second.
+    pub rate: Rate,
     /// The most unacknowledged messages on their way to it.
     pub inflight_max: u16,
+}
+
+/// Whether a client is sent only so much in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// It is sent what there is.
+    Free,
+    /// It is metered, and may be sent more.
+    Within,
+    /// It is metered and was sent more than that: what is for it waits until the rate allows for it.
+    Above,
+}
+
+impl Link {
+    /// Whether it takes more for the moment.
+    pub fn is_open(&self) -> bool {
+        !self.is_full && self.rate != Rate::Above
+    }
+
+    /// Whether it is charged with what it is sent.
+    pub fn is_metered(&self) -> bool {
+        self.rate != Rate::Free
+    }
 }
 
 /// Where the client is. What is known of it here is not needed there, so both have the same bytes.
@@ -176,9 +201,9 @@ impl Session {
         }
     }
 
-    /// Whether it has a connection that is not full.
+    /// Whether it has a connection that takes more.
     pub fn has_open_link(&self) -> bool {
-        matches!(self.presence, Presence::Here(Link { is_full: false, .. }))
+        matches!(&self.presence, Presence::Here(link) if link.is_open())
     }
 
     /// The connection it has now, to change it.
@@ -369,9 +394,12 @@ mod tests {
         assert_eq!((session.deadline(), session.link().is_none()), (Time::from_millis(7), true));
         let connection = ConnectionKey::from_bits(1 << 32).unwrap();
         let (version, inflight_max) = (Version::V5, 9);
-        session.connect(Link { connection, version, is_particular: false, is_full: false, inflight_max });
+        let (is_particular, is_full, rate) = (true, false, Rate::Within);
+        session.connect(Link { connection, version, is_particular, is_full, rate, inflight_max });
         assert!(session.has_open_link());
-        session.link_mut().unwrap().is_full = true;
+        session.link_mut().unwrap().rate = Rate::Above;
+        assert!(!session.has_open_link());
+        *session.link_mut().unwrap() = Link { is_full: true, rate: Rate::Within, ..session.link().unwrap() };
         assert!(!session.has_open_link());
         assert!(session.link().is_some_and(|link| link.is_full && link.connection == connection));
         assert_eq!((session.ends_at(), session.deadline()), (Time::NEVER, Time::NEVER));

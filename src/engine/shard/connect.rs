@@ -10,10 +10,12 @@ use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, Credentials, Decision, Verdict, policy};
 use crate::engine::connection::{Connection, ConnectionKey, Handshake, Hold, Phase};
 use crate::engine::event::{Cause, Event};
+use crate::engine::limits::Limits;
 use crate::engine::output::{About, Arrival, HandOver, Outputs};
+use crate::engine::stats::Limit;
 use crate::mqtt::auth::Auth;
 use crate::mqtt::connack::ConnAck;
-use crate::mqtt::connect::Connect;
+use crate::mqtt::connect::{Connect, Will};
 use crate::mqtt::frame::Frame;
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::properties::PropertyBuffer;
@@ -33,7 +35,10 @@ impl Shard {
         if let Some(connection) = self.connections.get_mut(key) {
             connection.take_terms(&connect);
         }
-        if let Err(reason) = self.within_limits(&connect, now) {
+        if let Err(limit) = self.may_ask(key, now) {
+            return self.refuse_for(key, connect.version, limit, now, out);
+        }
+        if let Err(reason) = self.within_limits(key, &connect) {
             return self.refuse(key, Some(connect.version), reason, now, out);
         }
         self.start_handshake(key, frame, &connect);
@@ -44,13 +49,14 @@ impl Shard {
     }
 
     /// The checks that need nobody's word but the configuration's.
-    fn within_limits(&mut self, connect: &Connect<'_>, now: Time) -> Result<(), Reason> {
-        if self.connects.take(1, now).is_err() {
-            return Err(Reason::ConnectionRateExceeded);
-        }
+    fn within_limits(&mut self, key: ConnectionKey, connect: &Connect<'_>) -> Result<(), Reason> {
         let id = connect.client_id;
-        let is_too_long = id.len() > self.limits.client_id_bytes_max
-            || (connect.version == Version::V31 && self.limits.strict_v31_client_id && id.chars().count() > 23);
+        if id.len() > self.limits.client_id_bytes_max {
+            self.reached(Limit::ClientIdBytes);
+            return Err(Reason::ClientIdentifierNotValid);
+        }
+        let is_too_long =
+            connect.version == Version::V31 && self.limits.strict_v31_client_id && id.chars().count() > 23;
         // [MQTT-3.1.3-8] of 3.1.1: without an identifier there is nothing to come back to; 3.1 knows no empty one.
         let needs_id = match connect.version {
             Version::V31 => true,
@@ -61,16 +67,12 @@ impl Shard {
             return Err(Reason::ClientIdentifierNotValid);
         }
         let Some(will) = &connect.will else { return Ok(()) };
-        if will.qos > self.limits.maximum_qos {
-            return Err(Reason::QoSNotSupported); // [MQTT-3.2.2-12]
-        }
         if will.retain && !self.limits.retain_available {
             return Err(Reason::RetainNotSupported); // [MQTT-3.2.2-13]
         }
-        if will.topic.is_deeper_than(self.limits.topic_levels_max) {
-            return Err(Reason::TopicNameInvalid);
-        }
-        Ok(())
+        let Some((limit, reason)) = bound_of_will(self.limits_for(key), will) else { return Ok(()) };
+        self.reached(limit);
+        Err(reason)
     }
 
     fn start_handshake(&mut self, key: ConnectionKey, frame: Frame<'_>, connect: &Connect<'_>) {
@@ -115,7 +117,12 @@ impl Shard {
     ) -> Flow {
         let link = match outcome {
             policy::Outcome::Allow(identity) => return self.admit(key, identity, None, now, out),
-            policy::Outcome::Deny(reason) => return self.refuse(key, Some(connect.version), reason, now, out),
+            policy::Outcome::Deny(reason) => {
+                if connect.user_name.is_some() || connect.password.is_some() || self.has_certificate(key) {
+                    self.proof_failed(key, reason, now, out);
+                }
+                return self.refuse(key, Some(connect.version), reason, now, out);
+            }
             policy::Outcome::Later(link) => link,
         };
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
@@ -202,7 +209,10 @@ impl Shard {
                 );
                 self.admit(key, identity, data, now, out)
             }
-            Step::Deny(reason) => self.refuse(key, Some(Version::V5), reason, now, out), // [MQTT-4.12.0-4]
+            Step::Deny(reason) => {
+                self.proof_failed(key, reason, now, out);
+                self.refuse(key, Some(Version::V5), reason, now, out) // [MQTT-4.12.0-4]
+            }
             Step::Later => {
                 self.ask(key, About::Exchange { exchange }, out);
                 Flow::Next
@@ -264,8 +274,9 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let certificate = connection.certificate().cloned();
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
-        let arrival = Arrival {
+        let mut arrival = Arrival {
             peer: connection.peer,
+            seat: None,
             certificate,
             first: handshake.first,
             connect: std::mem::take(&mut handshake.connect),
@@ -281,6 +292,9 @@ impl Shard {
         if !self.policy.knows(&arrival.identity, arrival.peer.listener) {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }
+        if let Err(limit) = self.proof_holds(key, &arrival.identity, now) {
+            return self.refuse_for(key, connect.version, limit, now, out);
+        }
         match self.may_connect(key, &connect, &arrival, out) {
             Decision::Allow => {}
             Decision::Deny => return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out),
@@ -295,6 +309,7 @@ impl Shard {
         }
         if let Some(moved) = self.connections.remove(key) {
             self.backlog_bytes -= u64::from(moved.backlog);
+            arrival.seat = moved.seat;
         }
         self.stats.connections_closed += 1;
         out.hand_overs.push(HandOver { connection: key, to: home, arrival: Box::new(arrival) });
@@ -369,6 +384,22 @@ impl Shard {
         let number = extras.question;
         out.questions.push(crate::engine::output::Question { connection: key, number, about });
         self.hold(key, Hold::Question, out);
+    }
+}
+
+/// The first bound that a will exceeds, and what its client hears.
+fn bound_of_will(limits: &Limits, will: &Will<'_>) -> Option<(Limit, Reason)> {
+    if will.qos > limits.maximum_qos {
+        Some((Limit::MaximumQos, Reason::QoSNotSupported)) // [MQTT-3.2.2-12]
+    } else if will.topic.is_deeper_than(limits.topic_levels_max) {
+        Some((Limit::TopicLevels, Reason::TopicNameInvalid))
+    } else if will.payload.len() > limits.will_bytes_max as usize {
+        // "An implementation or administrative imposed limit": the packet itself is not too large.
+        Some((Limit::WillBytes, Reason::QuotaExceeded))
+    } else if will.properties.has_more_user_properties_than(limits.user_properties_max) {
+        Some((Limit::UserProperties, Reason::QuotaExceeded))
+    } else {
+        None
     }
 }
 

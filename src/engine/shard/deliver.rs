@@ -17,7 +17,7 @@ use crate::engine::session::delivery::{Delivery, Source};
 use crate::engine::session::outbound::Next;
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::queue::{Enqueued, QueueBounds};
-use crate::engine::session::{Link, Session, SessionKey};
+use crate::engine::session::{Link, Rate, Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::{PacketId, QoS};
@@ -87,7 +87,8 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Writes a copy for one receiver; `false` when it is larger than the receiver accepts [MQTT-3.1.2-24].
+/// Writes a copy for one receiver; nothing when it is larger than the receiver accepts [MQTT-3.1.2-24]. The bytes that a metered
+/// one is charged with.
 pub(super) fn write_copy(
     connection: &mut Connection,
     link: &Link,
@@ -95,7 +96,7 @@ pub(super) fn write_copy(
     seed: Seed,
     now: Time,
     out: &mut Outputs,
-) -> bool {
+) -> Option<u32> {
     let maximum = connection.maximum_packet;
     let is_too_large = |outgoing: &Outgoing<'_>| maximum < u32::MAX && encoded_len(link.version, outgoing) > maximum;
     let (mut alias, is_known) = find_alias(connection, copy.topic);
@@ -106,7 +107,7 @@ pub(super) fn write_copy(
         outgoing = copy.outgoing(copy.topic, None, now);
     }
     if is_too_large(&outgoing) {
-        return false;
+        return None;
     }
     if let (Some(alias), false) = (alias, is_known) {
         // Only a packet that is really sent defines an alias.
@@ -120,7 +121,7 @@ pub(super) fn write_copy(
         Some(head)
     });
     out.send(draft, &[Recipient { connection: link.connection, packet_id: copy.packet_id }]);
-    true
+    Some(if link.is_metered() { encoded_len(link.version, &outgoing) } else { 0 })
 }
 
 /// The alias for a topic, and whether the client knows it already; the first topics get the aliases there are.
@@ -194,6 +195,7 @@ impl Shard {
             DropReason::SessionEnded => Fate::Abandoned,
             DropReason::Offline
             | DropReason::Slow
+            | DropReason::AboveRate
             | DropReason::QueueRefused
             | DropReason::QueueOldest
             | DropReason::GroupEnded
@@ -283,11 +285,34 @@ impl Shard {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out) {
-            self.delivered(delivery, out);
-        } else {
-            self.discard(key, delivery, DropReason::PacketTooLarge, out);
+        let written = write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out);
+        let Some(bytes) = written else { return self.discard(key, delivery, DropReason::PacketTooLarge, out) };
+        self.delivered(delivery, out);
+        self.charge_receiver(key, &link, bytes, now);
+    }
+
+    /// A receiver was sent a message. One that is metered and above its rate now gets no more until the wheel says so.
+    pub(super) fn charge_receiver(&mut self, key: SessionKey, link: &Link, bytes: u32, now: Time) {
+        if !link.is_metered() {
+            return;
         }
+        let extras = self.connections.get_mut(link.connection).and_then(|connection| connection.extras.as_mut());
+        let Some(meter) = extras.and_then(|extras| extras.given.as_mut()) else { return };
+        let Some(limit) = meter.charge(1, bytes as usize, now) else { return };
+        let until = meter.until.expect("a pause has begun");
+        let Some(link) = self.sessions.get_mut(key).and_then(Session::link_mut) else { return };
+        if std::mem::replace(&mut link.rate, Rate::Above) != Rate::Above {
+            self.rate_wheel.schedule(link.connection, until);
+            self.reached(limit);
+        }
+    }
+
+    /// The pause of a receiver that was above its rate is over.
+    pub(super) fn give_again(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return };
+        let Some(link) = self.sessions.get_mut(session).and_then(Session::link_mut) else { return };
+        link.rate = Rate::Within;
+        self.room_in_window(session, now, out);
     }
 
     /// Sends a message of the window. One that is too large for the client counts as done [MQTT-3.1.2-25].
@@ -302,13 +327,14 @@ impl Shard {
         let promises = if is_assigned { self.journaling.pending() } else { self.promise_to(key) };
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
         let copy = Copy::of_delivery(delivery, Some(id), dup);
-        let why = if !may_receive {
-            DropReason::NotAuthorized
-        } else if out.promising(promises, |out| write_copy(connection, &link, &copy, self.seed, now, out)) {
-            return;
-        } else {
-            DropReason::PacketTooLarge
-        };
+        let mut why = DropReason::NotAuthorized;
+        if may_receive {
+            let written = out.promising(promises, |out| write_copy(connection, &link, &copy, self.seed, now, out));
+            if let Some(bytes) = written {
+                return self.charge_receiver(key, &link, bytes, now);
+            }
+            why = DropReason::PacketTooLarge;
+        }
         let session = self.sessions.get_mut(key).expect("it was found above");
         if let Some(delivery) = session.outbound().give_up(id) {
             self.discard(key, &delivery, why, out);
@@ -339,8 +365,7 @@ impl Shard {
         let was_full = std::mem::replace(&mut link.is_full, is_full);
         self.note_backlog(key, bytes, taken, is_full, now, out);
         if was_full && !is_full {
-            self.pump(session_key, now, out);
-            self.go_on_scanning(session_key, now, out);
+            self.room_in_window(session_key, now, out);
         }
     }
 }

@@ -133,6 +133,7 @@ impl Shard {
     /// Takes a session out of its place; its client finds it no more.
     pub(super) fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
         let session = self.sessions.remove(key)?;
+        self.session_seats.remove(&key); // which gives it back
         let hash = self.seed.hash_bytes(self.client_ids.get(session.client_id).as_bytes());
         if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key.index()) {
             entry.remove();

@@ -17,7 +17,7 @@ use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
-use crate::engine::session::{Link, SessionKey};
+use crate::engine::session::{Link, Rate, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::SubscriberKind;
 use crate::mqtt::outgoing::{Outgoing, encode_head};
@@ -44,6 +44,8 @@ pub(super) struct Fanout {
 enum Way {
     Open(Link),
     Full,
+    /// It is above its rate, for which nobody else is slowed down.
+    AboveRate,
     Away,
 }
 
@@ -352,6 +354,7 @@ impl Shard {
         if qos == QoS::AtMostOnce {
             let way = match link {
                 None => Way::Away,
+                Some(link) if link.rate == Rate::Above => Way::AboveRate,
                 Some(link) if self.has_room_for_plain(&link, publisher, out) => Way::Open(link),
                 Some(_) => Way::Full,
             };
@@ -373,7 +376,7 @@ impl Shard {
         self.note_copy(target.session, &mut delivery, Some(publication), out);
         let copy = delivery.noted().copy;
         let noted = copy != Serial::NONE;
-        let Some(link) = link.filter(|link| !link.is_full) else {
+        let Some(link) = link.filter(Link::is_open) else {
             return Outcome { noted, ..self.enqueue(target.session, delivery, out) };
         };
         let session = self.sessions.get_mut(target.session).expect("it was found above");
@@ -407,7 +410,7 @@ impl Shard {
         let waits = match way {
             Way::Away => self.limits.queue_qos0,
             Way::Open(_) => self.has_plain_waiting(session),
-            Way::Full => false,
+            Way::Full | Way::AboveRate => false,
         };
         if waits {
             let message = publication.keep(&mut self.chunks).clone();
@@ -418,11 +421,9 @@ impl Shard {
         }
         let link = match way {
             Way::Open(link) => link,
-            Way::Full | Way::Away => {
-                let why = if matches!(way, Way::Full) { DropReason::Slow } else { DropReason::Offline };
-                self.stats.ledger.drop_one(why);
-                return Outcome::stored();
-            }
+            Way::Full => return self.drop_plain(DropReason::Slow),
+            Way::AboveRate => return self.drop_plain(DropReason::AboveRate),
+            Way::Away => return self.drop_plain(DropReason::Offline),
         };
         if is_plain(&link, !ids.is_empty()) {
             self.stats.ledger.delivered += 1;
@@ -432,11 +433,17 @@ impl Shard {
         }
         let copy = Copy::of_publication(publication, QoS::AtMostOnce, retain, ids);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        if write_copy(connection, &link, &copy, self.seed, now, out) {
-            self.stats.ledger.delivered += 1;
-        } else {
-            self.stats.ledger.drop_one(DropReason::PacketTooLarge);
-        }
+        let Some(bytes) = write_copy(connection, &link, &copy, self.seed, now, out) else {
+            return self.drop_plain(DropReason::PacketTooLarge);
+        };
+        self.stats.ledger.delivered += 1;
+        self.charge_receiver(session, &link, bytes, now);
+        Outcome::stored()
+    }
+
+    /// A QoS 0 copy ends here; its publisher is owed nothing.
+    fn drop_plain(&mut self, why: DropReason) -> Outcome {
+        self.stats.ledger.drop_one(why);
         Outcome::stored()
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Membership, Session, SessionKey};
-use crate::engine::stats::DropReason;
+use crate::engine::stats::{DropReason, Limit};
 use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch, Group};
 use crate::engine::subscriptions::members::{MemberId, Terms};
@@ -115,17 +115,17 @@ impl Shard {
         let parsed = Filter::parse(&filter).expect("a membership's filter was parsed");
         let joined = self.groups.join(&share, &filter, member, terms, window, self.limits.group_members_max);
         let mut is_noted = false;
-        let reason = match joined {
-            Ok(joined) => {
-                if joined.is_new_group {
-                    self.route_group(joined.group, parsed);
-                }
-                self.groups.set_lasting(joined.group, member, is_lasting);
-                is_noted = self.note_group(joined.group, out);
-                self.dispatch(joined.group, now, out);
-                Reason::granted(terms.qos)
+        let reason = if let Ok(joined) = joined {
+            if joined.is_new_group {
+                self.route_group(joined.group, parsed);
             }
-            Err(_) => Reason::QuotaExceeded,
+            self.groups.set_lasting(joined.group, member, is_lasting);
+            is_noted = self.note_group(joined.group, out);
+            self.dispatch(joined.group, now, out);
+            Reason::granted(terms.qos)
+        } else {
+            self.reached(Limit::GroupMembers);
+            Reason::QuotaExceeded
         };
         let Some(reply) = reply else { return };
         let session = SessionKey::from_bits(member.session).expect("the bits of a session's key");
@@ -287,8 +287,10 @@ impl Shard {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
             return self.discard(key, &copy, why, out);
         }
-        if self.sessions.get(key).and_then(Session::link).is_some_and(|link| link.is_full) && delivery == 0 {
-            return self.discard(key, &copy, DropReason::Slow, out);
+        let link = self.sessions.get(key).and_then(Session::link);
+        if let Some(link) = link.filter(|link| delivery == 0 && !link.is_open()) {
+            let why = if link.is_full { DropReason::Slow } else { DropReason::AboveRate };
+            return self.discard(key, &copy, why, out);
         }
         self.note_copy(key, &mut copy, None, out);
         let _counted_by_the_group = self.enqueue(key, copy, out);

@@ -12,7 +12,8 @@ use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, ClientId, Decision};
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
-use crate::engine::event::Cause;
+use crate::engine::event::{Cause, Denied, Event};
+use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
 use crate::engine::output::{About, Outputs, OwnedAction};
 use crate::mqtt::auth::Auth;
@@ -25,6 +26,22 @@ impl Shard {
     /// Asks the policy. `Later` means that the question has left and that the packet is to be handled again
     /// when the answer is here; the answer is then found before the policy is asked.
     pub(super) fn authorise(
+        &mut self,
+        key: ConnectionKey,
+        who: &Arc<Identity>,
+        client_id: &str,
+        action: Action<'_>,
+        out: &mut Outputs,
+    ) -> Decision {
+        let decision = self.decision(key, who, client_id, action, out);
+        if decision == Decision::Deny {
+            let (who, client_id, action) = (Arc::clone(who), client_id.into(), OwnedAction::of(action));
+            out.events.push(Event::Denied(Box::new(Denied { who, client_id, action })));
+        }
+        decision
+    }
+
+    fn decision(
         &mut self,
         key: ConnectionKey,
         who: &Arc<Identity>,
@@ -186,6 +203,7 @@ impl Shard {
                 self.identity_renewed(key, identity, data.as_deref(), now, out)
             }
             Step::Deny(reason) => {
+                self.proof_failed(key, reason, now, out);
                 // [MQTT-4.12.1-2] [MQTT-3.14.2-1] some of what CONNACK may say DISCONNECT may not.
                 let may_say_it = reason.allowed_in(PacketType::Disconnect);
                 self.violation(key, if may_say_it { reason } else { Reason::NotAuthorized }, now, out)
@@ -219,6 +237,23 @@ impl Shard {
         self.look_at_connection(key);
         self.send_auth(key, Reason::Success, data, out);
         Flow::Next
+    }
+
+    /// When the handshake of a connection has to be over; nothing where it is, or where the connection is gone.
+    pub fn handshake_ends_by(&self, key: ConnectionKey) -> Option<Time> {
+        self.connections.get(key).filter(|connection| !connection.is_connected()).map(|open| open.handshake_by)
+    }
+
+    /// The shard where the session of this client is, if it has one.
+    pub fn home_of(&self, client_id: &str) -> ShardId {
+        self.homes.client(client_id)
+    }
+
+    /// Whether a session of this client is here, made by a user of this name. Nothing is proven by that: it may decide who is served
+    /// first, and nothing else.
+    pub fn has_session(&self, client_id: &str, user: Option<&str>) -> bool {
+        let session = self.find_session(client_id).and_then(|key| self.sessions.get(key));
+        session.is_some_and(|session| session.owner.user.as_deref() == user)
     }
 
     /// Whether the handshake of a connection is still under way.

@@ -16,6 +16,7 @@ use crate::engine::message::{Message, Once, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::Link;
 use crate::engine::session::pipeline::Outcome;
+use crate::engine::stats::Limit;
 use crate::mqtt::Reason;
 
 /// Receivers that cannot take more for the moment, and the publishers that wait for them.
@@ -360,6 +361,7 @@ impl Shard {
         dead.sort_unstable();
         self.relieve(relieved, out);
         for key in dead {
+            self.reached(Limit::WriteStall);
             self.say_goodbye(key, Reason::UnspecifiedError, None, out);
             self.end(key, Cause::WriteStall, now, out);
         }

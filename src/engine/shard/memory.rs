@@ -37,8 +37,8 @@ pub struct Memory {
 impl Shard {
     /// What this shard holds memory for.
     pub fn memory(&self) -> Memory {
-        let connections =
-            self.connections.heap_bytes() + self.connection_wheel.heap_bytes() + self.quota_wheel.heap_bytes();
+        let wheels = self.connection_wheel.heap_bytes() + self.quota_wheel.heap_bytes() + self.rate_wheel.heap_bytes();
+        let connections = self.connections.heap_bytes() + wheels;
         let directory = self.directory.allocation_size() + self.client_ids.heap_bytes();
         let sessions = self.sessions.heap_bytes() + directory + self.session_wheel.heap_bytes();
         let shared_interest = self.interest.memory_bytes() / self.homes.shards();

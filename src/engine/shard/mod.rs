@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `receive` | bytes to packets, and what holds a connection back |
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `accounts` | what is counted of addresses and users, and bans |
 //! | `review` | what the operator has changed about all this |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
 //! | `publish` | a client's messages, one by one |
@@ -17,12 +18,14 @@
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
+//! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
 //! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
 
+mod accounts;
 mod ack_runs;
 mod acknowledge;
 mod connect;
@@ -35,6 +38,7 @@ mod groups;
 mod identify;
 mod lending;
 mod letters;
+pub mod listing;
 pub mod memory;
 pub mod moving;
 mod open;
@@ -69,6 +73,8 @@ use crate::base::slab::Slab;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
 use crate::base::wheel::Wheel;
+use crate::engine::accounts::Accounts;
+use crate::engine::accounts::seat::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
@@ -80,10 +86,9 @@ use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, COPIES_PER_INPUT_MAX, Limit
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
-use crate::engine::quota::TokenBucket;
 use crate::engine::retained::Retained;
 use crate::engine::session::{Session, SessionKey};
-use crate::engine::stats::Stats;
+use crate::engine::stats::{Limit, Stats};
 use crate::engine::stowage::Stowage;
 use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::index::Index;
@@ -106,17 +111,21 @@ use sweep::Sweep;
 use verbatim::Receivers;
 use wills::Bequests;
 
-/// What all shards of one broker share. Never changed while it runs, except the interest filter's atomics.
+/// What all shards of one broker share. Never changed while it runs, except the atomics of the interest filter and of the accounts.
 #[derive(Clone)]
 pub struct Shared {
     /// Bounds and features.
     pub limits: Arc<Limits>,
+    /// The same for the clients of each listener, at the place of its number; none where no listener has bounds of its own.
+    pub own_limits: Arc<[Limits]>,
     /// Who lives where.
     pub homes: Arc<Homes>,
     /// Which shards want which topics.
     pub interest: Arc<Interest>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// What is counted across shards.
+    pub accounts: Arc<Accounts>,
     /// Whether a journal keeps what outlives the process.
     pub has_journal: bool,
     /// Bytes of messages that each shard holds in memory for the queues of sessions that outlive the process; what comes then waits in
@@ -126,7 +135,7 @@ pub struct Shared {
 
 /// Slots of the timing wheels: about 17 minutes until an entry is looked at again.
 const WHEEL_SLOTS: usize = 4096;
-/// Slots of the wheel for quota holds, which are short.
+/// Slots of the wheels for quota holds and for rates, which are short.
 const QUOTA_SLOTS: usize = 256;
 
 /// One core's part of the broker: its connections, its sessions, its index. Owned by one thread; nothing in it is
@@ -134,9 +143,11 @@ const QUOTA_SLOTS: usize = 256;
 pub struct Shard {
     id: ShardId,
     limits: Arc<Limits>,
+    own_limits: Arc<[Limits]>,
     homes: Arc<Homes>,
     interest: Arc<Interest>,
     policy: Arc<Policy>,
+    accounts: Arc<Accounts>,
 
     connections: Slab<Connection>,
     /// `held_bytes` = sum of what all connections hold of packets that cannot be handled yet
@@ -147,6 +158,8 @@ pub struct Shard {
     /// Client id to session, by its index.
     directory: HashTable<u32>,
     client_ids: Labels,
+    /// What sessions hold of their users' accounts, where those are bounded.
+    session_seats: Map<SessionKey, SessionSeat>,
     /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
     anonymous: Arc<Identity>,
     seed: Seed,
@@ -179,6 +192,8 @@ pub struct Shard {
     session_wheel: Wheel<SessionKey>,
     /// When quota holds end.
     quota_wheel: Wheel<ConnectionKey>,
+    /// When receivers that are above their rate get more.
+    rate_wheel: Wheel<ConnectionKey>,
     fanouts: VecDeque<Fanout>,
     journaling: Journaling,
     passages: Passages,
@@ -196,7 +211,6 @@ pub struct Shard {
     letters: VecDeque<Mesh>,
     /// Connections whose last hold was lifted: their held bytes come next.
     resumed: VecDeque<ConnectionKey>,
-    connects: TokenBucket,
     wall: Wall,
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
@@ -220,7 +234,7 @@ pub struct Shard {
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
-        let Shared { limits, homes, interest, policy, has_journal, ram_budget } = shared;
+        let Shared { limits, own_limits, homes, interest, policy, accounts, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
         let seed = Seed::new(seed);
         Self {
@@ -231,6 +245,7 @@ impl Shard {
             sessions: Slab::new(),
             directory: HashTable::new(),
             client_ids: Labels::new(),
+            session_seats: map(seed),
             anonymous: Arc::new(Identity::anonymous()),
             seed,
             serial: 0,
@@ -251,6 +266,7 @@ impl Shard {
             connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
             session_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
             quota_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
+            rate_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
@@ -264,7 +280,6 @@ impl Shard {
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
-            connects: TokenBucket::new(limits.connect_rate, limits.connect_rate),
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
@@ -278,9 +293,11 @@ impl Shard {
             are_acks_promises: false,
             stats: Stats::default(),
             limits,
+            own_limits,
             homes,
             interest,
             policy,
+            accounts,
         }
     }
 
@@ -289,7 +306,9 @@ impl Shard {
         self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
             Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
-            Input::Introduced { connection, address, certificate } => self.introduce(connection, address, certificate),
+            Input::Introduced { connection, address, certificate } => {
+                self.introduce(connection, address, certificate, now, out);
+            }
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
@@ -306,6 +325,7 @@ impl Shard {
             Input::Sweep { bytes } => self.sweep(bytes, out),
             Input::Tick => self.tick(now, out),
             Input::Policy { policy } => self.change_policy(policy, now, out),
+            Input::Revoked { connection } => self.revoke(connection, now, out),
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
         }
@@ -316,6 +336,16 @@ impl Shard {
     /// has an end.
     pub fn set_wall(&mut self, unix_s: u64, now: Time) {
         self.wall = Wall::new(unix_s, now);
+    }
+
+    /// What is in force here.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// A connection of this shard.
+    pub fn connection(&self, key: ConnectionKey) -> Option<&Connection> {
+        self.connections.get(key)
     }
 
     /// What this shard counted so far.
@@ -368,6 +398,7 @@ impl Shard {
         assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
+        self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
@@ -467,6 +498,21 @@ impl Shard {
         if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
             out.wake_at = Some(now);
         }
+    }
+
+    /// The bounds of clients that have come in by this listener.
+    fn limits_of(&self, listener: u16) -> &Limits {
+        self.own_limits.get(usize::from(listener)).unwrap_or(&self.limits)
+    }
+
+    /// The bounds of this client. One that is gone has those of the broker.
+    fn limits_for(&self, key: ConnectionKey) -> &Limits {
+        self.connections.get(key).map_or(&*self.limits, |connection| self.limits_of(connection.peer.listener))
+    }
+
+    /// A bound was met, and what comes of that follows.
+    fn reached(&mut self, limit: Limit) {
+        self.stats.limits_reached.note(limit);
     }
 
     fn last_reason(&mut self, reason: Reason) {

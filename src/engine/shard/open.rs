@@ -6,15 +6,18 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::accounts::seat::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
+use crate::engine::limits::Limits;
 use crate::engine::message::SessionId;
 use crate::engine::output::{Arrival, Outputs};
-use crate::engine::quota::TokenBucket;
+use crate::engine::quota::Meter;
 use crate::engine::session::will::Will;
-use crate::engine::session::{Link, Session, SessionKey};
+use crate::engine::session::{Link, Rate, Session, SessionKey};
+use crate::engine::stats::Limit;
 use crate::mqtt::connack::ConnAck;
 use crate::mqtt::connect::Connect;
 use crate::mqtt::packet::Packet;
@@ -28,8 +31,9 @@ impl Shard {
         debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let unread = mem::take(&mut arrival.unread);
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
-        let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
+        let handshake_by = now.after_ms(self.limits_of(arrival.peer.listener).connect_timeout_ms);
         let mut connection = Connection::new(arrival.peer, now, handshake_by);
+        connection.seat = arrival.seat.take();
         if arrival.certificate.is_some() {
             connection.extras().certificate = arrival.certificate.take();
         }
@@ -63,6 +67,7 @@ impl Shard {
             return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
         }
         if known.is_none() && self.sessions.len() >= self.limits.sessions_max {
+            self.reached(Limit::Sessions);
             return self.refuse(key, Some(connect.version), Reason::QuotaExceeded, now, out);
         }
         if self.is_session_refused(known, connect.clean_start, self.session_expiry_s(&connect)) {
@@ -73,9 +78,13 @@ impl Shard {
         if !self.takes_connack(key, &terms) {
             return self.refuse(key, Some(connect.version), Reason::ImplementationSpecificError, now, out);
         }
+        let seat = match self.seat_session(key, known, &arrival.identity, now) {
+            Ok(seat) => seat,
+            Err(limit) => return self.refuse_for(key, connect.version, limit, now, out),
+        };
         let known = known.and_then(|session| self.take_over(session, connect.clean_start, now, out));
         let is_resumed = known.is_some();
-        let session = known.unwrap_or_else(|| self.new_session(arrival));
+        let session = known.unwrap_or_else(|| self.new_session(arrival, seat, now));
         self.outlive(session, self.session_expiry_s(&connect), out);
         let had_will = self.sessions.get(session).is_some_and(|session| session.extras.will.is_some());
         self.connect_session(key, session, &connect, arrival, now);
@@ -119,9 +128,14 @@ impl Shard {
         Some(key)
     }
 
-    fn new_session(&mut self, arrival: &Arrival) -> SessionKey {
+    fn new_session(&mut self, arrival: &Arrival, seat: Option<SessionSeat>, now: Time) -> SessionKey {
         let id = self.next_session_id();
-        self.keep_session(id, &arrival.client_id, self.own_identity(arrival))
+        let key = self.keep_session(id, &arrival.client_id, self.own_identity(arrival));
+        match seat {
+            Some(seat) => drop(self.session_seats.insert(key, seat)),
+            None => self.count_session(key, &arrival.identity, now), // it takes the place of one that has just ended
+        }
+        key
     }
 
     /// Makes a session where its client finds it.
@@ -151,9 +165,12 @@ impl Shard {
         arrival: &Arrival,
         now: Time,
     ) {
-        let keep_alive_s = self.keep_alive_s(connect);
+        let limits = self.limits_of(arrival.peer.listener);
+        let (inflight_max, aliases_out_max) = (limits.inflight_max, limits.topic_alias_out_max);
+        let (taken, given) = (Meter::taken(limits), Meter::given(limits));
+        let keep_alive_s = keep_alive_s(limits, connect);
         let identity = self.own_identity(arrival);
-        let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(self.limits.inflight_max);
+        let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(inflight_max);
         let wall = self.wall;
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
         connection.phase = Phase::Connected;
@@ -162,25 +179,24 @@ impl Shard {
         connection.take_identity(Arc::clone(&identity), wall, now);
         connection.silence_max_ms = u32::from(keep_alive_s) * 1500; // [MQTT-3.1.2-22]
         connection.last_received = now;
-        let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(self.limits.topic_alias_out_max);
+        let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(aliases_out_max);
         if aliases > 0 {
             connection.extras().aliases_out_max = aliases;
         }
         if let Some(method) = connect.properties.auth_method() {
             connection.extras().auth_method = Some(method.into());
         }
-        if self.limits.message_rate > 0 {
-            connection.extras().message_bucket =
-                Some(TokenBucket::new(self.limits.message_rate, self.limits.message_rate));
-        }
-        if self.limits.byte_rate > 0 {
-            connection.extras().byte_bucket = Some(TokenBucket::new(self.limits.byte_rate, self.limits.byte_rate));
+        let rate = if given.is_some() { Rate::Within } else { Rate::Free };
+        if taken.is_some() || given.is_some() {
+            let extras = connection.extras();
+            (extras.taken, extras.given) = (taken.map(Box::new), given.map(Box::new));
         }
         let link = Link {
             connection: key,
             version: connect.version,
-            is_particular: aliases > 0 || connection.maximum_packet < u32::MAX,
+            is_particular: aliases > 0 || connection.maximum_packet < u32::MAX || rate != Rate::Free,
             is_full: false,
+            rate,
             inflight_max,
         };
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
@@ -193,13 +209,6 @@ impl Shard {
             outbound.connect(inflight_max);
         }
         self.look_at_connection(key);
-    }
-
-    /// The keep-alive that holds: ours where the client wants a longer one or none.
-    fn keep_alive_s(&self, connect: &Connect<'_>) -> u16 {
-        let maximum = self.limits.keep_alive_max_s;
-        let is_too_long = connect.keep_alive == 0 || connect.keep_alive > maximum;
-        if maximum > 0 && is_too_long { maximum } else { connect.keep_alive }
     }
 
     fn session_expiry_s(&self, connect: &Connect<'_>) -> u32 {
@@ -215,7 +224,7 @@ impl Shard {
     fn terms(&self, connect: &Connect<'_>, arrival: &Arrival) -> PropertyBuffer {
         let mut properties = PropertyBuffer::default();
         if connect.version == Version::V5 {
-            self.announce_limits(connect, &mut properties);
+            announce_limits(self.limits_of(arrival.peer.listener), connect, &mut properties);
             self.announce_terms(connect, arrival, &mut properties);
         }
         properties
@@ -237,37 +246,6 @@ impl Shard {
         let connection = self.connections.get(key).expect("the connection is being opened");
         let connack = Packet::ConnAck(success(session_present, terms));
         out.answer(key, connection.version, connection.receiver_limits(), &connack);
-    }
-
-    /// Every limit that we enforce is said; a default of the standard needs no word.
-    fn announce_limits(&self, connect: &Connect<'_>, properties: &mut PropertyBuffer) {
-        let limits = &self.limits;
-        properties.push(Property::ReceiveMaximum(limits.receive_maximum));
-        if limits.maximum_qos < QoS::ExactlyOnce {
-            properties.push(Property::MaximumQoS(limits.maximum_qos.bits())); // [MQTT-3.2.2-9]
-        }
-        if !limits.retain_available {
-            properties.push(Property::RetainAvailable(false));
-        }
-        if limits.packet_bytes_max < PACKET_BYTES_LARGEST {
-            properties.push(Property::MaximumPacketSize(limits.packet_bytes_max));
-        }
-        if limits.topic_alias_maximum > 0 {
-            properties.push(Property::TopicAliasMaximum(limits.topic_alias_maximum));
-        }
-        if !limits.wildcard_available {
-            properties.push(Property::WildcardAvailable(false));
-        }
-        if !limits.subscription_ids_available {
-            properties.push(Property::SubscriptionIdsAvailable(false));
-        }
-        if !limits.shared_available {
-            properties.push(Property::SharedAvailable(false));
-        }
-        let keep_alive_s = self.keep_alive_s(connect);
-        if keep_alive_s != connect.keep_alive {
-            properties.push(Property::ServerKeepAlive(keep_alive_s)); // [MQTT-3.1.2-21]
-        }
     }
 
     fn announce_terms(&self, connect: &Connect<'_>, arrival: &Arrival, properties: &mut PropertyBuffer) {
@@ -312,6 +290,43 @@ impl Shard {
             is_resumed,
         });
     }
+}
+
+/// Every limit that we enforce is said; a default of the standard needs no word.
+fn announce_limits(limits: &Limits, connect: &Connect<'_>, properties: &mut PropertyBuffer) {
+    properties.push(Property::ReceiveMaximum(limits.receive_maximum));
+    if limits.maximum_qos < QoS::ExactlyOnce {
+        properties.push(Property::MaximumQoS(limits.maximum_qos.bits())); // [MQTT-3.2.2-9]
+    }
+    if !limits.retain_available {
+        properties.push(Property::RetainAvailable(false));
+    }
+    if limits.packet_bytes_max < PACKET_BYTES_LARGEST {
+        properties.push(Property::MaximumPacketSize(limits.packet_bytes_max));
+    }
+    if limits.topic_alias_maximum > 0 {
+        properties.push(Property::TopicAliasMaximum(limits.topic_alias_maximum));
+    }
+    if !limits.wildcard_available {
+        properties.push(Property::WildcardAvailable(false));
+    }
+    if !limits.subscription_ids_available {
+        properties.push(Property::SubscriptionIdsAvailable(false));
+    }
+    if !limits.shared_available {
+        properties.push(Property::SharedAvailable(false));
+    }
+    let keep_alive_s = keep_alive_s(limits, connect);
+    if keep_alive_s != connect.keep_alive {
+        properties.push(Property::ServerKeepAlive(keep_alive_s)); // [MQTT-3.1.2-21]
+    }
+}
+
+/// The keep-alive that holds: ours where the client wants a longer one or none.
+fn keep_alive_s(limits: &Limits, connect: &Connect<'_>) -> u16 {
+    let maximum = limits.keep_alive_max_s;
+    let is_too_long = connect.keep_alive == 0 || connect.keep_alive > maximum;
+    if maximum > 0 && is_too_long { maximum } else { connect.keep_alive }
 }
 
 fn success(session_present: bool, terms: &PropertyBuffer) -> ConnAck<'_> {

@@ -16,9 +16,11 @@ use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Event;
 use crate::engine::message::{Once, Passage, Publication};
 use crate::engine::output::Outputs;
+use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::{Due, Outcome, Ticket};
 use crate::engine::session::received::Arrival;
+use crate::engine::stats::Limit;
 use crate::mqtt::frame::Frame;
 use crate::mqtt::publish::{Publish, copy_forwarded};
 use crate::mqtt::{PacketId, QoS, Reason, Topic, Version};
@@ -76,6 +78,7 @@ impl Shard {
         let Some(alias) = publish.topic_alias else { return Ok(None) };
         // [MQTT-3.2.2-17] [MQTT-3.3.2-9] not above what we announced.
         if alias.get() > self.limits.topic_alias_maximum {
+            self.reached(Limit::TopicAliases);
             return Err(Reason::TopicAliasInvalid);
         }
         let connection = self.connections.get_mut(key).ok_or(Reason::UnspecifiedError)?;
@@ -100,17 +103,27 @@ impl Shard {
         topic: Topic<'_>,
         out: &mut Outputs,
     ) -> Admission {
-        if publish.qos > self.limits.maximum_qos {
+        let limits = self.limits_for(key);
+        let is_too_deep = topic.is_deeper_than(limits.topic_levels_max);
+        let has_too_many = publish.properties.has_more_user_properties_than(limits.user_properties_max);
+        if publish.qos > limits.maximum_qos {
+            self.reached(Limit::MaximumQos);
             return Admission::Violation(Reason::QoSNotSupported); // [MQTT-3.2.2-11]
         }
         if publish.retain && !self.limits.retain_available {
             return Admission::Violation(Reason::RetainNotSupported); // [MQTT-3.2.2-14]
         }
         if self.exceeds_receive_maximum(key, publish) {
+            self.reached(Limit::ReceiveMaximum);
             return Admission::Violation(Reason::ReceiveMaximumExceeded); // [MQTT-3.3.4-7]
         }
-        if topic.is_deeper_than(self.limits.topic_levels_max) {
+        if is_too_deep {
+            self.reached(Limit::TopicLevels);
             return Admission::Refused(Reason::TopicNameInvalid);
+        }
+        if has_too_many {
+            self.reached(Limit::UserProperties);
+            return Admission::Refused(Reason::QuotaExceeded);
         }
         if self.limits.payload_format_check && is_false_text(publish) {
             return Admission::Refused(Reason::PayloadFormatInvalid);
@@ -138,8 +151,9 @@ impl Shard {
             return Decision::Deny;
         };
         match self.policy.decide(identity, self.client_id(session), action) {
-            decided @ (Decision::Allow | Decision::Deny) => decided,
-            Decision::Later => {
+            Decision::Allow => Decision::Allow,
+            // Whoever is refused is told of by name, and that costs copies.
+            Decision::Deny | Decision::Later => {
                 let (identity, client_id) = (Arc::clone(identity), Box::<str>::from(self.client_id(session).as_str()));
                 self.authorise(key, &identity, &client_id, action, out)
             }
@@ -161,18 +175,25 @@ impl Shard {
 
     /// Charges the client's buckets for what it has published; in debt, it is read again when they have filled up.
     pub(super) fn charge_quota(&mut self, key: ConnectionKey, count: u32, bytes: usize, now: Time, out: &mut Outputs) {
-        let Some(extras) = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut()) else {
+        let shared_ms = self.charge_accounts(key, count, u32::try_from(bytes).unwrap_or(u32::MAX), now);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.extras.is_none() && shared_ms.is_none() {
             return;
-        };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let messages = extras.message_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(count, now));
-        let bytes = extras.byte_bucket.as_mut().map_or(Ok(()), |bucket| bucket.charge(bytes, now));
-        let wait_ms = messages.err().max(bytes.err());
-        if let Some(wait_ms) = wait_ms {
-            self.quota_wheel.schedule(key, now.after_ms(wait_ms.max(1)));
-            extras.quota_until = Some(now.after_ms(wait_ms.max(1)));
-            self.hold(key, Hold::Quota, out);
         }
+        let taken = &mut connection.extras().taken;
+        let limit = taken.as_mut().and_then(|meter| meter.charge(count, bytes, now));
+        if let Some(wait_ms) = shared_ms {
+            taken.get_or_insert_with(|| Box::new(Meter::unbounded())).pause(now.after_ms(wait_ms.max(1)));
+        }
+        if limit.is_none() && shared_ms.is_none() {
+            return;
+        }
+        let until = taken.as_ref().and_then(|meter| meter.until).expect("a pause has begun");
+        self.quota_wheel.schedule(key, until);
+        if let Some(limit) = limit {
+            self.reached(limit);
+        }
+        self.hold(key, Hold::Quota, out);
     }
 
     /// The publication goes to everybody who wants it; a repeated QoS 2 one goes nowhere again.

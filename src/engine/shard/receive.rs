@@ -15,6 +15,7 @@ use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::CONNECT_BYTES_MAX;
 use crate::engine::output::Outputs;
+use crate::engine::stats::Limit;
 use crate::mqtt::frame::{Frame, Next, SHARED_BYTES_MIN, next_frame, partial_capacity};
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::publish::PLAIN_FIRST_BYTE;
@@ -43,33 +44,39 @@ enum Taken {
 }
 
 impl Shard {
-    /// A new connection on this shard's listener; nothing at all when the shard is full or stopping.
+    /// A new connection on this shard's listener; nothing at all when there are too many, when its address is banned, or when the shard
+    /// is stopping.
     pub fn accept(&mut self, peer: Peer, now: Time) -> Option<ConnectionKey> {
-        if self.is_stopping || self.connections.len() >= self.limits.connections_max {
+        if self.is_stopping {
             self.stats.connects_refused += 1;
             return None;
         }
-        let handshake_by = now.after_ms(self.limits.connect_timeout_ms);
-        let key = self.connections.insert(Connection::new(peer, now, handshake_by));
+        let seat = self.seat(peer, now)?;
+        // One deadline for all that comes before CONNACK: a proxy's word, TLS, WebSocket, CONNECT, its answers.
+        let handshake_by = now.after_ms(self.limits_of(peer.listener).connect_timeout_ms);
+        let key = self.connections.insert(Connection { seat: Some(seat), ..Connection::new(peer, now, handshake_by) });
         self.look_at_connection(key);
         self.stats.connections_opened += 1;
         Some(key)
     }
 
-    /// It has turned out who is at the other end, before CONNECT.
+    /// It has turned out who is at the other end, before CONNECT. Whoever is one too many there is closed.
     pub(super) fn introduce(
         &mut self,
         key: ConnectionKey,
         address: Option<SocketAddr>,
         certificate: Option<Arc<Certificate>>,
+        now: Time,
+        out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         debug_assert!(matches!(connection.phase, Phase::AwaitConnect), "nobody was judged yet");
-        if let Some(address) = address {
-            connection.peer.address = address;
-        }
         if certificate.is_some() {
             connection.extras().certificate = certificate;
+        }
+        if let Some(address) = address {
+            connection.peer.address = address;
+            self.seat_at(key, address, now, out);
         }
     }
 
@@ -155,12 +162,11 @@ impl Shard {
             self.end(key, Cause::Protocol(Reason::ProtocolError), now, out);
             return Taken::Gone;
         }
-        let maximum = match connection.phase {
-            // Nobody that we do not know makes us hold much.
-            Phase::AwaitConnect | Phase::Authenticating(_) => self.limits.packet_bytes_max.min(CONNECT_BYTES_MAX),
-            Phase::Connected => self.limits.packet_bytes_max,
-        };
-        if connection.is_connected() {
+        let (is_connected, listener) = (connection.is_connected(), connection.peer.listener);
+        let agreed = self.limits_of(listener).packet_bytes_max;
+        // Nobody that we do not know makes us hold much.
+        let maximum = if is_connected { agreed } else { agreed.min(CONNECT_BYTES_MAX) };
+        if is_connected {
             match self.try_runs(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
                 RunTaken::None => {}
@@ -267,6 +273,9 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
+        if matches!(error, DecodeError::PacketTooLarge { .. }) {
+            self.reached(Limit::PacketBytes);
+        }
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
         if connection.is_connected() {
             return self.protocol_error(key, error, now, out);

@@ -303,7 +303,11 @@ impl Shard {
         let owner = if *owner == *self.anonymous { Arc::clone(&self.anonymous) } else { owner };
         self.serial = self.serial.max(id.serial());
         let known = restoring.key_of(id);
-        let key = known.unwrap_or_else(|| self.keep_session(id, &client_id, Arc::clone(&owner)));
+        let key = known.unwrap_or_else(|| {
+            let key = self.keep_session(id, &client_id, Arc::clone(&owner));
+            self.count_session(key, &owner, Time::ZERO);
+            key
+        });
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.owner = owner;
         session.expiry_s = expiry_s;

@@ -20,7 +20,7 @@ use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::{Session, SessionKey};
-use crate::engine::stats::DropReason;
+use crate::engine::stats::{DropReason, Limit};
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::FilterId;
 use crate::mqtt::{Filter, QoS, Topic};
@@ -152,9 +152,9 @@ impl Shard {
         let freed = self.retained.get(topic).map_or(0, charged);
         let is_new = freed == 0;
         let bytes = self.retained_bytes - freed + charged(&message);
-        if bytes > self.limits.retained_bytes_max
-            || (is_new && self.retained.len() >= self.limits.retained_messages_max)
-        {
+        let is_too_much = bytes > self.limits.retained_bytes_max;
+        if is_too_much || (is_new && self.retained.len() >= self.limits.retained_messages_max) {
+            self.reached(if is_too_much { Limit::RetainedBytes } else { Limit::RetainedMessages });
             return Outcome { refused: true, ..Outcome::default() };
         }
         let noted = self.note_retained_as(noted, &message, out);
@@ -314,7 +314,7 @@ impl Shard {
     pub(super) fn go_on_scanning(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
         let bounds = self.queue_bounds();
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let has_room = !session.link().is_some_and(|link| link.is_full)
+        let has_room = session.link().is_none_or(|link| link.is_open())
             && session.outbound.as_ref().is_none_or(|outbound| outbound.has_room(&bounds));
         let plan = session.extras.used().filter(|_| has_room).and_then(|extras| extras.scans.used()?.front_mut());
         let Some(plan) = plan else { return };

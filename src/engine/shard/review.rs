@@ -33,13 +33,21 @@ impl Shard {
             let Some(key) = self.connections.key_at(index) else { continue };
             self.place_again(key);
             if !self.is_welcome(key) {
-                self.stats.connections_revoked += 1;
-                self.say_goodbye(key, Reason::NotAuthorized, None, out);
-                self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);
+                self.revoke(key, now, out);
             }
         }
         self.reviewing = (end < bound).then_some(end);
         self.reviewing.is_some()
+    }
+
+    /// Ends the connection of somebody who may not be here any more.
+    pub(super) fn revoke(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        if !self.connections.contains(key) {
+            return;
+        }
+        self.stats.connections_revoked += 1;
+        self.say_goodbye(key, Reason::NotAuthorized, None, out);
+        self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);
     }
 
     /// Rules that ask where somebody comes from may be new: who was let in without that being known is asked for it now.

@@ -68,11 +68,11 @@ impl Shard {
 
     /// The run at the start of `bytes`, if the client may publish it.
     fn find_message_run<'a>(&self, key: ConnectionKey, bytes: &'a [u8]) -> Option<NumberedRun<'a>> {
-        let version = self.connections.get(key)?.version;
+        let connection = self.connections.get(key)?;
+        let limits = self.limits_of(connection.peer.listener);
         let bytes = &bytes[..bytes.len().min(RUN_BYTES_MAX)];
-        let run = NumberedRun::find(version, bytes, self.limits.packet_bytes_max)?;
-        let is_within_limits =
-            run.qos() <= self.limits.maximum_qos && !run.topic().is_deeper_than(self.limits.topic_levels_max);
+        let run = NumberedRun::find(connection.version, bytes, limits.packet_bytes_max)?;
+        let is_within_limits = run.qos() <= limits.maximum_qos && !run.topic().is_deeper_than(limits.topic_levels_max);
         (is_within_limits && self.may_publish_run(key, run.topic(), run.qos())).then_some(run)
     }
 
@@ -211,7 +211,7 @@ impl Shard {
         let route = self.route_of(topic);
         let [target] = route.targets.as_slice() else { return None };
         let session = self.sessions.get(target.session)?;
-        let link = session.link().filter(|link| !link.is_full && is_plain(link, target.has_ids()))?;
+        let link = session.link().filter(|link| link.is_open() && is_plain(link, target.has_ids()))?;
         let is_durable = self.journaling.is_on() && session.is_lasting();
         let has_way = !is_durable && session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
         let is_excluded = target.is_denied || (target.has_no_local && session.id == origin);

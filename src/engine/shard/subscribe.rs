@@ -10,11 +10,12 @@ use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::event::Event;
-use crate::engine::limits::{FILTERS_PER_PACKET_MAX, WILDCARD_LEVELS_MAX};
+use crate::engine::limits::{FILTERS_PER_PACKET_MAX, Limits, WILDCARD_LEVELS_MAX};
 use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
-use crate::engine::session::{Membership, SessionKey};
+use crate::engine::session::{Membership, Session, SessionKey};
+use crate::engine::stats::Limit;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::Departure;
 use crate::engine::subscriptions::members::Terms;
@@ -64,7 +65,7 @@ impl Shard {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
                     let requested = if is_bridge { as_for_bridge(requested) } else { requested };
-                    self.take_up(session_key, subscription, &requested, subscription_id, index, &mut joins, out)
+                    self.take_up(key, session_key, subscription, &requested, subscription_id, index, &mut joins, out)
                 }
                 (Err(reason), _) => reason,
                 (Ok(()), Err(_)) => Reason::TopicFilterInvalid,
@@ -86,16 +87,18 @@ impl Shard {
     ) -> Option<Result<(), Reason>> {
         let Ok(subscription) = requested.subscription else { return Some(Err(Reason::TopicFilterInvalid)) };
         let filter = subscription.filter;
-        let limits = &self.limits;
+        let limits = self.limits_for(key);
         let is_too_deep = filter.is_deeper_than(limits.topic_levels_max)
             || (filter.has_wildcards() && filter.is_deeper_than(WILDCARD_LEVELS_MAX));
+        let is_wildcard_refused = filter.has_wildcards() && !limits.wildcard_available;
         if is_too_deep {
+            self.reached(Limit::TopicLevels);
             return Some(Err(Reason::TopicFilterInvalid));
         }
-        if filter.has_wildcards() && !limits.wildcard_available {
+        if is_wildcard_refused {
             return Some(Err(Reason::WildcardSubscriptionsNotSupported));
         }
-        if subscription.share.is_some() && !limits.shared_available {
+        if subscription.share.is_some() && !self.limits.shared_available {
             return Some(Err(Reason::SharedSubscriptionsNotSupported));
         }
         let session = self.sessions.get(session)?;
@@ -116,6 +119,7 @@ impl Shard {
     #[expect(clippy::too_many_arguments, reason = "a filter and what its packet says of it")]
     fn take_up(
         &mut self,
+        key: ConnectionKey,
         session_key: SessionKey,
         subscription: Subscription<'_>,
         requested: &Requested<'_>,
@@ -124,17 +128,16 @@ impl Shard {
         joins: &mut Vec<Joining>,
         out: &mut Outputs,
     ) -> Reason {
-        let qos = requested.qos.min(self.limits.maximum_qos); // [MQTT-3.2.2-10]
-        let Some(session) = self.sessions.get_mut(session_key) else { return Reason::UnspecifiedError };
-        let is_full = session.subscription_count() >= self.limits.subscriptions_max;
-        let is_full_of_shared = session.extras.shared.len() >= self.limits.shared_subscriptions_max;
+        let qos = requested.qos.min(self.limits_for(key).maximum_qos); // [MQTT-3.2.2-10]
+        let Some(session) = self.sessions.get(session_key) else { return Reason::UnspecifiedError };
+        let full = bound_of_subscriptions(session, self.limits_for(key), subscription.share.is_some());
         if let Some(share) = subscription.share {
             let filter = subscription.filter.as_str();
             let terms = Terms { qos, subscription_id, retain_as_published: requested.retain_as_published };
             let membership = Membership { share: share.into(), filter: filter.into(), terms, asked: None };
             let known = session.extras.shared.iter().position(|known| known.is(share, filter));
-            if known.is_none() && (is_full || is_full_of_shared) {
-                return Reason::QuotaExceeded;
+            if let (None, Some(limit)) = (known, full) {
+                return self.refuse_subscription(limit);
             }
             let is_the_same = known.is_some_and(|known| session.extras.shared[known].terms == terms);
             if !is_the_same && self.is_subscription_refused(session_key) {
@@ -157,7 +160,10 @@ impl Shard {
             .with_retain_as_published(requested.retain_as_published);
         let known = self.options_of(session_key, subscription.filter);
         let is_known = known.is_some();
-        if !is_known && is_full || known != Some(options) && self.is_subscription_refused(session_key) {
+        if let (None, Some(limit)) = (known, full) {
+            return self.refuse_subscription(limit);
+        }
+        if known != Some(options) && self.is_subscription_refused(session_key) {
             return Reason::QuotaExceeded;
         }
         self.subscribe_plain(session_key, subscription.filter, options, is_known);
@@ -184,6 +190,11 @@ impl Shard {
             session.extras.scans.push_back(plan);
         }
         Reason::granted(qos)
+    }
+
+    fn refuse_subscription(&mut self, limit: Limit) -> Reason {
+        self.reached(limit);
+        Reason::QuotaExceeded
     }
 
     pub(super) fn is_subscribed(&self, session: SessionKey, filter: Filter<'_>) -> bool {
@@ -422,6 +433,17 @@ impl Shard {
         for membership in shared {
             self.leave(key, membership, Departure::SessionEnded, None, out);
         }
+    }
+}
+
+/// Which bound leaves no room for one more subscription, if one does.
+fn bound_of_subscriptions(session: &Session, limits: &Limits, is_shared: bool) -> Option<Limit> {
+    if session.subscription_count() >= limits.subscriptions_max {
+        Some(Limit::Subscriptions)
+    } else if is_shared && session.extras.shared.len() >= limits.shared_subscriptions_max {
+        Some(Limit::SharedSubscriptions)
+    } else {
+        None
     }
 }
 

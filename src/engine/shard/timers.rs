@@ -7,7 +7,9 @@ use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::limits::SWEEP_ENTRIES_MAX;
 use crate::engine::output::Outputs;
+use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
+use crate::engine::stats::Limit;
 use crate::mqtt::Reason;
 
 impl Shard {
@@ -17,13 +19,14 @@ impl Shard {
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
         let more_quotas = self.sweep_quotas(now, out);
+        let more_rates = self.sweep_rates(now, out);
         self.sweep_backlogs(now, out);
         self.sweep_retained(now, out);
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }
         let more_reviews = self.go_on_reviewing(now, out);
-        if more_connections || more_sessions || more_quotas || more_reviews {
+        if more_connections || more_sessions || more_quotas || more_rates || more_reviews {
             out.wake_at = Some(now);
         }
     }
@@ -34,7 +37,8 @@ impl Shard {
         let is_waiting = self.lending.awaits_members();
         let sessions = if is_waiting { None } else { self.session_wheel.next_due_hint(now) };
         let quotas = self.quota_wheel.next_due_hint(now);
-        [connections, sessions, quotas, self.pressure.next_look()].into_iter().flatten().min()
+        let rates = self.rate_wheel.next_due_hint(now);
+        [connections, sessions, quotas, rates, self.pressure.next_look()].into_iter().flatten().min()
     }
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
@@ -57,18 +61,25 @@ impl Shard {
         let swept: Swept = self.quota_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
             let extras = connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
             let Some(extras) = extras else { return Look::Gone };
-            match extras.quota_until {
-                None => Look::Gone,
-                Some(until) if until > now => Look::At(until),
-                Some(_) => {
-                    extras.quota_until = None;
-                    due.push(key);
-                    Look::Fired
-                }
-            }
+            look_at_pause(extras.taken.as_deref_mut(), now, || due.push(key))
         });
         for key in due {
             self.release(key, Hold::Quota, now, out);
+        }
+        swept.has_more
+    }
+
+    /// Receivers that were above their rate get more.
+    fn sweep_rates(&mut self, now: Time, out: &mut Outputs) -> bool {
+        let mut due: Vec<ConnectionKey> = Vec::new();
+        let connections = &mut self.connections;
+        let swept: Swept = self.rate_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+            let extras = connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
+            let Some(extras) = extras else { return Look::Gone };
+            look_at_pause(extras.given.as_deref_mut(), now, || due.push(key))
+        });
+        for key in due {
+            self.give_again(key, now, out);
         }
         swept.has_more
     }
@@ -103,6 +114,7 @@ impl Shard {
         }
         let is_expired = now.has_passed(connection.proven_until.time());
         if self.is_in_handshake(key) {
+            self.reached(Limit::ConnectTimeout);
             self.end(key, Cause::HandshakeTimeout, now, out);
         } else if is_expired {
             self.stats.identities_expired += 1;
@@ -142,6 +154,19 @@ impl Shard {
             self.look_at_session(key);
         }
     }
+}
+
+/// Looks at an entry for the end of a pause.
+fn look_at_pause(meter: Option<&mut Meter>, now: Time, fire: impl FnOnce()) -> Look {
+    let Some((meter, until)) = meter.and_then(|meter| meter.until.map(|until| (meter, until))) else {
+        return Look::Gone;
+    };
+    if until > now {
+        return Look::At(until);
+    }
+    meter.until = None;
+    fire();
+    Look::Fired
 }
 
 /// Looks at an entry of a wheel. Of several entries for one object only the one that it knows of counts, so that a

@@ -88,11 +88,12 @@ impl Shard {
         let Some(origin) = connection.session.and_then(|session| self.sessions.get(session)).map(|s| s.id) else {
             return RunTaken::None;
         };
-        let Some(run) = find_run(version, bytes, self.limits.packet_bytes_max, RUN_BYTES_MAX) else {
+        let limits = self.limits_of(connection.peer.listener);
+        let Some(run) = find_run(version, bytes, limits.packet_bytes_max, RUN_BYTES_MAX) else {
             return RunTaken::None;
         };
-        let is_plain = !run.topic.is_deeper_than(self.limits.topic_levels_max)
-            && self.may_publish_run(key, run.topic, QoS::AtMostOnce);
+        let is_plain =
+            !run.topic.is_deeper_than(limits.topic_levels_max) && self.may_publish_run(key, run.topic, QoS::AtMostOnce);
         if !is_plain {
             return RunTaken::None;
         }
@@ -245,6 +246,9 @@ impl Shard {
             self.stats.ledger.routed += copies;
             return self.stats.ledger.drop_copies(DropReason::Offline, copies);
         };
+        if link.is_metered() {
+            return receivers.alone.push(index); // its rate may end in the middle of a run
+        }
         if !self.has_room_for_plain(&link, publisher, out) {
             self.stats.ledger.routed += copies;
             return self.stats.ledger.drop_copies(DropReason::Slow, copies);

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 
 use super::Shard;
 use super::routing::{Routing, Waiter};
@@ -18,11 +19,11 @@ use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::change::{Change, Serial};
-use crate::engine::event::Event;
+use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Mesh, RoutingKey};
 use crate::engine::message::{Message, Once, Passage, Publication, SessionId};
-use crate::engine::output::Outputs;
+use crate::engine::output::{Outputs, OwnedAction};
 use crate::engine::session::SessionKey;
 use crate::engine::session::will::Will;
 use crate::mqtt::{QoS, Reason};
@@ -90,6 +91,10 @@ impl Shard {
         let id = session.id;
         if !self.may_leave_will(key, will) {
             self.stats.publishes_denied += 1;
+            let (who, client_id) = (Arc::clone(&session.owner), self.client_id(session).as_str().into());
+            let action = Action::Will { topic: will.topic().as_str(), qos: will.qos, retain: will.retain };
+            let denied = Denied { who, client_id, action: OwnedAction::of(action) };
+            out.events.push(Event::Denied(Box::new(denied)));
             return out.events.push(Event::PublishDenied { session: id, reason: Reason::NotAuthorized });
         }
         self.bequeath_again(now, out); // a client's last wills stay in order

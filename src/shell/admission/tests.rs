@@ -7,9 +7,9 @@ use crate::config;
 use crate::config::listener::ListenAddress;
 use crate::engine::auth::policy::Outcome;
 use crate::engine::auth::token::samples::{NOW, part, secret_key, token, token_by};
-use crate::engine::auth::token::terms::Carrier;
-use crate::engine::auth::{Credentials, Decision, Verdict};
-use crate::mqtt::{QoS, Version};
+use crate::engine::auth::token::terms::{Carrier, UserName};
+use crate::engine::auth::{Credentials, Decision, Helper, Verdict};
+use crate::mqtt::{QoS, Reason, Version};
 use crate::shell::files::scratch::Scratch;
 
 fn policy(auth: &Auth) -> Result<Policy, PolicyError> {
@@ -135,6 +135,12 @@ fn a_token_is_bound_by_all_that_is_said_of_tokens() {
     let by_name = policy(&Auth { token_carrier: Carrier::UserName, ..plain.clone() }).unwrap();
     assert!(is_let_in(&by_name, Some(&token_of("bob", "")), None));
     assert!(!is_let_in(&by_name, None, Some(&token_of("bob", ""))));
+    let equal = policy(&Auth { token_user: UserName::Equal, ..plain.clone() }).unwrap();
+    let bobs = token_of("bob", "");
+    for (name, is_welcome) in [(Some("bob"), true), (Some("alice"), false), (None, false)] {
+        assert_eq!(is_let_in(&equal, name, Some(&bobs)), is_welcome, "{name:?}");
+        assert!(is_let_in(&policy(&plain).unwrap(), name, Some(&bobs)), "without the key the name says nothing");
+    }
     let named = policy(&Auth { token_user_claim: "name".into(), ..plain.clone() }).unwrap();
     assert_eq!(come_by(&named, 0, None, &token_of("bob", r#","name":"Bob""#)).as_deref(), Some("Bob"));
     let endless = token(r#"{"sub":"bob"}"#);
@@ -266,4 +272,68 @@ fn threat_7_a_file_that_says_nothing_or_something_wrong_makes_no_policy_and_is_n
         let error = policy(&auth(written(&scratch, "file", text))).expect_err(what).to_string();
         assert!(error.contains(what), "{error}");
     }
+}
+
+/// Who is to find the answer, where it is put off.
+fn helper(policy: &Policy, credentials: &Credentials<'_>) -> Option<Helper> {
+    match policy.authenticate(credentials) {
+        Outcome::Later(link) => Some(link.helper()),
+        Outcome::Allow(_) | Outcome::Deny(_) => None,
+    }
+}
+
+#[test]
+fn what_a_web_server_says_is_found_by_somebody_who_does_not_hash() {
+    let scratch = Scratch::new();
+    let hook_url = Some("http://127.0.0.1:1/who".into());
+    let password_file = written(&scratch, "users", USERS.as_bytes());
+    let (alice, wrong) = (credentials(Some("alice"), Some(b"x")), credentials(None, None));
+    for password_file in [PathBuf::new(), password_file.clone()] {
+        let hook = policy(&Auth { hook_url: hook_url.clone(), password_file, ..Auth::default() }).unwrap();
+        assert_eq!((helper(&hook, &alice), helper(&hook, &wrong)), (Some(Helper::Courier), Some(Helper::Courier)));
+    }
+    let passwords = policy(&Auth { password_file: password_file.clone(), ..Auth::default() }).unwrap();
+    assert_eq!(helper(&passwords, &alice), Some(Helper::Clerk));
+    // A listener may ask nobody, whatever others do.
+    let mut listener = Listener::new("own");
+    (listener.address, listener.chain) = (ListenAddress::Unix("/run/own".into()), vec![Proof::Password]);
+    let auth = Auth { password_file, hook_url, ..Auth::default() };
+    let listeners = Listeners { tcp: Vec::new(), named: vec![listener], ..Listeners::default() };
+    let own = Reader::new(&auth, &listeners).read().unwrap();
+    assert_eq!(helper(&own, &alice), Some(Helper::Clerk));
+}
+
+#[test]
+fn threat_7_before_keys_were_fetched_no_token_is_taken_and_all_else_is_judged() {
+    let scratch = Scratch::new();
+    let password_file = written(&scratch, "users", USERS.as_bytes());
+    let token_keys_url = Some("http://127.0.0.1:1/keys".into());
+    let auth = Auth { password_file, token_keys_url, ..Auth::default() };
+    let plain = policy(&auth).unwrap();
+    let token = token_of("bob", "");
+    let given = credentials(Some("x"), Some(token.as_bytes()));
+    assert_eq!(helper(&plain, &given), Some(Helper::Fetcher));
+    assert_eq!(judged(&plain, &given), None);
+    let Outcome::Later(link) = plain.authenticate(&given) else { panic!("it waits for keys") };
+    assert!(matches!(plain.work(link, &given), Verdict::Deny(Reason::ServerUnavailable)));
+    assert!(is_let_in(&plain, Some("alice"), Some("correct horse")) && !is_let_in(&plain, Some("alice"), Some("x")));
+    // Keys of a file do not wait for those of a server.
+    let both = policy(&Auth { token_keys: written(&scratch, "keys", secret_key().as_bytes()), ..auth }).unwrap();
+    assert_eq!(come_by(&both, 0, Some("x"), &token).as_deref(), Some("bob"));
+}
+
+#[test]
+fn threat_7_without_an_answer_of_a_hook_files_alone_allow_nothing() {
+    let hook_rules_url = Some("http://127.0.0.1:1/may".into());
+    let policy = policy(&Auth { hook_rules_url, ..Auth::default() }).unwrap();
+    let decide = |action| policy.decide(&Identity::anonymous(), ClientId::Text("c"), action);
+    let (qos, retain) = (QoS::AtMostOnce, false);
+    assert_eq!(decide(Action::Connect), Decision::Later);
+    assert_eq!(decide(Action::Publish { topic: "a", qos, retain }), Decision::Later);
+    assert_eq!(
+        decide(Action::Publish { topic: "$SYS/a", qos, retain }),
+        Decision::Deny,
+        "what files deny is not asked"
+    );
+    assert_eq!(decide(Action::Receive { topic: "a" }), Decision::Allow, "the way of a message does not wait");
 }

@@ -289,11 +289,14 @@ impl Office {
                 Err(
                     Parcel::Batch { .. }
                     | Parcel::Moved { .. }
+                    | Parcel::Asked(_)
+                    | Parcel::Found { .. }
                     | Parcel::Answered(_)
                     | Parcel::Policy(_)
                     | Parcel::Plan { .. }
                     | Parcel::Serve
                     | Parcel::Report(_)
+                    | Parcel::List(..)
                     | Parcel::Stop { .. },
                 ) => {
                     unreachable!("what comes back is what was put")

@@ -85,11 +85,14 @@ impl Scene {
                 Parcel::Kept(Answer::NotRetired { error, .. }) => panic!("{error}"),
                 Parcel::Batch { .. }
                 | Parcel::Moved { .. }
+                | Parcel::Asked(_)
+                | Parcel::Found { .. }
                 | Parcel::Answered(_)
                 | Parcel::Policy(_)
                 | Parcel::Plan { .. }
                 | Parcel::Serve
                 | Parcel::Report(_)
+                | Parcel::List(..)
                 | Parcel::Stop { .. } => {
                     panic!("only the keeper speaks with this shard")
                 }

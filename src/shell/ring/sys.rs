@@ -1,4 +1,4 @@
-//! System calls that neither the standard library nor a crate of ours wraps: eventfd, the limit of open files, the user, freed memory.
+//! System calls that neither the standard library nor a crate of ours wraps: eventfd, the limit of open files, priority, the user, freed memory.
 #![expect(unsafe_code, reason = "system calls; tidy lists this file")]
 
 use std::fs::File;
@@ -69,6 +69,18 @@ pub fn give_back_memory() {
     unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
+/// This thread gives way to all others of the process from now on: it runs in what time they leave, and in a small part of theirs.
+pub fn give_way() -> io::Result<()> {
+    // SAFETY: the call takes no pointers; on Linux 0 is the thread that calls, and whoever lowers his own priority needs no right for it.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS_MAX) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The lowest priority that a thread can have which is still given time where others always have work.
+const NICENESS_MAX: libc::c_int = 19;
+
 /// The user whose rights this process has.
 pub fn effective_user() -> u32 {
     // SAFETY: the call takes nothing and cannot fail.
@@ -91,6 +103,22 @@ mod tests {
         event.raise();
         event.clear();
         assert_eq!((&event.0).read(&mut counter).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, which may become slow")]
+    fn a_thread_gives_way_alone() {
+        let niceness = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, behind_name) = stat.rsplit_once(')').unwrap();
+            behind_name.split_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
+        };
+        let before = niceness();
+        let lowered = std::thread::spawn(move || {
+            give_way().unwrap();
+            niceness()
+        });
+        assert_eq!((lowered.join().unwrap(), niceness()), (NICENESS_MAX, before));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Clients {
     /// The only certificates that are good, if they are listed.
     pins: Option<BTreeSet<Fingerprint>>,
     is_mandatory: bool,
+    /// Stands for all that decides.
+    content: Fingerprint,
 }
 
 /// The fingerprint of a certificate.
@@ -39,15 +41,22 @@ impl Clients {
         pins: Option<BTreeSet<Fingerprint>>,
         is_mandatory: bool,
         algorithms: WebPkiSupportedAlgorithms,
+        content: Fingerprint,
     ) -> Self {
         assert!(chain.is_some() || pins.is_some(), "somebody has to say no");
-        Self { chain, algorithms, pins, is_mandatory }
+        Self { chain, algorithms, pins, is_mandatory, content }
     }
 
-    /// Judges once more what a resumed session brings: since it began, authorities may have gone and certificates been revoked.
-    pub fn judge_again(&self, chain: Option<&[CertificateDer<'static>]>) -> Result<(), Error> {
+    /// Whether both say the same of everybody.
+    pub fn judges_like(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+
+    /// Judges once more what a session has brought: since it began, authorities may have gone and certificates been revoked. `at` is the moment
+    /// at which certificates and lists must not have expired.
+    pub fn judge_again(&self, chain: Option<&[CertificateDer<'static>]>, at: UnixTime) -> Result<(), Error> {
         match chain.and_then(<[_]>::split_first) {
-            Some((leaf, rest)) => self.verify_client_cert(leaf, rest, UnixTime::now()).map(drop),
+            Some((leaf, rest)) => self.verify_client_cert(leaf, rest, at).map(drop),
             None if self.is_mandatory => Err(Error::NoCertificatesPresented),
             None => Ok(()),
         }

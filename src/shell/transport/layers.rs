@@ -2,11 +2,13 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustls::HandshakeKind;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
+use super::clients::Clients;
 use super::plan::Plan;
 use super::tls::{Opened, Tls, Told};
 use crate::carrier::proxy::{self, Endpoints, Malformed};
@@ -22,6 +24,7 @@ pub const PENDING_BYTES_MAX: usize = 80 * 1024;
 
 /// The layers between a socket and its MQTT. One per connection that has any, on the shard that has the connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them together are four bytes")]
 pub struct Layers {
     plan: Arc<Plan>,
     /// A header of the PROXY protocol comes first.
@@ -31,6 +34,14 @@ pub struct Layers {
     /// The beginning of something, as it came.
     pending: Vec<u8>,
     stage: Stage,
+    /// When the client's certificate was judged; nothing before.
+    judged_at: Option<UnixTime>,
+    /// The plan has changed while the library judges by the one of before.
+    is_outdated: bool,
+    /// The peer has said that nothing more follows.
+    has_ended: bool,
+    /// It has answered something.
+    has_answered: bool,
 }
 
 /// How far a WebSocket has come.
@@ -40,6 +51,8 @@ enum Socket {
     Asking(Vec<u8>),
     /// It is there.
     Open(Reader),
+    /// The peer has said goodbye with this code, and is answered behind all that is still said.
+    Closing(Option<CloseCode>),
 }
 
 /// Whether anything can be sealed.
@@ -63,6 +76,8 @@ pub enum Heard<'a> {
         source: Option<SocketAddr>,
         /// The common name of the certificate that the client has shown to the proxy, which has verified it.
         common_name: Option<&'a str>,
+        /// Whether the client is taken; if it is not, nothing more of it is looked at.
+        is_taken: &'a mut bool,
     },
     /// TLS is established.
     Secured {
@@ -105,12 +120,44 @@ impl Layers {
         };
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
-        Ok(Self { plan: Arc::clone(plan), awaits_proxy, tls, socket, pending: Vec::new(), stage: Stage::Open })
+        let (plan, pending, stage) = (Arc::clone(plan), Vec::new(), Stage::Open);
+        let (judged_at, is_outdated, has_ended, has_answered) = (None, false, false, false);
+        Ok(Self { plan, awaits_proxy, tls, socket, pending, stage, judged_at, is_outdated, has_ended, has_answered })
+    }
+
+    /// Whether the peer has said that nothing more follows.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether this is the plan that it follows.
+    pub fn follows(&self, plan: &Arc<Plan>) -> bool {
+        Arc::ptr_eq(&self.plan, plan)
+    }
+
+    /// Follows another plan of the same listener from now on; an error where the client would not be let in by it. Time alone ends nobody who is
+    /// here: certificates and lists must have been good when the client came. The library keeps what the client has shown anyway.
+    pub fn follow(&mut self, plan: &Arc<Plan>) -> Result<(), rustls::Error> {
+        let before = mem::replace(&mut self.plan, Arc::clone(plan));
+        let (Some(tls), Some(clients)) = (&self.tls, clients_of(plan)) else { return Ok(()) };
+        if clients_of(&before).is_some_and(|before| before.judges_like(clients)) {
+            return Ok(());
+        }
+        let Some(at) = self.judged_at else {
+            self.is_outdated = true; // the library judges by the old plan yet
+            return Ok(());
+        };
+        clients.judge_again(tls.agreed().peer_certificates(), at)
     }
 
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Whether some of them are done: the peer has been answered.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// What of a certificate is the name of its user.
@@ -148,10 +195,13 @@ impl Layers {
         if self.stage == Stage::Failed {
             return Err(LayerError::Failed);
         }
+        let said = wire.len();
         let opened = self.open_all(raw, wire, &mut heard);
+        self.has_answered |= wire.len() > said;
         if opened.is_err() {
             self.stage = Stage::Failed;
         }
+        self.has_ended |= matches!(opened, Ok(false));
         opened
     }
 
@@ -168,9 +218,14 @@ impl Layers {
                 Endpoints::Own | Endpoints::Unix { .. } => None,
             };
             let common_name = header.tls.as_ref().and_then(|tls| tls.common_name);
-            heard(Heard::Proxied { source, common_name });
+            let mut is_taken = true;
+            heard(Heard::Proxied { source, common_name, is_taken: &mut is_taken });
             let consumed = header.consumed;
             (raw, self.awaits_proxy) = (&mut raw[consumed..], false);
+            if !is_taken {
+                self.stage = Stage::Over;
+                return Ok(false);
+            }
         }
         if self.tls.is_some() { self.open_records(raw, wire, heard) } else { self.open_clear(raw, wire, heard) }
     }
@@ -196,13 +251,7 @@ impl Layers {
             heard(Heard::Bytes(raw));
             return Ok(true);
         };
-        let mut answers = Vec::new();
-        let read = socket.read(&self.plan, raw, &mut answers, heard);
-        wire.extend_from_slice(&answers);
-        if matches!(read, Ok(false)) {
-            self.stage = Stage::Over; // the close frame is said already
-        }
-        read
+        socket.read(&self.plan, raw, wire, heard)
     }
 
     fn open_records(
@@ -211,9 +260,9 @@ impl Layers {
         wire: &mut Vec<u8>,
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
-        let Self { plan, tls, socket, .. } = self;
+        let Self { plan, tls, socket, judged_at, is_outdated, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
-        let clients = plan.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients_of(plan);
         let (mut answers, mut inner) = (Vec::new(), Ok(true));
         let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
@@ -227,9 +276,11 @@ impl Layers {
             Told::Established(agreed) => {
                 let is_resumed = agreed.handshake_kind() == Some(HandshakeKind::Resumed);
                 let chain = agreed.peer_certificates();
-                if let Some(clients) = clients.filter(|_| is_resumed) {
-                    clients.judge_again(chain)?;
+                let now = UnixTime::now();
+                if let Some(clients) = clients.filter(|_| is_resumed || *is_outdated) {
+                    clients.judge_again(chain, now)?;
                 }
+                *judged_at = Some(now);
                 heard(Heard::Secured { certificate: chain.and_then(<[_]>::first), is_resumed });
                 Ok(())
             }
@@ -238,10 +289,6 @@ impl Layers {
         let is_going_on = self.keep(&raw[consumed..], !is_over)?;
         if !answers.is_empty() {
             self.seal_records(&answers, wire)?;
-        }
-        if matches!(inner, Ok(false)) {
-            self.say_goodbye_of_tls(wire);
-            self.stage = Stage::Over;
         }
         inner.map(|goes_on| goes_on && is_going_on)
     }
@@ -275,9 +322,14 @@ impl Layers {
             return;
         }
         self.stage = Stage::Over;
-        if let Some(Socket::Open(_)) = &self.socket {
+        let code = match &self.socket {
+            Some(Socket::Open(_)) => Some(Some(CloseCode::NORMAL)),
+            Some(Socket::Closing(code)) => Some(*code), // RFC 6455, 5.5.1: the code is sent back
+            Some(Socket::Asking(_)) | None => None,
+        };
+        if let Some(code) = code {
             let mut frame = Vec::new();
-            writer::close(Some(CloseCode::NORMAL), "", &mut frame);
+            writer::close(code, "", &mut frame);
             match &self.tls {
                 None => wire.extend_from_slice(&frame),
                 // A session that cannot say it any more has said all that it could.
@@ -295,6 +347,10 @@ impl Layers {
     }
 }
 
+fn clients_of(plan: &Plan) -> Option<&Arc<Clients>> {
+    plan.tls.as_ref()?.clients.as_ref()
+}
+
 impl Socket {
     /// Takes bytes of HTTP or of frames; whether more may follow. What is answered is appended to `answers`, also after an error.
     fn read(
@@ -305,8 +361,9 @@ impl Socket {
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
         let settings = plan.websocket.as_ref().expect("this listener has WebSockets");
-        match self {
-            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard),
+        let read = match self {
+            Self::Closing(_) => return Ok(false), // what follows the end says nothing
+            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard)?,
             Self::Asking(request) => {
                 request.extend_from_slice(bytes);
                 let rules = Rules { path: &settings.path, origins: &settings.origins };
@@ -324,19 +381,24 @@ impl Socket {
                 let rest = &mut request[upgraded.consumed..];
                 let read = read_frames(&mut reader, settings.frame_bytes_max, rest, answers, heard);
                 *self = Self::Open(reader);
-                read
+                read?
             }
+        };
+        if let ControlFlow::Break(code) = read {
+            *self = Self::Closing(code);
         }
+        Ok(read.is_continue())
     }
 }
 
+/// Takes bytes of frames. The peer's goodbye breaks off, and is not answered yet: what it has asked before comes first.
 fn read_frames(
     reader: &mut Reader,
     frame_bytes_max: u32,
     bytes: &mut [u8],
     answers: &mut Vec<u8>,
     heard: &mut impl FnMut(Heard<'_>),
-) -> Result<bool, LayerError> {
+) -> Result<ControlFlow<Option<CloseCode>>, LayerError> {
     let intake = reader.read(bytes, frame_bytes_max, |control| match control {
         Control::Ping(payload) => writer::pong(payload, answers),
         Control::Pong(_) | Control::Close(_) => {}
@@ -344,10 +406,12 @@ fn read_frames(
     if !intake.application.is_empty() {
         heard(Heard::Bytes(intake.application));
     }
-    let Some(end) = intake.end else { return Ok(true) };
-    end.answer(answers);
-    match end {
-        End::Closed(_) => Ok(false),
-        End::Broken(violation) => Err(LayerError::Frame(violation)),
+    match intake.end {
+        None => Ok(ControlFlow::Continue(())),
+        Some(End::Closed(code)) => Ok(ControlFlow::Break(code)),
+        Some(broken @ End::Broken(violation)) => {
+            broken.answer(answers);
+            Err(LayerError::Frame(violation))
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The layers of a connection against a client of the library: however bytes are cut, whoever shows what, and after reloads.
 
+use std::path::PathBuf;
+
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error, SupportedProtocolVersion};
@@ -279,8 +281,73 @@ fn whoever_is_revoked_stays_outside_also_with_a_ticket_of_before() {
             let driven = pair.drive(ALL);
             assert_eq!(driven.is_ok(), stays, "{version:?} {driven:?}");
             assert_eq!(pair.was_resumed.is_some(), stays, "nobody is told of a session that is over");
+            assert_eq!(pair.has_heard_goodbye, !stays, "{version:?}: the client is told that it is over");
         }
     }
+}
+
+/// Whether a client that is here may stay when the files of the server change like this; and one that is in the middle of its handshake.
+fn stays(before: &TlsFiles, after: &TlsFiles, authority: &Authority, shown: Option<&Certified>) -> bool {
+    let mut verdicts = Vec::new();
+    for version in BOTH {
+        let first = plan(before, None);
+        let next = plan(after, Some(&first));
+        let config = client(authority, shown, &[version]);
+        let mut pair = Pair::new(&first, &config, "localhost");
+        pair.drive(ALL).unwrap();
+        assert!(pair.server.follow(&first).is_ok(), "nothing has changed");
+        verdicts.push(pair.server.follow(&next).is_ok());
+        assert!(pair.server.follows(&next));
+        let mut hasty = Pair::new(&first, &client(authority, shown, &[version]), "localhost");
+        let mut hello = Vec::new();
+        hasty.client.write_tls(&mut hello).unwrap();
+        hasty.server_hears(&hello).unwrap();
+        assert!(hasty.server.follow(&next).is_ok(), "nobody knows yet who it is");
+        verdicts.push(hasty.drive(ALL).is_ok() && hasty.was_resumed.is_some());
+    }
+    assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{verdicts:?}");
+    verdicts[0]
+}
+
+#[test]
+fn threat_5_who_is_here_is_judged_by_each_new_plan() {
+    let (scratch, authority) = authority();
+    let other = Authority::new(scratch.path(), "other");
+    let (good, bad) =
+        (authority.certify(&Saying::default()), authority.certify(&Saying { serial: 8, ..Saying::default() }));
+    let with = |authorities: Vec<PathBuf>, revocations: Vec<PathBuf>, pins: Option<PathBuf>, is_mandatory| {
+        let clients = ClientFiles { is_mandatory, authorities, revocations, pins };
+        TlsFiles { clients: Some(clients), ..files(&[&authority.server("localhost")]) }
+    };
+    let both = || vec![authority.path(), other.path()];
+    let pins = pin(scratch.path().join("pins"), &[&good, &bad]);
+    let pinned_good = pin(scratch.path().join("good"), &[&good]);
+    let before = with(both(), vec![], Some(pins.clone()), true);
+    let revoked = with(both(), vec![authority.revoke(&[8], 4000), other.revoke(&[], 4000)], Some(pins.clone()), true);
+    let unpinned = with(both(), vec![], Some(pinned_good), true);
+    for after in [&revoked, &unpinned] {
+        assert!(stays(&before, after, &authority, Some(&good)));
+        assert!(!stays(&before, after, &authority, Some(&bad)));
+    }
+    let foreign = with(vec![other.path()], vec![], Some(pins.clone()), true);
+    assert!(!stays(&before, &foreign, &authority, Some(&good)), "its authority is gone");
+    let wider = with(vec![authority.path()], vec![], Some(pins), true);
+    assert!(stays(&before, &wider, &authority, Some(&good)), "the other authority is gone");
+    let optional = |revocations| with(vec![authority.path()], revocations, None, false);
+    assert!(stays(&optional(vec![]), &optional(vec![authority.path().with_extension("crl")]), &authority, None));
+}
+
+#[test]
+fn time_alone_ends_nobody_who_is_here() {
+    let (_scratch, authority) = authority();
+    let good = authority.certify(&Saying::default());
+    let clients = ClientFiles { is_mandatory: true, authorities: vec![authority.path()], ..ClientFiles::default() };
+    let first = plan(&TlsFiles { clients: Some(clients.clone()), ..files(&[&authority.server("localhost")]) }, None);
+    let mut pair = Pair::new(&first, &client(&authority, Some(&good), &BOTH), "localhost");
+    pair.drive(ALL).unwrap();
+    // The same certificates; another server.
+    let renewed = TlsFiles { clients: Some(clients), ..files(&[&authority.server("other")]) };
+    assert!(pair.server.follow(&plan(&renewed, Some(&first))).is_ok());
 }
 
 #[test]

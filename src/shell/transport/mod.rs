@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`layers`] | the layers of one connection, from the socket inward |
 //! | [`tls`] | one TLS session, driven by hand |
+//! | [`opening`] | keys for records that come, small while nothing comes |
 //! | [`plan`] | what all connections of a listener have in common |
 //! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
 //! | [`clients`] | which client certificates are good |
@@ -20,6 +21,9 @@ pub mod clients;
 pub mod layers;
 #[cfg(test)]
 mod layers_tests;
+mod opening;
+#[cfg(test)]
+mod opening_tests;
 #[cfg(test)]
 mod pair;
 pub mod plan;

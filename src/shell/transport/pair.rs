@@ -29,6 +29,8 @@ pub struct Pair {
     pub was_resumed: Option<bool>,
     /// The certificate that the server was told of.
     pub certificate: Option<CertificateDer<'static>>,
+    /// Whether the client has heard that nothing more follows.
+    pub has_heard_goodbye: bool,
     /// Why the client has given up.
     pub client_error: Option<Error>,
 }
@@ -45,6 +47,7 @@ impl Pair {
             read: Vec::new(),
             was_resumed: None,
             certificate: None,
+            has_heard_goodbye: false,
             client_error: None,
         }
     }
@@ -93,8 +96,9 @@ impl Pair {
     fn client_hears(&mut self, mut part: &[u8]) {
         while !part.is_empty() && self.client_error.is_none() {
             self.client.read_tls(&mut part).unwrap();
-            if let Err(error) = self.client.process_new_packets() {
-                self.client_error = Some(error);
+            match self.client.process_new_packets() {
+                Ok(state) => self.has_heard_goodbye |= state.peer_has_closed(),
+                Err(error) => self.client_error = Some(error),
             }
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = self.client.reader().read(&mut buffer) {

@@ -16,8 +16,10 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, RootCertStore, client};
+use sha2::{Digest as _, Sha256};
 
-use super::clients::{Clients, Fingerprint};
+use super::clients::{Clients, Fingerprint, fingerprint};
+use super::opening::thrifty;
 use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
 use crate::base::network::Network;
 use crate::config::Listener;
@@ -176,7 +178,7 @@ impl Plan {
 impl TlsPlan {
     /// Reads the files. Tickets that `before` has given out are good with the new plan; what it says about clients is judged anew.
     pub fn read(files: &TlsFiles, before: Option<&Self>) -> Result<Self, FileError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(thrifty(aws_lc_rs::default_provider()));
         let algorithms = provider.signature_verification_algorithms;
         let resolver = Arc::new(Certificates::read(files, &provider)?);
         let first = files.certificates.first().map_or(Path::new(""), PathBuf::as_path);
@@ -215,29 +217,41 @@ fn read_clients(
     provider: &Arc<CryptoProvider>,
     algorithms: WebPkiSupportedAlgorithms,
 ) -> Result<Clients, FileError> {
-    let chain = if files.authorities.is_empty() { None } else { Some(read_authorities(files, provider)?) };
+    let mut content = Sha256::new();
+    let chain =
+        if files.authorities.is_empty() { None } else { Some(read_authorities(files, provider, &mut content)?) };
     let pins: Option<BTreeSet<Fingerprint>> = match &files.pins {
         Some(path) => Some(fingerprints(path)?.into_iter().collect()),
         None => None,
     };
-    Ok(Clients::new(chain, pins, files.is_mandatory, algorithms))
+    content.update([u8::from(pins.is_some())]);
+    for pin in pins.iter().flatten() {
+        content.update(pin);
+    }
+    Ok(Clients::new(chain, pins, files.is_mandatory, algorithms, content.finalize().into()))
 }
 
 /// A list of revoked certificates that is too old says nothing: whoever it might be about is refused.
 fn read_authorities(
     files: &ClientFiles,
     provider: &Arc<CryptoProvider>,
+    content: &mut Sha256,
 ) -> Result<Arc<dyn ClientCertVerifier>, FileError> {
     let first = files.authorities.first().expect("there are some");
     let mut roots = RootCertStore::empty();
     for path in &files.authorities {
         for authority in certificates(path)? {
+            content.update(fingerprint(&authority));
             roots.add(authority).map_err(|error| FileFault::Refused(error).of(path))?;
         }
     }
     let mut lists = Vec::new();
     for path in &files.revocations {
         lists.extend(revocations(path)?);
+    }
+    content.update([u8::from(lists.is_empty())]);
+    for list in &lists {
+        content.update(Sha256::digest(list));
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     if !lists.is_empty() {

@@ -63,7 +63,8 @@ impl Tls {
     /// Opens all records that are whole. What has to be answered is appended to `wire`, also after an error. After an error the session is
     /// over: whoever asks anything of it again finds it in a state that it was not made for.
     ///
-    /// Whoever is told may refuse to go on: then it ends with that error, and without an alert, for the library knows of nothing.
+    /// Whoever is told may refuse to go on: then it ends with that error. Of a handshake that is refused when the library is content with it
+    /// already, the peer hears that the session is over, and not why.
     pub fn open(
         &mut self,
         raw: &mut [u8],
@@ -111,8 +112,13 @@ impl Tls {
                 }
             };
             consumed += discard;
-            if was_handshaking && !self.session.is_handshaking() {
-                told(Told::Established(&self.session))?;
+            if was_handshaking
+                && !self.session.is_handshaking()
+                && let Err(error) = told(Told::Established(&self.session))
+            {
+                // No other alert can be asked of the library; one that cannot say this either says nothing.
+                let _ = self.say_goodbye(&mut raw[consumed..], wire);
+                return Err(error);
             }
             if !early.is_empty() {
                 told(Told::Clear(&early))?; // who has said it is known now

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compact::Compact;
 use super::fault::TokenFault;
 use super::keys::Keys;
-use super::terms::{Carrier, Terms};
+use super::terms::Terms;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Authenticator, Credentials, Verdict};
 
@@ -26,17 +26,26 @@ impl Tokens {
         Self { keys, terms }
     }
 
-    /// Whom the token makes of this client, or what is wrong with it.
-    pub fn judge(&self, credentials: &Credentials<'_>) -> Result<Identity, TokenFault> {
-        self.judge_token(&self.token(credentials)?, credentials)
+    /// How many keys there are.
+    pub const fn keys_count(&self) -> usize {
+        self.keys.keys_count()
     }
 
-    fn token<'a>(&self, credentials: &Credentials<'a>) -> Result<Compact<'a>, TokenFault> {
-        let text = match self.terms.carrier {
-            Carrier::Password => credentials.password,
-            Carrier::UserName => credentials.user_name.map(str::as_bytes),
-        };
-        Compact::parse(text.ok_or(TokenFault::NoToken)?)
+    /// Whom the token makes of this client, or what is wrong with it.
+    pub fn judge(&self, credentials: &Credentials<'_>) -> Result<Identity, TokenFault> {
+        self.judge_token(&self.terms.token(credentials)?, credentials)
+    }
+
+    /// Whether there may be a key for this token: one of its name, or where it names none, or no key has a name. What is no token needs none.
+    pub fn have_key_for(&self, credentials: &Credentials<'_>) -> bool {
+        let Ok(token) = self.terms.token(credentials) else { return true };
+        self.keys.are_for(token.algorithm, token.key_id.as_deref())
+    }
+
+    /// Whether the token names a key, and none of these is called so.
+    pub fn miss_key_of(&self, credentials: &Credentials<'_>) -> bool {
+        let Ok(token) = self.terms.token(credentials) else { return false };
+        token.key_id.is_some_and(|id| !self.keys.have_name(&id))
     }
 
     fn judge_token(&self, token: &Compact<'_>, credentials: &Credentials<'_>) -> Result<Identity, TokenFault> {
@@ -47,7 +56,7 @@ impl Tokens {
 
 impl Authenticator for Tokens {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let token = match self.token(credentials) {
+        let token = match self.terms.token(credentials) {
             Ok(token) => token,
             Err(fault) => return refusal(fault),
         };
@@ -68,7 +77,7 @@ impl Authenticator for Tokens {
 }
 
 /// What identities say that were proven here.
-pub(super) const METHOD: &str = "token";
+pub const METHOD: &str = "token";
 
 fn verdict(judged: Result<Identity, TokenFault>) -> Verdict {
     match judged {

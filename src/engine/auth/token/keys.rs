@@ -83,6 +83,16 @@ impl Keys {
         self.keys.iter().any(|key| key.uses.iter().any(|(_, check)| matches!(check, Check::Secret(_))))
     }
 
+    /// Whether one of them may have made such a signature.
+    pub fn are_for(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
+        self.checks(algorithm, id).is_ok()
+    }
+
+    /// Whether one of them is called so.
+    pub fn have_name(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// Whether a signature can be checked in the time that a shard has: some tenth of a millisecond. What is refused is refused at once.
     pub fn are_quick(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         let Ok(checks) = self.checks(algorithm, id) else { return true };

@@ -9,6 +9,7 @@
 //! | [`jwk`]           | keys read from a JSON Web Key Set                                  |
 //! | [`pem`]           | keys read from PEM                                                 |
 //! | [`terms`]         | what claims must say, and whom they make of a client               |
+//! | [`refresh`]       | when keys are fetched again, and how long they hold                |
 //! | [`json`]          | JSON without doubt: no name twice, nothing deep                    |
 //! | [`fault`]         | what is wrong with a token, and with keys                          |
 //!
@@ -20,7 +21,7 @@
 //! - Nothing that a token says is believed before its signature holds, but the name of its key, which is compared.
 //! - A token without an end is refused unless the operator says otherwise, and where nobody knows what time it is all are.
 //!
-//! Not here, and why: fetching keys (their text comes as a value), encrypted tokens (the way to the broker is what is to be encrypted), and rules in
+//! Not here, and why: fetching keys (`shell::web` does, and their text comes as a value), encrypted tokens (the way to the broker is what is to be encrypted), and rules in
 //! a claim: `terms` is where one would be read, and would give them to the identity beside its groups.
 
 pub mod algorithm;
@@ -31,6 +32,7 @@ pub mod json;
 pub mod jwk;
 pub mod keys;
 pub mod pem;
+pub mod refresh;
 pub mod terms;
 
 #[cfg(test)]

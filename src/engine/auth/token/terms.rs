@@ -1,6 +1,7 @@
 //! What the claims of a token must say, and whom they make of a client.
 
 use super::authenticator::METHOD;
+use super::compact::Compact;
 use super::fault::TokenFault;
 use super::json::{Object, Value};
 use crate::engine::auth::Credentials;
@@ -78,6 +79,15 @@ impl Default for Terms {
 }
 
 impl Terms {
+    /// The token that a client has come with, if it is one.
+    pub fn token<'a>(&self, credentials: &Credentials<'a>) -> Result<Compact<'a>, TokenFault> {
+        let text = match self.carrier {
+            Carrier::Password => credentials.password,
+            Carrier::UserName => credentials.user_name.map(str::as_bytes),
+        };
+        Compact::parse(text.ok_or(TokenFault::NoToken)?)
+    }
+
     /// Whom claims that somebody trusted has signed make of this client.
     pub fn identity(&self, claims: &Object, credentials: &Credentials<'_>) -> Result<Identity, TokenFault> {
         let expires_at = self.check_dates(claims, credentials.now_unix_s)?;
@@ -142,7 +152,7 @@ impl Terms {
 }
 
 /// A name is compared and never parsed, but it is written to logs and stands in rules.
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

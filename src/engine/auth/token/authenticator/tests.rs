@@ -5,6 +5,7 @@ use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::{Open, Outcome, Policy};
 use crate::engine::auth::token::compact::TOKEN_BYTES_MAX;
 use crate::engine::auth::token::samples::{HS256, Issuer, NOW, given, part, secret_key, token, token_by};
+use crate::engine::auth::token::terms::Carrier;
 use crate::engine::auth::users::Users;
 
 fn tokens(keys: &str, terms: Terms) -> Tokens {

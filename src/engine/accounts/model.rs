@@ -1,0 +1,254 @@
+//! Seats against plain lists, alone and with threads that come and go at the same time.
+
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Accounts;
+use super::bans::BanTerms;
+use super::limit::SharedLimit;
+use super::seat::{Seat, SessionSeat};
+use super::terms::{Bounds, ListenerTerms, Terms};
+use crate::base::hash::Seed;
+use crate::base::network::Network;
+use crate::base::random::Random;
+use crate::base::time::Time;
+use crate::engine::connection::Peer;
+use crate::engine::limits::Limits;
+
+const ADDRESS_MAX: u32 = 4;
+const LISTENER_ADDRESS_MAX: u32 = 3;
+const USER_MAX: u32 = 5;
+const SESSIONS_MAX: u32 = 2;
+const BROKER_MAX: u64 = 40;
+const LISTENER_MAX: u64 = 9;
+
+fn terms(accounts_max: usize) -> Terms {
+    let listener = ListenerTerms {
+        connections_max: LISTENER_MAX,
+        connections_per_address_max: LISTENER_ADDRESS_MAX,
+        ..ListenerTerms::default()
+    };
+    Terms {
+        connections_max: BROKER_MAX,
+        address: Bounds { connections_max: ADDRESS_MAX, ..Bounds::default() },
+        user: Bounds { connections_max: USER_MAX, ..Bounds::default() },
+        sessions_per_user_max: SESSIONS_MAX,
+        listeners: vec![listener, ListenerTerms { is_proxied: true, ..ListenerTerms::default() }],
+        accounts_max,
+        ..Terms::of(&Limits::default())
+    }
+}
+
+fn accounts(terms: Terms) -> Arc<Accounts> {
+    Arc::new(Accounts::new(terms, Seed::new(5)))
+}
+
+fn address(number: u64) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number as u32)), 1_000)
+}
+
+fn peer(number: u64, listener: u16) -> Peer {
+    Peer { address: address(number), listener }
+}
+
+/// One connection of the model.
+struct Here {
+    seat: Seat,
+    /// None of a proxy that has not said who comes.
+    address: Option<u64>,
+    listener: u16,
+    user: Option<u64>,
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "what the model expects stands beside what is asked")]
+fn seats_are_given_as_a_model_gives_them_and_all_are_given_back() {
+    let mut met: BTreeMap<SharedLimit, u32> = BTreeMap::new();
+    for seed in 0..30 {
+        let accounts = accounts(terms(1_024));
+        let mut random = Random::from_seed(seed);
+        let (mut here, mut sessions): (Vec<Here>, Vec<(u64, SessionSeat)>) = (Vec::new(), Vec::new());
+        for step in 0..3_000 {
+            let now = Time::from_millis(step);
+            let (number, listener) = (random.below(12), random.below(3) as u16);
+            let count = |holds: &dyn Fn(&Here) -> bool| here.iter().filter(|one| holds(one)).count() as u64;
+            let of_address = count(&|one| one.address == Some(number));
+            let expected = if here.len() as u64 >= BROKER_MAX {
+                Err(SharedLimit::Connections)
+            } else if listener == 0 && count(&|one| one.listener == 0) >= LISTENER_MAX {
+                Err(SharedLimit::ListenerConnections)
+            } else if listener != 1 && of_address >= u64::from(ADDRESS_MAX) {
+                Err(SharedLimit::ConnectionsPerAddress)
+            } else if listener == 0
+                && count(&|one| one.listener == 0 && one.address == Some(number)) >= u64::from(LISTENER_ADDRESS_MAX)
+            {
+                Err(SharedLimit::ListenerConnectionsPerAddress)
+            } else {
+                Ok(())
+            };
+            match random.below(6) {
+                0..=2 => {
+                    let seat = accounts.seat(peer(number, listener), now);
+                    assert_eq!(seat.as_ref().map(|_| ()).map_err(|limit| *limit), expected, "step {step} of {seed}");
+                    match seat {
+                        Ok(seat) => {
+                            let address = (listener != 1).then_some(number);
+                            here.push(Here { seat, address, listener, user: None });
+                        }
+                        Err(limit) => *met.entry(limit).or_default() += 1,
+                    }
+                }
+                3 => {
+                    let Some(at) = (0..here.len()).find(|at| here[*at].address.is_none()) else { continue };
+                    let said = here[at].seat.introduce(address(number), now);
+                    assert_eq!(said.is_ok(), of_address < u64::from(ADDRESS_MAX));
+                    if said.is_ok() { here[at].address = Some(number) } else { drop(here.swap_remove(at)) }
+                }
+                4 => {
+                    let Some(at) = (0..here.len()).find(|at| here[*at].user.is_none()) else { continue };
+                    let user = random.below(4);
+                    let name = format!("user-{user}");
+                    let has_room = count(&|one| one.user == Some(user)) < u64::from(USER_MAX);
+                    here[at].seat.prove(&name, now).unwrap();
+                    let is_due = random.chance(1, 4);
+                    assert_eq!(here[at].seat.join(is_due).is_ok(), has_room || is_due);
+                    if has_room || is_due {
+                        here[at].user = Some(user);
+                    } else {
+                        drop(here.swap_remove(at));
+                    }
+                    let of_user = sessions.iter().filter(|(owner, _)| *owner == user).count();
+                    match accounts.session(Some(&name), false, now) {
+                        Ok(seat) => {
+                            assert!(of_user < SESSIONS_MAX as usize);
+                            sessions.push((user, seat.unwrap()));
+                        }
+                        Err(limit) => {
+                            assert_eq!((limit, of_user), (SharedLimit::SessionsPerUser, SESSIONS_MAX as usize));
+                            drop(sessions.swap_remove(0));
+                        }
+                    }
+                }
+                _ => {
+                    for _ in 0..random.below(5) {
+                        if !here.is_empty() {
+                            drop(here.swap_remove(random.index(here.len())));
+                        }
+                    }
+                }
+            }
+            accounts.check(here.len() as u64);
+        }
+        drop((here, sessions));
+        accounts.check(0);
+        assert_eq!(accounts.table.sums(), (0, 0, 0), "all is given back");
+        assert_eq!(accounts.census(Time::ZERO).uncounted, 0);
+    }
+    assert!(met.len() == 4, "every bound was met: {met:?}");
+}
+
+#[test]
+fn a_full_table_lets_in_uncounted_and_places_without_debts_go_to_others() {
+    let rate = Bounds { connect_rate: 1, connections_max: 1, ..Bounds::default() };
+    let accounts = accounts(Terms { connections_max: 1 << 30, address: rate, listeners: Vec::new(), ..terms(1_024) });
+    let now = Time::from_millis(5_000);
+    let mut seats: Vec<Seat> = (0..2_000).map(|number| accounts.seat(peer(number, 0), now).unwrap()).collect();
+    let uncounted = accounts.census(now).uncounted;
+    assert!((976..1_100).contains(&uncounted), "{uncounted}: a table is used nearly to its end");
+    assert_eq!(accounts.table.sums().0, 2_000 - uncounted);
+    let (first, last) = (peer(0, 0), peer(1_999_999, 0));
+    assert_eq!(accounts.seat(first, now).err(), Some(SharedLimit::ConnectionsPerAddress), "who is counted stays so");
+    seats.clear();
+    assert_eq!(accounts.seat(first, now).err(), Some(SharedLimit::ConnectRatePerAddress), "a debt is not forgotten");
+    accounts.seat(last, now).unwrap();
+    let before = accounts.census(now).uncounted;
+    assert!(before > uncounted, "nor for somebody else");
+    let later = now.after_ms(1_000);
+    let again: Vec<Seat> = (10_000..10_500).map(|number| accounts.seat(peer(number, 0), later).unwrap()).collect();
+    assert_eq!((accounts.census(now).uncounted, accounts.table.sums().0), (before, again.len() as u64));
+}
+
+#[test]
+fn what_comes_is_charged_to_address_and_user_on_all_their_connections() {
+    let address = Bounds { message_rate: 10, byte_rate: 0, ..Bounds::default() };
+    let user = Bounds { message_rate: 0, byte_rate: 1_000, ..Bounds::default() };
+    let accounts = accounts(Terms { address, user, listeners: Vec::new(), ..terms(1_024) });
+    let now = Time::from_millis(9);
+    let mut seats: Vec<Seat> = [1, 1, 2].map(|number| accounts.seat(peer(number, 0), now).unwrap()).into();
+    for (seat, user) in seats.iter_mut().zip(["a", "b", "b"]) {
+        assert!(seat.is_metered());
+        seat.prove(user, now).unwrap();
+    }
+    let charge = |seat: usize, messages, bytes| {
+        let mut met = Vec::new();
+        (seats[seat].charge(messages, bytes, now, |limit| met.push(limit)), met)
+    };
+    assert_eq!(charge(0, 6, 900), (None, vec![]));
+    assert_eq!(charge(1, 6, 900), (Some(200), vec![SharedLimit::MessageRatePerAddress]));
+    assert_eq!(charge(2, 10, 600), (Some(500), vec![SharedLimit::ByteRatePerUser]));
+    let plain = self::accounts(Terms::of(&Limits::default()));
+    let seat = plain.seat(peer(1, 0), now).unwrap();
+    assert!(!seat.is_metered() && plain.table.sums().0 == 0, "what is not bounded holds no place");
+}
+
+#[test]
+fn bans_are_of_addresses_and_of_none_that_is_exempt() {
+    let bans = BanTerms {
+        failures_max: 2,
+        failure_window_ms: 1_000,
+        ban_ms: 500,
+        ban_max_ms: 5_000,
+        exempt: vec![Network::parse("10.0.0.9").unwrap()],
+    };
+    let accounts = accounts(Terms::of(&Limits::default()).with_bans(bans).with_listeners(terms(0).listeners));
+    let now = Time::from_millis(9);
+    let ip = |number| address(number).ip();
+    assert_eq!([0; 9].map(|_| accounts.fail(ip(9), now)), [None; 9]);
+    assert_eq!([0, 1].map(|_| accounts.fail(ip(1), now)), [None, Some(500)]);
+    assert_eq!([1, 2, 9].map(|number| accounts.is_banned(ip(number), now)), [true, false, false]);
+    assert_eq!(accounts.seat(peer(1, 0), now).err(), Some(SharedLimit::Ban));
+    let mut proxied = accounts.seat(peer(1, 1), now).expect("a proxy's own address says nothing");
+    assert_eq!(proxied.address(peer(1, 1)), None);
+    assert_eq!(proxied.introduce(address(1), now).err(), Some(SharedLimit::Ban));
+    let mut proxied = accounts.seat(peer(1, 1), now).unwrap();
+    assert_eq!((proxied.introduce(address(2), now), accounts.census(now).banned), (Ok(()), 1));
+    let later = now.after_ms(500);
+    assert!(accounts.seat(peer(1, 0), later).is_ok() && accounts.census(later).banned == 0);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "shards, played by threads")]
+fn threads_that_come_and_go_lose_no_seat_and_exceed_no_bound_by_more_than_their_number() {
+    const THREADS: u32 = 4;
+    let accounts = accounts(terms(64));
+    let at_once: Vec<AtomicU32> = (0..6).map(|_| AtomicU32::new(0)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (accounts, at_once) = (&accounts, &at_once);
+            scope.spawn(move || {
+                let mut random = Random::from_seed(u64::from(thread));
+                let mut here: Vec<(u64, Seat)> = Vec::new();
+                for step in 0..100_000 {
+                    let number = random.below(6);
+                    if random.chance(1, 2) && here.len() < 8 {
+                        let Ok(seat) = accounts.seat(peer(number, 7), Time::from_millis(step)) else { continue };
+                        let counted = at_once[number as usize].fetch_add(1, Ordering::SeqCst) + 1;
+                        assert!(counted < ADDRESS_MAX + THREADS, "{counted} connections from one address");
+                        here.push((number, seat));
+                    } else if !here.is_empty() {
+                        let (number, seat) = here.swap_remove(random.index(here.len()));
+                        at_once[number as usize].fetch_sub(1, Ordering::SeqCst);
+                        drop(seat);
+                    }
+                }
+            });
+        }
+    });
+    accounts.check(0);
+    assert_eq!(accounts.table.sums(), (0, 0, 0), "all is given back");
+    assert_eq!(accounts.census(Time::ZERO).uncounted, 0, "six addresses find their places among 64");
+}
