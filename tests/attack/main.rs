@@ -154,7 +154,7 @@ fn threat_8_packet_identifiers_in_use_are_never_given_again() {
 }
 
 #[test]
-fn ten_times_too_much_stays_in_memory_and_is_counted_and_full_rate_comes_back() {
+fn ten_times_too_much_is_counted_and_full_rate_comes_back() {
     play(&overload::TEN_TIMES);
 }
 

@@ -62,7 +62,7 @@ fn subscriptions(stage: &Stage) {
             for some in filters.chunks(100) {
                 let wishes: Vec<Wish<'_>> = some.iter().map(|filter| Wish::to(filter, 1)).collect();
                 let codes = client.subscribe_to(&wishes);
-                granted += codes.iter().filter(|code| **code == 1).count();
+                granted += codes.iter().map(|code| usize::from(*code == 1)).sum::<usize>();
                 let refusal = if version == Version::V5 { QUOTA_EXCEEDED } else { 0x80 };
                 assert!(codes.iter().all(|code| [1, refusal].contains(code)), "{codes:02x?}");
             }
@@ -107,7 +107,7 @@ fn retained(stage: &Stage) {
 
 /// Wills of the largest size that a listener takes, kept and let loose all at once.
 fn wills(stage: &Stage) {
-    const PACKET_BYTES_MAX: usize = 64 * 1024;
+    const PACKET_BYTES_MAX: usize = 32 * 1024;
     const CLIENTS: usize = 200;
     let limit = format!("limits.packet_bytes_max={PACKET_BYTES_MAX}B");
     stage.open(Options::shards(SHARDS).set(&limit)).attack(|field, round| {
@@ -134,7 +134,8 @@ fn wills(stage: &Stage) {
 
 /// Packets with as much in them as there is room for.
 fn packets(stage: &Stage) {
-    stage.open(Options::shards(SHARDS).set("limits.packet_bytes_max=256KiB")).attack(|field, _| {
+    let options = Options::shards(SHARDS).set("limits.packet_bytes_max=256KiB").set("limits.user_properties_max=20000");
+    stage.open(options).attack(|field, _| {
         let mut hearer = Client::join(&field.broker, Version::V5, "hearer");
         hearer.subscribe("attacked/#", 1);
         let mut speaker = Client::join(&field.broker, Version::V5, "speaker");
@@ -193,11 +194,10 @@ fn outgoing(field: &Field<'_>, _: usize) {
     let mut speaker = Client::join(&field.broker, Version::V311, "speaker");
     let mut seen = vec![false; USED_UP + 1];
     for burst in 0..u16::try_from((USED_UP + 5_000) / 500).expect("few") {
-        for number in 0..500 {
-            speaker.publish(&Post::to("attacked").qos(1).id(number + 1).payload(burst.to_be_bytes()));
-        }
-        for number in 0..500 {
-            speaker.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(id, ..) if *id == number + 1));
+        let post = |id| Post::to("attacked").qos(1).id(id).payload(burst.to_be_bytes());
+        speaker.send(&(1..=500).flat_map(|id| post(id).encode(Version::V311)).collect::<Vec<u8>>());
+        for number in 1..=500 {
+            speaker.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(id, ..) if *id == number));
         }
         while let Some(heard) = deaf.hear_within(Duration::from_millis(1)) {
             let Heard::Publish(delivery) = heard else { panic!("no message: {heard:?}") };
@@ -227,13 +227,18 @@ fn incoming(field: &Field<'_>, _: usize) {
     polite.send(&Post::to("attacked").qos(2).id(3_000).encode(Version::V5));
     polite.expect_closed_for(0x93);
     let mut old = Client::join(&field.broker, Version::V311, "old");
-    for id in 1..=u16::MAX {
-        old.publish(&Post::to("attacked").qos(2).id(id));
-        let heard = old.hear();
-        if heard == Heard::Closed {
-            break;
+    // Never more of them under way than may be: 65,535 in all.
+    'all: for first in (1..=u16::MAX).step_by(255) {
+        let some = first..=first + 254;
+        let post = |id| Post::to("attacked").qos(2).id(id).encode(Version::V311);
+        old.send(&some.clone().flat_map(post).collect::<Vec<u8>>());
+        for id in some {
+            match old.hear() {
+                Heard::PubRec(found, ..) if found == id => {}
+                Heard::Closed => break 'all,
+                other => panic!("no PUBREC of {id}: {other:?}"),
+            }
         }
-        assert!(matches!(heard, Heard::PubRec(found, ..) if found == id), "{heard:?}");
     }
     field.expect_growth(16 * MEBIBYTE);
     drop(old);
