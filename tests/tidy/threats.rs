@@ -96,12 +96,14 @@ mod tests {
     use super::*;
 
     fn repository(list: &str) -> Vec<Source> {
-        let all: String = (1..=RULES).map(|rule| format!("#[test] fn threat_{rule}_holds() {{}}\n")).collect();
+        let all: Vec<String> = (1..=RULES).map(|rule| format!("#[test] fn threat_{rule}_holds() {{}}\n")).collect();
+        let all = all.concat();
         vec![Source::new("tests/x.rs", &all), Source::new(MANUAL, &format!("{HEADING}\n\n{list}\n## Next\n11. none\n"))]
     }
 
     fn good() -> String {
-        (1..=RULES).map(|rule| format!("{rule}. It holds: `threat_{rule}_holds`.\n")).collect()
+        let lines = (1..=RULES).map(|rule| format!("{rule}. It holds: `threat_{rule}_holds`.\n"));
+        lines.collect::<Vec<String>>().concat()
     }
 
     #[test]
