@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_five_bytes_is_refused_before_the_fifth() {
+    fn threat_2_a_length_of_five_bytes_is_refused_before_the_fifth() {
         assert_eq!(next_frame(&[0x10, 0xff, 0xff, 0xff, 0xff], MAXIMUM).unwrap_err(), DecodeError::VarintTooLong);
     }
 
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_length_reserves_nothing() {
+    fn threat_1_an_announced_length_reserves_nothing_of_a_packet() {
         let mut assembler = Assembler::new();
         let header_and_ten = [&[0x30, 0xff, 0xff, 0xff, 0x7f][..], &[1; 10]].concat();
         let fed = assembler.feed(&header_and_ten, PACKET_BYTES_MAX, |_| panic!("no packet is whole"));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fourth_byte_that_promises_a_fifth_is_refused_at_once() {
+    fn threat_2_a_fourth_byte_that_promises_a_fifth_is_refused_at_once() {
         assert_eq!(decode(&[0xff, 0xff, 0xff]), Ok(None));
         assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff]), Err(DecodeError::VarintTooLong));
         assert_eq!(decode(&[0x80, 0x80, 0x80, 0x80, 0x00]), Err(DecodeError::VarintTooLong));

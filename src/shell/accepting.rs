@@ -9,6 +9,7 @@ use super::events;
 use super::lines::Line;
 use super::listener::peer_of;
 use super::reading::enqueue;
+use super::reserve::Reserve;
 use super::transport::layers::Layers;
 use super::transport::plan::Plan;
 use crate::base::time::Time;
@@ -33,22 +34,57 @@ pub(super) struct Listener {
 
 impl Core {
     pub(super) fn accept_ended(&mut self, number: u16, error: Option<&io::Error>) {
+        let Some(listener) = self.listeners.get(usize::from(number)) else { return };
+        match error.and_then(io::Error::raw_os_error) {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => self.pause_accepting(number, error),
+            Some(libc::ECANCELED) => {} // it was paused, see `pause_accepting`
+            _ if listener.paused_until.is_some() || self.stop_at_ns.is_some() => {}
+            _ => self.net.accept(number, listener.fd.as_fd()),
+        }
+    }
+
+    /// Nobody comes in by this listener for some time: clients wait in the kernel, which has room for them.
+    fn pause_accepting(&mut self, number: u16, error: Option<&io::Error>) {
         let Some(listener) = self.listeners.get_mut(usize::from(number)) else { return };
-        let code = error.and_then(io::Error::raw_os_error);
-        if matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
-            self.stats.accept_pauses += 1;
-            listener.paused_until = Some(self.clock.now().after_ms(ACCEPT_PAUSE_MS));
-            let error = error.map(ToString::to_string).unwrap_or_default();
+        if listener.paused_until.is_none() {
+            self.net.stop_accepting(number);
+            let error = error.map_or_else(|| "the last ones are kept for files".to_owned(), ToString::to_string);
             tracing::warn!(shard = self.id.index(), error, "accepting is paused: no descriptors are left");
-        } else if self.stop_at_ns.is_none() {
-            self.net.accept(number, listener.fd.as_fd());
+            self.stats.accept_pauses += 1;
+        }
+        listener.paused_until = Some(self.clock.now().after_ms(ACCEPT_PAUSE_MS));
+    }
+
+    /// Listeners whose pause is over let clients in again, if there are descriptors for them.
+    pub(super) fn resume_accepting(&mut self, now: Time) {
+        for (number, listener) in (0..).zip(&mut self.listeners) {
+            if listener.paused_until.is_none_or(|until| !now.has_passed(until)) {
+                continue;
+            }
+            if Reserve::now().is_whole(listener.fd.as_fd()) {
+                listener.paused_until = None;
+                self.net.accept(number, listener.fd.as_fd());
+            } else {
+                listener.paused_until = Some(now.after_ms(ACCEPT_PAUSE_MS));
+                self.stats.accept_pauses += 1;
+            }
         }
     }
 
     pub(super) fn accept_clients(&mut self, now: Time) {
+        if self.accepted.is_empty() {
+            return;
+        }
+        let reserve = Reserve::now();
         for _ in 0..ACCEPTS_PER_TURN_MAX {
             let Some((number, fd)) = self.accepted.pop_front() else { return };
             self.stats.accepted += 1;
+            if reserve.is_reached_by(fd.as_fd()) {
+                self.pause_accepting(number, None);
+            }
+            if reserve.refuses(fd.as_fd()) {
+                continue;
+            }
             // A client that is gone already has no address.
             let Some(address) = peer_of(fd.as_fd()) else { continue };
             let plan = self.listeners.get(usize::from(number)).and_then(|listener| listener.plan.as_ref());

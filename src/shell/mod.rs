@@ -6,7 +6,7 @@
 //! | [`starting`] [`progress`] | the same before anybody comes in, and how far it is |
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
-//! | `accepting` `reading` `receiving` | who comes, what clients sent, those that the kernel receives for on its own |
+//! | `accepting` `reserve` `reading` `receiving` | who comes, descriptors that are not for them, what clients sent, those that the kernel receives for on its own |
 //! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
 //! | `parcels` `resting` | what other shards sent, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
@@ -61,6 +61,7 @@ pub mod reclaim;
 pub mod reloading;
 pub mod replay;
 pub mod report;
+mod reserve;
 mod resting;
 pub mod ring;
 mod room;

@@ -1,6 +1,5 @@
 //! Between two turns: whether there is work, when there will be, and the sleep until then.
 
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::clock::at_ns;
@@ -113,11 +112,7 @@ impl Core {
             self.cool(now);
             let closed = &mut self.closed;
             self.leavers.expire(now, &mut self.net, |line| closed.push(line.into_parts().fd));
-            for (number, listener) in (0..).zip(&mut self.listeners) {
-                if listener.paused_until.take_if(|until| now.has_passed(*until)).is_some() {
-                    self.net.accept(number, listener.fd.as_fd());
-                }
-            }
+            self.resume_accepting(now);
         }
         if std::mem::take(&mut self.wants_tick) || is_due {
             self.shard.handle(Input::Tick, now, &mut self.out);

@@ -102,7 +102,7 @@ fn is_acked(heard: &Heard, id: u16) -> bool {
 }
 
 #[test]
-fn after_a_failed_sync_nothing_that_must_be_kept_is_acknowledged_and_all_else_goes_on() {
+fn threat_9_after_a_failed_sync_nothing_that_must_be_kept_is_acknowledged_and_all_else_goes_on() {
     let Some(mount) = mounted() else { return };
     let broker = broker_with_session(&mount);
     let mut publisher = Client::join(&broker, Version::V5, "publisher");
@@ -124,7 +124,7 @@ fn after_a_failed_sync_nothing_that_must_be_kept_is_acknowledged_and_all_else_go
 }
 
 #[test]
-fn what_is_acknowledged_after_a_failed_sync_and_a_restart_survives_a_power_cut() {
+fn threat_9_what_is_acknowledged_after_a_failed_sync_and_a_restart_survives_a_power_cut() {
     let Some(mount) = mounted() else { return };
     let broker = broker_with_session(&mount);
     let publisher = Hello::v5("publisher").resume().expiry(1_000);

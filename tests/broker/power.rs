@@ -78,11 +78,11 @@ fn survive(shards: usize) {
 }
 
 #[test]
-fn what_was_acknowledged_survives_power_cuts_of_one_shard() {
+fn threat_9_what_was_acknowledged_survives_power_cuts_of_one_shard() {
     survive(1);
 }
 
 #[test]
-fn what_was_acknowledged_survives_power_cuts_of_two_shards() {
+fn threat_9_what_was_acknowledged_survives_power_cuts_of_two_shards() {
     survive(2);
 }

@@ -1,4 +1,5 @@
 //! Starting, watching and ending the broker as a process.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -157,6 +158,13 @@ impl Broker {
     ///
     /// [with metrics]: Options::with_metrics
     pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(value.parse().expect("a metric is a number"))
+    }
+
+    /// All metrics, as they are told.
+    pub fn metrics(&self) -> String {
         let address = wait_for("the line that says where metrics are told", || {
             let log = self.log();
             let line = log.lines().find(|line| line.contains("metrics and health"))?;
@@ -167,8 +175,7 @@ impl Broker {
         stream.write_all(request).expect("it is heard");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("it is answered");
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
-        Some(value.parse().expect("a metric is a number"))
+        text
     }
 
     /// Waits until a metric has this value: what is told may be a moment old.
@@ -185,6 +192,11 @@ impl Broker {
     /// The most memory that was ever resident, in bytes.
     pub fn memory_peak(&self) -> u64 {
         self.memory("status", "VmHWM:")
+    }
+
+    /// The memory that is resident now and nobody else's, in bytes.
+    pub fn memory_private(&self) -> u64 {
+        self.memory("smaps_rollup", "Private_Dirty:")
     }
 
     /// The memory that is resident now, in bytes, counted page by page.

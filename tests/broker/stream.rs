@@ -1,4 +1,5 @@
 //! What a client speaks through: a socket, or something that lies upon one.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -7,6 +7,7 @@ mod floors;
 mod ledger;
 mod shape;
 mod source;
+mod threats;
 mod tokens;
 mod words;
 
@@ -90,4 +91,14 @@ fn scorecard_of_the_readme_is_current() {
     println!("{card}");
     let printed = ledger::printed_scorecard(&ledger::find(&files, "README.md").text);
     assert_eq!(printed, Some(card.as_str()), "README.md must show this between its markers:\n{card}");
+}
+
+#[test]
+fn each_root_of_broken_brokers_has_tests_and_the_manual_lists_them() {
+    demand_none(&threats::findings(&repository()));
+}
+
+#[test]
+fn threat_3_no_dependency_has_a_fault_that_strangers_can_use() {
+    demand_none(&threats::outdated(&ledger::find(&repository(), "Cargo.lock").text));
 }

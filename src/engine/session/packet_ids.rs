@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_that_stays_open_is_passed_over_for_ever() {
+    fn threat_8_an_identifier_that_stays_open_is_passed_over_for_ever() {
         let mut ids = PacketIds::default();
         let stuck = ids.insert(u32::MAX);
         for number in 0..200_000 {

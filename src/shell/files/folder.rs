@@ -63,6 +63,14 @@ pub enum FolderError {
     },
 }
 
+impl FolderError {
+    /// Whether the process, or the machine, has no descriptor left.
+    pub fn is_for_lack_of_descriptors(&self) -> bool {
+        let Self::System { error, .. } = self else { return false };
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+}
+
 /// An error of the system, where it happened.
 pub fn refused<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FolderError + 'a {
     move |error| FolderError::System { what, path: path.to_owned(), error }

@@ -22,6 +22,9 @@ use crate::shell::ring::disk::Stream;
 const ORDERS_MAX: usize = 1_024;
 /// How often it tries again to make what it could not.
 const RETRY: Duration = Duration::from_secs(1);
+/// The same for lack of descriptors, and how many times before it says so: they pass from client to client within moments.
+const PASSING_RETRY: Duration = Duration::from_millis(10);
+const PASSING_TRIES_MAX: u32 = 100;
 /// How often it tries again to bring an answer to a shard whose channel is full.
 const REDELIVER: Duration = Duration::from_millis(2);
 
@@ -145,8 +148,17 @@ impl Drop for Keeper {
 struct Waiting {
     shard: ShardId,
     want: Want,
+    /// How often descriptors were missing.
+    passing_tries: u32,
     /// Its shard knows.
     is_told: bool,
+}
+
+impl Waiting {
+    /// Whether it fails for a reason that is likely to be gone in a moment.
+    fn is_likely_soon(&self) -> bool {
+        (1..PASSING_TRIES_MAX).contains(&self.passing_tries)
+    }
 }
 
 /// A dead segment that is still there.
@@ -191,7 +203,8 @@ impl Office {
             if self.has_work() && self.clock.now_ns() >= retry_at_ns {
                 self.take_back_the_dead();
                 self.make_what_waits();
-                retry_at_ns = self.clock.now_ns() + u64::try_from(RETRY.as_nanos()).expect("a second");
+                let retry = if self.waiting.iter().any(Waiting::is_likely_soon) { PASSING_RETRY } else { RETRY };
+                retry_at_ns = self.clock.now_ns() + u64::try_from(retry.as_nanos()).expect("a second at most");
             }
             self.deliver();
         }
@@ -220,7 +233,7 @@ impl Office {
             Order::Prepare(want) => {
                 let is_other = |waiting: &Waiting| waiting.shard != shard || waiting.want.stream != want.stream;
                 self.waiting.retain(is_other);
-                self.waiting.push(Waiting { shard, want, is_told: false });
+                self.waiting.push(Waiting { shard, want, passing_tries: 0, is_told: false });
             }
             Order::Retire { stream, number } => {
                 self.dead.push_back(Dead { shard, stream, number, is_told: false });
@@ -250,7 +263,7 @@ impl Office {
     /// Tries to make every segment that is wanted.
     fn make_what_waits(&mut self) {
         for mut waiting in std::mem::take(&mut self.waiting) {
-            let Waiting { shard, want: Want { stream, number, bytes }, is_told } = waiting;
+            let Waiting { shard, want: Want { stream, number, bytes }, is_told, .. } = waiting;
             match self.shelves[shard.index()].prepare(stream, number, bytes) {
                 Ok(segment) => {
                     if is_told {
@@ -259,11 +272,12 @@ impl Office {
                     self.answers.push_back((shard, Answer::Ready(segment)));
                 }
                 Err(error) => {
-                    if !is_told {
+                    waiting.passing_tries += u32::from(error.is_for_lack_of_descriptors());
+                    if !is_told && !waiting.is_likely_soon() {
                         tracing::warn!(shard = shard.index(), %error, "no segment can be made");
                         self.answers.push_back((shard, Answer::Short { stream, error }));
+                        waiting.is_told = true;
                     }
-                    waiting.is_told = true;
                     self.waiting.push(waiting);
                 }
             }

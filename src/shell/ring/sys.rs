@@ -48,19 +48,29 @@ impl AsFd for EventFd {
 
 /// Raises the limit of open files to what the system allows us; says which limit holds now.
 pub fn raise_open_files() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a living struct of the right type.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let mut limit = open_files()?;
     if limit.rlim_cur < limit.rlim_max {
         limit.rlim_cur = limit.rlim_max;
-        // SAFETY: as above; the kernel only reads it.
+        // SAFETY: the pointer is to a living struct of the right type; the kernel only reads it.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
             return Err(io::Error::last_os_error());
         }
     }
     Ok(limit.rlim_cur)
+}
+
+/// The limit of open files that holds now: no descriptor has this number or a higher one.
+pub fn open_files_max() -> io::Result<u64> {
+    open_files().map(|limit| limit.rlim_cur)
+}
+
+fn open_files() -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a living struct of the right type.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit)
 }
 
 /// Gives back to the system what this thread has freed. It takes as long as there is memory to look at: nobody is served yet.

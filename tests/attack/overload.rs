@@ -1,0 +1,117 @@
+//! More than the broker can do: it counts what it drops, and is itself again when it is over.
+#![expect(clippy::disallowed_methods, reason = "a flood comes from several sides at once")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::scope;
+use std::time::Duration;
+
+use pregon::mqtt::Version;
+
+use crate::client::Client;
+use crate::field::{Attack, Field, SHARDS, Stage, metric, metric_now};
+use crate::patience::{Deadline, wait_until};
+use crate::process::Options;
+use crate::support::story::{Heard, Hello, Post};
+
+pub const TEN_TIMES: Attack = Attack { name: "ten times too much", run: ten_times };
+
+/// Publishers that never wait; each message goes to each of the subscribers, who read as fast as they can.
+const SPEAKERS: usize = 10;
+const HEARERS: usize = 20;
+/// Subscribers that have gone, for whom messages wait.
+const ABSENT: usize = 20;
+const FOR: Duration = Duration::from_secs(5);
+const PAYLOAD_BYTES: usize = 1_000;
+/// Messages with which the broker shows that it is itself again: none is lost or late.
+const AFTERWARDS: u16 = 5_000;
+
+fn ten_times(stage: &Stage) {
+    stage.open(Options::shards(SHARDS)).attack(|field, round| {
+        for number in 0..ABSENT {
+            let hello = Hello::v5(&format!("absent-{round}-{number}")).expiry(60);
+            let mut client = Client::connect(&field.broker, &hello);
+            client.subscribe("attacked/1", 1);
+            client.cut();
+        }
+        flood(field, round);
+        field.expect_nobody_else();
+        expect_books_to_close(field);
+        at_full_rate(field);
+        for number in 0..ABSENT {
+            Client::join(&field.broker, Version::V5, &format!("absent-{round}-{number}")).leave();
+        }
+    });
+}
+
+fn flood(field: &Field<'_>, round: usize) {
+    let is_over = AtomicBool::new(false);
+    let deadline = Deadline::after(FOR);
+    scope(|scope| {
+        for number in 0..HEARERS {
+            let mut client = Client::join(&field.broker, Version::V5, &format!("hears-{round}-{number}"));
+            client.subscribe(&format!("attacked/{}", number % 2), 0);
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    match client.hear_within(Duration::from_millis(100)) {
+                        None | Some(Heard::Publish(_)) => {}
+                        Some(other) => panic!("no message: {other:?}"),
+                    }
+                }
+            });
+        }
+        for number in 0..SPEAKERS {
+            let qos = u8::from(number % 2 == 1);
+            let mut client = Client::join(&field.broker, Version::V311, &format!("says-{round}-{number}"));
+            let is_over = &is_over;
+            let post = |id| Post::to(&format!("attacked/{qos}")).qos(qos).id(id).payload(vec![b'x'; PAYLOAD_BYTES]);
+            let burst: Vec<u8> = (1..=100).flat_map(|id| post(id).encode(Version::V311)).collect();
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    client.send(&burst);
+                    for _ in 0..100 * qos {
+                        client.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(..)));
+                    }
+                }
+            });
+        }
+        while deadline.left().is_some() {
+            field.memory(); // a row of figures says the most: what one turn may add to unsent bytes has no bound to hold it to
+            crate::field::wait(Duration::from_millis(100));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Each copy is somewhere: delivered, dropped for a reason that is counted, or waiting.
+fn expect_books_to_close(field: &Field<'_>) {
+    let sum = |name: &str| metric(&field.broker, name, "");
+    let difference = || {
+        let arisen = sum("pregon_messages_routed_total") + sum("pregon_messages_moved_in_total");
+        let gone = ["delivered_total", "dropped_total", "moved_out_total", "let_go_total", "queued"];
+        arisen.abs_diff(gone.iter().map(|name| sum(&format!("pregon_messages_{name}"))).sum())
+    };
+    // Witnesses go on while we count: a few of theirs are between two scrapes.
+    wait_until("the books to close", || difference() < 50);
+}
+
+/// A publisher and a subscriber as if nothing had been.
+fn at_full_rate(field: &Field<'_>) {
+    let dropped = || metric_now(&field.broker, "pregon_messages_dropped_total", "");
+    let before = dropped();
+    let mut hearer = Client::join(&field.broker, Version::V5, "hearer");
+    hearer.subscribe("afterwards", 1);
+    let mut speaker = Client::join(&field.broker, Version::V5, "speaker");
+    for first in (1..=AFTERWARDS).step_by(50) {
+        for id in first..first + 50 {
+            speaker.publish(&Post::to("afterwards").qos(1).id(id).payload(id.to_be_bytes()));
+        }
+        for id in first..first + 50 {
+            assert_eq!(hearer.take().payload, id.to_be_bytes());
+            speaker.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(found, 0, _) if *found == id));
+        }
+    }
+    assert_eq!(dropped(), before, "nothing is dropped any more");
+    hearer.leave();
+    speaker.leave();
+}
