@@ -11,7 +11,7 @@
 //! | [`limit`] | which bound was met |
 //!
 //! Invariants worth naming:
-//! - Whatever is held is given back once: by the end of a [`Seat`] or a [`SessionSeat`](seat::SessionSeat), and in no other way.
+//! - Whatever is held is given back once: by the end of a [`Seat`] or a [`SessionSeat`], and in no other way.
 //! - What is counted is exact, over all shards.
 //! - What is not bounded costs nothing: no place is held for it, nothing is looked up.
 //! - Who finds no place in the table comes in uncounted, and is counted as such: whoever has so many addresses is not stopped by a bound on one.

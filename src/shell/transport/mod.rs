@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`layers`] | the layers of one connection, from the socket inward |
 //! | [`tls`] | one TLS session, driven by hand |
-//! | [`opening`] | keys for records that come, small while nothing comes |
+//! | `opening` | keys for records that come, small while nothing comes |
 //! | [`plan`] | what all connections of a listener have in common |
 //! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
 //! | [`clients`] | which client certificates are good |

@@ -408,7 +408,10 @@ mod tests {
         let policy = Policy::new(Vec::new(), Box::new(rules));
         let (who, client_id, qos) = (Identity::anonymous(), ClientId::Text("c1"), QoS::AtMostOnce);
         let wanted = Wanted { who: &who, client_id, filter: "a/b", qos, is_shared: false };
-        assert_eq!(fate(policy.rules(), &*acl("rule = []"), &wanted), Fate::Lost);
+        assert_eq!(
+            fate(policy.rules(), &*acl("rule = [{ effect = 'allow', actions = 'all', topics = 'z' }]"), &wanted),
+            Fate::Lost
+        );
         assert_eq!(fate(policy.rules(), &*acl(allowed), &wanted), Fate::Same);
         let subscribe = |filter| Action::Subscribe { filter, qos, is_shared: false };
         assert_eq!(policy.authoriser().decide(&who, client_id, subscribe("a/b")), Decision::Later);
