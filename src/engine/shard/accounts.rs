@@ -114,13 +114,6 @@ impl Shard {
         }
     }
 
-    /// Charges a connection's address and user for what has come; in debt, in how many milliseconds it is paid.
-    pub(super) fn charge_accounts(&mut self, key: ConnectionKey, messages: u32, bytes: u32, now: Time) -> Option<u64> {
-        let seat = self.connections.get(key)?.seat.as_ref().filter(|seat| seat.is_metered())?;
-        let reached = &mut self.stats.shared_limits_reached;
-        seat.charge(messages, bytes, now, |limit| reached.count(limit))
-    }
-
     /// Proves that every seat belongs to somebody.
     pub(super) fn check_seats(&self) {
         assert!(self.connections.iter().all(|(_, connection)| connection.seat.is_some()), "who is here has a seat");

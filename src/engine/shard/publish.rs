@@ -176,9 +176,16 @@ impl Shard {
 
     /// Charges the client's buckets for what it has published; in debt, it is read again when they have filled up.
     pub(super) fn charge_quota(&mut self, key: ConnectionKey, count: u32, bytes: usize, now: Time, out: &mut Outputs) {
-        let shared_ms = self.charge_accounts(key, count, u32::try_from(bytes).unwrap_or(u32::MAX), now);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.extras.is_none() && shared_ms.is_none() {
+        let seat = connection.seat.as_ref().filter(|seat| seat.is_metered());
+        if seat.is_none() && connection.extras.is_none() {
+            return; // as nearly always
+        }
+        let shared_ms = seat.and_then(|seat| {
+            let reached = &mut self.stats.shared_limits_reached;
+            seat.charge(count, u32::try_from(bytes).unwrap_or(u32::MAX), now, |limit| reached.count(limit))
+        });
+        if shared_ms.is_none() && connection.extras.is_none() {
             return;
         }
         let taken = &mut connection.extras().taken;
