@@ -10,6 +10,8 @@
 //! measured is the broker, on cores that it shares with the clients. The exit status is 2 if somebody did not come back, found no
 //! session, missed a message, or was answered later than the deadline.
 
+#[path = "../load/generator/anybody.rs"]
+mod anybody;
 mod arguments;
 mod client;
 mod figures;

@@ -8,6 +8,7 @@
 //! what it may send by [`pace`] and [`window`], [`packets`] the bytes, [`stamp`] what each payload begins with, [`ledger`] the
 //! books of what arrived.
 
+mod anybody;
 pub mod arguments;
 mod away;
 pub mod client;
