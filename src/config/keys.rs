@@ -112,13 +112,18 @@ pub const KEYS: &[Key<Config>] = &[
         Kind::count(2, 65_536),
         "Batches that may wait for one shard; above, the shards that send wait, and so do their publishers."
     ),
+    key!(runtime.mesh_bytes_max, Kind::size(64 * KIB, GIB), "Bytes of messages in them; the last batch may exceed it."),
     key!(
         runtime.drain_timeout_ms as "drain_timeout",
         Kind::time(Millis, 0, HOUR_MS),
         "How long clients have to take what is on its way to them when the broker stops."
     ),
     key!(turn.inputs_max, Kind::count(1, 1_000_000), "Connections that are read in one turn."),
-    key!(turn.bytes_max, Kind::size(4 * KIB, GIB), "Bytes that are read in one turn."),
+    key!(
+        turn.bytes_max,
+        Kind::size(4 * KIB, GIB),
+        "Bytes that are read in one turn, and bytes that are taken in from other shards."
+    ),
     key!(turn.time_us_max as "time_max", Kind::time(Micros, 10, 1_000_000), "How long a turn reads."),
     key!(
         turn.read_bytes_max,

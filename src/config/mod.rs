@@ -142,6 +142,8 @@ pub struct Runtime {
     pub spin_before_park_us: u64,
     /// Batches that may wait for one shard.
     pub mesh_batches_max: usize,
+    /// Bytes of messages in them.
+    pub mesh_bytes_max: usize,
     /// How long clients have to take what is still on its way when the broker stops.
     pub drain_timeout_ms: u64,
 }
@@ -394,6 +396,7 @@ impl Default for Runtime {
             preempt_timer_ms: 100,
             spin_before_park_us: 0,
             mesh_batches_max: 1024,
+            mesh_bytes_max: 8 << 20,
             drain_timeout_ms: 10_000,
         }
     }

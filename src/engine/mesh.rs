@@ -338,3 +338,35 @@ pub enum Mesh {
         publisher: ConnectionKey,
     },
 }
+
+impl Mesh {
+    /// What it is charged on its way: itself, and the messages that it keeps in memory.
+    pub fn charged_bytes(&self) -> usize {
+        let carried = match self {
+            Self::Forward { message, .. } | Self::Retain { message, .. } | Self::RetainedLate { message, .. } => {
+                message.charged_bytes()
+            }
+            Self::SharedDeliver(copy) => copy.message.charged_bytes(),
+            Self::Run { run, .. } | Self::Numbered { run, .. } => run.bytes.len(),
+            Self::ScanPage { messages, .. } => messages.iter().map(Message::charged_bytes).sum(),
+            Self::Remembers { passages } | Self::Claims { passages } => passages.len() * size_of::<Passage>(),
+            Self::NumberedStored { .. }
+            | Self::Stored { .. }
+            | Self::StoredLate { .. }
+            | Self::Forget { .. }
+            | Self::Forgotten { .. }
+            | Self::ScanAsk { .. }
+            | Self::Join { .. }
+            | Self::Joined { .. }
+            | Self::Leave { .. }
+            | Self::Left { .. }
+            | Self::Presence { .. }
+            | Self::Rejoined
+            | Self::SharedDone { .. }
+            | Self::LoanSettled { .. }
+            | Self::Pressure { .. }
+            | Self::Relief { .. } => 0,
+        };
+        size_of::<Self>() + carried
+    }
+}

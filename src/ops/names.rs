@@ -446,6 +446,7 @@ const FAULTS: &[Part] =
 /// The parts of a shard whose memory is counted.
 const MEMORY: &[Part] = &[
     ("buffers", |r| r.shell.buffer_bytes),
+    ("mesh", |r| r.shell.mesh_bytes),
     ("backlog", |r| r.sizes.memory.backlog),
     ("connections", |r| r.sizes.memory.connections),
     ("partial_packets", |r| r.sizes.memory.partial_packets),

@@ -157,8 +157,9 @@ impl Broker {
         let mut listeners = listen(&config.listeners, places.len())?;
         let handles: io::Result<Vec<Vec<OwnedFd>>> = listeners.iter().map(Listening::handles).collect();
         let handles = handles.map_err(|error| StartError::System { what: "a listener's second handle", error })?;
-        let (ways, inboxes) = connect(places.len(), config.runtime.mesh_batches_max)
-            .map_err(|error| StartError::System { what: "eventfd", error })?;
+        let (ways, inboxes) =
+            connect(places.len(), config.runtime.mesh_batches_max, config.runtime.mesh_bytes_max as u64)
+                .map_err(|error| StartError::System { what: "eventfd", error })?;
         let clock = Clock::start();
         let seed = random_seed().map_err(|error| StartError::System { what: "/dev/urandom", error })?;
         let accounts = Arc::new(Accounts::new(terms(config), Seed::new(seed)));

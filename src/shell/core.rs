@@ -23,6 +23,7 @@ use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
 use super::report::{Promise, Reloads, Replayed, Report, ShellStats, WebStats};
+use super::ring::buffers::PIECE_BYTES_MAX;
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
@@ -177,7 +178,7 @@ impl Core {
             crowd: Crowd::new(parts.desk),
             held: Held::new(shards),
             stats: ShellStats::default(),
-            buffer: vec![0; PENDING_BYTES_MAX + parts.turn.read_bytes_max],
+            buffer: vec![0; PENDING_BYTES_MAX + parts.turn.read_bytes_max.max(PIECE_BYTES_MAX)],
             wire: Vec::new(),
             turn: parts.turn,
             spin_ns: parts.spin_before_park_us * 1_000,
@@ -209,7 +210,7 @@ impl Core {
             promise: parts.promise,
             replayed: Replayed::default(),
         };
-        core.net.watch_waker(core.inbox.waker(&core.ways));
+        core.net.watch_waker(core.inbox.waker());
         core.net.submit();
         if let Some(kept) = parts.kept {
             let Kept { frames, segments, cadence, allotment, desk } = kept;
@@ -311,6 +312,7 @@ impl Core {
         let mut shell = self.stats.clone();
         shell.mesh_depth = self.inbox.depth() as u64;
         shell.mesh_held = self.held.len() as u64;
+        shell.mesh_bytes = self.inbox.bytes() + self.held.bytes();
         let (hellos, questions) = self.crowd.waiting();
         (shell.handshakes_waiting, shell.questions_waiting) = (hellos as u64, questions as u64);
         shell.waiting_oldest_ms = self.crowd.oldest_ms(self.clock.now());

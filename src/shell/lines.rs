@@ -143,6 +143,8 @@ impl Piece {
 const OWN_PIECE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that are sealed at a time: they are a connection's own, and wait in memory until the kernel has them.
 pub const SEALED_BYTES_MAX: usize = 64 * 1024;
+/// Answers of the layers that may wait for a peer who takes nothing; it is owed no more of them.
+const ANSWERS_BYTES_MAX: usize = 16 * 1024;
 /// What is appended to a piece lets it grow by doubling; larger bytes become a piece of exactly their size.
 const JOINED_BYTES_MAX: usize = 4 * 1024;
 
@@ -444,6 +446,12 @@ impl Line {
             self.outbox.get_or_insert_default().sealed.extend_from_slice(&wire[sent..]);
         }
         Ok(sent)
+    }
+
+    /// Whether the peer takes nothing of what its layers answer. What is sealed of MQTT may wait beside it, once there is some.
+    pub fn is_unheard(&self) -> bool {
+        let sealed = if self.state.is_fresh { 0 } else { SEALED_BYTES_MAX };
+        self.outbox.as_ref().is_some_and(|outbox| outbox.sealed_len() > sealed + ANSWERS_BYTES_MAX)
     }
 
     /// Nothing follows: the layers say so, behind what waits.

@@ -25,7 +25,9 @@ use crate::engine::output::Arrival;
 use crate::engine::shard::listing::{Cursor, Page};
 
 /// Messages in one batch; more begin another one.
-pub const BATCH_MESSAGES_MAX: usize = 256;
+const BATCH_MESSAGES_MAX: usize = 256;
+/// Bytes of one batch; what follows the message that reaches them begins another one.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// What another shard, a clerk, the keeper or the operator's floor sends to a shard.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub enum Parcel {
         from: ShardId,
         /// When, in nanoseconds of the process' clock.
         sent_ns: u64,
+        /// What its messages are charged.
+        bytes: usize,
         /// The messages.
         letters: Vec<Mesh>,
     },
@@ -81,9 +85,33 @@ pub enum Parcel {
     },
 }
 
+impl Parcel {
+    /// The front of some messages, as many as go into one batch; they are taken out. None where there are none.
+    pub fn batch(letters: &mut Vec<Mesh>, from: ShardId, sent_ns: u64) -> Option<Self> {
+        if letters.is_empty() {
+            return None;
+        }
+        let (mut count, mut bytes) = (0, 0);
+        while count < letters.len().min(BATCH_MESSAGES_MAX) && bytes < BATCH_BYTES_MAX {
+            bytes += letters[count].charged_bytes();
+            count += 1;
+        }
+        let rest = letters.split_off(count);
+        let letters = std::mem::replace(letters, rest);
+        Some(Self::Batch { from, sent_ns, bytes, letters })
+    }
+
+    /// What it is charged on its way. All but batches are few.
+    fn bytes(&self) -> u64 {
+        if let Self::Batch { bytes, .. } = self { *bytes as u64 } else { 0 }
+    }
+}
+
 /// What all others see of a shard.
 #[derive(Debug)]
 pub struct Door {
+    /// What the parcels in its channel are charged.
+    bytes: AtomicU64,
     waker: EventFd,
     /// It sleeps, or is about to.
     is_parked: AtomicBool,
@@ -98,30 +126,37 @@ pub struct Door {
 pub struct Ways {
     senders: Arc<[Sender<Parcel>]>,
     doors: Arc<[Door]>,
+    /// A channel with so many bytes has no room for a batch.
+    bytes_max: u64,
 }
 
 /// A shard's own end of its way. One per shard.
 #[derive(Debug)]
 pub struct Inbox {
     receiver: Receiver<Parcel>,
+    doors: Arc<[Door]>,
     me: ShardId,
 }
 
-/// Makes the ways between so many shards, each with room for so many parcels.
-pub fn connect(shards: usize, parcels_max: usize) -> std::io::Result<(Ways, Vec<Inbox>)> {
-    let (mut senders, mut doors, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..shards {
+/// Makes the ways between so many shards, each with room for so many parcels and so many bytes in them, which the last one may exceed.
+pub fn connect(shards: usize, parcels_max: usize, bytes_max: u64) -> std::io::Result<(Ways, Vec<Inbox>)> {
+    let (mut senders, mut doors, mut receivers) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..shards {
         let (sender, receiver) = bounded(parcels_max.max(1));
         senders.push(sender);
-        inboxes.push(Inbox { receiver, me: ShardId::new(number) });
+        receivers.push(receiver);
         doors.push(Door {
+            bytes: AtomicU64::new(0),
             waker: EventFd::new()?,
             is_parked: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             task: Mutex::new(None),
         });
     }
-    Ok((Ways { senders: senders.into(), doors: doors.into() }, inboxes))
+    let doors: Arc<[Door]> = doors.into();
+    let inbox = |(number, receiver)| Inbox { receiver, doors: Arc::clone(&doors), me: ShardId::new(number) };
+    let inboxes = receivers.into_iter().enumerate().map(inbox).collect();
+    Ok((Ways { senders: senders.into(), doors, bytes_max }, inboxes))
 }
 
 impl Ways {
@@ -132,10 +167,19 @@ impl Ways {
 
     /// Puts a parcel into a shard's channel; gives it back if there is no room. Nobody is woken yet.
     pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
+        let (bytes, there) = (parcel.bytes(), &self.doors[to.index()].bytes);
+        // Several senders at once may each exceed the bound by a batch.
+        if bytes > 0 && there.load(Ordering::SeqCst) >= self.bytes_max {
+            return Err(parcel);
+        }
+        there.fetch_add(bytes, Ordering::SeqCst); // before it can be taken
         match self.senders[to.index()].try_send(parcel) {
             // A shard that is gone takes its messages with it: the process is ending.
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(parcel)) => Err(parcel),
+            Err(TrySendError::Full(parcel)) => {
+                there.fetch_sub(bytes, Ordering::SeqCst);
+                Err(parcel)
+            }
         }
     }
 
@@ -166,12 +210,19 @@ impl Ways {
 impl Inbox {
     /// The next parcel.
     pub fn take(&self) -> Option<Parcel> {
-        self.receiver.try_recv().ok()
+        let parcel = self.receiver.try_recv().ok()?;
+        self.doors[self.me.index()].bytes.fetch_sub(parcel.bytes(), Ordering::SeqCst);
+        Some(parcel)
     }
 
     /// How many wait.
     pub fn depth(&self) -> usize {
         self.receiver.len()
+    }
+
+    /// What they are charged.
+    pub fn bytes(&self) -> u64 {
+        self.doors[self.me.index()].bytes.load(Ordering::Relaxed)
     }
 
     /// Whether none waits.
@@ -180,24 +231,24 @@ impl Inbox {
     }
 
     /// What wakes this shard.
-    pub fn waker<'a>(&self, ways: &'a Ways) -> &'a EventFd {
-        &ways.doors[self.me.index()].waker
+    pub fn waker(&self) -> &EventFd {
+        &self.doors[self.me.index()].waker
     }
 
     /// Leaves something to call for whoever wakes this shard next.
-    pub fn leave_waker(&self, ways: &Ways, waker: &Waker) {
-        *ways.doors[self.me.index()].task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    pub fn leave_waker(&self, waker: &Waker) {
+        *self.doors[self.me.index()].task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
     /// Says that this shard is about to sleep. It must look at its channel once more afterwards.
-    pub fn park(&self, ways: &Ways) {
-        ways.doors[self.me.index()].is_parked.store(true, Ordering::SeqCst);
+    pub fn park(&self) {
+        self.doors[self.me.index()].is_parked.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
 
     /// Says that it is awake. Whether somebody has woken it, and the eventfd is to be cleared.
-    pub fn unpark(&self, ways: &Ways) -> bool {
-        let door = &ways.doors[self.me.index()];
+    pub fn unpark(&self) -> bool {
+        let door = &self.doors[self.me.index()];
         let was_woken = !door.is_parked.swap(false, Ordering::SeqCst);
         if was_woken {
             door.waker.clear();
@@ -206,9 +257,10 @@ impl Inbox {
     }
 
     /// The shards that have waited for room here; they are to be woken now that there is some.
-    pub fn take_waiting(&self, ways: &Ways) -> Bits64 {
-        let waiting = &ways.doors[self.me.index()].waiting;
-        if waiting.load(Ordering::Relaxed) == 0 {
+    pub fn take_waiting(&self) -> Bits64 {
+        let waiting = &self.doors[self.me.index()].waiting;
+        // In one order with what was taken: whoever asks after this look finds the room.
+        if waiting.load(Ordering::SeqCst) == 0 {
             return Bits64::EMPTY;
         }
         Bits64::from_bits(waiting.swap(0, Ordering::SeqCst))
@@ -281,6 +333,11 @@ impl Held {
     pub fn len(&self) -> usize {
         self.queues.iter().map(VecDeque::len).sum()
     }
+
+    /// What they are charged.
+    pub fn bytes(&self) -> u64 {
+        self.queues.iter().flatten().map(Parcel::bytes).sum()
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +347,8 @@ mod tests {
     use super::super::clock::Clock;
     use super::super::ring::uring::Ring;
     use super::*;
+    use crate::engine::mesh::RunPiece;
+    use crate::engine::message::SessionId;
 
     fn stop(until_ns: u64) -> Parcel {
         Parcel::Stop { until_ns }
@@ -316,7 +375,7 @@ mod tests {
 
     #[test]
     fn parcels_that_find_no_room_wait_in_order_and_their_sender_is_woken() {
-        let (ways, inboxes) = connect(2, 2).unwrap();
+        let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
         let (from, to) = (ShardId::new(0), ShardId::new(1));
         let mut held = Held::new(2);
         let became_full: Vec<bool> = (0..5).map(|n| held.send(&ways, from, to, stop(n))).collect();
@@ -324,7 +383,7 @@ mod tests {
         assert_eq!((held.len(), inboxes[1].depth()), (3, 2));
         assert!(held.retry(&ways, from).is_empty());
         assert_eq!(number(&inboxes[1].take().unwrap()), 0);
-        assert_eq!(inboxes[1].take_waiting(&ways), Bits64::of(from.bit()));
+        assert_eq!(inboxes[1].take_waiting(), Bits64::of(from.bit()));
         assert!(held.retry(&ways, from).is_empty());
         let mut seen = Vec::new();
         while !held.is_empty() || !inboxes[1].is_empty() {
@@ -334,17 +393,61 @@ mod tests {
         assert_eq!(seen, [1, 2, 3, 4]);
     }
 
+    /// Runs of so many bytes each.
+    fn letters(count: usize, bytes: usize) -> Vec<Mesh> {
+        let run = RunPiece { bytes: vec![0; bytes].into(), count: 1, is_v5: false, origin: SessionId::BROKER };
+        vec![Mesh::Run { run, publisher: None }; count]
+    }
+
+    fn batches(mut letters: Vec<Mesh>) -> Vec<Parcel> {
+        std::iter::from_fn(|| Parcel::batch(&mut letters, ShardId::new(0), 0)).collect()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_messages_and_in_bytes() {
+        let lengths = |letters| -> Vec<usize> {
+            let length = |parcel: &Parcel| {
+                let Parcel::Batch { letters, .. } = parcel else { panic!("{parcel:?}") };
+                letters.len()
+            };
+            batches(letters).iter().map(length).collect()
+        };
+        assert_eq!(lengths(letters(600, 10)), [256, 256, 88]);
+        assert_eq!(lengths(letters(7, 100 << 10)), [3, 3, 1]);
+        assert_eq!(lengths(letters(2, 1 << 20)), [1, 1]);
+        assert!(lengths(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_channel_full_of_bytes_takes_no_batch_until_some_are_gone() {
+        let (ways, inboxes) = connect(2, 64, 1 << 20).unwrap();
+        let (from, to) = (ShardId::new(0), ShardId::new(1));
+        let mut held = Held::new(2);
+        let became_full: Vec<bool> =
+            batches(letters(6, 300 << 10)).into_iter().map(|batch| held.send(&ways, from, to, batch)).collect();
+        assert_eq!(became_full, [false, false, false, false, true, false], "the one that reaches the bound still goes");
+        assert_eq!((held.len(), inboxes[1].depth()), (2, 4));
+        assert!(inboxes[1].bytes() >= 1200 << 10 && held.bytes() >= 600 << 10);
+        assert!(ways.put(to, stop(0)).is_ok(), "what has no messages needs no room for them");
+        assert!(inboxes[1].take().is_some() && inboxes[1].take_waiting() == Bits64::of(from.bit()));
+        assert_eq!((held.retry(&ways, from), held.len()), (Bits64::EMPTY, 1));
+        while inboxes[1].take().is_some() {}
+        assert_eq!((held.retry(&ways, from), held.len()), (Bits64::of(to.bit()), 0));
+        while inboxes[1].take().is_some() {}
+        assert_eq!((inboxes[1].bytes(), held.bytes()), (0, 0));
+    }
+
     #[test]
     fn a_sleeper_is_woken_once() {
-        let (ways, inboxes) = connect(2, 8).unwrap();
+        let (ways, inboxes) = connect(2, 8, u64::MAX).unwrap();
         let to = ShardId::new(1);
         assert!(!ways.wake(to));
-        inboxes[1].park(&ways);
+        inboxes[1].park();
         assert!(ways.wake(to));
         assert!(!ways.wake(to));
-        assert!(inboxes[1].unpark(&ways));
-        inboxes[1].park(&ways);
-        assert!(!inboxes[1].unpark(&ways));
+        assert!(inboxes[1].unpark());
+        inboxes[1].park();
+        assert!(!inboxes[1].unpark());
     }
 
     /// Two shards that flood each other through channels of two parcels, sleeping whenever they can do nothing: each must be
@@ -354,11 +457,11 @@ mod tests {
         const PARCELS: u64 = 50_000;
         const PATIENCE_NS: u64 = 20_000_000_000;
         let clock = Clock::start();
-        let (ways, inboxes) = connect(2, 2).unwrap();
+        let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
         let flood = move |inbox: Inbox, ways: Ways| {
             let (me, peer) = (inbox.me, ShardId::new(1 - inbox.me.index()));
             let mut ring = Ring::new(8).unwrap();
-            ring.watch_waker(inbox.waker(&ways));
+            ring.watch_waker(inbox.waker());
             let (mut held, mut sent, mut seen) = (Held::new(2), 0, 0);
             while seen < PARCELS || sent < PARCELS || !held.is_empty() {
                 ring.poke();
@@ -368,14 +471,14 @@ mod tests {
                     assert_eq!(number(&parcel), seen, "parcels of one sender stay in order");
                     seen += 1;
                 }
-                inbox.take_waiting(&ways).iter().for_each(|bit| _ = ways.wake(ShardId::of_bit(bit)));
+                inbox.take_waiting().iter().for_each(|bit| _ = ways.wake(ShardId::of_bit(bit)));
                 if sent < PARCELS && held.is_empty() {
                     held.send(&ways, me, peer, stop(sent));
                     ways.wake(peer);
                     sent += 1;
                     continue;
                 }
-                inbox.park(&ways);
+                inbox.park();
                 let before = held.len();
                 held.retry(&ways, me);
                 let is_done = seen == PARCELS && sent == PARCELS && held.is_empty();
@@ -384,7 +487,7 @@ mod tests {
                     ring.wait(Some(Duration::from_nanos(PATIENCE_NS)));
                     assert!(clock.now_ns() < until_ns, "a sleeper was forgotten");
                 }
-                inbox.unpark(&ways);
+                inbox.unpark();
             }
         };
         #[expect(clippy::disallowed_methods, reason = "shards are threads")]

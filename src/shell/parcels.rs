@@ -17,11 +17,19 @@ use crate::engine::output::Arrival;
 const PARCELS_PER_TURN_MAX: usize = 64;
 
 impl Core {
+    /// What a turn takes in is bounded as what it reads: only behind it does the engine learn who is full, and slows down who is to blame.
     pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
-        for _ in 0..PARCELS_PER_TURN_MAX {
+        let budget_ns = self.turn.time_us_max * 1_000;
+        let mut opened_bytes = 0;
+        for number in 0..PARCELS_PER_TURN_MAX {
+            let is_over = opened_bytes >= self.turn.bytes_max || self.clock.now_ns() - start_ns > budget_ns;
+            if number > 0 && is_over {
+                break;
+            }
             let Some(parcel) = self.inbox.take() else { break };
             match parcel {
-                Parcel::Batch { from, sent_ns, mut letters } => {
+                Parcel::Batch { from, sent_ns, bytes, mut letters } => {
+                    opened_bytes += bytes;
                     self.stats.mesh_batches_received += 1;
                     self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
                     self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
@@ -52,7 +60,7 @@ impl Core {
                 Parcel::Stop { until_ns } => self.stop(until_ns, now),
             }
         }
-        for bit in self.inbox.take_waiting(&self.ways).iter() {
+        for bit in self.inbox.take_waiting().iter() {
             self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
         }
     }

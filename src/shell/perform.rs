@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::gather::Sent;
 use super::lines::{Line, Watch};
-use super::mesh::{BATCH_MESSAGES_MAX, Parcel};
+use super::mesh::Parcel;
 use super::reading::{enqueue, note_change};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
@@ -155,13 +155,10 @@ impl Core {
         for number in 0..self.out.mesh.len() {
             let to = ShardId::new(number);
             let mut letters = std::mem::take(&mut self.out.mesh[number]);
-            while !letters.is_empty() {
-                let rest =
-                    if letters.len() > BATCH_MESSAGES_MAX { letters.split_off(BATCH_MESSAGES_MAX) } else { Vec::new() };
+            while let Some(batch) = Parcel::batch(&mut letters, self.id, sent_ns) {
                 self.stats.mesh_batches_sent += 1;
-                self.send_parcel(to, Parcel::Batch { from: self.id, sent_ns, letters });
+                self.send_parcel(to, batch);
                 told.insert(to.bit());
-                letters = rest;
             }
         }
         for bit in told.iter() {

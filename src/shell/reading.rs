@@ -87,7 +87,7 @@ impl Core {
             self.accept_ended(number, error.as_ref());
         }
         if is_waker_over {
-            self.net.watch_waker(self.inbox.waker(&self.ways));
+            self.net.watch_waker(self.inbox.waker());
         }
     }
 
@@ -181,8 +181,10 @@ impl Core {
     pub(super) fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
         let Self { id, lines, shard, out, buffer, wire, stats, .. } = self;
         let Some(line) = lines.get_mut(key) else { return };
+        let is_unheard = line.is_unheard();
         let Some(layers) = line.layers() else { return };
         wire.clear();
+        layers.note_unheard(is_unheard);
         let (user_from, believes_names) = (layers.user_from(), layers.believes_common_names());
         let opened = layers.open(&mut buffer[..upto], wire, |heard| match heard {
             Heard::Bytes(bytes) => {

@@ -56,7 +56,7 @@ impl Scene {
             &listener::SocketOptions::default(),
         )
         .unwrap();
-        let (ways, mut inboxes) = connect(1, 8).unwrap();
+        let (ways, mut inboxes) = connect(1, 8, u64::MAX).unwrap();
         let seed = Seed::new(7);
         let shared = Shared {
             limits: Arc::new(config.limits.clone()),

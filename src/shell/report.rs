@@ -128,6 +128,8 @@ pub struct ShellStats {
     pub mesh_depth: u64,
     /// At this moment: batches that wait here for a full shard.
     pub mesh_held: u64,
+    /// What they and those that wait for this shard are charged.
+    pub mesh_bytes: u64,
     /// At this moment: bytes of the shard's own buffers.
     pub buffer_bytes: u64,
     /// Times the ring had no place for all completions, and the kernel kept some for later.

@@ -58,15 +58,15 @@ impl Core {
         if self.has_work() || self.net.has_news() || self.spin() {
             return;
         }
-        self.inbox.park(&self.ways);
+        self.inbox.park();
         let has_sent = self.retry_held();
         if !has_sent && self.inbox.is_empty() {
             self.stats.parks += 1;
             let timeout = self.next_due().map(|due| Duration::from_millis(self.clock.now().until_ms(due) + 1));
-            let (inbox, ways) = (&self.inbox, &self.ways);
-            self.net.wait(timeout, |waker| inbox.leave_waker(ways, waker)).await;
+            let inbox = &self.inbox;
+            self.net.wait(timeout, |waker| inbox.leave_waker(waker)).await;
         }
-        self.stats.wakes_received += u64::from(self.inbox.unpark(&self.ways));
+        self.stats.wakes_received += u64::from(self.inbox.unpark());
     }
 
     /// Looks for work for a while instead of sleeping at once; whether there is some.

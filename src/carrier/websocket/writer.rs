@@ -1,8 +1,7 @@
 //! Frames that go out: the headers of binary frames, pongs and close frames, whole and without a mask.
 //!
-//! A shell puts [`binary_header`] before what it writes, and appends the others between two frames, never within one. A
-//! pong for each ping is no more than was received. Where a peer sends pings and reads nothing, the answers it is owed count as
-//! what it is owed of MQTT does, and the last ping alone needs an answer (RFC 6455, 5.5.3).
+//! A shell puts [`binary_header`] before what it writes, and appends the others between two frames, never within one. Where a peer
+//! sends pings and reads nothing it is owed no answers: the last ping alone needs one (RFC 6455, 5.5.3).
 
 use super::close::CloseCode;
 use super::frame::PAYLOAD_BYTES_CONTROL_MAX;

@@ -336,7 +336,6 @@ mod tests {
     struct Scene {
         keeper: Keeper,
         desk: Desk,
-        ways: Ways,
         inbox: Inbox,
         ring: Ring,
         clock: Clock,
@@ -348,12 +347,12 @@ mod tests {
             let scratch = Scratch::new();
             let folder = Folder::open(&scratch.path().join("data")).unwrap();
             let shelf = Shelf::open(&folder, SHARD, 4_096).unwrap();
-            let (ways, mut inboxes) = connect(1, 2).unwrap();
+            let (ways, mut inboxes) = connect(1, 2, u64::MAX).unwrap();
             let clock = Clock::start();
-            let keeper = Keeper::start(folder, vec![shelf], ways.clone(), clock).unwrap();
+            let keeper = Keeper::start(folder, vec![shelf], ways, clock).unwrap();
             let (desk, inbox, mut ring) = (keeper.desk(SHARD), inboxes.remove(0), Ring::new(8).unwrap());
-            ring.watch_waker(inbox.waker(&ways));
-            Self { keeper, desk, ways, inbox, ring, clock, scratch }
+            ring.watch_waker(inbox.waker());
+            Self { keeper, desk, inbox, ring, clock, scratch }
         }
 
         /// The next answer; the shard sleeps until it comes.
@@ -364,14 +363,14 @@ mod tests {
                     Some(parcel) => panic!("{parcel:?}"),
                     None => {}
                 }
-                self.inbox.park(&self.ways);
+                self.inbox.park();
                 if self.inbox.is_empty() {
                     let until_ns = self.clock.now_ns() + u64::try_from(PATIENCE.as_nanos()).unwrap();
                     self.ring.wait(Some(PATIENCE));
                     self.ring.drain(|_woken| {});
                     assert!(self.clock.now_ns() < until_ns, "nobody has woken the shard");
                 }
-                self.inbox.unpark(&self.ways);
+                self.inbox.unpark();
             }
         }
     }

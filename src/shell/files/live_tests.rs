@@ -16,7 +16,7 @@ use super::writer::{Cadence, Committed, State, Terms, Writer};
 use crate::config::Driver;
 use crate::engine::homes::ShardId;
 use crate::shell::clock::Clock;
-use crate::shell::mesh::{Inbox, Parcel, Ways, connect};
+use crate::shell::mesh::{Inbox, Parcel, connect};
 use crate::shell::ring::Ready;
 use crate::shell::ring::disk::Stream;
 use crate::shell::ring::net::Net;
@@ -32,7 +32,6 @@ const PATIENCE_NS: u64 = 30_000_000_000;
 struct Scene {
     clock: Clock,
     net: Net,
-    ways: Ways,
     inbox: Inbox,
     desk: Desk,
     writer: Writer<Stamp>,
@@ -46,16 +45,16 @@ impl Scene {
     fn open(path: &Path, driver: Driver) -> Self {
         let (clock, folder) = (Clock::start(), Folder::open(path).unwrap());
         let shelf = Shelf::open(&folder, SHARD, SEGMENT_BYTES).unwrap();
-        let (ways, mut inboxes) = connect(1, 2).unwrap();
-        let keeper = Keeper::start(folder, vec![shelf], ways.clone(), clock).unwrap();
+        let (ways, mut inboxes) = connect(1, 2, u64::MAX).unwrap();
+        let keeper = Keeper::start(folder, vec![shelf], ways, clock).unwrap();
         let inbox = inboxes.remove(0);
         let mut net = Net::new(driver, 8).unwrap();
-        net.watch_waker(inbox.waker(&ways));
+        net.watch_waker(inbox.waker());
         let terms =
             Terms { cadence: Cadence::Each, segment_bytes: SEGMENT_BYTES, first_segment: 1, current: None, upto: 0 };
         let writer = Writer::new(STREAM, Stamp, terms);
         let (desk, committed) = (keeper.desk(SHARD), Vec::new());
-        Self { clock, net, ways, inbox, desk, writer, committed, number: 0, _keeper: keeper }
+        Self { clock, net, inbox, desk, writer, committed, number: 0, _keeper: keeper }
     }
 
     /// Adds so many records; each says its number, over and over.
@@ -117,13 +116,13 @@ impl Scene {
             let now_ns = self.clock.now_ns();
             assert!(now_ns < until_ns, "{what} never came: {:?}", self.writer.tally());
             let due_ns = self.writer.next_due_ns().unwrap_or(until_ns).min(until_ns);
-            self.inbox.park(&self.ways);
+            self.inbox.park();
             if self.inbox.is_empty() {
-                let (inbox, ways) = (&self.inbox, &self.ways);
+                let inbox = &self.inbox;
                 let timeout = Duration::from_nanos(due_ns.saturating_sub(now_ns));
-                self.net.wait(Some(timeout), |waker| inbox.leave_waker(ways, waker)).await;
+                self.net.wait(Some(timeout), |waker| inbox.leave_waker(waker)).await;
             }
-            self.inbox.unpark(&self.ways);
+            self.inbox.unpark();
         }
     }
 

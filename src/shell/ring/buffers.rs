@@ -20,8 +20,11 @@ struct Shape {
     flags: u16,
 }
 
+/// No piece is longer.
+pub const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// A receive takes as much as it needs of a buffer, and the next one goes on behind it: Linux 6.12 and newer.
 const SHARED: Shape = Shape { size: 64 * 1024, count: 8, flags: 2 };
+const _: () = assert!(SHARED.size as usize <= PIECE_BYTES_MAX && SINGLE.size as usize <= PIECE_BYTES_MAX);
 /// A receive takes a buffer of its own, however little comes.
 const SINGLE: Shape = Shape { size: 2 * 1024, count: 256, flags: 0 };
 

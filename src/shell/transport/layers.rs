@@ -22,6 +22,9 @@ use crate::engine::auth::certificate::NameRule;
 /// Bytes that may wait for the rest of what they begin: the largest message of a handshake and its headers. Who needs more is not served.
 pub const PENDING_BYTES_MAX: usize = 80 * 1024;
 
+/// Answers to the pings of one read, about.
+const PONG_BYTES_MAX: usize = 16 * 1024;
+
 /// The layers between a socket and its MQTT. One per connection that has any, on the shard that has the connection.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them together are four bytes")]
@@ -42,6 +45,8 @@ pub struct Layers {
     has_ended: bool,
     /// It has answered something.
     has_answered: bool,
+    /// The peer takes nothing of what it is answered: its pings are not answered either.
+    is_unheard: bool,
 }
 
 /// How far a WebSocket has come.
@@ -121,8 +126,19 @@ impl Layers {
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
         let (plan, pending, stage) = (Arc::clone(plan), Vec::new(), Stage::Open);
-        let (judged_at, is_outdated, has_ended, has_answered) = (None, false, false, false);
-        Ok(Self { plan, awaits_proxy, tls, socket, pending, stage, judged_at, is_outdated, has_ended, has_answered })
+        Ok(Self {
+            plan,
+            awaits_proxy,
+            tls,
+            socket,
+            pending,
+            stage,
+            judged_at: None,
+            is_outdated: false,
+            has_ended: false,
+            has_answered: false,
+            is_unheard: false,
+        })
     }
 
     /// Whether the peer has said that nothing more follows.
@@ -153,6 +169,11 @@ impl Layers {
     /// Whether costly steps lie ahead before anything of MQTT can come.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Whether the peer takes nothing of what it is answered.
+    pub fn note_unheard(&mut self, is_unheard: bool) {
+        self.is_unheard = is_unheard;
     }
 
     /// Whether some of them are done: the peer has been answered.
@@ -251,7 +272,7 @@ impl Layers {
             heard(Heard::Bytes(raw));
             return Ok(true);
         };
-        socket.read(&self.plan, raw, wire, heard)
+        socket.read(&self.plan, self.is_unheard, raw, wire, heard)
     }
 
     fn open_records(
@@ -260,7 +281,7 @@ impl Layers {
         wire: &mut Vec<u8>,
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
-        let Self { plan, tls, socket, judged_at, is_outdated, .. } = self;
+        let Self { plan, tls, socket, judged_at, is_outdated, is_unheard, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
         let clients = clients_of(plan);
         let (mut answers, mut inner) = (Vec::new(), Ok(true));
@@ -268,7 +289,7 @@ impl Layers {
             Told::Clear(bytes) => {
                 match socket {
                     Some(_) if !matches!(inner, Ok(true)) => {} // what follows the end says nothing
-                    Some(socket) => inner = socket.read(plan, &mut bytes.to_vec(), &mut answers, heard),
+                    Some(socket) => inner = socket.read(plan, *is_unheard, &mut bytes.to_vec(), &mut answers, heard),
                     None => heard(Heard::Bytes(bytes)),
                 }
                 Ok(())
@@ -356,6 +377,7 @@ impl Socket {
     fn read(
         &mut self,
         plan: &Plan,
+        is_unheard: bool,
         bytes: &mut [u8],
         answers: &mut Vec<u8>,
         heard: &mut impl FnMut(Heard<'_>),
@@ -363,7 +385,7 @@ impl Socket {
         let settings = plan.websocket.as_ref().expect("this listener has WebSockets");
         let read = match self {
             Self::Closing(_) => return Ok(false), // what follows the end says nothing
-            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, bytes, answers, heard)?,
+            Self::Open(reader) => read_frames(reader, settings.frame_bytes_max, is_unheard, bytes, answers, heard)?,
             Self::Asking(request) => {
                 request.extend_from_slice(bytes);
                 let rules = Rules { path: &settings.path, origins: &settings.origins };
@@ -379,7 +401,7 @@ impl Socket {
                 let mut request = mem::take(request);
                 let mut reader = Reader::new();
                 let rest = &mut request[upgraded.consumed..];
-                let read = read_frames(&mut reader, settings.frame_bytes_max, rest, answers, heard);
+                let read = read_frames(&mut reader, settings.frame_bytes_max, is_unheard, rest, answers, heard);
                 *self = Self::Open(reader);
                 read?
             }
@@ -395,13 +417,20 @@ impl Socket {
 fn read_frames(
     reader: &mut Reader,
     frame_bytes_max: u32,
+    is_unheard: bool,
     bytes: &mut [u8],
     answers: &mut Vec<u8>,
     heard: &mut impl FnMut(Heard<'_>),
 ) -> Result<ControlFlow<Option<CloseCode>>, LayerError> {
+    let said = answers.len();
     let intake = reader.read(bytes, frame_bytes_max, |control| match control {
-        Control::Ping(payload) => writer::pong(payload, answers),
-        Control::Pong(_) | Control::Close(_) => {}
+        Control::Ping(payload) if !is_unheard => {
+            if answers.len() - said >= PONG_BYTES_MAX {
+                answers.truncate(said); // RFC 6455, 5.5.3: the last one alone needs an answer
+            }
+            writer::pong(payload, answers);
+        }
+        Control::Ping(_) | Control::Pong(_) | Control::Close(_) => {}
     });
     if !intake.application.is_empty() {
         heard(Heard::Bytes(intake.application));

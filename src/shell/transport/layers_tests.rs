@@ -1,15 +1,16 @@
 //! The layers of a connection against a client of the library: however bytes are cut, whoever shows what, and after reloads.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error, SupportedProtocolVersion};
 
 use super::authority::{Authority, Certified, Saying};
-use super::layers::LayerError;
+use super::layers::{LayerError, Layers};
 use super::pair::{Pair, client, files, pin, plan};
-use super::plan::{ClientFiles, TlsFiles};
+use super::plan::{ClientFiles, Plan, TlsFiles, WebSocket};
 use crate::shell::files::scratch::Scratch;
 
 const BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
@@ -387,4 +388,30 @@ fn who_asks_for_13_speaks_nothing_older() {
         let told = Some(Error::AlertReceived(AlertDescription::ProtocolVersion));
         assert_eq!(pair.client_error, told.filter(|_| !is_spoken));
     }
+}
+
+#[test]
+fn threat_10_pings_of_a_peer_that_reads_nothing_are_not_answered_without_end() {
+    const PINGS: usize = 50_000;
+    let websocket = WebSocket { path: "/mqtt".to_owned(), origins: Vec::new(), frame_bytes_max: 1 << 20 };
+    let plan = Arc::new(Plan { websocket: Some(websocket), ..Plan::default() });
+    let mut layers = Layers::new(&plan).unwrap();
+    let mut ask = |said: &mut Vec<u8>, is_unheard: bool| {
+        let mut wire = Vec::new();
+        layers.note_unheard(is_unheard);
+        assert!(layers.open(said, &mut wire, |_| panic!("no MQTT was said")).unwrap());
+        wire
+    };
+    let request = "GET /mqtt HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    assert!(ask(&mut request.as_bytes().to_vec(), false).starts_with(b"HTTP/1.1 101 "));
+    // A mask of zeros changes nothing.
+    let ping = |number: u32| [&[0x89, 0x84, 0, 0, 0, 0], &number.to_be_bytes()[..]].concat();
+    let pings: Vec<u8> = (0..).take(PINGS).flat_map(ping).collect();
+    let answers = ask(&mut pings.clone(), false);
+    assert!(answers.len() < 17 * 1024, "{}", answers.len());
+    let last = u32::try_from(PINGS - 1).unwrap();
+    assert_eq!(answers[answers.len() - 6..], [&[0x8a, 4], &last.to_be_bytes()[..]].concat());
+    assert!(ask(&mut pings.clone(), true).is_empty());
+    assert_eq!(ask(&mut ping(7), false), [0x8a, 4, 0, 0, 0, 7], "who reads again is answered again");
 }
