@@ -50,9 +50,11 @@ use self::signals::Interrupts;
 use crate::config::{Checked, load};
 use crate::engine::auth::passwords::name::Name;
 use crate::shell::admission;
+use crate::shell::guard::end_with_every_other_panic;
 
 /// The whole program.
 pub fn run() -> ExitCode {
+    end_with_every_other_panic();
     match Arguments::try_parse() {
         Ok(Arguments { command: None, settings }) => serve(&settings).into(),
         Ok(Arguments { command: Some(Command::Acl(Acl::Explain(arguments))), .. }) => explain(&arguments).into(),

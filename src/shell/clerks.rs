@@ -5,13 +5,13 @@
 //! is left, and little beyond it. A clerk whose question goes wrong answers with a refusal and goes on.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::broker::post;
+use super::guard::guarded;
 use super::mesh::{Parcel, Ways};
 use super::reloading::Force;
 use super::ring::sys::give_way;
@@ -146,12 +146,12 @@ fn work(force: &Force, ways: &Ways, inbox: &Receiver<(ShardId, Asked)>) {
 
 fn answer(policy: &Policy, about: About) -> Answer {
     if let (About::Credentials { link, .. }, Some(credentials)) = (&about, about.credentials()) {
-        let verdict = guarded(|| policy.work(*link, &credentials));
+        let verdict = find(|| policy.work(*link, &credentials));
         return Answer::Credentials(verdict.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)));
     }
     match about {
         About::Exchange { mut exchange } => {
-            let step = guarded(|| exchange.work());
+            let step = find(|| exchange.work());
             Answer::Exchange(exchange, step.unwrap_or(Step::Deny(Reason::ServerUnavailable)))
         }
         // Credentials were seen to above; whoever decides later about actions is no clerk.
@@ -170,13 +170,12 @@ pub fn refusal(about: About) -> Answer {
 }
 
 /// What it finds, unless it goes wrong: nobody is let in because of that, and the clerk goes on.
-fn guarded<T>(find: impl FnOnce() -> T) -> Option<T> {
-    // What it has touched is not looked at again, or goes on from a refusal.
-    let found = catch_unwind(AssertUnwindSafe(find));
-    if found.is_err() {
+fn find<T>(judge: impl FnOnce() -> T) -> Option<T> {
+    let found = guarded(judge);
+    if found.is_none() {
         tracing::error!("who had to say whether a client may come in went wrong; the client is refused");
     }
-    found.ok()
+    found
 }
 
 #[cfg(test)]
@@ -268,7 +267,7 @@ mod tests {
 
     #[test]
     fn answers_come_to_the_shard_that_has_asked() {
-        let (ways, inboxes) = connect(2, 16).unwrap();
+        let (ways, inboxes) = connect(2, 16, u64::MAX).unwrap();
         let policy = policy(Slow::default());
         let clerks = Clerks::start(2, &in_force(&policy), &ways).unwrap();
         for (number, inbox) in inboxes.iter().enumerate() {
@@ -285,7 +284,7 @@ mod tests {
 
     #[test]
     fn threat_3_a_clerk_whose_question_goes_wrong_refuses_and_goes_on() {
-        let (ways, inboxes) = connect(1, 16).unwrap();
+        let (ways, inboxes) = connect(1, 16, u64::MAX).unwrap();
         let policy = policy(Slow::default());
         let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();
         let desk = clerks.desk(ShardId::new(0), 16);
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_comes_back_and_is_refused() {
-        let (ways, inboxes) = connect(1, 16).unwrap();
+        let (ways, inboxes) = connect(1, 16, u64::MAX).unwrap();
         let held_up = Arc::default();
         let policy = policy(Slow { held_up: Arc::clone(&held_up) });
         let clerks = Clerks::start(1, &in_force(&policy), &ways).unwrap();

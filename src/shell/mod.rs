@@ -22,6 +22,7 @@
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] | the time, what the log hears |
+//! | [`guard`] | what a panic brings about |
 //! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
@@ -41,6 +42,7 @@ pub mod executor;
 pub mod fetching;
 pub mod files;
 pub mod gather;
+pub mod guard;
 pub mod journal;
 mod judging;
 mod keeping;

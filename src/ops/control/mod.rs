@@ -19,7 +19,6 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +33,7 @@ use self::words::{Question, QuestionError, Reply};
 use crate::engine::shard::listing::Cursor;
 use crate::shell::admission::parse_rules;
 use crate::shell::enquiry::Enquiry;
+use crate::shell::guard::guarded;
 use crate::shell::listener::stays_taken_unix;
 use crate::shell::ring::sys::effective_user;
 
@@ -182,7 +182,7 @@ impl Door {
             *self.guest() = None;
             return;
         }
-        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(stream))).unwrap_or(Err(Failure::Panicked));
+        let answered = guarded(|| self.answer(stream)).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = answered {
             tracing::debug!(%failure, "a question at the control socket is not answered");
             // Whoever has left does not hear why.

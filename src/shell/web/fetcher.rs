@@ -4,7 +4,6 @@
 //! does not hear that its key is wrong: it may be too new, and comes again.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::mqtt::Reason;
 use crate::shell::broker::post;
 use crate::shell::clerks::{Answered, refusal};
 use crate::shell::clock::{Clock, wall_s};
+use crate::shell::guard::guarded;
 use crate::shell::mesh::{Parcel, Ways};
 use crate::shell::reloading::Force;
 
@@ -132,7 +132,7 @@ fn hear(
 /// Whether keys have come.
 fn fetch(fetched: &Fetched, refresh: &mut Refresh, clock: Clock) -> bool {
     // Keys that something of ours cannot read are as bad as none.
-    let is_done = catch_unwind(AssertUnwindSafe(|| fetched.fetch())).is_ok_and(|fetched| fetched.is_ok());
+    let is_done = guarded(|| fetched.fetch()).is_some_and(|fetched| fetched.is_ok());
     if is_done {
         refresh.succeed(clock.now());
     } else {
@@ -145,6 +145,6 @@ fn answer(policy: &Policy, about: About) -> Answer {
     let (About::Credentials { link, .. }, Some(credentials)) = (&about, about.credentials()) else {
         return refusal(about);
     };
-    let judged = catch_unwind(AssertUnwindSafe(|| policy.work(*link, &credentials)));
+    let judged = guarded(|| policy.work(*link, &credentials));
     Answer::Credentials(judged.unwrap_or(Verdict::Deny(Reason::ServerUnavailable)))
 }

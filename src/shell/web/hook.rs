@@ -1,7 +1,6 @@
 //! Who a client is and what it may do, as the operator's server says it: what is remembered answers at once, and what is not is asked once.
 
 use core::{fmt, mem};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::client::{Client, NoAnswer, without_query};
@@ -23,6 +22,7 @@ use crate::engine::limits::{HOOK_ANSWER_BYTES_MAX, HOOK_WAITING_MAX};
 use crate::engine::output::{About, Question};
 use crate::mqtt::Reason;
 use crate::shell::clock::{Clock, wall_s};
+use crate::shell::guard::guarded;
 
 /// The hook. One for the whole broker, for all its life: a reload forgets what it remembers.
 pub struct Hook {
@@ -167,7 +167,7 @@ impl Hook {
             }
             Begun::First => {
                 // Whatever happens, all who wait are told.
-                let said = catch_unwind(AssertUnwindSafe(|| self.ask(&put, &about))).unwrap_or_default();
+                let said = guarded(|| self.ask(&put, &about)).flatten();
                 let found = said.map_or(Found::Failed, Found::Said);
                 let waiters = self.known().flights.end(&put.digest);
                 for waiter in waiters {
