@@ -1,4 +1,4 @@
-//! More than the broker can do: it counts what it drops, and is itself again when it is over.
+//! More than the broker can do: it stays within its memory, counts what it drops, and is itself again when it is over.
 #![expect(clippy::disallowed_methods, reason = "a flood comes from several sides at once")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use pregon::mqtt::Version;
 
 use crate::client::Client;
-use crate::field::{Attack, Field, SHARDS, Stage, metric, metric_now};
+use crate::field::{Attack, Field, MEBIBYTE, SHARDS, Stage, metric, metric_now};
 use crate::patience::{Deadline, wait_until};
 use crate::process::Options;
 use crate::support::story::{Heard, Hello, Post};
@@ -22,11 +22,18 @@ const HEARERS: usize = 20;
 const ABSENT: usize = 20;
 const FOR: Duration = Duration::from_secs(5);
 const PAYLOAD_BYTES: usize = 1_000;
+/// Unsent bytes of one receiver: sixteen times its bound, and what a turn may read and may take in from other shards.
+const UNSENT_BYTES_MAX: u64 = (1 + 2 * 4) * MEBIBYTE;
+/// What the broker may need in all: receivers of a topic share what was not sent; messages wait for who is away; the mesh and
+/// the turn have their bytes, and the allocator rounds.
+const GROWTH_BYTES_MAX: u64 = 2 * UNSENT_BYTES_MAX + ABSENT as u64 * MEBIBYTE * 5 / 4 + 64 * MEBIBYTE;
+/// What shards keep of the memory of their largest turns, and the allocator of its own.
+const LEFT_BYTES_MAX: u64 = 64 * MEBIBYTE;
 /// Messages with which the broker shows that it is itself again: none is lost or late.
 const AFTERWARDS: u16 = 5_000;
 
 fn ten_times(stage: &Stage) {
-    stage.open(Options::shards(SHARDS)).attack(|field, round| {
+    stage.open(Options::shards(SHARDS).set("limits.backlog_bytes_max=64KiB")).attack(|field, round| {
         for number in 0..ABSENT {
             let hello = Hello::v5(&format!("absent-{round}-{number}")).expiry(60);
             let mut client = Client::connect(&field.broker, &hello);
@@ -40,12 +47,14 @@ fn ten_times(stage: &Stage) {
         for number in 0..ABSENT {
             Client::join(&field.broker, Version::V5, &format!("absent-{round}-{number}")).leave();
         }
+        field.expect_shrunk(LEFT_BYTES_MAX);
     });
 }
 
 fn flood(field: &Field<'_>, round: usize) {
     let is_over = AtomicBool::new(false);
-    let deadline = Deadline::after(FOR);
+    let unsent = || metric(&field.broker, "pregon_memory_bytes", "component=\"backlog\"");
+    let (deadline, mut most, mut most_unsent) = (Deadline::after(FOR), 0, 0);
     scope(|scope| {
         for number in 0..HEARERS {
             let mut client = Client::join(&field.broker, Version::V5, &format!("hears-{round}-{number}"));
@@ -76,11 +85,16 @@ fn flood(field: &Field<'_>, round: usize) {
             });
         }
         while deadline.left().is_some() {
-            field.memory(); // a row of figures says the most: what one turn may add to unsent bytes has no bound to hold it to
+            (most, most_unsent) = (most.max(field.memory()), most_unsent.max(unsent()));
             crate::field::wait(Duration::from_millis(100));
         }
         is_over.store(true, Ordering::Relaxed);
     });
+    // Behind the threads, which would wait for ever for who fails before them.
+    let growth = most.saturating_sub(field.base_bytes);
+    let unsent_max = HEARERS as u64 * UNSENT_BYTES_MAX;
+    assert!(most_unsent <= unsent_max, "{} of {} MiB were not sent", most_unsent / MEBIBYTE, unsent_max / MEBIBYTE);
+    assert!(growth <= GROWTH_BYTES_MAX, "grew by {} of {} MiB", growth / MEBIBYTE, GROWTH_BYTES_MAX / MEBIBYTE);
 }
 
 /// Each copy is somewhere: delivered, dropped for a reason that is counted, or waiting.
