@@ -13,8 +13,9 @@ use pregon::engine::auth::policy::{Open, Policy};
 use pregon::engine::event::Event;
 use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::Limits;
+use pregon::mqtt::property::Property;
 use pregon::mqtt::{Reason, Version};
-use support::policies::{Slow, Users};
+use support::policies::{CHALLENGE, Challenge, PROOF, Slow, Users};
 use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
 
@@ -314,4 +315,45 @@ fn threat_10_of_two_clients_behind_one_proxy_only_the_one_that_guesses_is_banned
     assert_eq!(knock_through(&mut world, 0, ip("192.0.2.1"), &alice("a")), None);
     assert_eq!(knock_through(&mut world, 0, ip("192.0.2.2"), &alice("a")), Some(0));
     assert_eq!(knock(&mut world, 0, ip("192.0.2.1"), 0, &alice("b")), None, "nor does it come in by another way");
+}
+
+/// Begins an exchange for a user; the broker asks.
+fn begin_exchange(story: &mut Story, id: &str) -> Client {
+    let hello = Hello::v5(id).with(Property::AuthMethod(CHALLENGE)).with(Property::AuthData(b"alice"));
+    let client = story.hello(&hello);
+    assert!(matches!(story.hear_all(client)[..], [Heard::Auth(0x18, _)]));
+    client
+}
+
+#[test]
+fn threat_10_who_guesses_in_exchanges_is_banned_like_who_guesses_passwords() {
+    let mut story = Story::over(banning(Challenge::policy()));
+    for number in 0..3 {
+        let client = begin_exchange(&mut story, &format!("g{number}"));
+        story.auth(client, 0x18, Some(CHALLENGE), Some(b"a guess"));
+        story.expect_refused(client, 0x87);
+    }
+    let client = story.open(Version::V5);
+    story.expect_closed(client);
+    assert_eq!(met(&story.world, SharedLimit::Ban), 1);
+}
+
+#[test]
+fn threat_10_who_guesses_when_asked_again_is_banned_too() {
+    let mut story = Story::over(banning(Challenge::policy()));
+    let mut here = Vec::new();
+    for number in 0..3 {
+        let client = begin_exchange(&mut story, &format!("g{number}"));
+        story.auth(client, 0x18, Some(CHALLENGE), Some(PROOF));
+        assert!(matches!(story.hear_all(client)[..], [Heard::ConnAck(false, 0, _)]));
+        here.push(client);
+    }
+    for client in here {
+        story.auth(client, 0x19, Some(CHALLENGE), Some(b"alice"));
+        assert!(matches!(story.hear_all(client)[..], [Heard::Auth(0x18, _)]));
+        story.auth(client, 0x18, Some(CHALLENGE), Some(b"a guess"));
+        story.expect_closed_for(client, &[0x87]);
+    }
+    let client = story.open(Version::V5);
+    story.expect_closed(client);
 }

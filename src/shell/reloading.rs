@@ -251,9 +251,11 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::path::Path;
 
     use super::*;
+    use crate::shell::files::scratch::Scratch;
     use crate::shell::listening::ListenError;
     use crate::shell::transport::secrets::FileFault;
 
@@ -266,5 +268,57 @@ mod tests {
         let failed = |code| FileFault::Unreadable(io::Error::from_raw_os_error(code));
         assert!(told(failed(libc::EMFILE)) && told(failed(libc::ENFILE)));
         assert!(!told(failed(libc::ENOENT)) && !told(FileFault::PassphraseMissing));
+    }
+
+    /// A file that is looked at, and what is read of it.
+    fn watched(path: &Path) -> (Watched, Receiver<String>) {
+        let (told, read) = bounded(9);
+        let own = path.to_owned();
+        let reload = move || {
+            told.send(fs::read_to_string(&own).unwrap()).unwrap();
+            Ok(())
+        };
+        let unit = Unit { name: "rules".into(), files: vec![path.to_owned()], reload: Box::new(reload) };
+        (Watched::new(unit), read)
+    }
+
+    #[test]
+    fn threat_7_what_is_being_written_is_read_when_it_is_whole() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("rules");
+        fs::write(&path, "topic #\n").unwrap();
+        let (mut watched, read) = watched(&path);
+        let (tally, mut text) = (Tally::default(), String::new());
+        for part in ["topic #", "\ntopic deny", " secret/#\n"] {
+            text.push_str(part);
+            fs::write(&path, &text).unwrap();
+            watched.look(false, &tally);
+            assert!(read.is_empty(), "somebody may be in the middle of it: {text}");
+        }
+        (0..3).for_each(|_| watched.look(false, &tally));
+        assert_eq!(read.try_iter().collect::<Vec<_>>(), [text], "once");
+        watched.look(true, &tally);
+        assert_eq!(read.len(), 1, "the operator knows that it is whole");
+    }
+
+    #[test]
+    fn a_change_is_one_behind_whatever_links() {
+        let scratch = Scratch::new();
+        let path = |name: &str| scratch.path().join(name);
+        for (folder, text) in [("1", "one"), ("2", "the other")] {
+            fs::create_dir(path(folder)).unwrap();
+            fs::write(path(folder).join("rules"), text).unwrap();
+        }
+        // As orchestrators mount files: the link itself never changes.
+        symlink("1", path("now")).unwrap();
+        symlink("now/rules", path("rules")).unwrap();
+        let (mut watched, read) = watched(&path("rules"));
+        let tally = Tally::default();
+        symlink("2", path("next")).unwrap();
+        fs::rename(path("next"), path("now")).unwrap();
+        (0..3).for_each(|_| watched.look(false, &tally));
+        fs::write(path("2").join("rules"), "another one").unwrap();
+        (0..3).for_each(|_| watched.look(false, &tally));
+        assert_eq!(read.try_iter().collect::<Vec<_>>(), ["the other", "another one"]);
     }
 }

@@ -186,6 +186,20 @@ fn threat_5_what_was_said_is_remembered_for_this_question_alone_and_until_a_relo
 }
 
 #[test]
+fn a_refusal_is_over_before_a_permission_where_that_is_said() {
+    let server = WebServer::start(|_| deny());
+    let broker = options(&server).set("auth.hook_cache=1h").set("auth.hook_cache_denials=1s").start();
+    expect_refused(&broker, &hello(Version::V5, "a", "right"), BAD_PASSWORD);
+    server.answer(by_password);
+    wait_until("the refusal to be over", || {
+        let mut client = Client::hello(&broker, &hello(Version::V5, "a", "right"));
+        matches!(client.hear(), Heard::ConnAck(_, 0, _))
+    });
+    server.answer(|_| deny());
+    Client::connect(&broker, &hello(Version::V5, "a", "right")).leave();
+}
+
+#[test]
 fn threat_5_an_answer_ends_when_it_says_and_the_connection_with_it() {
     let server = WebServer::start(|_| said(&json!({ "result": "allow", "expires_at": unix_s() + 3 })));
     let broker = options(&server).set("auth.hook_cache=1h").start();

@@ -118,6 +118,52 @@ fn threat_5_a_right_that_is_gone_ends_on_subscriptions_that_stay() {
 }
 
 #[test]
+fn threat_5_rules_that_have_changed_while_the_broker_was_down_hold_for_subscriptions_of_before() {
+    let folder = Folder::new("reload-restart");
+    fs::create_dir(folder.path()).expect("the name is this test's");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("users"), [ALICE, BOB].concat()).expect("there is room");
+    let allow = |filter: &str| {
+        let rules = format!(
+            "rule = [
+                {{ effect = 'allow', who = {{ user = 'bob' }}, actions = 'publish', topics = '#' }},
+                {{ effect = 'allow', who = {{ user = 'alice' }}, actions = 'subscribe', topics = '{filter}' }},
+            ]"
+        );
+        fs::write(path("rules"), rules).expect("there is room");
+    };
+    let start = || {
+        let options = Options::shards(2).set(&format!("auth.password_file={}", path("users").display()));
+        let options = options.set(&format!("auth.rules_file={}", path("rules").display()));
+        let options = options.set("storage.durability=interval");
+        options.set(&format!("storage.data_dir={}", path("data").display())).start()
+    };
+    let alice = Hello::v5("a").login("alice", "correct horse").resume().expiry(600);
+    let bob = Hello::v5("b").login("bob", "ñandú €");
+    allow("#");
+    let mut broker = start();
+    let mut reader = Client::connect(&broker, &alice);
+    reader.subscribe("#", 1);
+    reader.leave();
+    let mut writer = Client::connect(&broker, &bob);
+    for (id, topic) in [(1, "secret/before"), (2, "open/before")] {
+        writer.post(&Post::to(topic).payload("x").qos(1).id(id));
+    }
+    broker.terminate();
+    broker.wait();
+    allow("open/#");
+    let broker = start();
+    let (mut reader, is_present) = Client::connect_present(&broker, &alice);
+    assert!(is_present);
+    assert_eq!(reader.take().topic, "open/before");
+    let mut writer = Client::connect(&broker, &bob);
+    for (id, topic) in [(1, "secret/after"), (2, "open/after")] {
+        writer.post(&Post::to(topic).payload("x").qos(1).id(id));
+    }
+    assert_eq!(reader.take().topic, "open/after");
+}
+
+#[test]
 fn threat_7_what_cannot_be_read_changes_nothing_and_is_told() {
     let scene = Scene::new("reload-wrong");
     let mut bob = scene.bob("b");

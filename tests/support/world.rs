@@ -102,6 +102,8 @@ pub struct World {
     next_landing: usize,
     /// Which listener new connections come in by.
     pub listener: u16,
+    /// And where they come from.
+    pub from: IpAddr,
 }
 
 impl Link {
@@ -192,6 +194,11 @@ impl World {
         Self::make(shards, limits, Policy::open(), seed, true)
     }
 
+    /// One that keeps a journal, with this policy.
+    pub fn durable_under(shards: usize, policy: Policy) -> Self {
+        Self::make(shards, Limits::default(), policy, 7, true)
+    }
+
     fn make(shards: usize, limits: Limits, policy: Policy, seed: u64, has_journal: bool) -> Self {
         let hash = Seed::new(seed);
         let bits = u32::try_from(shards).expect("at most 64 shards");
@@ -225,6 +232,7 @@ impl World {
             wall_s: WALL_S,
             next_landing: 0,
             listener: 0,
+            from: IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
     }
 
@@ -242,7 +250,7 @@ impl World {
 
     /// A new connection, accepted by this shard.
     pub fn connect_to(&mut self, landing: usize) -> usize {
-        self.connect_from(landing, IpAddr::V4(Ipv4Addr::LOCALHOST), self.listener)
+        self.connect_from(landing, self.from, self.listener)
     }
 
     /// A new connection from this address by this listener, accepted by this shard.
@@ -445,6 +453,12 @@ impl World {
         let (hash, bits) = (Seed::new(self.seed), u32::try_from(self.shards.len()).expect("at most 64 shards"));
         self.shared.interest = Arc::new(Interest::new(hash, bits, POSITIONS));
         self.restart();
+    }
+
+    /// The same, but the operator's files say something else when the broker is started again.
+    pub fn crash_under(&mut self, policy: Policy) {
+        self.shared.policy = Arc::new(policy);
+        self.crash();
     }
 
     /// The same, but a broker of another number of shards is started: what was kept is told again to these.

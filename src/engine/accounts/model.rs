@@ -221,6 +221,17 @@ fn bans_are_of_addresses_and_of_none_that_is_exempt() {
 }
 
 #[test]
+fn a_ban_of_a_network_of_ipv6_is_none_of_an_address_in_it_that_is_exempt() {
+    let exempt = vec![Network::parse("2001:db8::1").unwrap()];
+    let bans = BanTerms { failures_max: 1, failure_window_ms: 1_000, ban_ms: 500, ban_max_ms: 500, exempt };
+    let accounts = accounts(Terms::of(&Limits::default()).with_bans(bans));
+    let now = Time::from_millis(9);
+    let [own, guesser] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse::<IpAddr>().unwrap());
+    assert_eq!((accounts.fail(own, now), accounts.fail(guesser, now)), (None, Some(500)));
+    assert_eq!([own, guesser].map(|address| accounts.is_banned(address, now)), [false, true]);
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "shards, played by threads")]
 fn threads_that_come_and_go_lose_no_seat_and_exceed_no_bound() {
     const THREADS: u32 = 4;

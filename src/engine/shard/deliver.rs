@@ -343,7 +343,7 @@ impl Shard {
 
     /// Queued messages are checked again when they leave: a right may have been revoked in the meantime.
     fn may_still_receive(&self, key: SessionKey, delivery: &Delivery) -> bool {
-        !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic())
+        !self.checks_receive() || self.may_receive(key, delivery.message.topic())
     }
 
     /// The shell could not send everything, or could at last.

@@ -1,6 +1,7 @@
 //! One publication to all who want it on this shard: encoded once for each form, one range of recipients a form.
 
 use std::mem;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::Shard;
@@ -171,8 +172,9 @@ impl Shard {
     pub(super) fn go_on_with_fanout(&mut self, now: Time, out: &mut Outputs) {
         let Some(mut fanout) = self.fanouts.pop_front() else { return };
         let end = (fanout.next + self.limits.fanout_recipients_max).min(fanout.route.targets.len());
-        let route = Rc::clone(&fanout.route);
         let targets = fanout.next..end;
+        self.judge_again(&mut fanout, targets.clone());
+        let route = Rc::clone(&fanout.route);
         // They were counted when the fan-out was put off.
         self.stats.ledger.routed -= targets.len() as u64 * fanout.cargo.copies();
         match &fanout.cargo {
@@ -207,18 +209,20 @@ impl Shard {
         self.fanouts.iter().any(|fanout| fanout.noted != Serial::NONE && fanout.noted <= upto)
     }
 
-    /// Who may read what has changed: recipients that are not served yet are judged again.
-    pub(super) fn judge_fanouts(&mut self) {
-        let mut fanouts = mem::take(&mut self.fanouts);
-        for fanout in &mut fanouts {
-            let topic = fanout.cargo.topic().to_owned();
-            let mut route = (*fanout.route).clone();
-            for target in &mut route.targets {
-                target.is_denied = !self.may_receive(target.session, &topic);
-            }
-            fanout.route = Rc::new(route);
+    /// Who may read what has changed since it was put off, or who somebody is: the next recipients are judged again.
+    fn judge_again(&self, fanout: &mut Fanout, targets: Range<usize>) {
+        if !self.checks_receive() || fanout.route.was_judged_at(self.judged()) {
+            return;
         }
-        self.fanouts = fanouts;
+        let topic = fanout.cargo.topic().to_owned();
+        for target in &mut Rc::make_mut(&mut fanout.route).targets[targets] {
+            target.is_denied = !self.may_receive(target.session, &topic);
+        }
+    }
+
+    /// Another number whenever somebody may have another right to read something.
+    fn judged(&self) -> u64 {
+        self.policy.number().wrapping_add(self.owners_changed)
     }
 
     /// Copies that wait in put-off fan-outs.
@@ -229,7 +233,7 @@ impl Shard {
 
     /// Who wants this topic here, from the cache or from the index.
     pub(super) fn route_of(&mut self, topic: &str) -> Rc<Route> {
-        let generation = (self.index.generation(), self.policy.number().wrapping_add(self.owners_changed));
+        let generation = (self.index.generation(), self.judged());
         if let Some(route) = self.routes.find(topic, generation) {
             self.stats.route_hits += 1;
             return route;
@@ -258,7 +262,7 @@ impl Shard {
             }
         }
         route.settle(self.limits.overlap);
-        if self.policy.checks_receive() {
+        if self.checks_receive() {
             for target in &mut route.targets {
                 target.is_denied = !self.may_receive(target.session, topic);
             }

@@ -278,7 +278,7 @@ impl Shard {
             let loan = Loan::Delivery { group, delivery };
             return self.tell(from, Mesh::SharedDone { loan, fate: Fate::Away(member) }, out);
         }
-        let is_allowed = !self.policy.checks_receive() || self.may_receive(key, message.topic());
+        let is_allowed = !self.checks_receive() || self.may_receive(key, message.topic());
         let mut copy = Delivery { message, qos, retain, ids, source };
         if delivery == 0 {
             self.stats.ledger.received += 1;

@@ -203,6 +203,8 @@ pub struct Shard {
     lending: Lending,
     /// While changes come back.
     restoring: Option<Box<Restoring>>,
+    /// Sessions of before the start have come back: what they subscribed to was granted by the rules of that time.
+    has_restored: bool,
     /// While what is held is noted again.
     sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
@@ -275,6 +277,7 @@ impl Shard {
             fetching: Fetching::default(),
             lending: Lending::default(),
             restoring: None,
+            has_restored: false,
             sweeping: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),

@@ -199,10 +199,10 @@ impl Shard {
             rate,
             inflight_max,
         };
+        self.owners_changed += u64::from(self.checks_receive());
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
         session.connect(link);
         session.owner = identity;
-        self.owners_changed += u64::from(self.policy.checks_receive());
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.
         session.set_will(connect.will.as_ref().map(|will| Box::new(Will::of(will))));
         if let Some(outbound) = &mut session.outbound {

@@ -308,6 +308,7 @@ impl Shard {
             self.count_session(key, &owner, Time::ZERO);
             key
         });
+        self.has_restored = true;
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.owner = owner;
         session.expiry_s = expiry_s;

@@ -412,7 +412,7 @@ impl Shard {
     /// One copy for one session that no publication brought.
     fn deliver_found(&mut self, key: SessionKey, mut delivery: Delivery, out: &mut Outputs) {
         self.stats.ledger.routed += 1;
-        let is_allowed = !self.policy.checks_receive() || self.may_receive(key, delivery.message.topic());
+        let is_allowed = !self.checks_receive() || self.may_receive(key, delivery.message.topic());
         let link = self.sessions.get(key).and_then(Session::link);
         if !is_allowed {
             return self.discard(key, &delivery, DropReason::NotAuthorized, out);

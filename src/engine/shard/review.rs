@@ -17,11 +17,16 @@ impl Shard {
     pub(super) fn change_policy(&mut self, policy: Arc<Policy>, now: Time, out: &mut Outputs) {
         debug_assert!(policy.number() > self.policy.number(), "policies follow each other");
         self.policy = policy;
-        self.judge_fanouts();
         self.reviewing = Some(0);
         if self.go_on_reviewing(now, out) {
             out.wake_at = Some(now);
         }
+    }
+
+    /// Whether each delivery must be asked for. A subscription that is older than the process is no right: nobody knows by which rules it was
+    /// granted.
+    pub(super) fn checks_receive(&self) -> bool {
+        self.has_restored || self.policy.checks_receive()
     }
 
     /// Looks at the next connections; whether there are more.

@@ -78,6 +78,11 @@ impl Route {
         Self { generation, ..Self::default() }
     }
 
+    /// Whether its targets were judged when the rules were at this generation.
+    pub fn was_judged_at(&self, generation: u64) -> bool {
+        self.generation.1 == generation
+    }
+
     /// Takes the subscriptions of each session together, if that is how overlaps are served.
     pub fn settle(&mut self, overlap: Overlap) {
         if overlap == Overlap::Separate || self.filters.len() < 2 {

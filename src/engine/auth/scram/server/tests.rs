@@ -44,11 +44,15 @@ fn attribute<'a>(message: &'a str, key: &str) -> &'a str {
 
 /// The last message of a client that has said `bare` behind `header` and was asked this, and the signature that it expects.
 fn last(header: &str, bare: &str, asked: &str, password: &str) -> (String, String) {
+    proven(&format!("c={},r={}", STANDARD.encode(header), attribute(asked, "r=")), bare, asked, password)
+}
+
+/// The last message that says this before its proof.
+fn proven(without_proof: &str, bare: &str, asked: &str, password: &str) -> (String, String) {
     let salt = STANDARD.decode(attribute(asked, "s=")).unwrap();
     let mut salted = [0; KEY_BYTES];
     pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, attribute(asked, "i=").parse().unwrap(), &mut salted);
     let client = hmac(&salted, &[b"Client Key"]);
-    let without_proof = format!("c={},r={}", STANDARD.encode(header), attribute(asked, "r="));
     let whole = format!("{bare},{asked},{without_proof}");
     let mut proof = hmac(&Sha256::digest(client), &[whole.as_bytes()]);
     proof.iter_mut().zip(client).for_each(|(byte, client)| *byte ^= client);
@@ -167,6 +171,11 @@ fn what_was_agreed_on_holds_to_the_end() {
     }
     let (mut exchange, _) = ask();
     assert_eq!(told(&exchange.step(Some(right.as_bytes()))), "not_authorized", "an old answer to a new question");
+    for nonce in ["abc", "abcd", "fyko+d2lbbFgONRv9qkxdawL"] {
+        let (mut exchange, asked) = ask();
+        let (other, _) = proven(&format!("c={},r={nonce}", STANDARD.encode("y,,")), bare, &asked, "pencil");
+        assert_eq!(told(&exchange.step(Some(other.as_bytes()))), "not_authorized", "without our part: {nonce}");
+    }
     let (mut exchange, asked) = ask();
     let (other, _) = last("y,,", "n=user,r=abd", &asked, "pencil");
     assert_eq!(told(&exchange.step(Some(other.as_bytes()))), "not_authorized", "another first message");
