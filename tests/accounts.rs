@@ -8,15 +8,16 @@ use pregon::base::network::Network;
 use pregon::engine::accounts::bans::BanTerms;
 use pregon::engine::accounts::limit::SharedLimit;
 use pregon::engine::accounts::terms::{ListenerTerms, Terms};
-use pregon::engine::auth::Verdict;
 use pregon::engine::auth::policy::{Open, Policy};
+use pregon::engine::auth::{Decision, Verdict};
 use pregon::engine::event::Event;
 use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::Limits;
+use pregon::engine::stats::DropReason;
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{Reason, Version};
-use support::policies::{CHALLENGE, Challenge, PROOF, Slow, Users};
-use support::story::{Client, Heard, Hello, Post, Story};
+use support::policies::{CHALLENGE, Challenge, PROOF, Rules, Slow, Users, Verb};
+use support::story::{Client, Heard, Hello, Post, Story, Wish, subscribe};
 use support::world::World;
 
 const SHARDS: usize = 3;
@@ -242,6 +243,167 @@ fn a_user_publishes_so_much_on_all_its_connections() {
     assert!(met(&story.world, SharedLimit::MessageRatePerUser) > 0);
 }
 
+/// Six readers of this user, two on each shard.
+fn readers(story: &mut Story, who: impl Fn(&str) -> Hello, qos: u8) -> Vec<Client> {
+    let mut names: Vec<String> = (0..100).map(|number| format!("reader{number}")).collect();
+    let mut here = [0; SHARDS];
+    names.retain(|name| {
+        let count = &mut here[story.world.shards[0].home_of(name).index()];
+        *count += 1;
+        *count <= 2
+    });
+    let readers: Vec<Client> = names.iter().map(|name| story.connect(who(name))).collect();
+    for reader in &readers {
+        assert_eq!(story.subscribe(*reader, "t", qos), qos);
+    }
+    assert_eq!(readers.len(), 2 * SHARDS);
+    readers
+}
+
+fn publish_numbers(story: &mut Story, writer: Client, qos: u8, count: u16) {
+    for number in 0..count {
+        story.post(writer, Post::to("t").qos(qos).id(number + 1).payload(number.to_string()));
+    }
+}
+
+fn dropped(story: &Story, why: DropReason) -> u64 {
+    story.world.shards.iter().map(|shard| shard.stats().ledger.dropped(why)).sum()
+}
+
+/// What they hear, beside what they have heard.
+fn listen(story: &mut Story, readers: &[Client], heard: &mut [Vec<String>]) -> usize {
+    for (reader, heard) in readers.iter().zip(heard.iter_mut()) {
+        let payloads = story.deliveries(*reader).into_iter().map(|delivery| delivery.payload);
+        heard.extend(payloads.map(|payload| String::from_utf8(payload).expect("text")));
+    }
+    heard.iter().map(Vec::len).sum()
+}
+
+#[test]
+fn a_user_is_sent_so_much_on_all_its_connections_and_the_rest_in_its_order_later() {
+    for qos in [1, 2] {
+        let mut story = limited(|limits| limits.message_rate_out_per_user = 12);
+        let narrow = readers(&mut story, alice, qos);
+        let other = story.connect(bob("other"));
+        story.subscribe(other, "t", qos);
+        let writer = story.connect(bob("writer"));
+        publish_numbers(&mut story, writer, qos, 10);
+        assert_eq!(story.deliveries(other).len(), 10, "nobody else waits");
+        let mut heard = vec![Vec::new(); narrow.len()];
+        // A second's worth, and the one that is too much.
+        assert_eq!(listen(&mut story, &narrow, &mut heard), 13);
+        for seconds in 1..=12 {
+            story.wait_s(1);
+            let count = listen(&mut story, &narrow, &mut heard);
+            assert!(count <= 13 + 12 * seconds, "{count} in {seconds} seconds");
+        }
+        for heard in heard {
+            assert_eq!(heard, (0..10).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+        }
+        assert!(met(&story.world, SharedLimit::MessageRateOutPerUser) > 0);
+        assert_eq!(met(&story.world, SharedLimit::ByteRateOutPerUser), 0);
+    }
+}
+
+#[test]
+fn messages_of_qos_0_above_the_rate_of_a_user_are_dropped_and_counted() {
+    for is_run in [false, true] {
+        let mut story = limited(|limits| limits.message_rate_out_per_user = 12);
+        let narrow = readers(&mut story, alice, 0);
+        let writer = story.connect(bob("writer"));
+        if is_run {
+            let encode = |number: u32| Post::to("t").payload(number.to_string()).encode(Version::V5);
+            let run: Vec<u8> = (0..10).flat_map(encode).collect();
+            story.send(writer, &run);
+        } else {
+            publish_numbers(&mut story, writer, 0, 10);
+        }
+        let mut heard = vec![Vec::new(); narrow.len()];
+        assert_eq!(listen(&mut story, &narrow, &mut heard), 13);
+        assert_eq!(dropped(&story, DropReason::AboveRate), 60 - 13);
+        story.expect_open(writer);
+        story.wait_s(2);
+        story.publish(writer, Post::to("t").payload("later"));
+        listen(&mut story, &narrow, &mut heard);
+        assert!(heard.iter().all(|heard| heard.last().is_some_and(|last| last == "later")), "{heard:?}");
+    }
+}
+
+#[test]
+fn an_address_is_sent_so_many_bytes_a_second_and_the_others_have_theirs() {
+    let mut story = limited(|limits| limits.byte_rate_out_per_address = 10_000);
+    let mut by_address = |address| {
+        story.world.address = ip(address);
+        let readers = [0, 1].map(|number| story.connect(alice(&format!("{address}-{number}"))));
+        for reader in readers {
+            story.subscribe(reader, "t", 1);
+        }
+        readers
+    };
+    let readers = ["192.0.2.1", "192.0.2.2"].map(&mut by_address);
+    story.world.address = ip("192.0.2.3");
+    let writer = story.connect(bob("writer"));
+    for id in 1..=30 {
+        story.post(writer, Post::to("t").qos(1).id(id).payload(vec![b'x'; 1_000]));
+    }
+    let mut bytes = [0; 2];
+    for seconds in 0..=12 {
+        for (bytes, readers) in bytes.iter_mut().zip(readers) {
+            for reader in readers {
+                *bytes += story.deliveries(reader).iter().map(|delivery| delivery.bytes).sum::<usize>();
+            }
+            assert!(*bytes <= (seconds + 1) * 10_000 + 1_100, "{bytes} in {seconds} seconds");
+            assert!(*bytes >= 9_000);
+        }
+        story.wait_s(1);
+    }
+    assert!(bytes.iter().all(|bytes| *bytes >= 60 * 1_008), "nothing is lost: {bytes:?}");
+    assert!(met(&story.world, SharedLimit::ByteRateOutPerAddress) > 0);
+}
+
+#[test]
+fn a_client_with_a_rate_of_its_own_has_no_more_by_a_larger_one_of_its_user() {
+    let mut story = limited(|limits| (limits.message_rate_out, limits.message_rate_out_per_user) = (2, 100));
+    let readers = readers(&mut story, alice, 1);
+    let writer = story.connect(bob("writer"));
+    publish_numbers(&mut story, writer, 1, 10);
+    let mut heard = vec![Vec::new(); readers.len()];
+    assert_eq!(listen(&mut story, &readers, &mut heard), 3 * 6);
+    story.wait_s(6);
+    assert_eq!(listen(&mut story, &readers, &mut heard), 10 * 6);
+    assert_eq!(met(&story.world, SharedLimit::MessageRateOutPerUser), 0);
+}
+
+#[test]
+fn retained_messages_and_those_of_a_group_keep_to_the_rate_of_a_user() {
+    let mut story = limited(|limits| limits.message_rate_out_per_user = 50);
+    let writer = story.connect(bob("writer"));
+    for number in 0..150 {
+        story.publish(writer, Post::to(&format!("r/{number}")).retain().payload("x"));
+    }
+    let readers = [0, 1].map(|number| story.connect(alice(&format!("reader{number}"))));
+    for reader in readers {
+        story.send(reader, &subscribe(Version::V5, 1, &[Wish::to("r/#", 0)], None));
+    }
+    let mut counts = [0; 2];
+    for seconds in 0..10 {
+        for (count, reader) in counts.iter_mut().zip(readers) {
+            story.forget(reader, |heard| matches!(heard, Heard::SubAck(..)));
+            *count += story.deliveries(reader).len();
+        }
+        assert!(counts[0] + counts[1] <= 51 + 50 * seconds, "{counts:?} in {seconds} seconds");
+        story.wait_s(1);
+    }
+    assert_eq!((counts, dropped(&story, DropReason::AboveRate)), ([150; 2], 0));
+
+    for reader in readers {
+        story.subscribe(reader, "$share/g/t", 0);
+    }
+    publish_numbers(&mut story, writer, 0, 100);
+    let heard: usize = readers.iter().map(|reader| story.deliveries(*reader).len()).sum();
+    assert_eq!((heard, dropped(&story, DropReason::AboveRate)), (51, 49));
+}
+
 #[test]
 fn threat_10_who_guesses_is_not_asked_any_more_on_any_shard() {
     let mut world = banning(policy());
@@ -281,6 +443,32 @@ fn threat_10_who_was_here_before_the_ban_is_not_asked_either() {
     world.drive();
     assert_eq!(world.receive(waiting)[3], BANNED);
     assert!(world.links[waiting].is_closed && world.questions.is_empty(), "no hash is asked for");
+}
+
+#[test]
+fn threat_10_one_proof_makes_one_failure_good_however_often_admission_asks() {
+    let rules = Rules::default().later(Verb::Connect, "a").later(Verb::Will, "w");
+    let policy = Policy::new(vec![Box::new(Users(&[("alice", "a")]))], Box::new(rules));
+    let bans = BanTerms { failures_max: 6, ..bans() };
+    let terms = Terms { accounts_max: 256, ..Terms::of(&Limits::default()) }.with_bans(bans);
+    let mut world = World::with(SHARDS, Limits::default(), policy, 7).with_terms(terms);
+    let (bad, guesser) = (Hello::v5("g").login("alice", "wrong"), ip("192.0.2.1"));
+    for landing in [0, 1, 2, 0] {
+        assert_eq!(knock(&mut world, landing, guesser, 0, &bad), Some(0x86));
+    }
+    let here = world.connect_from(1, guesser, 0);
+    world.send(here, &alice("a").will("w", "gone", 0, false).encode());
+    for _about_the_connection_and_then_the_will in 0..2 {
+        world.drive();
+        assert!(world.receive(here).is_empty());
+        world.answer(Answer::Action(Decision::Allow));
+    }
+    world.drive();
+    assert_eq!(world.receive(here)[3], 0);
+    for landing in 0..3 {
+        assert_eq!(knock(&mut world, landing, guesser, 0, &bad), Some(0x86));
+    }
+    assert_eq!(knock(&mut world, 0, guesser, 0, &bad), None, "seven failures, of which one was made good");
 }
 
 #[test]

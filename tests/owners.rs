@@ -71,7 +71,7 @@ fn threat_5_who_comes_back_from_elsewhere_is_judged_anew_also_where_topics_are_k
         let writer = story.connect(bob("writer"));
         let both = ["home/x", "open/x"];
         let come = |story: &mut Story, from: &str| {
-            story.world.from = from.parse().expect("it is an address");
+            story.world.address = from.parse().expect("it is an address");
             story.connect(alice("reader"))
         };
         let reader = come(&mut story, "10.0.0.1");
@@ -95,14 +95,14 @@ fn threat_5_who_comes_back_from_elsewhere_is_judged_anew_while_a_message_is_on_i
     for qos in [0, 1] {
         let mut story = Story::over(World::with(1, limits.clone(), under(AT_HOME), 7));
         let writer = story.connect(bob("writer"));
-        story.world.from = "10.0.0.1".parse().expect("it is an address");
+        story.world.address = "10.0.0.1".parse().expect("it is an address");
         let readers: Vec<Client> = (0..4).map(|number| story.connect(alice(&format!("r{number}")))).collect();
         for reader in &readers {
             assert_eq!(story.subscribe(*reader, "#", qos), qos);
         }
         story.world.send(writer.0, &Post::to("home/x").qos(qos).id(1).encode(Version::V5));
         story.world.read(writer.0, usize::MAX);
-        story.world.from = "192.0.2.1".parse().expect("it is an address");
+        story.world.address = "192.0.2.1".parse().expect("it is an address");
         let away = story.connect(alice("r3"));
         assert_eq!(topics(&mut story, away), [""; 0], "at quality of service {qos}");
         for reader in &readers[..3] {

@@ -252,6 +252,16 @@ pub const KEYS: &[Key<Config>] = &[
         "Bytes a second that clients of one address may publish; above, they are read more slowly."
     ),
     key!(
+        limits.message_rate_out_per_address,
+        RATE,
+        "Messages a second that clients of one address are sent; above, they wait in the sessions' queues, and those of QoS 0 are dropped."
+    ),
+    key!(
+        limits.byte_rate_out_per_address,
+        BYTE_RATE,
+        "Bytes a second of packets with messages that clients of one address are sent; likewise."
+    ),
+    key!(
         limits.connections_per_user_max,
         CONNECTIONS,
         "Connections of one user, by its proven name; one that takes over its own session adds none."
@@ -277,9 +287,29 @@ pub const KEYS: &[Key<Config>] = &[
         "Bytes a second that clients of one user may publish; above, they are read more slowly."
     ),
     key!(
+        limits.message_rate_out_per_user,
+        RATE,
+        "Messages a second that clients of one user are sent; above, they wait in the sessions' queues, and those of QoS 0 are dropped."
+    ),
+    key!(
+        limits.byte_rate_out_per_user,
+        BYTE_RATE,
+        "Bytes a second of packets with messages that clients of one user are sent; likewise."
+    ),
+    key!(
+        limits.retained_messages_per_user_max,
+        Kind::count(1, 1_000_000_000).or("unlimited", 0),
+        "Retained messages that one user has set, by its proven name; one more is refused, a newer one of the same topic is not."
+    ),
+    key!(
+        limits.retained_bytes_per_user_max,
+        Kind::size(KIB, 16 * TIB).or("unlimited", 0),
+        "Bytes of retained messages that one user has set."
+    ),
+    key!(
         limits.accounts_max,
         Kind::count(1_024, 1 << 24),
-        "Addresses and users that are counted at the same time, 64 bytes each; who comes above is let in uncounted, and that is counted."
+        "Addresses that are counted at the same time, and users beside them, 128 bytes each; who comes above is let in uncounted, and that is counted."
     ),
     key!(limits.message_rate, RATE, "Messages a second that one client may publish; above, it is read more slowly."),
     key!(limits.byte_rate, BYTE_RATE, "Bytes a second that one client may publish; above, it is read more slowly."),

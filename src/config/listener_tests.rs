@@ -439,10 +439,10 @@ fn what_was_said_of_listeners_is_printed_with_its_place() {
     assert_eq!(
         lines[first..first + 5],
         [
-            "listeners.a.address                = \"unix:/run/x\"           pregon.toml:5",
-            "listeners.a.chain                  = [\"token\", \"password\"]   --set",
-            "listeners.b.address                = \"127.0.0.1:5\"           pregon.toml:2",
-            "listeners.b.tickets                = true                    pregon.toml:3",
+            "listeners.a.address                   = \"unix:/run/x\"           pregon.toml:5",
+            "listeners.a.chain                     = [\"token\", \"password\"]   --set",
+            "listeners.b.address                   = \"127.0.0.1:5\"           pregon.toml:2",
+            "listeners.b.tickets                   = true                    pregon.toml:3",
             lines[first + 4],
         ]
     );

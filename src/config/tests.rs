@@ -388,12 +388,12 @@ fn each_value_is_printed_with_its_origin() {
     ]);
     let printed = checked.to_string();
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines[0], "runtime.cores                      = [2, 3]                  --cores");
-    assert_eq!(lines[1], "runtime.shards                     = \"auto\"                  default");
+    assert_eq!(lines[0], "runtime.cores                         = [2, 3]                  --cores");
+    assert_eq!(lines[1], "runtime.shards                        = \"auto\"                  default");
     let tcp =
-        "listeners.tcp                      = [\"0.0.0.0:1883\", \"[::]:1883\", \"10.0.0.1:1884\"]  pregon.toml:3";
+        "listeners.tcp                         = [\"0.0.0.0:1883\", \"[::]:1883\", \"10.0.0.1:1884\"]  pregon.toml:3";
     assert!(lines.contains(&tcp), "{printed}");
-    let queue = "limits.queue_qos0                  = true                    PREGON_LIMITS__QUEUE_QOS0";
+    let queue = "limits.queue_qos0                     = true                    PREGON_LIMITS__QUEUE_QOS0";
     assert!(lines.contains(&queue), "{printed}");
     assert_eq!(lines.len(), KEYS.len());
 }

@@ -267,6 +267,8 @@ pub enum Change {
     Retained {
         /// The number of the [`Change::Body`], the newest one.
         body: Serial,
+        /// The user who is charged with it, if that is somebody and has to be known.
+        user: Option<Arc<str>>,
     },
     /// The topic has no retained message any more.
     RetainedGone {

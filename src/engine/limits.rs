@@ -174,6 +174,10 @@ pub struct Limits {
     pub message_rate_per_address: u32,
     /// Bytes a second of messages from one address, 0 for any: its clients are read more slowly above.
     pub byte_rate_per_address: u32,
+    /// Messages a second that clients of one address are sent, 0 for any: they wait above, and those of QoS 0 are dropped.
+    pub message_rate_out_per_address: u32,
+    /// Bytes a second of packets with messages that clients of one address are sent, 0 for any: likewise.
+    pub byte_rate_out_per_address: u32,
     /// Connections of one user, 0 for any: 0x97 above.
     pub connections_per_user_max: u32,
     /// Connections a second of one user, 0 for any: 0x9F above.
@@ -184,7 +188,15 @@ pub struct Limits {
     pub message_rate_per_user: u32,
     /// Bytes a second of messages of one user, 0 for any: its clients are read more slowly above.
     pub byte_rate_per_user: u32,
-    /// Addresses and users that are counted at the same time: whoever comes above is let in uncounted.
+    /// Messages a second that clients of one user are sent, 0 for any: they wait above, and those of QoS 0 are dropped.
+    pub message_rate_out_per_user: u32,
+    /// Bytes a second of packets with messages that clients of one user are sent, 0 for any: likewise.
+    pub byte_rate_out_per_user: u32,
+    /// Retained messages of one user, 0 for any: 0x97 above for a new one.
+    pub retained_messages_per_user_max: u32,
+    /// Bytes of retained messages of one user, 0 for any: 0x97 above.
+    pub retained_bytes_per_user_max: u64,
+    /// Addresses that are counted at the same time, and users beside them: whoever comes above is let in uncounted.
     pub accounts_max: usize,
     /// Messages a second that one client may publish, 0 for any: it is read more slowly above.
     pub message_rate: u32,
@@ -280,11 +292,17 @@ impl Default for Limits {
             connect_rate_per_address: 0,
             message_rate_per_address: 0,
             byte_rate_per_address: 0,
+            message_rate_out_per_address: 0,
+            byte_rate_out_per_address: 0,
             connections_per_user_max: 0,
             connect_rate_per_user: 0,
             sessions_per_user_max: 0,
             message_rate_per_user: 0,
             byte_rate_per_user: 0,
+            message_rate_out_per_user: 0,
+            byte_rate_out_per_user: 0,
+            retained_messages_per_user_max: 0,
+            retained_bytes_per_user_max: 0,
             accounts_max: 1 << 18,
             message_rate: 0,
             byte_rate: 0,

@@ -1,10 +1,12 @@
 //! What one shard says to another: batches of these cross the cores, and those of one sender stay in order.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::base::bitset::Bits64;
 use crate::base::payload::Payload;
 use crate::base::slab::Key;
+use crate::engine::auth::identity::Identity;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
@@ -214,6 +216,8 @@ pub enum Mesh {
         reply: Option<RoutingKey>,
         /// The publisher's connection, to slow it down.
         publisher: Option<ConnectionKey>,
+        /// Who is charged with it, if anybody is.
+        owner: Option<Arc<Identity>>,
         /// Under which name it has to be taken once, restarts included.
         once: Option<Once>,
     },

@@ -1,7 +1,10 @@
 //! An application message as all shards share it: one run of bytes and a few facts beside it.
 
+use std::sync::Arc;
+
 use crate::base::payload::{Chunks, Payload};
 use crate::base::time::Time;
+use crate::engine::auth::identity::Identity;
 use crate::engine::change::Serial;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::CHUNK_BYTES;
@@ -225,6 +228,8 @@ pub struct Publication<'a> {
     pub is_again: bool,
     /// The journal had no room for it when it came: nobody who outlives the process is owed it.
     pub is_unkept: bool,
+    /// Who is charged if it is retained; none where nobody is.
+    pub owner: Option<Arc<Identity>>,
     stored: Option<Message>,
 }
 
@@ -243,6 +248,7 @@ impl<'a> Publication<'a> {
             once: None,
             is_again: false,
             is_unkept: false,
+            owner: None,
             stored: None,
         }
     }
@@ -261,6 +267,7 @@ impl<'a> Publication<'a> {
             once: None,
             is_again: false,
             is_unkept: false,
+            owner: None,
             stored: Some(message.clone()),
         }
     }

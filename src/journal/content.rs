@@ -16,7 +16,7 @@
 //! Group         share, filter                              GroupAgain    group, then as Group
 //! GroupEnded    share, filter                              GroupSettled  copy
 //! GroupQueued   group, body                                GroupQueuedAgain  copy, then as GroupQueued
-//! Assigned, Unassigned  home, copy
+//! Assigned, Unassigned  home, copy                         RetainedBy    body, user to the end
 //! ```
 //! Numbers are [`varint`]s. A text has its length in front. A point in time is one of the [`Epoch`]. An earlier change is named by how
 //! many numbers back it is, which is a small number and stays true when a record moves. A copy that another shard has noted is named by
@@ -60,6 +60,7 @@ pub fn estimated_len(change: &Change) -> usize {
             message.topic().len() + message.forwarded().len() + message.payload().len()
         }
         Change::RetainedGone { topic } => topic.len(),
+        Change::Retained { user, .. } => user.as_ref().map_or(0, |user| user.len()),
         Change::SessionEnded { .. }
         | Change::WillGone { .. }
         | Change::Bequest { .. }
@@ -77,7 +78,6 @@ pub fn estimated_len(change: &Change) -> usize {
         | Change::Forgotten { .. }
         | Change::Fanout { .. }
         | Change::FannedOut { .. }
-        | Change::Retained { .. }
         | Change::GroupQueued { .. }
         | Change::GroupQueuedAgain { .. }
         | Change::GroupSettled { .. }
@@ -158,8 +158,11 @@ pub fn encode(serial: Serial, change: &Change, epoch: Epoch, out: &mut Vec<u8>) 
             put_session(*session, out);
             put_packet_id(*id, out);
         }
-        Change::Retained { body: earlier }
-        | Change::Fanout { body: earlier }
+        Change::Retained { body, user } => {
+            put_earlier(serial, *body, out);
+            out.extend_from_slice(user.as_deref().unwrap_or_default().as_bytes());
+        }
+        Change::Fanout { body: earlier }
         | Change::FannedOut { body: earlier }
         | Change::GroupSettled { copy: earlier } => put_earlier(serial, *earlier, out),
         Change::RetainedGone { topic } => out.extend_from_slice(topic.as_bytes()),
@@ -238,7 +241,8 @@ fn decode_kind(kind: Kind, serial: Serial, fields: &mut Fields<'_>, epoch: Epoch
         Kind::Incoming => Change::Incoming { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Doubtful => Change::Doubtful { session: take_session(fields)?, id: fields.packet_id()? },
         Kind::Released => Change::Released { session: take_session(fields)?, id: fields.packet_id()? },
-        Kind::Retained => Change::Retained { body: take_earlier(serial, fields)? },
+        Kind::Retained => Change::Retained { body: take_earlier(serial, fields)?, user: None },
+        Kind::RetainedBy => Change::Retained { body: take_earlier(serial, fields)?, user: Some(last_user(fields)?) },
         Kind::RetainedGone => Change::RetainedGone { topic: last_topic(fields)?.as_str().into() },
         Kind::Fanout => Change::Fanout { body: take_earlier(serial, fields)? },
         Kind::FannedOut => Change::FannedOut { body: take_earlier(serial, fields)? },
@@ -358,6 +362,12 @@ fn last_filter(fields: &mut Fields<'_>) -> Result<Box<str>, RecordError> {
     let text = std::str::from_utf8(fields.rest()).ok();
     let filter = text.and_then(|text| Filter::parse(text).ok()).ok_or(RecordError::Field { name: "filter" })?;
     Ok(filter.as_str().into())
+}
+
+/// The user's name that fills the rest of a record.
+fn last_user(fields: &mut Fields<'_>) -> Result<Arc<str>, RecordError> {
+    let text = std::str::from_utf8(fields.rest()).ok();
+    text.map(Arc::from).ok_or(RecordError::Field { name: "user" })
 }
 
 /// The topic that fills the rest of a record.
@@ -577,7 +587,10 @@ mod tests {
         (publication.retain, publication.expires) = (true, Time::from_millis(24));
         let message = Message::restored(&publication);
         golden(9, &Change::Body { message }, &[b"\x09\x0d\x80\x08\x85\x0e\x03a/b\x02\x01\x01hello"]);
-        golden(300, &Change::Retained { body: Serial::new(100) }, &[b"\x11\xc8\x01"]);
+        let body = Serial::new(100);
+        golden(300, &Change::Retained { body, user: None }, &[b"\x11\xc8\x01"]);
+        golden(300, &Change::Retained { body, user: Some("ann".into()) }, &[b"\x25\xc8\x01ann"]);
+        golden(300, &Change::Retained { body, user: Some("".into()) }, &[b"\x25\xc8\x01"]);
         golden(9, &Change::RetainedGone { topic: "a/b".into() }, &[b"\x12a/b"]);
     }
 
@@ -659,6 +672,7 @@ mod tests {
             (b"\x03\x05\x00\x00a/#/b", "filter"),
             (b"\x03\x05\x00\x00", "filter"),
             (b"\x12a/+", "topic"),
+            (b"\x25\x01\xff", "user"),
             (b"\x09\x00\x05\x01#\x00", "topic"),
             (b"\x01\x05\x08\x00\x00\x00\x00", "flags"),
         ] {

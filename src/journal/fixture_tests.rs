@@ -69,8 +69,11 @@ struct Fixture {
 }
 
 /// In the order in which they were kept. What is there is never written anew; what comes later gets a folder of its own.
-const FIXTURES: [Fixture; 2] =
-    [Fixture { folder: "journal-1", changes: first }, Fixture { folder: "journal-2", changes: second }];
+const FIXTURES: [Fixture; 3] = [
+    Fixture { folder: "journal-1", changes: first },
+    Fixture { folder: "journal-2", changes: second },
+    Fixture { folder: "journal-3", changes: third },
+];
 
 /// The kinds of the first days, with and without what may be left out, and references over one byte, two and three.
 fn first() -> Vec<(Serial, Change)> {
@@ -108,7 +111,7 @@ fn first() -> Vec<(Serial, Change)> {
         (11, Change::Taken { session: one, copy, id: id(1) }),
         (12, Change::Completed { session: one, id: id(1) }),
         (13, Change::Incoming { session: one, id: id(65_535) }),
-        (14, Change::Retained { body: Serial::new(7) }),
+        (14, Change::Retained { body: Serial::new(7), user: None }),
         (15, Change::Body { message: message("large", &[0xa5; 9_000], Time::NEVER) }),
         (16, queued(one, 15, &[1, 200, 268_435_455])),
         (17, Change::Body { message: message("larger than a segment", &[0x5a; 20_000], Time::NEVER) }),
@@ -153,6 +156,20 @@ fn second() -> Vec<(Serial, Change)> {
         (306, Change::Bequest { number: session(70_000), body }),
         (307, Change::BequestOver { number: session(70_000) }),
         (20_000, Change::Doubtful { session: session(1), id: id(300) }),
+    ]
+    .into_iter()
+    .map(|(serial, change)| (Serial::new(serial), change))
+    .collect()
+}
+
+/// Retained messages of which it is known whose they are.
+fn third() -> Vec<(Serial, Change)> {
+    let by = |body, user: &str| Change::Retained { body: Serial::new(body), user: Some(user.into()) };
+    vec![
+        (1, Change::Body { message: message("hall/1/temperature", b"21.5", Time::NEVER) }),
+        (2, by(1, "größe")),
+        (300, Change::Body { message: message("hall/2/temperature", b"22.5", Time::NEVER) }),
+        (600, by(300, "")),
     ]
     .into_iter()
     .map(|(serial, change)| (Serial::new(serial), change))

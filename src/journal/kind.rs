@@ -48,11 +48,12 @@ pub enum Kind {
     Bequest = 34,
     BequestOver = 35,
     Doubtful = 36,
+    RetainedBy = 37,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Session,
         Self::SessionEnded,
         Self::Subscribed,
@@ -89,6 +90,7 @@ impl Kind {
         Self::Bequest,
         Self::BequestOver,
         Self::Doubtful,
+        Self::RetainedBy,
     ];
 
     /// The kind of this number.
@@ -121,7 +123,8 @@ impl Kind {
             Change::Completed { .. } => Self::Completed,
             Change::Incoming { .. } => Self::Incoming,
             Change::Released { .. } => Self::Released,
-            Change::Retained { .. } => Self::Retained,
+            Change::Retained { user: None, .. } => Self::Retained,
+            Change::Retained { user: Some(_), .. } => Self::RetainedBy,
             Change::RetainedGone { .. } => Self::RetainedGone,
             Change::Fanout { .. } => Self::Fanout,
             Change::FannedOut { .. } => Self::FannedOut,

@@ -186,7 +186,7 @@ impl Ledger {
                     self.unname(body);
                 }
             }
-            Change::Retained { body } => self.retain(body, bytes),
+            Change::Retained { body, .. } => self.retain(body, bytes),
             Change::RetainedGone { topic } => {
                 if let Some((body, _)) = self.retained.remove(&topic) {
                     self.unname(body);

@@ -412,7 +412,7 @@ fn open_storage(
 ) -> Result<Option<(Storage, Vec<Kept>)>, StorageError> {
     Storage::open(&config.storage, shards, ways, clock, |id, shards| {
         // Those who move what is kept to other shards serve nobody.
-        let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()), Seed::new(seed)));
+        let nobodys = Arc::new(Accounts::new(Terms::of(&Limits::default()).with_owners(), Seed::new(seed)));
         shared(config, policy, &nobodys, shards, seed, Some(id))
     })
 }

@@ -142,7 +142,7 @@ fn common(layout: Layout) -> Shared {
         homes: Arc::new(Homes::new(seed, layout.shards)),
         interest: Arc::new(Interest::new(seed, count, INTEREST_POSITIONS)),
         policy: Arc::new(Policy::open()),
-        accounts: Arc::new(Accounts::new(Terms::of(&Limits::default()), seed)),
+        accounts: Arc::new(Accounts::new(Terms::of(&Limits::default()).with_owners(), seed)),
         has_journal: true,
         ram_budget: Settings::default().ram_budget,
     }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use pregon::mqtt::Version;
 use socket2::{Domain, Socket, Type};
 
 use crate::client::Client;
 use crate::folder::Folder;
-use crate::patience::{PATIENCE, wait_until};
+use crate::patience::{PATIENCE, Stopwatch, wait_until};
 use crate::process::{Broker, Options};
 use crate::stream;
 use crate::support::story::{Heard, Hello, Post};
@@ -207,4 +208,86 @@ fn sessions_of_a_user_are_counted_again_after_a_restart() {
     let (mut back, is_present) = Client::connect_present(&broker, &alice("a1").resume().expiry(600));
     assert!(is_present);
     back.post(&Post::to("x").payload("1").qos(1).id(1));
+}
+
+#[test]
+fn a_user_is_sent_so_much_in_a_second_on_all_shards_and_nobody_else_waits() {
+    let (_folder, users) = users("bounds-out");
+    let broker =
+        Options::shards(3).set(&users).set("auth.anonymous=yes").set("limits.message_rate_out_per_user=20").start();
+    let mut readers: Vec<Client> =
+        (0..3).map(|number| Client::connect(&broker, &alice(&format!("r{number}")))).collect();
+    let mut usual = Client::join(&broker, Version::V311, "usual");
+    readers.iter_mut().chain([&mut usual]).for_each(|reader| reader.subscribe("t", 1));
+    let watch = Stopwatch::start();
+    let mut writer = Client::join(&broker, Version::V311, "writer");
+    for id in 1..=20 {
+        writer.post(&Post::to("t").qos(1).id(id).payload(id.to_string()));
+    }
+    for id in 1..=20 {
+        assert_eq!(usual.take().payload, id.to_string().as_bytes());
+    }
+    for reader in &mut readers {
+        for id in 1..=20 {
+            assert_eq!(reader.take().payload, id.to_string().as_bytes());
+        }
+    }
+    // Each shard may send one before it knows what the others have sent.
+    assert!(watch.elapsed() > Duration::from_millis(1_700), "37 of them, 20 a second, in {:?}", watch.elapsed());
+    readers.iter_mut().for_each(Client::expect_silence);
+}
+
+#[test]
+fn what_a_user_retains_is_counted_again_after_a_restart_with_other_shards() {
+    let (folder, users) = users("bounds-retained");
+    let data = format!("storage.data_dir={}", folder.path().join("data").display());
+    let options = |shards| {
+        let options = Options::shards(shards).set(&users).set("storage.durability=interval").set(&data);
+        options.set("limits.retained_messages_per_user_max=10")
+    };
+    let refused = |broker: &Broker| {
+        let mut alice = Client::connect(broker, &alice("a"));
+        alice.post(&Post::to("t/3").retain().payload("newer").qos(1));
+        alice.publish(&Post::to("t/more").retain().payload("x").qos(1));
+        alice.expect("a refusal", |heard| matches!(heard, Heard::PubAck(1, 0x97, _)));
+    };
+    let mut broker = options(3).start();
+    let mut writer = Client::connect(&broker, &alice("w"));
+    for number in 0..10 {
+        writer.post(&Post::to(&format!("t/{number}")).retain().payload("x").qos(1));
+    }
+    refused(&broker);
+    for shards in [3, 2] {
+        broker.terminate();
+        broker.wait();
+        broker = options(shards).start();
+        refused(&broker);
+    }
+    let mut alice = Client::connect(&broker, &alice("a"));
+    alice.post(&Post::to("t/3").retain().qos(1)); // an empty one erases
+    alice.post(&Post::to("t/more").retain().payload("x").qos(1));
+}
+
+#[test]
+fn threat_10_strangers_from_any_number_of_addresses_switch_off_no_bound_of_a_user() {
+    let (_folder, users) = users("bounds-flood");
+    let broker = Options::shards(3)
+        .set(&users)
+        .set("limits.accounts_max=1024")
+        .set("limits.connections_per_user_max=1")
+        .set("listeners.proxied.address=127.0.0.1:0")
+        .set("listeners.proxied.proxy_protocol=required")
+        .set("listeners.proxied.proxy_trusted=127.0.0.0/8")
+        .with_metrics()
+        .start();
+    // Each of them is remembered for a minute, since it has failed once.
+    for number in 0..3_000 {
+        let mut stream = stream::tcp(broker.named("proxied"));
+        let header = format!("PROXY TCP6 2001:db8:0:{number:x}::1 ::1 40000 1883\r\n");
+        stream.write_all(header.as_bytes()).expect("the broker takes bytes");
+        assert_eq!(answer(stream, &stranger("s")), Some(0x86));
+    }
+    wait_until("no place for an address", || broker.metric("pregon_uncounted_total").is_some_and(|count| count > 0.0));
+    let _here = Client::connect(&broker, &alice("a1"));
+    assert_eq!(answer(stream::tcp(broker.address), &alice("a2")), Some(0x97));
 }

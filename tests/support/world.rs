@@ -102,8 +102,8 @@ pub struct World {
     next_landing: usize,
     /// Which listener new connections come in by.
     pub listener: u16,
-    /// And where they come from.
-    pub from: IpAddr,
+    /// Where they come from.
+    pub address: IpAddr,
 }
 
 impl Link {
@@ -189,6 +189,14 @@ impl World {
         self
     }
 
+    /// The same, of which nobody knows anything yet, and a journal keeps what outlives it.
+    #[must_use]
+    pub fn with_journal(mut self) -> Self {
+        self.shared.has_journal = true;
+        self.shards = (0..self.shards.len()).map(|number| shard(number, &self.shared, self.seed)).collect();
+        self
+    }
+
     /// One that keeps a journal.
     pub fn durable(shards: usize, limits: Limits, seed: u64) -> Self {
         Self::make(shards, limits, Policy::open(), seed, true)
@@ -232,7 +240,7 @@ impl World {
             wall_s: WALL_S,
             next_landing: 0,
             listener: 0,
-            from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
     }
 
@@ -250,7 +258,7 @@ impl World {
 
     /// A new connection, accepted by this shard.
     pub fn connect_to(&mut self, landing: usize) -> usize {
-        self.connect_from(landing, self.from, self.listener)
+        self.connect_from(landing, self.address, self.listener)
     }
 
     /// A new connection from this address by this listener, accepted by this shard.
@@ -467,6 +475,7 @@ impl World {
         let limits = Limits::clone(&self.shared.limits);
         let mut next = Self::make(shards, limits, Policy::open(), self.seed, true);
         next.shared.ram_budget = self.shared.ram_budget;
+        next.shared.policy = Arc::clone(&self.shared.policy);
         let homes = Arc::clone(&next.shared.homes);
         let mut serials = vec![Serial::NONE; shards];
         let mut loans = Loans::default();
@@ -602,7 +611,9 @@ impl World {
             // Moved connections count as closed where they were.
             let here = |stats: &Stats| stats.connections_opened - stats.connections_closed;
             let here: u64 = self.shards.iter().map(|shard| here(shard.stats())).sum();
-            self.shared.accounts.check(here + self.moving.len() as u64);
+            let retained =
+                self.shards.iter().map(Shard::charged_retained).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            self.shared.accounts.check(here + self.moving.len() as u64, retained);
         }
     }
 

@@ -94,9 +94,8 @@ pub fn of(change: &Change) -> Row<'_> {
         Change::Body { message } => of_message(message),
         Change::BodyAgain { body, message } => row.with("body", body.get()).and(of_message(message)),
         Change::Swept { sessions } => row.with("sessions", *sessions),
-        Change::Fanout { body } | Change::FannedOut { body } | Change::Retained { body } => {
-            row.with("body", body.get())
-        }
+        Change::Fanout { body } | Change::FannedOut { body } => row.with("body", body.get()),
+        Change::Retained { body, user } => row.with("body", body.get()).with_some("user", user.as_deref()),
         Change::Queued { body, qos, retain, ids, .. } => of_copy(*body, *qos, *retain, ids),
         Change::QueuedAgain { copy, body, qos, retain, ids, .. } => {
             row.with("copy", copy.get()).and(of_copy(*body, *qos, *retain, ids))

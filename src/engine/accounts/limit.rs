@@ -36,11 +36,23 @@ pub enum SharedLimit {
     MessageRatePerUser,
     /// Bytes a second of one user.
     ByteRatePerUser,
+    /// Messages a second to one address.
+    MessageRateOutPerAddress,
+    /// Bytes a second to one address.
+    ByteRateOutPerAddress,
+    /// Messages a second to one user.
+    MessageRateOutPerUser,
+    /// Bytes a second to one user.
+    ByteRateOutPerUser,
+    /// Retained messages of one user.
+    RetainedMessagesPerUser,
+    /// Bytes of retained messages of one user.
+    RetainedBytesPerUser,
 }
 
 impl SharedLimit {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Ban,
         Self::Connections,
         Self::ConnectRate,
@@ -56,6 +68,12 @@ impl SharedLimit {
         Self::ByteRatePerAddress,
         Self::MessageRatePerUser,
         Self::ByteRatePerUser,
+        Self::MessageRateOutPerAddress,
+        Self::ByteRateOutPerAddress,
+        Self::MessageRateOutPerUser,
+        Self::ByteRateOutPerUser,
+        Self::RetainedMessagesPerUser,
+        Self::RetainedBytesPerUser,
     ];
 
     /// The name in metrics: that of the key, with the listener's in front where it is one of a listener.
@@ -76,6 +94,12 @@ impl SharedLimit {
             Self::ByteRatePerAddress => "byte_rate_per_address",
             Self::MessageRatePerUser => "message_rate_per_user",
             Self::ByteRatePerUser => "byte_rate_per_user",
+            Self::MessageRateOutPerAddress => "message_rate_out_per_address",
+            Self::ByteRateOutPerAddress => "byte_rate_out_per_address",
+            Self::MessageRateOutPerUser => "message_rate_out_per_user",
+            Self::ByteRateOutPerUser => "byte_rate_out_per_user",
+            Self::RetainedMessagesPerUser => "retained_messages_per_user_max",
+            Self::RetainedBytesPerUser => "retained_bytes_per_user_max",
         }
     }
 
@@ -90,13 +114,19 @@ impl SharedLimit {
             | Self::MessageRatePerAddress
             | Self::ByteRatePerAddress
             | Self::MessageRatePerUser
-            | Self::ByteRatePerUser => Reason::ConnectionRateExceeded,
+            | Self::ByteRatePerUser
+            | Self::MessageRateOutPerAddress
+            | Self::ByteRateOutPerAddress
+            | Self::MessageRateOutPerUser
+            | Self::ByteRateOutPerUser => Reason::ConnectionRateExceeded,
             Self::Connections
             | Self::ListenerConnections
             | Self::ListenerConnectionsPerAddress
             | Self::ConnectionsPerAddress
             | Self::ConnectionsPerUser
-            | Self::SessionsPerUser => Reason::QuotaExceeded,
+            | Self::SessionsPerUser
+            | Self::RetainedMessagesPerUser
+            | Self::RetainedBytesPerUser => Reason::QuotaExceeded,
         }
     }
 }

@@ -41,6 +41,12 @@ pub fn charge(word: &AtomicU64, rate: u32, count: u32, now: Time) -> Result<(), 
     if debt == 0 { Ok(()) } else { Err(milliseconds(debt)) }
 }
 
+/// In how many milliseconds what was taken and never there is paid for, if that is not so yet.
+pub fn debt(word: &AtomicU64, now: Time) -> Result<(), u64> {
+    let debt = word.load(Ordering::Relaxed).saturating_sub(parts(now) + BURST);
+    if debt == 0 { Ok(()) } else { Err(milliseconds(debt)) }
+}
+
 /// Whether all that was taken is paid for: nothing is lost with the word.
 pub fn is_paid(word: &AtomicU64, now: Time) -> bool {
     word.load(Ordering::Relaxed) <= parts(now)
@@ -88,6 +94,7 @@ mod tests {
         assert_eq!(charge(&word, 100, 2, at(0)), Err(20));
         assert_eq!(charge(&word, 100, 1, at(20)), Err(10), "whoever comes next waits longer");
         assert_eq!(charge(&word, 100, 0, at(20)), Ok(()), "who takes nothing waits for nothing");
+        assert_eq!([20, 29, 30].map(|millis| debt(&word, at(millis))), [Err(10), Err(1), Ok(())]);
     }
 
     #[test]

@@ -4,21 +4,24 @@
 //! |---|---|
 //! | [`terms`] | the bounds |
 //! | [`meter`] | how much of something in a second, in one word |
-//! | [`table`] | a place for each address and user |
+//! | [`table`] | a place for each address, or for each user |
 //! | [`key`] | whose place it is |
 //! | [`bans`] | failures, and what comes of them |
 //! | [`seat`] | what one connection holds, from accept to its end |
+//! | [`holding`] | what outlives it: sessions and retained messages of a user |
 //! | [`limit`] | which bound was met |
 //!
 //! Invariants worth naming:
-//! - Whatever is held is given back once: by the end of a [`Seat`] or a [`SessionSeat`], and in no other way.
+//! - Whatever is held is given back once: by the end of a [`Seat`], a [`SessionSeat`] or a [`RetainedSeat`], and in no other way.
 //! - What is counted is exact, over all shards.
 //! - What is not bounded costs nothing: no place is held for it, nothing is looked up.
 //! - Who finds no place in the table comes in uncounted, and is counted as such: whoever has so many addresses is not stopped by a bound on one.
+//! - Users have a table of their own, which no stranger takes a place of: an address costs nothing, a name has to be proven.
 //!
 //! Not here, and why: the bounds of one client, which its shard keeps alone.
 
 pub mod bans;
+pub mod holding;
 pub mod key;
 pub mod limit;
 pub mod meter;
@@ -36,8 +39,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::hash::Seed;
 use crate::base::time::Time;
 use crate::engine::connection::Peer;
+use holding::{RetainedSeat, SessionSeat};
 use limit::SharedLimit;
-use seat::{Seat, SessionSeat};
+use seat::Seat;
 use table::{Counted, Place, Table, Word};
 use terms::Terms;
 
@@ -47,7 +51,9 @@ pub struct Accounts {
     seed: Seed,
     broker: Gate,
     listeners: Box<[Gate]>,
-    table: Table,
+    /// Addresses, those of each listener, and their bans.
+    addresses: Table,
+    users: Table,
     /// No failed proof is remembered any more then, in milliseconds: as long as nobody fails nothing is looked up.
     failing_until: AtomicU64,
     /// Nobody is banned any more then.
@@ -91,12 +97,14 @@ impl Accounts {
     /// Nobody is there yet.
     pub fn new(terms: Terms, seed: Seed) -> Self {
         let listeners = terms.listeners.iter().map(|_| Gate::default()).collect();
-        let table = Table::new(if terms.needs_places() { terms.accounts_max } else { 0 });
+        let places = |are_counted: bool| if are_counted { terms.accounts_max } else { 0 };
+        let (addresses, users) = (places(terms.counts_addresses()), places(terms.counts_users()));
         Self {
             seed,
             broker: Gate::default(),
             listeners,
-            table,
+            addresses: Table::new(addresses),
+            users: Table::new(users),
             failing_until: AtomicU64::new(0),
             banned_until: AtomicU64::new(0),
             uncounted: AtomicU64::new(0),
@@ -125,12 +133,23 @@ impl Accounts {
     ) -> Result<Option<SessionSeat>, SharedLimit> {
         let maximum = self.terms.sessions_per_user_max;
         let Some(user) = user.filter(|_| maximum > 0) else { return Ok(None) };
-        let Some(place) = self.hold(key::of_user(self.seed, user), now) else { return Ok(None) };
-        if self.table.add(place, Counted::Sessions, if is_due { 0 } else { maximum }) {
+        let Some(place) = self.hold_user(user, now) else { return Ok(None) };
+        if self.users.add(place, Counted::Sessions, if is_due { 0 } else { maximum }) {
             return Ok(Some(SessionSeat::new(self, place)));
         }
-        self.table.give_back(place);
+        self.users.give_back(place);
         Err(SharedLimit::SessionsPerUser)
+    }
+
+    /// Whether somebody has to know whose retained messages are.
+    pub fn asks_for_owners(&self) -> bool {
+        self.terms.counts_retained() || self.terms.are_owners_kept
+    }
+
+    /// What a shard counts the retained messages of this user at; none where nothing bounds them.
+    pub fn retained(self: &Arc<Self>, user: &str, now: Time) -> Option<RetainedSeat> {
+        let place = if self.terms.counts_retained() { self.hold_user(user, now) } else { None };
+        place.map(|place| RetainedSeat::new(self, place))
     }
 
     /// Whether nobody from this address is listened to now.
@@ -138,7 +157,7 @@ impl Accounts {
         if self.banned_until.load(Ordering::Relaxed) <= now.as_millis() {
             return false; // as nearly always: nothing is looked up
         }
-        let word = self.table.read(key::of_address(self.seed, address), Word::Ban);
+        let word = self.addresses.read(key::of_address(self.seed, address), Word::Ban);
         word.is_some_and(|word| bans::until(word) > now.as_millis()) && !self.is_exempt(address)
     }
 
@@ -153,13 +172,13 @@ impl Accounts {
         if terms.failures_max == 0 || self.is_exempt(address) {
             return None;
         }
-        let place = self.hold(key::of_address(self.seed, address), now)?;
+        let place = self.hold_address(key::of_address(self.seed, address), now)?;
         self.failing_until.fetch_max(now.after_ms(terms.failure_window_ms).as_millis(), Ordering::Relaxed);
-        let banned = bans::fail(&self.table, place, terms, now);
+        let banned = bans::fail(&self.addresses, place, terms, now);
         if let Some(lasts_ms) = banned {
             self.banned_until.fetch_max(now.after_ms(lasts_ms).as_millis(), Ordering::Relaxed);
         }
-        self.table.give_back(place);
+        self.addresses.give_back(place);
         banned
     }
 
@@ -168,9 +187,9 @@ impl Accounts {
         if self.failing_until.load(Ordering::Relaxed) <= now.as_millis() {
             return;
         }
-        if let Some(place) = self.table.hold_known(key::of_address(self.seed, address)) {
-            bans::make_good(&self.table, place, now);
-            self.table.give_back(place);
+        if let Some(place) = self.addresses.hold_known(key::of_address(self.seed, address)) {
+            bans::make_good(&self.addresses, place, now);
+            self.addresses.give_back(place);
         }
     }
 
@@ -179,25 +198,39 @@ impl Accounts {
         let now = now.as_millis();
         let is_anybody_banned = self.banned_until.load(Ordering::Relaxed) > now;
         let banned = |word: &u64| bans::until(*word) > now;
-        let banned = if is_anybody_banned { self.table.all(Word::Ban).filter(banned).count() as u64 } else { 0 };
+        let banned = if is_anybody_banned { self.addresses.all(Word::Ban).filter(banned).count() as u64 } else { 0 };
         Census { banned, uncounted: self.uncounted.load(Ordering::Relaxed) }
     }
 
-    /// Proves that everybody who is counted is one of these connections, once all that were on their way have come or gone.
+    /// Proves that everybody who is counted is one of these connections, and that so many retained messages of users with so many bytes are
+    /// charged to them, once all that were on their way have come or gone.
     ///
     /// # Panics
     /// When somebody was not given back.
-    pub fn check(&self, connections: u64) {
+    pub fn check(&self, connections: u64, retained: (u64, u64)) {
         let here = self.broker.connections.load(Ordering::Relaxed);
         assert_eq!(here, connections, "each connection is counted once");
         let at_listeners: u64 = self.listeners.iter().map(|gate| gate.connections.load(Ordering::Relaxed)).sum();
         assert!(at_listeners <= connections, "each comes by one listener");
-        let (held, counted, sessions) = self.table.sums();
-        assert!(counted <= 3 * connections && counted + sessions <= held, "who is counted holds a place");
+        let (addresses, users) = (self.addresses.sums(), self.users.sums());
+        assert!(addresses.connections <= 2 * connections, "each has one address, and comes with it by one listener");
+        assert!(addresses.connections <= addresses.held, "who is counted holds a place");
+        assert_eq!(addresses.sessions + addresses.retained + addresses.retained_bytes, 0, "these are of users");
+        assert!(users.connections <= connections, "each is one user's");
+        assert!(users.connections + users.sessions <= users.held, "who is counted holds a place");
+        assert_eq!((users.retained, users.retained_bytes), retained, "what is retained is charged once");
     }
 
-    fn hold(&self, key: u64, now: Time) -> Option<Place> {
-        let place = self.table.hold(key, now);
+    fn hold_address(&self, key: u64, now: Time) -> Option<Place> {
+        self.hold(&self.addresses, key, now)
+    }
+
+    fn hold_user(&self, user: &str, now: Time) -> Option<Place> {
+        self.hold(&self.users, key::of_user(self.seed, user), now)
+    }
+
+    fn hold(&self, table: &Table, key: u64, now: Time) -> Option<Place> {
+        let place = table.hold(key, now);
         if place.is_none() {
             self.uncounted.fetch_add(1, Ordering::Relaxed);
         }
@@ -211,7 +244,8 @@ impl fmt::Debug for Accounts {
         formatter
             .debug_struct("Accounts")
             .field("terms", &self.terms)
-            .field("places", &self.table.place_count())
+            .field("addresses", &self.addresses.place_count())
+            .field("users", &self.users.place_count())
             .finish_non_exhaustive()
     }
 }

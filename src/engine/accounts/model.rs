@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Accounts;
 use super::bans::BanTerms;
+use super::holding::{RetainedSeat, SessionSeat};
 use super::limit::SharedLimit;
-use super::seat::{Seat, SessionSeat};
-use super::terms::{Bounds, ListenerTerms, Terms};
+use super::seat::Seat;
+use super::table::Sums;
+use super::terms::{Bounds, ListenerTerms, Terms, Way};
 use crate::base::hash::Seed;
 use crate::base::network::Network;
 use crate::base::random::Random;
@@ -45,6 +47,10 @@ fn terms(accounts_max: usize) -> Terms {
 
 fn accounts(terms: Terms) -> Arc<Accounts> {
     Arc::new(Accounts::new(terms, Seed::new(5)))
+}
+
+fn sums(accounts: &Accounts) -> [Sums; 2] {
+    [accounts.addresses.sums(), accounts.users.sums()]
 }
 
 fn address(number: u64) -> SocketAddr {
@@ -141,11 +147,11 @@ fn seats_are_given_as_a_model_gives_them_and_all_are_given_back() {
                     }
                 }
             }
-            accounts.check(here.len() as u64);
+            accounts.check(here.len() as u64, (0, 0));
         }
         drop((here, sessions));
-        accounts.check(0);
-        assert_eq!(accounts.table.sums(), (0, 0, 0), "all is given back");
+        accounts.check(0, (0, 0));
+        assert_eq!(sums(&accounts), [Sums::default(); 2], "all is given back");
         assert_eq!(accounts.census(Time::ZERO).uncounted, 0);
     }
     assert!(met.len() == 4, "every bound was met: {met:?}");
@@ -159,7 +165,7 @@ fn a_full_table_lets_in_uncounted_and_places_without_debts_go_to_others() {
     let mut seats: Vec<Seat> = (0..2_000).map(|number| accounts.seat(peer(number, 0), now).unwrap()).collect();
     let uncounted = accounts.census(now).uncounted;
     assert!((976..1_100).contains(&uncounted), "{uncounted}: a table is used nearly to its end");
-    assert_eq!(accounts.table.sums().0, 2_000 - uncounted);
+    assert_eq!(accounts.addresses.sums().held, 2_000 - uncounted);
     let (first, last) = (peer(0, 0), peer(1_999_999, 0));
     assert_eq!(accounts.seat(first, now).err(), Some(SharedLimit::ConnectionsPerAddress), "who is counted stays so");
     seats.clear();
@@ -169,7 +175,7 @@ fn a_full_table_lets_in_uncounted_and_places_without_debts_go_to_others() {
     assert!(before > uncounted, "nor for somebody else");
     let later = now.after_ms(1_000);
     let again: Vec<Seat> = (10_000..10_500).map(|number| accounts.seat(peer(number, 0), later).unwrap()).collect();
-    assert_eq!((accounts.census(now).uncounted, accounts.table.sums().0), (before, again.len() as u64));
+    assert_eq!((accounts.census(now).uncounted, accounts.addresses.sums().held), (before, again.len() as u64));
 }
 
 #[test]
@@ -180,19 +186,142 @@ fn what_comes_is_charged_to_address_and_user_on_all_their_connections() {
     let now = Time::from_millis(9);
     let mut seats: Vec<Seat> = [1, 1, 2].map(|number| accounts.seat(peer(number, 0), now).unwrap()).into();
     for (seat, user) in seats.iter_mut().zip(["a", "b", "b"]) {
-        assert!(seat.is_metered());
+        assert!(seat.is_metered(Way::In) && !seat.is_metered(Way::Out));
         seat.prove(user, now).unwrap();
     }
     let charge = |seat: usize, messages, bytes| {
         let mut met = Vec::new();
-        (seats[seat].charge(messages, bytes, now, |limit| met.push(limit)), met)
+        (seats[seat].charge(Way::In, messages, bytes, now, |limit| met.push(limit)), met)
     };
     assert_eq!(charge(0, 6, 900), (None, vec![]));
     assert_eq!(charge(1, 6, 900), (Some(200), vec![SharedLimit::MessageRatePerAddress]));
     assert_eq!(charge(2, 10, 600), (Some(500), vec![SharedLimit::ByteRatePerUser]));
     let plain = self::accounts(Terms::of(&Limits::default()));
     let seat = plain.seat(peer(1, 0), now).unwrap();
-    assert!(!seat.is_metered() && plain.table.sums().0 == 0, "what is not bounded holds no place");
+    assert!(!seat.is_metered(Way::In) && !seat.is_metered(Way::Out));
+    assert_eq!(sums(&plain), [Sums::default(); 2], "what is not bounded holds no place");
+}
+
+#[test]
+fn what_is_sent_is_charged_beside_what_comes_and_everybody_sees_the_debt() {
+    let out = |message_rate_out, byte_rate_out| Bounds { message_rate_out, byte_rate_out, ..Bounds::default() };
+    let (address, user) = (out(10, 0), Bounds { message_rate: 1, ..out(0, 1_000) });
+    let accounts = accounts(Terms { address, user, listeners: Vec::new(), ..terms(1_024) });
+    let now = Time::from_millis(9);
+    let mut seats: Vec<Seat> = [1, 1, 2].map(|number| accounts.seat(peer(number, 0), now).unwrap()).into();
+    for (seat, user) in seats.iter_mut().zip(["a", "b", "b"]) {
+        assert!(seat.is_metered(Way::Out) && !seat.is_metered(Way::In));
+        seat.prove(user, now).unwrap();
+        assert!(seat.is_metered(Way::In));
+    }
+    let charge = |seat: usize, messages, bytes| {
+        let mut met = Vec::new();
+        (seats[seat].charge(Way::Out, messages, bytes, now, |limit| met.push(limit)), met)
+    };
+    let debt = |seat: usize, way, now| {
+        let mut met = Vec::new();
+        (seats[seat].debt(way, now, |limit| met.push(limit)), met)
+    };
+    assert_eq!(charge(0, 11, 0), (Some(100), vec![SharedLimit::MessageRateOutPerAddress]));
+    assert_eq!(debt(1, Way::Out, now), (Some(100), vec![SharedLimit::MessageRateOutPerAddress]));
+    assert_eq!((debt(2, Way::Out, now), debt(1, Way::In, now)), ((None, vec![]), (None, vec![])));
+    assert_eq!(charge(2, 1, 1_500), (Some(500), vec![SharedLimit::ByteRateOutPerUser]));
+    let both = vec![SharedLimit::MessageRateOutPerAddress, SharedLimit::ByteRateOutPerUser];
+    assert_eq!(debt(1, Way::Out, now), (Some(500), both));
+    assert_eq!(debt(1, Way::Out, now.after_ms(500)), (None, vec![]));
+}
+
+#[test]
+fn a_flood_of_addresses_takes_no_place_of_a_user_nor_the_other_way_round() {
+    let one = Bounds { connections_max: 1, ..Bounds::default() };
+    let accounts = accounts(Terms {
+        connections_max: 1 << 30,
+        address: one,
+        user: one,
+        listeners: Vec::new(),
+        retained_per_user_max: 1,
+        ..terms(1_024)
+    });
+    let now = Time::from_millis(5_000);
+    let flood: Vec<Seat> = (0..3_000).map(|number| accounts.seat(peer(number, 0), now).unwrap()).collect();
+    assert!(accounts.census(now).uncounted > 1_900, "no place is left for an address");
+    let mut users: Vec<Seat> = (0..3).map(|number| accounts.seat(peer(5_000 + number, 0), now).unwrap()).collect();
+    let joined = users.iter_mut().map(|seat| {
+        seat.prove("new", now).unwrap();
+        seat.join(false)
+    });
+    let refused = Err(SharedLimit::ConnectionsPerUser);
+    assert_eq!(joined.collect::<Vec<_>>(), [Ok(()), refused, refused]);
+    let held: Vec<SessionSeat> =
+        (0..SESSIONS_MAX).map(|_| accounts.session(Some("new"), false, now).unwrap().unwrap()).collect();
+    assert_eq!(accounts.session(Some("new"), false, now).err(), Some(SharedLimit::SessionsPerUser));
+    let mut retained = accounts.retained("new", now).expect("there is a place");
+    assert_eq!([0; 2].map(|_| retained.grow(1, 9, false).is_ok()), [true, false]);
+    drop((flood, users, held, retained));
+
+    let names = (0..3_000).map(|number| format!("user-{number}"));
+    let flood: Vec<RetainedSeat> = names.filter_map(|name| accounts.retained(&name, now)).collect();
+    assert!(flood.len() < 1_024 + 1, "no place is left for a user");
+    let first = accounts.seat(peer(1, 0), now).unwrap();
+    assert_eq!(accounts.seat(peer(1, 0), now).err(), Some(SharedLimit::ConnectionsPerAddress));
+    drop((flood, first));
+    assert_eq!(sums(&accounts), [Sums::default(); 2], "all is given back");
+}
+
+#[test]
+fn what_a_user_retains_is_counted_on_all_shards_and_given_back_once() {
+    let terms = Terms { retained_per_user_max: 5, retained_bytes_per_user_max: 1_000, ..terms(64) };
+    let accounts = accounts(terms);
+    let now = Time::from_millis(1);
+    let [mut one, mut other] = [0; 2].map(|_| accounts.retained("a", now).expect("there is a place"));
+    assert_eq!((one.grow(3, 300, false), other.grow(2, 200, false)), (Ok(()), Ok(())));
+    assert_eq!(one.grow(1, 1, false), Err(SharedLimit::RetainedMessagesPerUser));
+    other.shrink(1, 100);
+    assert_eq!(one.grow(1, 601, false), Err(SharedLimit::RetainedBytesPerUser));
+    accounts.check(0, (4, 400)); // of what is refused nothing stays
+    assert_eq!(one.grow(1, 600, false), Ok(()));
+    assert_eq!(one.grow(0, 1, false), Err(SharedLimit::RetainedBytesPerUser));
+    assert_eq!((one.grow(7, 7_000, true), one.grow(0, 0, false)), (Ok(()), Ok(())), "what is due is counted");
+    other.shrink(1, 100);
+    assert_eq!(other.grow(1, 1, false), Err(SharedLimit::RetainedMessagesPerUser), "above the bound nobody adds");
+    assert!(accounts.retained("b", now).unwrap().grow(5, 1_000, false).is_ok(), "others have their own");
+    accounts.check(0, (11, 7_900));
+    drop(one);
+    accounts.check(0, (0, 0));
+    drop(other);
+    assert_eq!(sums(&accounts), [Sums::default(); 2]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "shards, played by threads")]
+fn threads_that_retain_for_one_user_exceed_no_bound_and_lose_nothing() {
+    let accounts = accounts(Terms { retained_per_user_max: 9, retained_bytes_per_user_max: 500, ..terms(64) });
+    let [messages, bytes] = [0; 2].map(|_| AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (accounts, messages, bytes) = (&accounts, &messages, &bytes);
+            scope.spawn(move || {
+                let mut random = Random::from_seed(thread);
+                let mut kept: Vec<u32> = Vec::new();
+                let mut seat = accounts.retained("a", Time::ZERO).unwrap();
+                for _ in 0..100_000 {
+                    let size = random.range(1, 120) as u32;
+                    if random.chance(1, 2) && seat.grow(1, u64::from(size), false).is_ok() {
+                        assert!(messages.fetch_add(1, Ordering::SeqCst) < 9);
+                        assert!(bytes.fetch_add(size, Ordering::SeqCst) + size <= 500);
+                        kept.push(size);
+                    } else if let Some(size) = kept.pop() {
+                        messages.fetch_sub(1, Ordering::SeqCst);
+                        bytes.fetch_sub(size, Ordering::SeqCst);
+                        seat.shrink(1, u64::from(size));
+                    }
+                }
+                messages.fetch_sub(kept.len() as u32, Ordering::SeqCst);
+                bytes.fetch_sub(kept.iter().sum(), Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!(sums(&accounts), [Sums::default(); 2], "all is given back");
 }
 
 #[test]
@@ -263,7 +392,7 @@ fn threads_that_come_and_go_lose_no_seat_and_exceed_no_bound() {
             });
         }
     });
-    accounts.check(0);
-    assert_eq!(accounts.table.sums(), (0, 0, 0), "all is given back");
+    accounts.check(0, (0, 0));
+    assert_eq!(sums(&accounts), [Sums::default(); 2], "all is given back");
     assert_eq!(accounts.census(Time::ZERO).uncounted, 0, "six addresses find their places among 64");
 }

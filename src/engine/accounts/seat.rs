@@ -3,10 +3,11 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::limit::SharedLimit;
 use super::table::{Counted, Place, Word};
-use super::terms::Bounds;
+use super::terms::{Bounds, Way};
 use super::{Accounts, key, meter};
 use crate::base::time::Time;
 use crate::engine::connection::Peer;
@@ -14,9 +15,10 @@ use crate::engine::connection::Peer;
 /// The seat of one connection. It moves with it from shard to shard.
 pub struct Seat {
     accounts: Arc<Accounts>,
-    /// The places of its address, of its address at its listener, and of its user; held, and counted there if the facts say so.
+    /// The places of its address and of its address at its listener; held, and counted there if the facts say so.
     address: Option<Place>,
     at_listener: Option<Place>,
+    /// That of its user, in the other table.
     user: Option<Place>,
     listener: u16,
     facts: u8,
@@ -26,8 +28,8 @@ pub struct Seat {
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Fact {
-    /// Somebody counts what it brings.
-    Metered = 1,
+    /// What it brings is charged to others, too.
+    MeteredIn = 1,
     /// Its address is its client's; not the proxy's own, and not that of a socket in the file system.
     HasAddress = 2,
     /// It is one of its listener's.
@@ -36,6 +38,10 @@ enum Fact {
     CountedAtAddress = 8,
     /// It is one of its user's.
     CountedAtUser = 16,
+    /// What it is sent is charged to others, too.
+    MeteredOut = 32,
+    /// It has proven whose connection it is.
+    Proven = 64,
 }
 
 const _: () = assert!(size_of::<Option<Seat>>() <= 24, "every connection has one");
@@ -96,25 +102,23 @@ impl Seat {
         let accounts = Arc::clone(&self.accounts);
         let bounds = accounts.terms.address;
         if bounds.is_any()
-            && let Some(place) = accounts.hold(key::of_address(accounts.seed, address), now)
+            && let Some(place) = accounts.hold_address(key::of_address(accounts.seed, address), now)
         {
             self.address = Some(place);
-            if bounds.is_metered() {
-                self.note(Fact::Metered);
-            }
-            if !accounts.table.add(place, Counted::Connections, bounds.connections_max) {
+            self.note_meters(bounds);
+            if !accounts.addresses.add(place, Counted::Connections, bounds.connections_max) {
                 return Err(SharedLimit::ConnectionsPerAddress);
             }
             self.note(Fact::CountedAtAddress);
-            let taken = meter::take(accounts.table.word(place, Word::Connects), bounds.connect_rate, now);
+            let taken = meter::take(accounts.addresses.word(place, Word::Connects), bounds.connect_rate, now);
             taken.map_err(|_wait| SharedLimit::ConnectRatePerAddress)?;
         }
         let maximum = accounts.terms.listener(self.listener).connections_per_address_max;
         if maximum > 0
-            && let Some(place) = accounts.hold(key::of_address_at(accounts.seed, self.listener, address), now)
+            && let Some(place) = accounts.hold_address(key::of_address_at(accounts.seed, self.listener, address), now)
         {
-            if !accounts.table.add(place, Counted::Connections, maximum) {
-                accounts.table.give_back(place);
+            if !accounts.addresses.add(place, Counted::Connections, maximum) {
+                accounts.addresses.give_back(place);
                 return Err(SharedLimit::ListenerConnectionsPerAddress);
             }
             self.at_listener = Some(place);
@@ -122,19 +126,34 @@ impl Seat {
         Ok(())
     }
 
-    /// It has turned out whose connection it is.
+    fn note_meters(&mut self, bounds: Bounds) {
+        for (way, fact) in [(Way::In, Fact::MeteredIn), (Way::Out, Fact::MeteredOut)] {
+            if bounds.is_metered(way) {
+                self.note(fact);
+            }
+        }
+    }
+
+    /// Whether it has turned out whose connection it is.
+    pub fn is_proven(&self) -> bool {
+        self.is(Fact::Proven)
+    }
+
+    /// It has turned out whose connection it is. One proof counts once, however often it is spoken of.
     pub fn prove(&mut self, user: &str, now: Time) -> Result<(), SharedLimit> {
-        let accounts = Arc::clone(&self.accounts);
-        let bounds = accounts.terms.user;
-        if !bounds.is_any() || self.user.is_some() {
+        if self.is_proven() {
             return Ok(());
         }
-        let Some(place) = accounts.hold(key::of_user(accounts.seed, user), now) else { return Ok(()) };
-        self.user = Some(place);
-        if bounds.is_metered() {
-            self.note(Fact::Metered);
+        self.note(Fact::Proven);
+        let accounts = Arc::clone(&self.accounts);
+        let bounds = accounts.terms.user;
+        if !bounds.is_any() {
+            return Ok(());
         }
-        let taken = meter::take(accounts.table.word(place, Word::Connects), bounds.connect_rate, now);
+        let Some(place) = accounts.hold_user(user, now) else { return Ok(()) };
+        self.user = Some(place);
+        self.note_meters(bounds);
+        let taken = meter::take(accounts.users.word(place, Word::Connects), bounds.connect_rate, now);
         taken.map_err(|_wait| SharedLimit::ConnectRatePerUser)
     }
 
@@ -142,7 +161,7 @@ impl Seat {
     pub fn join(&mut self, is_due: bool) -> Result<(), SharedLimit> {
         let Some(place) = self.user.filter(|_| !self.is(Fact::CountedAtUser)) else { return Ok(()) };
         let maximum = if is_due { 0 } else { self.accounts.terms.user.connections_max };
-        if !self.accounts.table.add(place, Counted::Connections, maximum) {
+        if !self.accounts.users.add(place, Counted::Connections, maximum) {
             return Err(SharedLimit::ConnectionsPerUser);
         }
         self.note(Fact::CountedAtUser);
@@ -154,44 +173,103 @@ impl Seat {
         Some(peer.address.ip()).filter(|_| self.is(Fact::HasAddress))
     }
 
-    /// Whether [`Self::charge`] has anything to say.
-    pub fn is_metered(&self) -> bool {
-        self.is(Fact::Metered)
+    /// Whether [`Self::charge`] has anything to say about what goes this way.
+    pub fn is_metered(&self, way: Way) -> bool {
+        self.is(match way {
+            Way::In => Fact::MeteredIn,
+            Way::Out => Fact::MeteredOut,
+        })
     }
 
-    /// Charges address and user for what has come; in debt, in how many milliseconds it is paid, and which bounds are met.
-    pub fn charge(&self, messages: u32, bytes: u32, now: Time, mut met: impl FnMut(SharedLimit)) -> Option<u64> {
-        let terms = &self.accounts.terms;
+    /// Charges address and user for what has come or gone; in debt, in how many milliseconds it is paid, and which bounds are met.
+    pub fn charge(
+        &self,
+        way: Way,
+        messages: u32,
+        bytes: u32,
+        now: Time,
+        mut met: impl FnMut(SharedLimit),
+    ) -> Option<u64> {
         let mut wait_ms = None;
-        let mut charge = |place: Option<Place>, bounds: Bounds, limits: [SharedLimit; 2]| {
-            let Some(place) = place else { return };
-            let word = |word| self.accounts.table.word(place, word);
-            let charged = [
-                meter::charge(word(Word::Messages), bounds.message_rate, messages, now),
-                meter::charge(word(Word::Bytes), bounds.byte_rate, bytes, now),
-            ];
-            for (charged, limit) in charged.into_iter().zip(limits) {
-                if let Err(debt_ms) = charged {
-                    wait_ms = wait_ms.max(Some(debt_ms));
-                    met(limit);
-                }
+        for Meter { word, rate, unit, limit } in self.meters(way) {
+            let count = match unit {
+                Unit::Messages => messages,
+                Unit::Bytes => bytes,
+            };
+            if let Err(debt_ms) = meter::charge(word, rate, count, now) {
+                wait_ms = wait_ms.max(Some(debt_ms));
+                met(limit);
             }
-        };
-        charge(self.address, terms.address, [SharedLimit::MessageRatePerAddress, SharedLimit::ByteRatePerAddress]);
-        charge(self.user, terms.user, [SharedLimit::MessageRatePerUser, SharedLimit::ByteRatePerUser]);
+        }
         wait_ms
+    }
+
+    /// In how many milliseconds address and user have paid for what others have brought or were sent, and which bounds they have met.
+    pub fn debt(&self, way: Way, now: Time, mut met: impl FnMut(SharedLimit)) -> Option<u64> {
+        let mut wait_ms = None;
+        for Meter { word, limit, .. } in self.meters(way) {
+            if let Err(debt_ms) = meter::debt(word, now) {
+                wait_ms = wait_ms.max(Some(debt_ms));
+                met(limit);
+            }
+        }
+        wait_ms
+    }
+
+    /// What is metered at its places.
+    fn meters(&self, way: Way) -> impl Iterator<Item = Meter<'_>> {
+        let Accounts { terms, addresses, users, .. } = &*self.accounts;
+        let (words, [address, user]) = match way {
+            Way::In => ([Word::Messages, Word::Bytes], IN),
+            Way::Out => ([Word::MessagesOut, Word::BytesOut], OUT),
+        };
+        let at = [(self.address, addresses, terms.address, address), (self.user, users, terms.user, user)];
+        at.into_iter().filter_map(|(place, table, bounds, limits)| Some((place?, table, bounds, limits))).flat_map(
+            move |(place, table, bounds, limits)| {
+                let [messages, bytes] = words.map(|word| table.word(place, word));
+                let rates = bounds.rates(way);
+                [
+                    Meter { word: messages, rate: rates[0], unit: Unit::Messages, limit: limits[0] },
+                    Meter { word: bytes, rate: rates[1], unit: Unit::Bytes, limit: limits[1] },
+                ]
+            },
+        )
     }
 }
 
+/// One meter that a connection is charged at.
+struct Meter<'a> {
+    word: &'a AtomicU64,
+    rate: u32,
+    unit: Unit,
+    limit: SharedLimit,
+}
+
+enum Unit {
+    Messages,
+    Bytes,
+}
+
+/// The bounds of addresses and those of users: on messages and on bytes that come.
+const IN: [[SharedLimit; 2]; 2] = [
+    [SharedLimit::MessageRatePerAddress, SharedLimit::ByteRatePerAddress],
+    [SharedLimit::MessageRatePerUser, SharedLimit::ByteRatePerUser],
+];
+/// The same on what goes.
+const OUT: [[SharedLimit; 2]; 2] = [
+    [SharedLimit::MessageRateOutPerAddress, SharedLimit::ByteRateOutPerAddress],
+    [SharedLimit::MessageRateOutPerUser, SharedLimit::ByteRateOutPerUser],
+];
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Accounts { broker, listeners, table, .. } = &*self.accounts;
+        let Accounts { broker, listeners, addresses, users, .. } = &*self.accounts;
         let counted = [
-            (self.address, self.is(Fact::CountedAtAddress)),
-            (self.user, self.is(Fact::CountedAtUser)),
-            (self.at_listener, true),
+            (self.address, addresses, self.is(Fact::CountedAtAddress)),
+            (self.at_listener, addresses, true),
+            (self.user, users, self.is(Fact::CountedAtUser)),
         ];
-        for (place, is_counted) in counted {
+        for (place, table, is_counted) in counted {
             let Some(place) = place else { continue };
             if is_counted {
                 table.remove(place, Counted::Connections);
@@ -214,30 +292,5 @@ impl fmt::Debug for Seat {
             .field("address", &self.address)
             .field("user", &self.user)
             .finish_non_exhaustive()
-    }
-}
-
-/// What one session holds of its user's account.
-pub struct SessionSeat {
-    accounts: Arc<Accounts>,
-    place: Place,
-}
-
-impl SessionSeat {
-    pub(super) fn new(accounts: &Arc<Accounts>, place: Place) -> Self {
-        Self { accounts: Arc::clone(accounts), place }
-    }
-}
-
-impl Drop for SessionSeat {
-    fn drop(&mut self) {
-        self.accounts.table.remove(self.place, Counted::Sessions);
-        self.accounts.table.give_back(self.place);
-    }
-}
-
-impl fmt::Debug for SessionSeat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("SessionSeat").field(&self.place).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! A place for each address and user that is counted: a fixed table of words that all shards share, without a lock.
+//! A place for each address, or each user, that is counted: a fixed table of words that all shards share, without a lock.
 //!
 //! # What is promised
 //! - A place that somebody holds stays his: its number leads to it without a look-up, until he gives it back.
@@ -25,8 +25,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::meter;
 use crate::base::time::Time;
 
-/// Words of a place: one line of a processor's cache.
-const WORDS: usize = 8;
+/// Words of a place: two lines of a processor's cache. What is looked at while a place is looked for lies in the first one.
+const WORDS: usize = 16;
+/// Bytes of a line.
+const LINE_BYTES: usize = 64;
 /// Places of a bucket. A key may stand in two buckets, which fills a table to nine tenths and more before a key finds none.
 const PLACES: usize = 8;
 /// How often somebody who was overtaken looks again. Nearly always that is once: a place is pending for some fifty nanoseconds, unless the
@@ -50,12 +52,20 @@ pub enum Word {
     Messages = 3,
     /// Their bytes.
     Bytes = 4,
-    /// Failures and until when they count: see [`super::bans`].
-    Failures = 5,
-    /// Until when nobody is let in.
-    Ban = 6,
-    /// When all of that is forgotten, in milliseconds.
+    /// Messages that go out.
+    MessagesOut = 5,
+    /// Their bytes.
+    BytesOut = 6,
+    /// When failures and bans are forgotten, in milliseconds.
     Forgotten = 7,
+    /// Failures and until when they count: see [`super::bans`].
+    Failures = 8,
+    /// Until when nobody is let in.
+    Ban = 9,
+    /// How many messages are retained; whoever counts them holds the place.
+    Retained = 10,
+    /// Their bytes.
+    RetainedBytes = 11,
 }
 
 /// The number of a place. It leads somewhere as long as it is held.
@@ -71,7 +81,22 @@ pub enum Counted {
     Sessions,
 }
 
-/// The table. One per broker, shared by all shards.
+/// What is counted at all places together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How often one is held.
+    pub held: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Retained messages.
+    pub retained: u64,
+    /// Their bytes.
+    pub retained_bytes: u64,
+}
+
+/// The table. One per broker for addresses and one for users, shared by all shards.
 #[derive(Debug)]
 pub struct Table {
     words: Box<[AtomicU64]>,
@@ -87,7 +112,7 @@ impl Table {
         // Zeroed pages come from the system untouched; wrapping each word keeps them so.
         let words = vec![0_u64; (buckets * PLACES + 1) * WORDS];
         let words: Box<[AtomicU64]> = words.into_iter().map(AtomicU64::new).collect();
-        let first = words.as_ptr().align_offset(WORDS * size_of::<u64>()).min(WORDS);
+        let first = words.as_ptr().align_offset(LINE_BYTES).min(WORDS);
         Self { words, first, buckets }
     }
 
@@ -178,6 +203,22 @@ impl Table {
         debug_assert!(what.read(before) > 0, "what goes was counted");
     }
 
+    /// Counts so much more in a word of a place that the caller holds, unless there would be more than the maximum; 0 is no bound.
+    pub fn grow(&self, place: Place, word: Word, by: u64, maximum: u64) -> bool {
+        let room = if maximum == 0 { u64::MAX } else { maximum };
+        let grown = self.word(place, word).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            let count = count.checked_add(by)?;
+            (by == 0 || count <= room).then_some(count)
+        });
+        grown.is_ok()
+    }
+
+    /// So much less.
+    pub fn shrink(&self, place: Place, word: Word, by: u64) {
+        let before = self.word(place, word).fetch_sub(by, Ordering::Relaxed);
+        debug_assert!(before >= by, "what goes was counted");
+    }
+
     /// A word of a place that the caller holds.
     pub fn word(&self, place: Place, word: Word) -> &AtomicU64 {
         self.at(place.index(), word as usize)
@@ -196,12 +237,18 @@ impl Table {
         (0..self.place_count()).map(move |index| self.load(index, word as usize))
     }
 
-    /// How many are held, and what is counted at them: connections, then sessions.
-    pub fn sums(&self) -> (u64, u64, u64) {
-        (0..self.place_count()).fold((0, 0, 0), |(held, connections, sessions), index| {
-            let (state, counts) = (self.load(index, STATE), self.load(index, COUNTS));
+    /// How often places are held, and what is counted at them.
+    pub fn sums(&self) -> Sums {
+        (0..self.place_count()).fold(Sums::default(), |sums, index| {
+            let counts = self.load(index, COUNTS);
             let read = |what: Counted| u64::from(what.read(counts));
-            (held + holders(state), connections + read(Counted::Connections), sessions + read(Counted::Sessions))
+            Sums {
+                held: sums.held + holders(self.load(index, STATE)),
+                connections: sums.connections + read(Counted::Connections),
+                sessions: sums.sessions + read(Counted::Sessions),
+                retained: sums.retained + self.load(index, Word::Retained as usize),
+                retained_bytes: sums.retained_bytes + self.load(index, Word::RetainedBytes as usize),
+            }
         })
     }
 
@@ -234,7 +281,7 @@ impl Table {
 
     /// Whether nothing that was charged or remembered is lost with a place.
     fn is_idle(&self, index: usize, now: Time) -> bool {
-        let metered = [Word::Connects, Word::Messages, Word::Bytes];
+        let metered = [Word::Connects, Word::Messages, Word::Bytes, Word::MessagesOut, Word::BytesOut];
         metered.into_iter().all(|word| meter::is_paid(self.at(index, word as usize), now))
             && self.load(index, Word::Forgotten as usize) <= now.as_millis()
     }

@@ -16,11 +16,17 @@ pub struct Terms {
     pub user: Bounds,
     /// Sessions of one user.
     pub sessions_per_user_max: u32,
+    /// Retained messages of one user.
+    pub retained_per_user_max: u64,
+    /// Their bytes.
+    pub retained_bytes_per_user_max: u64,
+    /// Whether it is known whose retained messages are also where nothing bounds them: they are only told to others.
+    pub are_owners_kept: bool,
     /// Bounds of the listeners, by their numbers; those behind the last one have none.
     pub listeners: Vec<ListenerTerms>,
     /// When an address is banned.
     pub bans: BanTerms,
-    /// How many addresses and users are counted at the same time.
+    /// How many addresses are counted at the same time, and how many users beside them.
     pub accounts_max: usize,
 }
 
@@ -31,10 +37,23 @@ pub struct Bounds {
     pub connections_max: u32,
     /// Connections a second.
     pub connect_rate: u32,
-    /// Messages a second.
+    /// Messages a second that come in.
     pub message_rate: u32,
-    /// Bytes a second.
+    /// Bytes of them a second.
     pub byte_rate: u32,
+    /// Messages a second that go out.
+    pub message_rate_out: u32,
+    /// Bytes of them a second.
+    pub byte_rate_out: u32,
+}
+
+/// Which way messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From a client.
+    In,
+    /// To a client.
+    Out,
 }
 
 /// What is bounded of one listener; 0 is no bound.
@@ -56,9 +75,17 @@ impl Bounds {
         self != Self::default()
     }
 
-    /// Whether there is one on what comes in.
-    pub fn is_metered(self) -> bool {
-        self.message_rate > 0 || self.byte_rate > 0
+    /// Messages and bytes a second that go this way.
+    pub fn rates(self, way: Way) -> [u32; 2] {
+        match way {
+            Way::In => [self.message_rate, self.byte_rate],
+            Way::Out => [self.message_rate_out, self.byte_rate_out],
+        }
+    }
+
+    /// Whether there is a bound on what goes this way.
+    pub fn is_metered(self, way: Way) -> bool {
+        self.rates(way) != [0; 2]
     }
 }
 
@@ -73,14 +100,21 @@ impl Terms {
                 connect_rate: limits.connect_rate_per_address,
                 message_rate: limits.message_rate_per_address,
                 byte_rate: limits.byte_rate_per_address,
+                message_rate_out: limits.message_rate_out_per_address,
+                byte_rate_out: limits.byte_rate_out_per_address,
             },
             user: Bounds {
                 connections_max: limits.connections_per_user_max,
                 connect_rate: limits.connect_rate_per_user,
                 message_rate: limits.message_rate_per_user,
                 byte_rate: limits.byte_rate_per_user,
+                message_rate_out: limits.message_rate_out_per_user,
+                byte_rate_out: limits.byte_rate_out_per_user,
             },
             sessions_per_user_max: limits.sessions_per_user_max,
+            retained_per_user_max: u64::from(limits.retained_messages_per_user_max),
+            retained_bytes_per_user_max: limits.retained_bytes_per_user_max,
+            are_owners_kept: false,
             listeners: Vec::new(),
             bans: BanTerms::default(),
             accounts_max: limits.accounts_max,
@@ -99,13 +133,27 @@ impl Terms {
         Self { bans, ..self }
     }
 
-    /// Whether addresses or users are counted at all.
-    pub fn needs_places(&self) -> bool {
+    /// The same, and it is known whose retained messages are, whatever bounds them.
+    #[must_use]
+    pub fn with_owners(self) -> Self {
+        Self { are_owners_kept: true, ..self }
+    }
+
+    /// Whether addresses are counted at all.
+    pub fn counts_addresses(&self) -> bool {
         self.address.is_any()
-            || self.user.is_any()
-            || self.sessions_per_user_max > 0
             || self.bans.failures_max > 0
             || self.listeners.iter().any(|listener| listener.connections_per_address_max > 0)
+    }
+
+    /// Whether users are.
+    pub fn counts_users(&self) -> bool {
+        self.user.is_any() || self.sessions_per_user_max > 0 || self.counts_retained()
+    }
+
+    /// Whether retained messages of users are.
+    pub fn counts_retained(&self) -> bool {
+        self.retained_per_user_max > 0 || self.retained_bytes_per_user_max > 0
     }
 
     /// What is bounded of this listener.

@@ -2,6 +2,7 @@
 
 mod leap;
 mod order;
+pub mod owners;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};

@@ -5,8 +5,9 @@ use core::net::SocketAddr;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
+use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::accounts::limit::SharedLimit;
-use crate::engine::accounts::seat::{Seat, SessionSeat};
+use crate::engine::accounts::seat::Seat;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Peer};
 use crate::engine::event::{Cause, Event};
@@ -58,16 +59,20 @@ impl Shard {
         self.refuse(key, Some(version), limit.reason(), now, out)
     }
 
-    /// It is proven who a client is: that speaks for its address, and is charged to the user.
+    /// It is proven who a client is: that speaks for its address, and is charged to the user, once for a connection. Admission comes by here
+    /// again after each late answer.
     pub(super) fn proof_holds(&mut self, key: ConnectionKey, who: &Identity, now: Time) -> Result<(), SharedLimit> {
         let Some(user) = &who.user else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        let is_again = connection.seat.as_ref().is_some_and(Seat::is_proven);
         if let Some(address) = connection.accountable_address() {
             // Of guesses that were under way together the one that holds is not to come through when the others have brought a ban.
             if self.accounts.is_banned(address, now) {
                 return Err(SharedLimit::Ban);
             }
-            self.accounts.succeed(address, now);
+            if !is_again {
+                self.accounts.succeed(address, now);
+            }
         }
         connection.seat.as_mut().map_or(Ok(()), |seat| seat.prove(user, now))
     }

@@ -17,7 +17,7 @@ use crate::engine::session::delivery::{Delivery, Source};
 use crate::engine::session::outbound::Next;
 use crate::engine::session::pipeline::Outcome;
 use crate::engine::session::queue::{Enqueued, QueueBounds};
-use crate::engine::session::{Link, Rate, Session, SessionKey};
+use crate::engine::session::{Link, Session, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::mqtt::outgoing::{Outgoing, encode_head, encoded_len};
 use crate::mqtt::{PacketId, QoS};
@@ -238,6 +238,9 @@ impl Shard {
 
     /// Sends what a session has to send, as far as its window and its connection allow.
     pub(super) fn pump(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        if self.waits_for_rate(key, now) {
+            return;
+        }
         loop {
             let Some(session) = self.sessions.get_mut(key) else { return };
             if !session.has_open_link() {
@@ -289,30 +292,6 @@ impl Shard {
         let Some(bytes) = written else { return self.discard(key, delivery, DropReason::PacketTooLarge, out) };
         self.delivered(delivery, out);
         self.charge_receiver(key, &link, bytes, now);
-    }
-
-    /// A receiver was sent a message. One that is metered and above its rate now gets no more until the wheel says so.
-    pub(super) fn charge_receiver(&mut self, key: SessionKey, link: &Link, bytes: u32, now: Time) {
-        if !link.is_metered() {
-            return;
-        }
-        let extras = self.connections.get_mut(link.connection).and_then(|connection| connection.extras.as_mut());
-        let Some(meter) = extras.and_then(|extras| extras.given.as_mut()) else { return };
-        let Some(limit) = meter.charge(1, bytes as usize, now) else { return };
-        let until = meter.until.expect("a pause has begun");
-        let Some(link) = self.sessions.get_mut(key).and_then(Session::link_mut) else { return };
-        if std::mem::replace(&mut link.rate, Rate::Above) != Rate::Above {
-            self.rate_wheel.schedule(link.connection, until);
-            self.reached(limit);
-        }
-    }
-
-    /// The pause of a receiver that was above its rate is over.
-    pub(super) fn give_again(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
-        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return };
-        let Some(link) = self.sessions.get_mut(session).and_then(Session::link_mut) else { return };
-        link.rate = Rate::Within;
-        self.room_in_window(session, now, out);
     }
 
     /// Sends a message of the window. One that is too large for the client counts as done [MQTT-3.1.2-25].

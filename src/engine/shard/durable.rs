@@ -239,14 +239,15 @@ impl Shard {
         }
     }
 
-    /// Notes that a message is the retained one of its topic; whether somebody keeps that.
+    /// Notes that a message is the retained one of its topic, and whose it is; whether somebody keeps that.
     pub(super) fn note_retained_as(&mut self, noted: Serial, message: &Message, out: &mut Outputs) -> bool {
         if !self.journaling.is_on {
             return false;
         }
         let is_known = noted != Serial::NONE;
         let body = if is_known { noted } else { self.note(Change::Body { message: message.clone() }, out) };
-        self.note(Change::Retained { body }, out);
+        let user = self.owners.of(message.topic()).cloned();
+        self.note(Change::Retained { body, user }, out);
         true
     }
 

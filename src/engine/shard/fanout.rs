@@ -18,7 +18,7 @@ use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
-use crate::engine::session::{Link, Rate, SessionKey};
+use crate::engine::session::{Link, SessionKey};
 use crate::engine::stats::DropReason;
 use crate::engine::subscriptions::entry::SubscriberKind;
 use crate::mqtt::outgoing::{Outgoing, encode_head};
@@ -355,10 +355,11 @@ impl Shard {
         }
         let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        let is_above_rate = link.is_some_and(|link| self.is_above_rate(target.session, &link, now));
         if qos == QoS::AtMostOnce {
             let way = match link {
                 None => Way::Away,
-                Some(link) if link.rate == Rate::Above => Way::AboveRate,
+                Some(_) if is_above_rate => Way::AboveRate,
                 Some(link) if self.has_room_for_plain(&link, publisher, out) => Way::Open(link),
                 Some(_) => Way::Full,
             };
@@ -380,7 +381,7 @@ impl Shard {
         self.note_copy(target.session, &mut delivery, Some(publication), out);
         let copy = delivery.noted().copy;
         let noted = copy != Serial::NONE;
-        let Some(link) = link.filter(Link::is_open) else {
+        let Some(link) = link.filter(|link| link.is_open() && !is_above_rate) else {
             return Outcome { noted, ..self.enqueue(target.session, delivery, out) };
         };
         let session = self.sessions.get_mut(target.session).expect("it was found above");

@@ -287,8 +287,8 @@ impl Shard {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
             return self.discard(key, &copy, why, out);
         }
-        let link = self.sessions.get(key).and_then(Session::link);
-        if let Some(link) = link.filter(|link| delivery == 0 && !link.is_open()) {
+        let link = self.sessions.get(key).and_then(Session::link).filter(|_| delivery == 0);
+        if let Some(link) = link.filter(|link| link.is_full || self.is_above_rate(key, link, now)) {
             let why = if link.is_full { DropReason::Slow } else { DropReason::AboveRate };
             return self.discard(key, &copy, why, out);
         }

@@ -102,9 +102,9 @@ impl Shard {
             Mesh::Forgotten { session, id } => self.passage_forgotten(session, id, out),
             Mesh::Remembers { passages } => self.claim_passages(from, passages, out),
             Mesh::Claims { passages } => self.passages_claimed(from, &passages, out),
-            Mesh::Retain { message, told, stamp, reply, publisher, once } => {
+            Mesh::Retain { message, told, stamp, reply, publisher, owner, once } => {
                 let publisher = publisher.map(|key| (from, key));
-                let outcome = self.retain_here(&message, Serial::NONE, publisher, now, out);
+                let outcome = self.retain_here(&message, Serial::NONE, publisher, owner.as_deref(), now, out);
                 let answer = reply.map(|reply| (from, reply)).filter(|_| self.journaling.is_on());
                 let late = self.tell_late_comers(from, &message, told, stamp, outcome.kept, answer, once, out);
                 if let Some(reply) = reply {

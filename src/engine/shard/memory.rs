@@ -57,10 +57,11 @@ impl Shard {
         }
     }
 
-    /// Topics and table, and the messages, whose fixed part is charged with each and stands in the table.
+    /// Topics and table, whose they are, and the messages, whose fixed part is charged with each and stands in the table.
     fn retained_memory(&self) -> u64 {
         let fixed = self.retained.len() * size_of::<Message>();
-        (self.retained.memory_bytes() as u64 + self.retained_bytes).saturating_sub(fixed as u64)
+        let tables = self.retained.memory_bytes() + self.owners.memory_bytes();
+        (tables as u64 + self.retained_bytes).saturating_sub(fixed as u64)
     }
 }
 

@@ -10,8 +10,10 @@
 //! | `publish` | a client's messages, one by one |
 //! | `verbatim` `runs` | neighbouring messages of one topic: as they came, or with identifiers |
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
+//! | `rates` | who is sent only so much in a second, alone or together with others |
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
 //! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `owning` | who is charged with what is retained |
 //! | `durable` | changes that a journal keeps, and what waits until it does |
 //! | `room` | what the journal has no room for, and who waits until it has |
 //! | `passages` | what crosses shards once, whatever happens to either |
@@ -42,8 +44,10 @@ pub mod listing;
 pub mod memory;
 pub mod moving;
 mod open;
+mod owning;
 mod passages;
 mod publish;
+mod rates;
 mod receive;
 mod restore;
 pub mod retain;
@@ -74,7 +78,7 @@ use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
 use crate::base::wheel::Wheel;
 use crate::engine::accounts::Accounts;
-use crate::engine::accounts::seat::SessionSeat;
+use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
@@ -87,6 +91,7 @@ use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
 use crate::engine::retained::Retained;
+use crate::engine::retained::owners::Owners;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::{Limit, Stats};
 use crate::engine::stowage::Stowage;
@@ -171,6 +176,7 @@ pub struct Shard {
     routes: Routes,
 
     retained: Retained<Message>,
+    owners: Owners,
     retained_bytes: u64,
     retained_sweep: crate::engine::retained::Cursor,
     scans: Slab<Scan>,
@@ -256,6 +262,7 @@ impl Shard {
             groups: Groups::new(seed),
             routes: Routes::new(seed),
             retained: Retained::default(),
+            owners: Owners::new(seed),
             retained_bytes: 0,
             retained_sweep: crate::engine::retained::Cursor::default(),
             scans: Slab::new(),
@@ -407,6 +414,7 @@ impl Shard {
         self.index.check();
         self.groups.check();
         self.lending.check(&self.groups);
+        self.check_owners();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
         assert!(self.retained.len() <= self.limits.retained_messages_max, "retained messages stay within their bound");
     }

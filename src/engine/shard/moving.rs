@@ -240,10 +240,10 @@ impl Shard {
                 if !removal.movers.takes(Subject::Topic(message.topic())) {
                     continue;
                 }
-                let home = removal.to.homes.topic(message.topic());
+                let (home, user) = (removal.to.homes.topic(message.topic()), self.owners.of(message.topic()).cloned());
                 message.origin = message.origin.after(removal.to.numbered);
                 let body = removal.movers.note(home, Change::Body { message });
-                removal.movers.note(home, Change::Retained { body });
+                removal.movers.note(home, Change::Retained { body, user });
             }
             if matches!(progress, Progress::Done) {
                 return;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Shard;
 use super::receive::Flow;
 use crate::base::time::Time;
-use crate::engine::accounts::seat::SessionSeat;
+use crate::engine::accounts::holding::SessionSeat;
+use crate::engine::accounts::terms::Way;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Phase};
@@ -167,7 +168,7 @@ impl Shard {
     ) {
         let limits = self.limits_of(arrival.peer.listener);
         let (inflight_max, aliases_out_max) = (limits.inflight_max, limits.topic_alias_out_max);
-        let (taken, given) = (Meter::taken(limits), Meter::given(limits));
+        let (taken, mut given) = (Meter::taken(limits), Meter::given(limits));
         let keep_alive_s = keep_alive_s(limits, connect);
         let identity = self.own_identity(arrival);
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(inflight_max);
@@ -185,6 +186,9 @@ impl Shard {
         }
         if let Some(method) = connect.properties.auth_method() {
             connection.extras().auth_method = Some(method.into());
+        }
+        if connection.seat.as_ref().is_some_and(|seat| seat.is_metered(Way::Out)) {
+            given = given.or_else(|| Some(Meter::unbounded()));
         }
         let rate = if given.is_some() { Rate::Within } else { Rate::Free };
         if taken.is_some() || given.is_some() {

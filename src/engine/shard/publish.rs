@@ -10,6 +10,7 @@ use super::receive::Flow;
 use super::routing::{Routing, Waiter};
 use crate::base::hash::Map;
 use crate::base::time::Time;
+use crate::engine::accounts::terms::Way;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -177,13 +178,13 @@ impl Shard {
     /// Charges the client's buckets for what it has published; in debt, it is read again when they have filled up.
     pub(super) fn charge_quota(&mut self, key: ConnectionKey, count: u32, bytes: usize, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let seat = connection.seat.as_ref().filter(|seat| seat.is_metered());
+        let seat = connection.seat.as_ref().filter(|seat| seat.is_metered(Way::In));
         if seat.is_none() && connection.extras.is_none() {
             return; // as nearly always
         }
         let shared_ms = seat.and_then(|seat| {
             let reached = &mut self.stats.shared_limits_reached;
-            seat.charge(count, u32::try_from(bytes).unwrap_or(u32::MAX), now, |limit| reached.count(limit))
+            seat.charge(Way::In, count, u32::try_from(bytes).unwrap_or(u32::MAX), now, |limit| reached.count(limit))
         });
         if shared_ms.is_none() && connection.extras.is_none() {
             return;
@@ -216,9 +217,9 @@ impl Shard {
     ) -> Flow {
         self.forget_answers(key);
         self.stats.publishes_received += 1;
-        let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else {
-            return Flow::Gone;
-        };
+        let Some(connection) = self.connections.get(key) else { return Flow::Gone };
+        let owner = connection.identity.as_ref().and_then(|who| self.owner_of_retained(publish.retain, who));
+        let Some(session_key) = connection.session else { return Flow::Gone };
         if self.is_incoming_refused(session_key, publish) {
             return self.refuse_incoming(key, session_key, publish, now, out);
         }
@@ -242,6 +243,7 @@ impl Shard {
         let forwarded = forwarded(publish, &mut scratch);
         let mut publication = Publication::new(topic.as_str(), forwarded, publish.payload, publish.qos, origin);
         publication.retain = publish.retain;
+        publication.owner = owner;
         publication.is_again = is_again;
         if let Some(id) = publish.packet_id.filter(|_| self.is_noted(session_key, publish.qos)) {
             // Without DUP it is a new message, whatever a shard remembers of one that this shard has lost. [MQTT-3.3.1-2]

@@ -287,7 +287,7 @@ impl Shard {
             Change::GroupSettled { copy } => restoring.settle_of_group(copy),
             Change::Assigned { home, copy } => self.lending.restore_assigned(home, copy),
             Change::Unassigned { home, copy } => self.lending.restore_unassigned(home, copy),
-            Change::Retained { body } => self.restore_retained(&restoring, body),
+            Change::Retained { body, user } => self.restore_retained(&restoring, body, user.as_deref()),
             Change::RetainedGone { topic } => self.restore_retained_gone(&topic),
             Change::Swept { sessions } => {
                 self.serial = self.serial.max(sessions);
@@ -377,11 +377,12 @@ impl Shard {
         self.passages.set_doubt(key, id, false);
     }
 
-    fn restore_retained(&mut self, restoring: &Restoring, body: Serial) {
+    fn restore_retained(&mut self, restoring: &Restoring, body: Serial, user: Option<&str>) {
         // It is the newest one, which memory holds.
         let message = restoring.bodies.get(&body).and_then(|body| body.message.clone());
         let Some(message) = message else { return };
         let Ok(topic) = Topic::parse(message.topic()) else { return };
+        self.own_restored(topic, user, &message);
         self.set_retained(topic, message.clone());
     }
 

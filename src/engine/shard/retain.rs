@@ -9,6 +9,7 @@ use super::Shard;
 use super::fanout::Publisher;
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
+use crate::engine::auth::identity::Identity;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
@@ -16,6 +17,7 @@ use crate::engine::limits::{SCAN_PAGE_BYTES_MAX, SCAN_PAGE_MESSAGES_MAX, SCAN_ST
 use crate::engine::mesh::{Mesh, RoutingKey, ScanKey};
 use crate::engine::message::{Message, Once, Publication};
 use crate::engine::output::Outputs;
+use crate::engine::retained::owners::Exchange;
 use crate::engine::retained::{Cursor, Progress};
 use crate::engine::session::delivery::{Delivery, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
@@ -97,12 +99,13 @@ impl Shard {
         let message = publication.keep(&mut self.chunks).clone();
         let Some(stamp) = stamp else {
             // Whoever subscribes from now on finds it here; whoever did so before was told.
-            return self.retain_here(&message, publication.noted, publisher.map(|key| (self.id, key)), now, out);
+            let publisher = publisher.map(|key| (self.id, key));
+            return self.retain_here(&message, publication.noted, publisher, publication.owner.as_deref(), now, out);
         };
         self.wait_for_one_more(routing);
         let home = self.homes.topic(message.topic());
-        let once = publication.once;
-        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher, once }, out);
+        let (owner, once) = (publication.owner.clone(), publication.once);
+        self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher, owner, once }, out);
         Outcome::default()
     }
 
@@ -129,6 +132,7 @@ impl Shard {
         message: &Message,
         noted: Serial,
         publisher: Publisher,
+        owner: Option<&Identity>,
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
@@ -157,6 +161,11 @@ impl Shard {
             self.reached(if is_too_much { Limit::RetainedBytes } else { Limit::RetainedMessages });
             return Outcome { refused: true, ..Outcome::default() };
         }
+        let exchange = Exchange { before: freed, after: charged(&message) };
+        if let Err(limit) = self.own_retained(topic, owner, exchange, now) {
+            self.stats.shared_limits_reached.count(limit);
+            return Outcome { refused: true, ..Outcome::default() };
+        }
         let noted = self.note_retained_as(noted, &message, out);
         self.set_retained(topic, message); // [MQTT-3.3.1-5]
         if noted {
@@ -175,7 +184,9 @@ impl Shard {
     /// Takes the message of a topic out of the store; whether there was one.
     pub(super) fn remove_retained(&mut self, topic: Topic<'_>) -> bool {
         let old = self.retained.remove(topic);
-        self.retained_bytes -= old.as_ref().map_or(0, charged);
+        let freed = old.as_ref().map_or(0, charged);
+        self.retained_bytes -= freed;
+        self.disown_retained(topic, freed);
         old.is_some()
     }
 
@@ -304,7 +315,8 @@ impl Shard {
     }
 }
 
-fn charged(message: &Message) -> u64 {
+/// What a retained message is charged with.
+pub(super) fn charged(message: &Message) -> u64 {
     message.charged_bytes() as u64
 }
 

@@ -242,8 +242,9 @@ impl Shard {
             if allowance.is_left() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         for message in messages {
+            let user = self.owners.of(message.topic()).cloned();
             let body = self.note(Change::Body { message }, out);
-            self.note(Change::Retained { body }, out);
+            self.note(Change::Retained { body, user }, out);
         }
         match progress {
             Progress::More => Stage::Retained(cursor),

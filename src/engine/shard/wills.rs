@@ -87,7 +87,7 @@ impl Shard {
 
     pub(super) fn publish_will(&mut self, key: SessionKey, will: &Will, now: Time, out: &mut Outputs) {
         let Some(session) = self.sessions.get(key) else { return };
-        let id = session.id;
+        let (id, owner) = (session.id, self.owner_of_retained(will.retain, &session.owner));
         if !self.may_leave_will(key, will) {
             self.stats.publishes_denied += 1;
             let action = Action::Will { topic: will.topic().as_str(), qos: will.qos, retain: will.retain };
@@ -98,6 +98,7 @@ impl Shard {
         let topic = will.topic();
         let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
         publication.retain = will.retain; // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
+        publication.owner = owner;
         if let Some(seconds) = will.message_expiry_s {
             publication.expires = now.after_seconds(seconds);
         }

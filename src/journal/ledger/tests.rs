@@ -124,9 +124,9 @@ fn a_copy_is_known_that_only_a_sweep_tells_of() {
 #[test]
 fn a_newer_retained_message_takes_the_place_of_the_one_before() {
     let mut scene = Scene::new();
-    for topic in ["a", "b", "a"] {
+    for (topic, user) in [("a", None), ("b", None), ("a", Some("ann".into()))] {
         let body = scene.body(topic);
-        scene.take(Change::Retained { body });
+        scene.take(Change::Retained { body, user });
     }
     assert_eq!((scene.ledger.retained_count(), scene.needed()), (2, 2 + 4));
     scene.take(Change::RetainedGone { topic: "a".into() });
