@@ -345,6 +345,11 @@ pub const KEYS: &[Key<Config>] = &[
         Kind::File,
         "What clients may publish and be sent, as in mosquitto's acl_file; \"\" is no rules, so everybody may do everything."
     ),
+    key!(
+        auth.acl_end,
+        Kind::Flag,
+        "Whether an acl_file whose last line is not `# end` is refused, so that one that was cut is never taken for the whole."
+    ),
     key!(auth.rules_file, Kind::File, "What clients may do, in TOML; \"\" is none. Not beside an acl_file."),
     key!(
         auth.token_keys,

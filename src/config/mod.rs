@@ -198,6 +198,8 @@ pub struct Auth {
     pub password_file: PathBuf,
     /// What they may do, as mosquitto writes it; empty where everybody may do everything.
     pub acl_file: PathBuf,
+    /// Whether that file must say itself where it ends.
+    pub acl_end: bool,
     /// What they may do, in our own format; empty for none.
     pub rules_file: PathBuf,
     /// Whose signatures on tokens count; empty where no token is taken.
@@ -427,6 +429,7 @@ impl Default for Auth {
             acl_file: PathBuf::new(),
             rules_file: PathBuf::new(),
             token_keys: PathBuf::new(),
+            acl_end: false,
             token_keys_url: None,
             token_keys_refresh_s: 5 * 60,
             token_keys_keep_s: 24 * 3_600,

@@ -58,7 +58,13 @@ struct Idle {
     why: &'static str,
 }
 
-const IDLE: [Idle; 4] = [
+const IDLE: [Idle; 5] = [
+    Idle {
+        names: &["acl_end"],
+        because: &["auth.acl_file"],
+        is_idle: |auth| auth.acl_file.as_os_str().is_empty(),
+        why: "there is no acl_file",
+    },
     Idle {
         names: &[
             "token_issuer",

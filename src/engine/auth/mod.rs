@@ -9,6 +9,7 @@
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the file that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
+//! | [`cautious`] | the same while nobody knows whether it is written to its end          |
 //! | [`difference`] | what other rules would take from subscriptions, and give them       |
 //! | [`certificate`]| the name that a client certificate gives to its user               |
 //! | [`passwords`]| users and hashes of a password file                                   |
@@ -28,6 +29,7 @@
 pub mod acl;
 pub mod acl_file;
 pub mod certificate;
+pub mod cautious;
 pub mod difference;
 pub mod exchange;
 pub mod hook;
