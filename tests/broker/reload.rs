@@ -105,6 +105,39 @@ fn threat_5_whose_password_has_changed_has_to_prove_himself_again() {
     bob.post(&Post::to("a").payload("x").qos(1).id(1));
 }
 
+#[test]
+fn threat_5_an_old_password_that_was_known_is_refused_as_soon_as_it_has_changed() {
+    let scene = Scene::new("reload-known");
+    let refused = |name: &str, password: &str| {
+        let mut client = Client::hello(&scene.broker, &Hello::v5("x").login(name, password));
+        client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86, _)));
+    };
+    // What was proven once is known, on each shard.
+    for id in ["a", "b", "c", "d"] {
+        scene.alice(id).leave();
+        scene.bob(id).leave();
+    }
+    let renewed = BOB.replace("bob:", "alice:");
+    scene.replace("users", &[&*renewed, BOB].concat());
+    scene.await_reloads(1);
+    for _ in 0..4 {
+        refused("alice", "correct horse");
+    }
+    Client::connect(&scene.broker, &Hello::v5("a").login("alice", "ñandú €")).leave();
+    scene.bob("b").leave();
+    scene.replace("users", &renewed);
+    scene.await_reloads(2);
+    for _ in 0..4 {
+        refused("bob", "ñandú €");
+        refused("alice", "correct horse");
+    }
+    scene.replace("users", &[ALICE, BOB].concat());
+    scene.await_reloads(3);
+    refused("alice", "ñandú €");
+    scene.alice("a").leave();
+    scene.bob("b").leave();
+}
+
 /// What a publication is answered.
 fn puback(client: &mut Client, topic: &str) -> u8 {
     client.publish(&Post::to(topic).payload("x").qos(1).id(7));
