@@ -21,7 +21,7 @@
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
-//! | [`clock`] [`events`] | the time, what the log hears |
+//! | [`clock`] [`events`] `denials` | the time, what the log hears, and how often of what rules refuse |
 //! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
@@ -35,6 +35,7 @@ pub mod clerks;
 pub mod clock;
 pub mod core;
 mod crowd;
+mod denials;
 pub mod enquiry;
 pub mod events;
 pub mod executor;
