@@ -402,6 +402,11 @@ pub const KEYS: &[Key<Config>] = &[
         "The claim with a list of the user's groups, which rules can name; \"\" is none."
     ),
     key!(
+        auth.token_acl_claim,
+        CLAIM,
+        "The claim with the topics that the user may publish to and be sent, beside all rules; \"\" is none."
+    ),
+    key!(
         auth.token_leeway_s as "token_leeway",
         Kind::time(Seconds, 0, LEEWAY_S_MAX),
         "How far apart the broker's clock and the issuer's may go: a token holds so much longer, and earlier."

@@ -222,6 +222,8 @@ pub struct Auth {
     pub token_client_id_claim: Option<Box<str>>,
     /// The claim with the user's groups.
     pub token_groups_claim: Option<Box<str>>,
+    /// The claim with what the user may do at the most.
+    pub token_acl_claim: Option<Box<str>>,
     /// How far apart our clock and the issuer's may go.
     pub token_leeway_s: u64,
     /// Where a client puts its token.
@@ -427,9 +429,9 @@ impl Default for Auth {
             anonymous: Anonymous::Auto,
             password_file: PathBuf::new(),
             acl_file: PathBuf::new(),
+            acl_end: false,
             rules_file: PathBuf::new(),
             token_keys: PathBuf::new(),
-            acl_end: false,
             token_keys_url: None,
             token_keys_refresh_s: 5 * 60,
             token_keys_keep_s: 24 * 3_600,
@@ -439,6 +441,7 @@ impl Default for Auth {
             token_user_claim: "sub".into(),
             token_client_id_claim: None,
             token_groups_claim: None,
+            token_acl_claim: None,
             token_leeway_s: LEEWAY_S,
             token_carrier: Carrier::Password,
             token_user: UserName::Ignored,

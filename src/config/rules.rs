@@ -72,6 +72,7 @@ const IDLE: [Idle; 5] = [
             "token_user_claim",
             "token_client_id_claim",
             "token_groups_claim",
+            "token_acl_claim",
             "token_leeway",
             "token_carrier",
             "token_user",

@@ -227,7 +227,9 @@ impl Reader {
             Some(hook) if self.auth.hook_rules_url.is_some() => Box::new(HookRules::new(authoriser, Arc::clone(hook))),
             Some(_) | None => authoriser,
         };
-        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser).with_rules_of(&path);
+        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser)
+            .with_rules_of(&path)
+            .with_claims(self.auth.token_acl_claim.is_some());
         for (listener, proofs) in &self.chains {
             policy = policy.with_chain(*listener, known.chain(proofs));
         }
@@ -377,13 +379,13 @@ pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
 
 /// The file of rules, if there is one, or what is wrong with it: at least one thing.
 pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
-    let (path, format) = match [&auth.rules_file, &auth.acl_file] {
-        [own, _] if !own.as_os_str().is_empty() => (own, RuleFormat::Own),
     placed_rules(auth).map(|found| found.map(|(file, _)| file))
 }
 
 /// The same, and where it was read.
 fn placed_rules(auth: &Auth) -> Result<Option<(RuleFile, Origin)>, Vec<PolicyError>> {
+    let (path, format) = match [&auth.rules_file, &auth.acl_file] {
+        [own, _] if !own.as_os_str().is_empty() => (own, RuleFormat::Own),
         [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, RuleFormat::Mosquitto),
         [_, _] => return Ok(None),
     };
@@ -443,6 +445,7 @@ fn terms(auth: &Auth) -> Terms {
         user_claim: auth.token_user_claim.clone(),
         client_id_claim: auth.token_client_id_claim.clone(),
         groups_claim: auth.token_groups_claim.clone(),
+        acl_claim: auth.token_acl_claim.clone(),
         issuer: auth.token_issuer.clone(),
         audience: auth.token_audience.clone(),
         leeway_s: auth.token_leeway_s,

@@ -72,7 +72,9 @@ impl Refused {
         let ground = policy.authoriser().ground(who, client, action);
         let is_of_hook =
             policy.authoriser().files().is_some_and(|rules| rules.decide(who, client, action) == Decision::Allow);
+        let is_of_token = who.claims.as_ref().is_some_and(|claims| !claims.allow(who, client, action));
         let rule = match (policy.rules_file(), ground) {
+            _ if is_of_token => Some("the token".to_owned()),
             _ if is_of_hook => Some("the hook".to_owned()),
             ("", _) => None,
             (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),

@@ -16,6 +16,7 @@
 //! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
 //! | [`hook`]     | a web server says who a client is and what it may do                  |
 //! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
+//! | [`claims`]   | what a token lets its user do at the most                             |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -28,8 +29,11 @@
 
 pub mod acl;
 pub mod acl_file;
-pub mod certificate;
 pub mod cautious;
+pub mod certificate;
+pub mod claims;
+#[cfg(test)]
+mod cut_tests;
 pub mod difference;
 pub mod exchange;
 pub mod hook;
