@@ -380,6 +380,11 @@ pub const KEYS: &[Key<Config>] = &[
         Kind::File,
         "What clients may publish and be sent, as in mosquitto's acl_file; \"\" is no rules, so everybody may do everything."
     ),
+    key!(
+        auth.acl_end,
+        Kind::Flag,
+        "Whether an acl_file whose last line is not `# end` is refused, so that one that was cut is never taken for the whole."
+    ),
     key!(auth.rules_file, Kind::File, "What clients may do, in TOML; \"\" is none. Not beside an acl_file."),
     key!(
         auth.token_keys,
@@ -430,6 +435,11 @@ pub const KEYS: &[Key<Config>] = &[
         auth.token_groups_claim,
         CLAIM,
         "The claim with a list of the user's groups, which rules can name; \"\" is none."
+    ),
+    key!(
+        auth.token_acl_claim,
+        CLAIM,
+        "The claim with the topics that the user may publish to and be sent, beside all rules; \"\" is none."
     ),
     key!(
         auth.token_leeway_s as "token_leeway",

@@ -200,6 +200,8 @@ pub struct Auth {
     pub password_file: PathBuf,
     /// What they may do, as mosquitto writes it; empty where everybody may do everything.
     pub acl_file: PathBuf,
+    /// Whether that file must say itself where it ends.
+    pub acl_end: bool,
     /// What they may do, in our own format; empty for none.
     pub rules_file: PathBuf,
     /// Whose signatures on tokens count; empty where no token is taken.
@@ -222,6 +224,8 @@ pub struct Auth {
     pub token_client_id_claim: Option<Box<str>>,
     /// The claim with the user's groups.
     pub token_groups_claim: Option<Box<str>>,
+    /// The claim with what the user may do at the most.
+    pub token_acl_claim: Option<Box<str>>,
     /// How far apart our clock and the issuer's may go.
     pub token_leeway_s: u64,
     /// Where a client puts its token.
@@ -428,6 +432,7 @@ impl Default for Auth {
             anonymous: Anonymous::Auto,
             password_file: PathBuf::new(),
             acl_file: PathBuf::new(),
+            acl_end: false,
             rules_file: PathBuf::new(),
             token_keys: PathBuf::new(),
             token_keys_url: None,
@@ -439,6 +444,7 @@ impl Default for Auth {
             token_user_claim: "sub".into(),
             token_client_id_claim: None,
             token_groups_claim: None,
+            token_acl_claim: None,
             token_leeway_s: LEEWAY_S,
             token_carrier: Carrier::Password,
             token_user: UserName::Ignored,

@@ -58,7 +58,13 @@ struct Idle {
     why: &'static str,
 }
 
-const IDLE: [Idle; 4] = [
+const IDLE: [Idle; 5] = [
+    Idle {
+        names: &["acl_end"],
+        because: &["auth.acl_file"],
+        is_idle: |auth| auth.acl_file.as_os_str().is_empty(),
+        why: "there is no acl_file",
+    },
     Idle {
         names: &[
             "token_issuer",
@@ -66,6 +72,7 @@ const IDLE: [Idle; 4] = [
             "token_user_claim",
             "token_client_id_claim",
             "token_groups_claim",
+            "token_acl_claim",
             "token_leeway",
             "token_carrier",
             "token_user",

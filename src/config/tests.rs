@@ -316,6 +316,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         "token_user_claim = \"name\"",
         "token_client_id_claim = \"cid\"",
         "token_groups_claim = \"groups\"",
+        "token_acl_claim = \"acl\"",
         "token_leeway = \"1m\"",
         "token_carrier = \"user-name\"",
         "token_user = \"equal\"",
@@ -327,7 +328,7 @@ fn what_tokens_must_say_does_nothing_without_keys() {
         loaded(vec![file(&format!("[auth]\n{line}\ntoken_keys = \"keys\""))]);
     }
     let keys = KEYS.iter().filter(|key| key.name.starts_with("token_")).count();
-    assert_eq!(keys, 1 + 4 + 9, "each of them is asked about here, or is about a server of keys");
+    assert_eq!(keys, 1 + 4 + 10, "each of them is asked about here, or is about a server of keys");
 }
 
 #[test]

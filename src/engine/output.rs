@@ -304,7 +304,8 @@ pub struct Outputs {
     pub events: Vec<Event>,
     /// Set when put-off work wants a tick in the next turn.
     pub wake_at: Option<Time>,
-    /// Denials that were told by name.
+    /// Denials, and how many of them were told by name.
+    denials: u64,
     denials_told: u32,
 }
 
@@ -331,6 +332,7 @@ impl Outputs {
         self.hand_overs.clear();
         self.questions.clear();
         self.events.clear();
+        self.denials = 0;
         self.denials_told = 0;
         self.wake_at = None;
     }
@@ -340,8 +342,19 @@ impl Outputs {
         self.denials_told < DENIALS_TOLD_MAX
     }
 
-    /// Tells of a denial, if one more is told.
+    /// How many denials there were, whether they were told by name or not.
+    pub fn denials_count(&self) -> u64 {
+        self.denials
+    }
+
+    /// Counts a denial that nobody tells of.
+    pub fn count_denied(&mut self) {
+        self.denials += 1;
+    }
+
+    /// Counts a denial, and tells of it by name if one more is told.
     pub fn tell_denied(&mut self, who: &Arc<Identity>, client_id: &str, action: Action<'_>) {
+        self.count_denied();
         if self.tells_denials() {
             self.denials_told += 1;
             let denied = Denied { who: Arc::clone(who), client_id: client_id.into(), action: OwnedAction::of(action) };

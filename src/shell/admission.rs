@@ -1,12 +1,17 @@
 //! Who may come in and what they may do: the policy that the operator's files make.
 //!
-//! A file that cannot be read, or says something that is none, makes no policy at all: nobody is let in by a part of it.
+//! A file that cannot be read, or says something that is none, makes no policy at all: nobody is let in by a part of it. Of rules that may be
+//! half written [only what they take away](caution) counts.
+
+mod caution;
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::caution::{Caution, Origin};
+use super::reloading::{Occasion, Taken};
 use crate::base::hash::Seed;
 use crate::config::listener::{Proof, UserFrom};
 use crate::config::{Auth, Listener, Listeners};
@@ -28,7 +33,7 @@ use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
 use crate::engine::auth::token::terms::Terms;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
-use crate::shell::files::whole::read_up_to;
+use crate::shell::files::whole::{Place, read_placed, read_up_to};
 use crate::shell::web::client::{Client, Trust, WebError, bearer};
 use crate::shell::web::hook::{Hook, HookRules};
 use crate::shell::web::keys::{Fetched, IssuedTokens};
@@ -145,13 +150,6 @@ impl Rules {
             Self::Mosquitto(rules) => rules,
         }
     }
-
-    fn into_authoriser(self) -> Box<dyn Authoriser> {
-        match self {
-            Self::Own(rules) => Box::new(rules),
-            Self::Mosquitto(rules) => Box::new(rules),
-        }
-    }
 }
 
 /// Reads the files that the configuration names, again and again. What users have proven is remembered as long as their hashes stay the same.
@@ -168,6 +166,8 @@ pub struct Reader {
     fetched: Option<Arc<Fetched>>,
     /// What those count who ask.
     tally: Arc<Tally>,
+    /// Which rules are known to be whole.
+    caution: Caution,
 }
 
 impl Reader {
@@ -184,6 +184,7 @@ impl Reader {
             hook: None,
             fetched: None,
             tally: Arc::default(),
+            caution: Caution::default(),
         }
     }
 
@@ -203,23 +204,48 @@ impl Reader {
 
     /// Reads them all. After an error it is as if nothing had been tried.
     pub fn read(&mut self) -> Result<Policy, PolicyError> {
+        self.read_anew(Occasion::Asked).map(|(policy, _)| policy)
+    }
+
+    /// The same for this reason, and how much of it may come into force.
+    pub fn read_anew(&mut self, occasion: Occasion) -> Result<(Policy, Taken), PolicyError> {
         let files = OfFiles::read(&self.auth, self.passwords.as_deref())?;
-        let rules = rule_file(&self.auth).map_err(|mut errors| errors.swap_remove(0))?;
-        let path = rules.as_ref().map_or_else(String::new, |file| file.path.display().to_string());
+        let rules = match placed_rules(&self.auth) {
+            Ok(rules) => rules,
+            Err(mut errors) => {
+                if errors.iter().any(|error| matches!(error, PolicyError::Unreadable { .. })) {
+                    self.caution.miss();
+                }
+                return Err(errors.swap_remove(0));
+            }
+        };
+        let path = rules.as_ref().map_or_else(String::new, |(file, _)| file.path.display().to_string());
         self.prepare_web()?;
         let known = files.with_web(&self.auth, self.hook.as_ref(), self.fetched.as_ref());
-        let authoriser =
-            rules.map_or_else(|| Box::new(Open) as Box<dyn Authoriser>, |file| file.rules.into_authoriser());
+        let (authoriser, taken) = self.authoriser(rules, occasion);
         let authoriser: Box<dyn Authoriser> = match &self.hook {
             Some(hook) if self.auth.hook_rules_url.is_some() => Box::new(HookRules::new(authoriser, Arc::clone(hook))),
             Some(_) | None => authoriser,
         };
-        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser).with_rules_of(&path);
+        let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser)
+            .with_rules_of(&path)
+            .with_claims(self.auth.token_acl_claim.is_some());
         for (listener, proofs) in &self.chains {
             policy = policy.with_chain(*listener, known.chain(proofs));
         }
         self.passwords = known.passwords;
-        Ok(policy)
+        Ok((policy, taken))
+    }
+
+    fn authoriser(&mut self, rules: Option<(RuleFile, Origin)>, occasion: Occasion) -> (Box<dyn Authoriser>, Taken) {
+        let Some((RuleFile { rules, .. }, at)) = rules else { return (Box::new(Open), Taken::All) };
+        match rules {
+            Rules::Own(rules) => (Box::new(rules), Taken::All), // a part of them allows nothing that all of them do not
+            Rules::Mosquitto(rules) => {
+                let (rules, taken) = self.caution.take(rules, at, occasion);
+                (Box::new(rules), taken)
+            }
+        }
     }
 
     /// The hook that its policies ask, if there is one.
@@ -353,17 +379,32 @@ pub fn complaints(auth: &Auth) -> Vec<PolicyError> {
 
 /// The file of rules, if there is one, or what is wrong with it: at least one thing.
 pub fn rule_file(auth: &Auth) -> Result<Option<RuleFile>, Vec<PolicyError>> {
+    placed_rules(auth).map(|found| found.map(|(file, _)| file))
+}
+
+/// The same, and where it was read.
+fn placed_rules(auth: &Auth) -> Result<Option<(RuleFile, Origin)>, Vec<PolicyError>> {
     let (path, format) = match [&auth.rules_file, &auth.acl_file] {
         [own, _] if !own.as_os_str().is_empty() => (own, RuleFormat::Own),
         [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, RuleFormat::Mosquitto),
         [_, _] => return Ok(None),
     };
-    parse_rules(path, format, rule_text(path).map_err(one)?).map(Some)
+    let (text, place) = placed_text(path).map_err(one)?;
+    let at = Origin::of(place, &text);
+    let must_end = auth.acl_end && format == RuleFormat::Mosquitto;
+    let end = if must_end { AclFile::check_end(&String::from_utf8_lossy(&text)) } else { Ok(()) };
+    let file = parse_rules(path, format, text)?;
+    end.map_err(|fault| one(PolicyError::AclFile { path: path.into(), fault }))?;
+    Ok(Some((file, at)))
 }
 
 /// The text of a file of rules, as it lies there.
 pub fn rule_text(path: &Path) -> Result<Vec<u8>, PolicyError> {
-    read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })
+    placed_text(path).map(|(text, _)| text)
+}
+
+fn placed_text(path: &Path) -> Result<(Vec<u8>, Place), PolicyError> {
+    read_placed(path, FILE_BYTES_MAX).map_err(|error| PolicyError::Unreadable { path: path.into(), error })
 }
 
 /// The rules in a text that was read from this file, or what is wrong with them: at least one thing.
@@ -378,7 +419,8 @@ pub fn parse_rules(path: &Path, format: RuleFormat, text: Vec<u8>) -> Result<Rul
 }
 
 fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, PolicyError> {
-    let text = read(path).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
+    let text =
+        read_up_to(path, FILE_BYTES_MAX).map_err(|error| PolicyError::Unreadable { path: path.into(), error })?;
     let mut secret = [0; SECRET_BYTES];
     random(&mut secret)?;
     let read = match before {
@@ -403,6 +445,7 @@ fn terms(auth: &Auth) -> Terms {
         user_claim: auth.token_user_claim.clone(),
         client_id_claim: auth.token_client_id_claim.clone(),
         groups_claim: auth.token_groups_claim.clone(),
+        acl_claim: auth.token_acl_claim.clone(),
         issuer: auth.token_issuer.clone(),
         audience: auth.token_audience.clone(),
         leeway_s: auth.token_leeway_s,
@@ -438,10 +481,6 @@ fn random(bytes: &mut [u8]) -> Result<(), PolicyError> {
     let path = Path::new("/dev/urandom");
     let read = File::open(path).and_then(|mut file| file.read_exact(bytes));
     read.map_err(|error| PolicyError::Unreadable { path: path.into(), error })
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_up_to(path, FILE_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -264,13 +264,13 @@ impl Broker {
             units.push(Unit {
                 name: "auth".to_owned(),
                 files: reader.files(),
-                reload: Box::new(move || {
-                    let policy = reader.read().map_err(|error| ReloadError::new(&error))?;
+                reload: Box::new(move |occasion| {
+                    let (policy, taken) = reader.read_anew(occasion).map_err(|error| ReloadError::new(&error))?;
                     force.change(policy, &ways);
                     if let Some(keys) = &keys {
                         keys.hurry();
                     }
-                    Ok(())
+                    Ok(taken)
                 }),
             });
         }

@@ -11,6 +11,7 @@ use super::accepting::Listener;
 use super::clerks::Desk;
 use super::clock::{Clock, at_ns, wall_s};
 use super::crowd::Crowd;
+use super::denials::Denials;
 use super::gather::Gather;
 use super::journal::{Continuation, Journal};
 use super::judging::Judging;
@@ -58,6 +59,8 @@ pub struct Core {
     pub(super) ways: Ways,
     /// Clients that wait for what takes time.
     pub(super) crowd: Crowd,
+    /// Denials that the log has not heard of.
+    pub(super) denials: Denials,
     pub(super) held: Held,
     pub(super) stats: ShellStats,
     pub(super) turn: Turn,
@@ -176,6 +179,7 @@ impl Core {
             inbox: parts.inbox,
             ways: parts.ways,
             crowd: Crowd::new(parts.desk),
+            denials: Denials::default(),
             held: Held::new(shards),
             stats: ShellStats::default(),
             buffer: vec![0; PENDING_BYTES_MAX + parts.turn.read_bytes_max.max(PIECE_BYTES_MAX)],

@@ -12,7 +12,10 @@ use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
 use crate::mqtt::Reason;
 
-/// Tells the log. What a client can cause at will is no louder than debug.
+/// Characters of a text of a client in a line about what it is denied.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// Tells the log. What a client can cause at will is no louder than debug, but for sums.
 pub fn log(shard: ShardId, event: &Event, policy: &Policy) {
     let shard = shard.index();
     match event {
@@ -46,26 +49,69 @@ fn log_denied(shard: usize, denied: &Denied, policy: &Policy) {
     if !enabled!(Level::DEBUG) {
         return;
     }
-    let Denied { who, client_id, action } = denied;
-    let action = action.as_action();
-    let client = ClientId::Text(client_id);
-    let ground = policy.authoriser().ground(who, client, action);
-    let is_of_hook =
-        policy.authoriser().files().is_some_and(|rules| rules.decide(who, client, action) == Decision::Allow);
-    let rule = match (policy.rules_file(), ground) {
-        _ if is_of_hook => Some("the hook".to_owned()),
-        ("", _) => None,
-        (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),
-        (file, None) => Some(format!("{file}: no rule")),
+    let Refused { user, client_id, action, topic, rule } = Refused::of(denied, policy);
+    debug!(shard, user, client_id, action, topic, rule, "denied");
+}
+
+/// A denial as the log tells of it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    user: Option<Box<str>>,
+    client_id: Box<str>,
+    action: &'static str,
+    topic: Option<Box<str>>,
+    rule: Option<String>,
+}
+
+impl Refused {
+    /// With the rule that says so, which is looked for again.
+    pub(super) fn of(denied: &Denied, policy: &Policy) -> Self {
+        let Denied { who, client_id, action } = denied;
+        let action = action.as_action();
+        let client = ClientId::Text(client_id);
+        let ground = policy.authoriser().ground(who, client, action);
+        let is_of_hook =
+            policy.authoriser().files().is_some_and(|rules| rules.decide(who, client, action) == Decision::Allow);
+        let is_of_token = who.claims.as_ref().is_some_and(|claims| !claims.allow(who, client, action));
+        let rule = match (policy.rules_file(), ground) {
+            _ if is_of_token => Some("the token".to_owned()),
+            _ if is_of_hook => Some("the hook".to_owned()),
+            ("", _) => None,
+            (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),
+            (file, None) => Some(format!("{file}: no rule")),
+        };
+        let (action, topic) = match action {
+            Action::Connect => ("connect", None),
+            Action::Publish { topic, .. } => ("publish", Some(topic)),
+            Action::Subscribe { filter, .. } => ("subscribe", Some(filter)),
+            Action::Receive { topic } => ("receive", Some(topic)),
+            Action::Will { topic, .. } => ("will", Some(topic)),
+        };
+        Self {
+            user: who.user.as_deref().map(short),
+            client_id: short(client_id),
+            action,
+            topic: topic.map(short),
+            rule,
+        }
+    }
+}
+
+/// What a client says, so much of it that it cannot fill the log.
+fn short(text: &str) -> Box<str> {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// Rules have refused something to so many; this is the first. Whoever tells it does so once a second at the most, whatever clients do.
+pub(super) fn denied(shard: ShardId, count: u64, first: Option<&Refused>) {
+    let shard = shard.index();
+    let Some(Refused { user, client_id, action, topic, rule }) = first else {
+        return info!(shard, count, "refused by rules");
     };
-    let (action, topic) = match action {
-        Action::Connect => ("connect", None),
-        Action::Publish { topic, .. } => ("publish", Some(topic)),
-        Action::Subscribe { filter, .. } => ("subscribe", Some(filter)),
-        Action::Receive { topic } => ("receive", Some(topic)),
-        Action::Will { topic, .. } => ("will", Some(topic)),
-    };
-    debug!(shard, user = ?who.user, %client_id, action, topic, rule, "denied");
+    info!(shard, count, user, client_id, action, topic, rule, "refused by rules, and this is the first of them");
 }
 
 /// What stands between a client's socket and its MQTT cannot go on.

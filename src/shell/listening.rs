@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::broker::post;
 use super::listener::{self, Socket, SocketOptions};
 use super::mesh::{Parcel, Ways};
-use super::reloading::{ReloadError, Unit};
+use super::reloading::{ReloadError, Taken, Unit};
 use super::transport::plan::{Plan, TlsFiles};
 use super::transport::secrets::FileError;
 use crate::config::listener::ListenAddress;
@@ -156,14 +156,14 @@ impl Listening {
         Some(Unit {
             name: format!("listeners.{}", named.name),
             files,
-            reload: Box::new(move || {
+            reload: Box::new(move |_occasion| {
                 let anew = read(&named, Some(&plan)).map_err(|error| ReloadError::new(&error))?;
                 plan = anew.expect("the configuration has not changed");
                 for shard in 0..ways.shards() {
                     let plan = Arc::clone(&plan);
                     post(&ways, ShardId::new(shard), Parcel::Plan { listener: number, plan });
                 }
-                Ok(())
+                Ok(Taken::All)
             }),
         })
     }

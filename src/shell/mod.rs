@@ -21,7 +21,7 @@
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
 //! | [`mesh`] | the ways between shards |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
-//! | [`clock`] [`events`] | the time, what the log hears |
+//! | [`clock`] [`events`] `denials` | the time, what the log hears, and how often of what rules refuse |
 //! | [`guard`] | what a panic brings about |
 //! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
@@ -36,6 +36,7 @@ pub mod clerks;
 pub mod clock;
 pub mod core;
 mod crowd;
+mod denials;
 pub mod enquiry;
 pub mod events;
 pub mod executor;

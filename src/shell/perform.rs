@@ -26,6 +26,7 @@ impl Core {
             self.pause_and_resume();
             self.send_batches();
         }
+        self.tell_denials(self.out.denials_count(), now);
         self.wants_tick |= self.out.wake_at.is_some();
         let questions = std::mem::take(&mut self.out.questions);
         self.out.clear();
@@ -35,8 +36,10 @@ impl Core {
     }
 
     fn note_events(&mut self) {
-        for event in self.out.events.drain(..) {
+        let mut events = std::mem::take(&mut self.out.events);
+        for event in events.drain(..) {
             match &event {
+                Event::Denied(denied) => self.note_denied(denied),
                 Event::Connected { connection, .. } => {
                     if let Some(line) = self.lines.get_mut(*connection) {
                         line.state.is_fresh = false;
@@ -55,7 +58,6 @@ impl Core {
                 | Event::Refused { .. }
                 | Event::Banned { .. }
                 | Event::SessionEnded { .. }
-                | Event::Denied(_)
                 | Event::SubscribeDenied { .. }
                 | Event::PublishDenied { .. }
                 | Event::Dropped { .. }
@@ -63,6 +65,7 @@ impl Core {
             }
             super::events::log(self.id, &event, self.shard.policy());
         }
+        self.out.events = events;
     }
 
     fn send_pieces(&mut self) {

@@ -1,8 +1,9 @@
 //! The operator's files, read anew: when one of them has changed, and when a signal says so.
 //!
 //! One thread looks at the files a few times a second. A file that has changed is read when it has stayed the same for one look, so that
-//! what is being written is not read in the middle. What cannot be read, or says something wrong, changes nothing: what was in force stays,
-//! the log says why, and it is tried again with the next change, or at the next look where the system had no descriptor left.
+//! what is being written is rarely read in the middle; what is read there gives nobody a right, since the formats refuse it, or only what it takes
+//! away counts until it has stayed the same for [longer](QUIET_LOOKS). What cannot be read, or says something wrong, changes nothing: what was in
+//! force stays, the log says why, and it is tried again with the next change, or at the next look where the system had no descriptor left.
 
 use std::fmt;
 use std::fs;
@@ -24,6 +25,9 @@ use crate::engine::homes::ShardId;
 
 /// How often the files are looked at. Two looks and the way to the shards take less than the second in which a right ends.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Looks through which files stay the same until what may have been half of something is taken for the whole: five seconds.
+const QUIET_LOOKS: u32 = 25;
 
 /// The policy that is in force. One for the whole broker: shards are told when it changes, clerks look it up with each question.
 #[derive(Debug)]
@@ -101,6 +105,24 @@ impl fmt::Display for ReloadError {
     }
 }
 
+/// Why files are read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// They look different.
+    Seen,
+    /// Somebody who knows them says so, or they have stayed the same for long enough.
+    Asked,
+}
+
+/// How much of what they say is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it.
+    All,
+    /// What they take away. What they give waits until they are known to be whole.
+    WhatItTakes,
+}
+
 /// Files that are read together, and what is done with what they say.
 pub struct Unit {
     /// What they are, for the log.
@@ -108,7 +130,7 @@ pub struct Unit {
     /// Which ones are looked at.
     pub files: Vec<PathBuf>,
     /// Reads them and has what they say come into force.
-    pub reload: Box<dyn FnMut() -> Result<(), ReloadError> + Send>,
+    pub reload: Box<dyn FnMut(Occasion) -> Result<Taken, ReloadError> + Send>,
 }
 
 /// The thread that looks at the files. It ends when this is dropped.
@@ -193,6 +215,10 @@ struct Watched {
     read: Vec<Stamp>,
     /// At the last look.
     seen: Vec<Stamp>,
+    /// Looks through which they have stayed the same.
+    quiet_looks: u32,
+    /// Whether only a part of what they say is in force.
+    is_partly_taken: bool,
     is_failing: bool,
 }
 
@@ -214,33 +240,48 @@ fn watch(units: Vec<Unit>, tally: &Tally, wishes: &Receiver<Wish>) {
 impl Watched {
     fn new(unit: Unit) -> Self {
         let read: Vec<Stamp> = unit.files.iter().map(|path| Stamp::of(path)).collect();
-        Self { unit, seen: read.clone(), read, is_failing: false }
+        Self { unit, seen: read.clone(), read, quiet_looks: 0, is_partly_taken: false, is_failing: false }
     }
 
     fn look(&mut self, is_wished: bool, tally: &Tally) {
         let found: Vec<Stamp> = self.unit.files.iter().map(|path| Stamp::of(path)).collect();
         let is_settled = found == self.seen;
+        self.quiet_looks = if is_settled { self.quiet_looks.saturating_add(1) } else { 0 };
         self.seen.clone_from(&found);
-        if is_wished || (is_settled && found != self.read) {
-            let is_passing = self.reload(tally);
-            if !is_passing {
-                self.read = found;
-            }
+        let occasion = if is_wished || (self.is_partly_taken && self.quiet_looks >= QUIET_LOOKS) {
+            Occasion::Asked
+        } else if is_settled && found != self.read {
+            Occasion::Seen
+        } else {
+            return;
+        };
+        let is_passing = self.reload(occasion, tally);
+        if !is_passing {
+            self.read = found;
         }
     }
 
     /// Whether it failed for a reason that may go away by itself.
-    fn reload(&mut self, tally: &Tally) -> bool {
+    fn reload(&mut self, occasion: Occasion, tally: &Tally) -> bool {
         let unit = &self.unit.name;
-        match (self.unit.reload)() {
-            Ok(()) => {
+        match (self.unit.reload)(occasion) {
+            Ok(taken) => {
                 self.is_failing = false;
+                self.is_partly_taken = taken == Taken::WhatItTakes;
                 tally.done.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(%unit, "files were read anew and are in force");
+                match taken {
+                    Taken::All => tracing::info!(%unit, "files were read anew and are in force"),
+                    Taken::WhatItTakes => tracing::info!(
+                        %unit,
+                        "files were read anew, and rules were written into the file that was in force, so they may be half there: what they \
+                         take away is in force, and what they give when the file has stayed the same for 5 s, or at a SIGHUP"
+                    ),
+                }
                 false
             }
             Err(error) => {
                 self.is_failing = true;
+                self.is_partly_taken &= error.is_passing; // what is wrong stays so until it changes
                 tally.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%unit, %error, "what files say is not in force: what was in force stays");
                 error.is_passing

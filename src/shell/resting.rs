@@ -96,7 +96,8 @@ impl Core {
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until).min();
         let stop = self.stop_at_ns.map(at_ns);
         let journal = self.journal.as_ref().and_then(Journal::next_due_ns).map(at_ns);
-        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop, journal]
+        let denials = self.denials.next_due();
+        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop, journal, denials]
             .into_iter()
             .flatten()
             .min()

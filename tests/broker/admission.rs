@@ -129,9 +129,9 @@ topics = 'home/safe'
 [[rule]]
 effect = 'allow'
 who = { address = '127.0.0.0/8' }
+qos_max = 1
 actions = 'all'
 topics = ['home/#', 'own/%c/#']
-qos_max = 1
 
 [[rule]]
 effect = 'allow'

@@ -1,6 +1,7 @@
 //! Certificates: who may come in by one and what the rules give him, and what becomes of them while the broker runs.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use pregon::mqtt::Version;
@@ -168,6 +169,41 @@ fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     broker.signal("HUP");
     await_times(&broker, "were read anew", 4);
     old.expect_silence();
+}
+
+#[test]
+fn a_certificate_behind_a_link_to_a_folder_that_is_exchanged_is_renewed() {
+    let trust = Trust::new("certificates-linked");
+    // As orchestrators lay out secrets: each file is a link into `..data`, which is a link to the folder of today.
+    let lay_out = |folder: &str, certified: &Certified| {
+        fs::create_dir(trust.path(folder)).expect("it is new");
+        fs::write(trust.path(folder).join("tls.crt"), certified.certificate.pem()).expect("there is room");
+        fs::write(trust.path(folder).join("tls.key"), certified.key.serialize_pem()).expect("there is room");
+        symlink(folder, trust.path("..new")).expect("it is not there");
+        fs::rename(trust.path("..new"), trust.path("..data")).expect("it is the same folder");
+    };
+    lay_out("..1", &trust.server);
+    for name in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), trust.path(name)).expect("it is not there");
+    }
+    let [certificates, keys] = [("certificates", "tls.crt"), ("keys", "tls.key")]
+        .map(|(key, name)| format!("listeners.tls.{key}={}", trust.path(name).display()));
+    let options = Options::shards(2).set("listeners.tls.address=127.0.0.1:0").set(&certificates).set(&keys);
+    let broker = options.start();
+    let old = shake(&broker, &trust.anybody());
+    assert_eq!(shown(&old), *trust.server.certificate.der());
+    let mut old = Client::connect_over(old, &Hello::v5("old"));
+    for count in 1..=2 {
+        let renewed = trust.authority.certify(&Saying { serial: 200 + count, hosts: &[HOST], ..server_saying() });
+        let folder = format!("..{}", count + 1);
+        lay_out(&folder, &renewed);
+        // As soon as they are not needed any more, the old ones go.
+        fs::remove_dir_all(trust.path(&format!("..{count}"))).expect("it is there");
+        await_times(&broker, "were read anew and are in force", usize::try_from(count).expect("it is small"));
+        wait_until("the new certificate", || shown(&shake(&broker, &trust.anybody())) == *renewed.certificate.der());
+    }
+    old.expect_silence();
+    assert!(!broker.log().contains("is not in force"), "{}", broker.log());
 }
 
 fn server_saying() -> Saying<'static> {

@@ -77,6 +77,7 @@ mod strangers;
 mod takeover;
 mod tokens;
 mod unix;
+mod unreadable;
 mod websocket;
 mod wills;
 mod wire;

@@ -55,6 +55,11 @@ impl Scene {
         wait_for("a reload", || (self.times("were read anew") >= count).then_some(()));
     }
 
+    /// All that they say has come into force so many times.
+    fn await_in_force(&self, count: usize) {
+        wait_for("a whole reload", || (self.times("were read anew and are in force") >= count).then_some(()));
+    }
+
     /// So many times they were not fit for it.
     fn await_refusals(&self, count: usize) {
         wait_for("a refused reload", || (self.times("is not in force") >= count).then_some(()));
@@ -98,6 +103,106 @@ fn threat_5_whose_password_has_changed_has_to_prove_himself_again() {
     scene.replace("users", &[&*renewed, BOB].concat());
     alice.expect_closed_for(0x87);
     bob.post(&Post::to("a").payload("x").qos(1).id(1));
+}
+
+#[test]
+fn threat_5_an_old_password_that_was_known_is_refused_as_soon_as_it_has_changed() {
+    let scene = Scene::new("reload-known");
+    let refused = |name: &str, password: &str| {
+        let mut client = Client::hello(&scene.broker, &Hello::v5("x").login(name, password));
+        client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86, _)));
+    };
+    // What was proven once is known, on each shard.
+    for id in ["a", "b", "c", "d"] {
+        scene.alice(id).leave();
+        scene.bob(id).leave();
+    }
+    let renewed = BOB.replace("bob:", "alice:");
+    scene.replace("users", &[&*renewed, BOB].concat());
+    scene.await_reloads(1);
+    for _ in 0..4 {
+        refused("alice", "correct horse");
+    }
+    Client::connect(&scene.broker, &Hello::v5("a").login("alice", "ñandú €")).leave();
+    scene.bob("b").leave();
+    scene.replace("users", &renewed);
+    scene.await_reloads(2);
+    for _ in 0..4 {
+        refused("bob", "ñandú €");
+        refused("alice", "correct horse");
+    }
+    scene.replace("users", &[ALICE, BOB].concat());
+    scene.await_reloads(3);
+    refused("alice", "ñandú €");
+    scene.alice("a").leave();
+    scene.bob("b").leave();
+}
+
+/// What a publication is answered.
+fn puback(client: &mut Client, topic: &str) -> u8 {
+    client.publish(&Post::to(topic).payload("x").qos(1).id(7));
+    match client.hear() {
+        Heard::PubAck(7, code, _) => code,
+        other => panic!("no PUBACK: {other:?}"),
+    }
+}
+
+#[test]
+fn threat_7_rules_that_are_written_into_their_file_take_away_at_once_and_give_when_they_are_known_to_be_whole() {
+    let scene = Scene::new("reload-in-place");
+    scene.replace("rules", "pattern #\npattern deny secret/#\n");
+    scene.await_reloads(1);
+    let mut bob = scene.bob("b");
+    assert_eq!(["secret/x", "a", "b"].map(|topic| puback(&mut bob, topic)), [0x87, 0x10, 0x10]);
+    let write = |text: &str| fs::write(scene.path("rules"), text).expect("there is room");
+    let await_caution = |count: usize| {
+        wait_for("a cautious reload", || (scene.times("may be half there") >= count).then_some(()));
+    };
+    // A writer who has got so far, and no further: the denial stands behind the cut.
+    write("pattern deny b\npattern #\n");
+    await_caution(1);
+    wait_for("the new denial", || (puback(&mut bob, "b") == 0x87).then_some(()));
+    let answers = ["secret/x", "a"].map(|topic| puback(&mut bob, topic));
+    let is_slow = scene.times("are in force") > 1; // five seconds are over before anybody could look
+    assert!(answers == [0x87, 0x10] || is_slow, "{answers:?}");
+    // The rest comes, and nobody has had anything in between.
+    write("pattern deny b\npattern #\npattern deny secret/#\n");
+    await_caution(2);
+    scene.await_in_force(2);
+    assert_eq!(["secret/x", "a", "b"].map(|topic| puback(&mut bob, topic)), [0x87, 0x10, 0x87]);
+    // What the operator means to give comes when he has said so, or when the file has been quiet.
+    write("pattern a\npattern secret/#\n");
+    await_caution(3);
+    let before = scene.times("are in force");
+    scene.broker.signal("HUP");
+    scene.await_in_force(before + 1);
+    wait_for("the right", || (puback(&mut bob, "secret/x") == 0x10).then_some(()));
+    write("pattern a\npattern c\n");
+    await_caution(4);
+    wait_for("the right to go", || (puback(&mut bob, "secret/x") == 0x87).then_some(()));
+    wait_for("the right of a quiet file", || (puback(&mut bob, "c") == 0x10).then_some(()));
+    assert!(scene.times("are in force") > before);
+    // Where there was no file, what is written is not whole because it is new.
+    fs::remove_file(scene.path("rules")).expect("it is there");
+    wait_for("the file to be missed", || scene.broker.log().contains("No such file").then_some(()));
+    write("pattern #\n");
+    await_caution(5);
+}
+
+#[test]
+fn threat_7_rules_that_were_cut_in_a_line_change_nothing() {
+    let scene = Scene::new("reload-cut");
+    scene.replace("rules", "pattern #\npattern deny secret/#\n");
+    scene.await_reloads(1);
+    let mut bob = scene.bob("b");
+    scene.replace("rules", "pattern #\npattern deny secret/");
+    scene.await_refusals(1);
+    assert!(
+        scene.broker.log().contains("rules: line 2: no newline ends it: was the file cut?"),
+        "{}",
+        scene.broker.log()
+    );
+    assert_eq!(["secret/x", "a"].map(|topic| puback(&mut bob, topic)), [0x87, 0x10]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::folder::Folder;
 use crate::patience::{unix_s, wait_for};
 use crate::process::{Broker, Options, run_to_end};
-use crate::support::story::{Heard, Hello, Post};
+use crate::support::story::{Heard, Hello, Post, Wish};
 
 /// The public key of Ed25519 in DER, RFC 8410, up to its 32 bytes.
 const ED25519_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -76,11 +76,19 @@ struct Scene {
 
 impl Scene {
     fn new(test: &str, issuer: &Issuer) -> Self {
+        Self::with(test, issuer, &[])
+    }
+
+    /// The same with further settings; in them `{folder}` is the folder of this test.
+    fn with(test: &str, issuer: &Issuer, settings: &[&str]) -> Self {
         let folder = Folder::new(test);
         fs::create_dir(folder.path()).expect("the name is this test's");
         fs::write(folder.path().join("keys"), issuer.keys()).expect("there is room");
         let keys = format!("auth.token_keys={}", folder.path().join("keys").display());
         let options = Options::shards(2).set(&keys).set("auth.token_audience=broker").set("auth.token_leeway=0s");
+        let here = folder.path().display().to_string();
+        let options =
+            settings.iter().fold(options, |options, setting| options.set(&setting.replace("{folder}", &here)));
         Self { broker: options.start(), folder }
     }
 
@@ -151,6 +159,66 @@ fn threat_5_a_connection_ends_with_its_token() {
         assert!(unix_s() + 1 >= end, "the clocks are the same one");
     }
     stays.post(&Post::to("a").payload("x").qos(1).id(1));
+}
+
+#[test]
+fn threat_6_what_a_token_allows_is_all_that_its_user_may_and_no_more_than_rules_allow() {
+    let issuer = Issuer::Secret([1; 32]);
+    let rules = "[[rule]]\neffect = 'allow'\nactions = 'all'\ntopics = ['own/#', 'news/#', 'plain']\n";
+    let rules_folder = Folder::new("tokens-rights-rules");
+    fs::create_dir(rules_folder.path()).expect("the name is this test's");
+    fs::write(rules_folder.path().join("rules.toml"), rules).expect("there is room");
+    let rules = format!("auth.rules_file={}", rules_folder.path().join("rules.toml").display());
+    let saying = |acl: &str| {
+        issuer.token(&format!(r#"{{"sub":"alice","aud":"broker","exp":{},"acl":{acl}}}"#, unix_s() + 3_600))
+    };
+    let narrow = saying(r#"{"pub":["own/%u/#","secret"],"sub":["news/+","own/%c","secret"]}"#);
+    for (name, settings) in [("tokens-rights", vec![]), ("tokens-rights-and-rules", vec![rules.as_str()])] {
+        let has_rules = !settings.is_empty();
+        let scene = Scene::with(name, &issuer, &[&["auth.token_acl_claim=acl"], &settings[..]].concat());
+        for version in [Version::V311, Version::V5] {
+            for acl in ["[]", r#"{"pub":["a"],"all":["b"]}"#, r#"{"sub":["a+"]}"#] {
+                scene.expect_refused(&hello(version, "a", &saying(acl)));
+            }
+            let mut refused = Client::hello(&scene.broker, &hello(version, "a", &narrow).will("plain", "x", 0, false));
+            refused.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 5 | 0x87, _)));
+        }
+        let stays = |id, token: &str| hello(Version::V5, id, token).resume().expiry(600);
+        let mut alice = Client::connect(&scene.broker, &stays("c1", &narrow));
+        let wishes = ["news/a", "news/b", "own/c1", "news/#", "#", "own/c2", "plain", "$share/g/news/+/x"]
+            .map(|filter| Wish::to(filter, 1));
+        assert_eq!(alice.subscribe_to(&wishes), [1, 1, 1, 0x87, 0x87, 0x87, 0x87, 0x87]);
+        let by_rules = if has_rules { 0x87 } else { 1 };
+        assert_eq!(alice.subscribe_to(&[Wish::to("secret", 1)]), [by_rules]);
+        let mut puback = |topic: &str| {
+            alice.publish(&Post::to(topic).payload("x").qos(1).id(3));
+            match alice.hear() {
+                Heard::PubAck(3, code, _) => code == 0x87,
+                other => panic!("no PUBACK: {other:?}"),
+            }
+        };
+        let denied = ["own/alice/x", "own/bob/x", "plain", "news/a"].map(&mut puback);
+        assert_eq!(denied, [false, true, true, true], "{name}");
+        // Who comes by a token that says nothing of it is bound by the files alone.
+        let mut other = scene.come_in("other", &issuer.token_for("carol", 3_600));
+        other.post(&Post::to("news/a").payload("x").qos(1).id(1));
+        assert_eq!(alice.take().topic, "news/a");
+        alice.leave();
+        // What waits is judged by the token that its owner comes back with, and so is what comes then.
+        for topic in ["news/a", "news/b"] {
+            other.post(&Post::to(topic).payload("x").qos(1).id(1));
+        }
+        let (mut alice, is_resumed) =
+            Client::connect_present(&scene.broker, &stays("c1", &saying(r#"{"sub":["news/b"]}"#)));
+        assert!(is_resumed);
+        assert_eq!(alice.take().topic, "news/b");
+        for topic in ["news/a", "news/b"] {
+            other.post(&Post::to(topic).payload("y").qos(1).id(1));
+        }
+        assert_eq!(alice.take().payload, b"y");
+        alice.expect_silence();
+        alice.leave();
+    }
 }
 
 #[test]

@@ -18,9 +18,9 @@ topics = \"home/safe/#\"
 [[rule]]
 effect = \"allow\"
 who = { group = \"staff\", address = \"10.0.0.0/8\" }
+qos_max = 1
 actions = [\"publish\", \"subscribe\"]
 topics = \"home/#\"
-qos_max = 1
 ";
 
 /// A folder with a file of rules that goes with the test.

@@ -67,7 +67,7 @@ fn keys(text: &[u8]) {
 fn authenticator() -> Tokens {
     let key = format!("{{\"kty\":\"oct\",\"k\":\"{}\"}}", URL_SAFE_NO_PAD.encode(SECRET));
     let keys = Keys::parse(key.as_bytes()).expect("a key");
-    Tokens::new(keys, Terms { groups_claim: Some("groups".into()), ..Terms::default() })
+    Tokens::new(keys, Terms { groups_claim: Some("groups".into()), acl_claim: Some("acl".into()), ..Terms::default() })
 }
 
 fn credentials(password: &[u8]) -> Credentials<'_> {

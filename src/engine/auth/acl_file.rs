@@ -12,6 +12,11 @@
 //! - What is denied is denied, wherever it stands: first the user's own lines, then those of everybody. What no line allows is denied.
 //! - To subscribe needs no line, as in mosquitto: messages that a client may not read are withheld one by one.
 //! - A text in which one line is no rule is refused as a whole, and so is one without any rule.
+//! - A text that was cut in the middle of a line is refused: the last line needs its end. Behind which line it was cut nobody can see, and what
+//!   the missing lines deny would be allowed: who wants to be sure has the text end with [`END`], and for a text that changes while it is
+//!   in force there is [`Cautious`].
+//!
+//! [`Cautious`]: super::cautious::Cautious
 
 use super::acl::Acl;
 use super::acl::deliveries::Deliveries;
@@ -24,6 +29,9 @@ use super::{Action, Authoriser, ClientId, Decision};
 use crate::base::hash::Seed;
 use crate::mqtt::topic::Filter;
 
+/// The line that ends a text that says that it is whole. To mosquitto it is a comment.
+pub const END: &str = "# end";
+
 /// What is wrong with such a text.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the message of each variant is its documentation")]
@@ -32,6 +40,12 @@ pub enum AclFileError {
     Line { line: usize, fault: LineFault },
     #[error("there is no rule in it")]
     Empty,
+    #[error("line {line}: no newline ends it: was the file cut?")]
+    Cut { line: usize },
+    #[error("the last line is not `{END}`, which auth.acl_end asks for: was the file cut?")]
+    NoEnd,
+    #[error("line {line}: `{END}` stands before the last line: what is behind it could be cut off")]
+    EndInside { line: usize },
 }
 
 /// What is wrong with a line.
@@ -78,11 +92,23 @@ impl AclFile {
                 other => return Err(fault(LineFault::Word(other.into()))),
             }
         }
+        if !text.is_empty() && !text.ends_with('\n') {
+            return Err(AclFileError::Cut { line: text.lines().count() });
+        }
         if of_one.is_empty() && of_everybody.is_empty() {
             return Err(AclFileError::Empty);
         }
         let rules = [of_one, of_everybody].into_iter().flat_map(denials_first).collect();
         Ok(Self { acl: Acl::new(rules, Groups::default(), seed) })
+    }
+
+    /// Whether a text says itself that it is whole: its last line is [`END`], and no other one.
+    pub fn check_end(text: &str) -> Result<(), AclFileError> {
+        match (1..).zip(text.lines()).find(|(_, line)| line.trim() == END) {
+            None => Err(AclFileError::NoEnd),
+            Some((line, _)) if line < text.lines().count() => Err(AclFileError::EndInside { line }),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The rules in the order in which they decide, which is not that of the lines.
@@ -250,12 +276,28 @@ mod tests {
             let error = parse(&format!("# good\ntopic a\n{line}\n")).expect_err(line);
             assert_eq!(error, AclFileError::Line { line: 3, fault }, "{line}");
         }
+        for (text, line) in [("topic a", 1), ("topic a\nuser alice", 2), ("topic a\n\n# x", 3), ("topic a\r\n\r", 2)] {
+            assert_eq!(parse(text).expect_err(text), AclFileError::Cut { line }, "{text:?}");
+        }
         for line in ["topic a/#/b", "pattern a/x%u", "topic a+"] {
             let error = parse(line).expect_err(line);
             assert!(matches!(error, AclFileError::Line { line: 1, fault: LineFault::Topic { .. } }), "{line}: {error}");
         }
         for text in ["", "# nothing\n\n", "user alice\n"] {
             assert_eq!(parse(text).expect_err(text), AclFileError::Empty, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn threat_7_a_text_that_says_that_it_is_whole_says_so_in_its_last_line() {
+        for text in ["# end\n", "topic a\n# end\n", "topic a\r\n # end \r\n"] {
+            assert_eq!(AclFile::check_end(text), Ok(()), "{text:?}");
+        }
+        for text in ["", "topic a\n", "topic a\n# the end\n", "topic a\n# en", "topic a\n#end\n"] {
+            assert_eq!(AclFile::check_end(text), Err(AclFileError::NoEnd), "{text:?}");
+        }
+        for text in ["topic a\n# end\n\n", "topic a\n# end\ntopic deny b\n# end\n"] {
+            assert_eq!(AclFile::check_end(text), Err(AclFileError::EndInside { line: 2 }), "{text:?}");
         }
     }
 }

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_subscription_that_too_many_rules_speak_of_is_called_unclear() {
         let topics: Vec<String> = (0..2_000).map(|number| format!("topic read a/{number}")).collect();
-        let file = acl_file(&format!("user alice\n{}", topics.join("\n")));
+        let file = acl_file(&format!("user alice\n{}\n", topics.join("\n")));
         assert_eq!((of(&file, &Open, "a/#"), of(&file, &file, "a/7")), (Fate::Unclear, Fate::Same));
     }
 

@@ -1,6 +1,9 @@
 //! Whom a connection acts for, and whose a session is.
 
 use core::net::IpAddr;
+use std::sync::Arc;
+
+use super::claims::Claims;
 
 /// What the rules may ask of a certificate that a client has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Identity {
     pub is_placed: bool,
     /// Until when it is proven, in seconds since 1970: its connection ends then. A session goes on without it, as it does without a connection.
     pub expires_at: Option<u64>,
+    /// What it may do at the most, whatever rules allow; none where nobody has said so, and to a session that was read from disk.
+    pub claims: Option<Arc<Claims>>,
 }
 
 impl Identity {
@@ -47,6 +52,7 @@ impl Identity {
             is_placed: false,
             mark: 0,
             expires_at: None,
+            claims: None,
         }
     }
 

@@ -9,12 +9,14 @@
 //! | [`acl`]      | an ordered list of rules, the first that applies decides              |
 //! | [`rules`]    | the file that such a list is read from                                |
 //! | [`acl_file`] | the same as mosquitto writes it                                       |
+//! | [`cautious`] | the same while nobody knows whether it is written to its end          |
 //! | [`difference`] | what other rules would take from subscriptions, and give them       |
 //! | [`certificate`]| the name that a client certificate gives to its user               |
 //! | [`passwords`]| users and hashes of a password file                                   |
 //! | [`scram`]    | proving a password without sending it: SCRAM-SHA-256                 |
 //! | [`hook`]     | a web server says who a client is and what it may do                  |
 //! | [`token`]    | somebody else has signed who a client is: JSON Web Tokens             |
+//! | [`claims`]   | what a token lets its user do at the most                             |
 //! | [`users`]    | plain users and passwords, for tests and examples                     |
 //!
 //! Invariants worth naming:
@@ -27,7 +29,11 @@
 
 pub mod acl;
 pub mod acl_file;
+pub mod cautious;
 pub mod certificate;
+pub mod claims;
+#[cfg(test)]
+mod cut_tests;
 pub mod difference;
 pub mod exchange;
 pub mod hook;

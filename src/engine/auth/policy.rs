@@ -20,6 +20,8 @@ pub struct Policy {
     authoriser: Box<dyn Authoriser>,
     /// Where its rules were read; empty where there are none.
     rules_file: Box<str>,
+    /// Whether somebody may come in with [claims](super::claims) of his own.
+    has_claims: bool,
     /// How many policies there were before: what was decided under one of them is asked again.
     number: u64,
 }
@@ -57,7 +59,7 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, own: BTreeMap::new(), authoriser, rules_file: "".into(), number: 0 }
+        Self { authenticators, own: BTreeMap::new(), authoriser, rules_file: "".into(), has_claims: false, number: 0 }
     }
 
     /// The same, where who comes by the listener of this number is judged by a chain of its own.
@@ -71,6 +73,12 @@ impl Policy {
     #[must_use]
     pub fn with_rules_of(self, file: &str) -> Self {
         Self { rules_file: file.into(), ..self }
+    }
+
+    /// The same, where what somebody may do may change from one of his tokens to the next.
+    #[must_use]
+    pub fn with_claims(self, has_claims: bool) -> Self {
+        Self { has_claims, ..self }
     }
 
     /// Where its rules were read; empty where there are none.
@@ -153,12 +161,15 @@ impl Policy {
         if who.is_superuser {
             return Decision::Allow;
         }
+        if who.claims.as_ref().is_some_and(|claims| !claims.allow(who, client_id, action)) {
+            return Decision::Deny;
+        }
         self.authoriser.decide(who, client_id, action)
     }
 
     /// Whether each delivery must be asked for: also where the rules of before may have allowed a subscription that these do not.
     pub fn checks_receive(&self) -> bool {
-        self.number > 0 || self.authoriser.checks_receive()
+        self.number > 0 || self.has_claims || self.authoriser.checks_receive()
     }
 
     /// How many policies there were before.
@@ -294,6 +305,8 @@ mod tests {
     use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
     use crate::engine::auth::acl::who::Groups;
+    use crate::engine::auth::claims::Claims;
+    use crate::engine::auth::pattern::Pattern;
     use crate::engine::auth::users::Users;
     use crate::mqtt::version::{QoS, Version};
 
@@ -518,6 +531,62 @@ mod tests {
         let Outcome::Later(link) = policy.authenticate(&by(1)) else { panic!("it puts off") };
         assert_eq!(said(&policy.resume(link, policy.work(link, &by(1)), &by(1))), "b");
         assert!(policy.knows(&Identity::anonymous(), 1) && !policy.knows(&Identity::anonymous(), 2));
+    }
+
+    #[test]
+    fn threat_6_claims_take_away_from_what_rules_allow_and_give_nothing() {
+        let pattern = |text: &str| Pattern::parse(text).unwrap();
+        let claims =
+            Claims::new(vec![pattern("own/%u/#"), pattern("free")], vec![pattern("news/+"), pattern("own/%c")]);
+        let of = |name: &str| Identity { claims: Some(Arc::new(claims.clone())), ..Identity::user(name, "token") };
+        let qos = QoS::AtMostOnce;
+        let rights = |policy: &Policy, who: &Identity, topic: &str| {
+            let actions = [
+                Action::Publish { topic, qos, retain: false },
+                Action::Will { topic, qos, retain: true },
+                Action::Subscribe { filter: topic, qos, is_shared: true },
+                Action::Receive { topic },
+            ];
+            actions.map(|action| policy.decide(who, ClientId::Text("c1"), action) == Decision::Allow)
+        };
+        let (all, none) = ([true; 4], [false; 4]);
+        let (publish, receive) = ([true, true, false, false], [false, false, true, true]);
+        let open = Policy::open();
+        for (topic, expected) in [
+            ("own/alice/x", publish),
+            ("own/bob/x", none),
+            ("free", publish),
+            ("news/a", receive),
+            ("news/a/b", none),
+            ("own/c1", receive),
+            ("own/c2", none),
+            ("else", none),
+            ("$SYS/x", none),
+        ] {
+            assert_eq!(rights(&open, &of("alice"), topic), expected, "{topic}");
+            assert!(rights(&open, &Identity::user("alice", "token"), topic)[3], "{topic}: nobody has said anything");
+        }
+        // A filter is allowed as a whole or not at all, and no name is read.
+        let filter = |who: &Identity, filter| {
+            let action = Action::Subscribe { filter, qos, is_shared: false };
+            open.decide(who, ClientId::Text("c1"), action) == Decision::Allow
+        };
+        assert!(filter(&of("alice"), "news/+") && !filter(&of("alice"), "news/#") && !filter(&of("alice"), "#"));
+        for name in ["#", "+", "a/b", ""] {
+            assert_eq!(rights(&open, &of(name), "own/alice/x"), none, "{name}");
+        }
+        assert_eq!(open.decide(&of("alice"), ClientId::Text("c1"), Action::Connect), Decision::Allow);
+        // Both have to allow it.
+        let acl = |text: &str| Policy::new(vec![], Box::new(Acl::parse(text, Seed::new(1)).unwrap()));
+        let rules = acl("rule = [{ effect = 'allow', actions = 'all', topics = ['free', 'else', 'news/a'] }]");
+        assert_eq!(
+            ["free", "else", "news/a", "news/b"].map(|topic| rights(&rules, &of("alice"), topic)),
+            [publish, none, receive, none]
+        );
+        assert_eq!(rights(&rules, &Identity::user("alice", "token"), "else"), all);
+        let nothing = Identity { claims: Some(Arc::default()), ..Identity::user("alice", "token") };
+        assert_eq!(rights(&open, &nothing, "free"), none);
+        assert!(!open.checks_receive() && Policy::open().with_claims(true).checks_receive());
     }
 
     #[test]

@@ -153,7 +153,10 @@ impl Shard {
         };
         match self.policy.decide(identity, self.client_id(session), action) {
             Decision::Allow => Decision::Allow,
-            Decision::Deny if !out.tells_denials() => Decision::Deny,
+            Decision::Deny if !out.tells_denials() => {
+                out.count_denied();
+                Decision::Deny
+            }
             // Whoever is refused is told of by name, and that costs copies.
             Decision::Deny | Decision::Later => {
                 let (identity, client_id) = (Arc::clone(identity), Box::<str>::from(self.client_id(session).as_str()));

@@ -2,14 +2,32 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::SystemTime;
+
+/// Which file it is, whatever it is called: what is put in its place is another one, and what is written into it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    device: u64,
+    inode: u64,
+    /// Numbers of files that are gone are given to others; when they were made is not. None where nobody keeps it.
+    made: Option<SystemTime>,
+}
 
 /// A file that is longer than it may be is refused, and not cut.
 pub fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    read_placed(path, bytes_max).map(|(text, _)| text)
+}
+
+/// The same, and which file it was.
+pub fn read_placed(path: &Path, bytes_max: usize) -> io::Result<(Vec<u8>, Place)> {
     let mut text = Vec::new();
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut text)?;
+    let mut file = File::open(path)?;
+    let found = file.metadata()?;
+    file.by_ref().take(bytes_max as u64 + 1).read_to_end(&mut text)?;
     if text.len() > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(text)
+    Ok((text, Place { device: found.dev(), inode: found.ino(), made: found.created().ok() }))
 }

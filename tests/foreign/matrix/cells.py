@@ -57,10 +57,11 @@ WILLS = """
     m/cn/x m/print/x m/addr/x m/noaddr/x $SYS/fake
 """.split()
 
-OWN_BASE = """
+OWN_GROUPS = """
 [groups]
 staff = ["bob", "+", "a/b"]
-
+"""
+OWN_KEEPER = """
 [[rule]]
 effect = "allow"
 who = { user = "keeper" }
@@ -77,14 +78,16 @@ effect = "allow"
 actions = "publish"
 topics = "$barrier/done"
 """
+OWN_BASE = OWN_GROUPS + OWN_KEEPER
 
 
 def rule(effect, actions, topics, who="", more=""):
     """One rule of our own format, on lines of its own."""
     quoted = "[" + ", ".join(f'"{topic}"' for topic in topics.split()) + "]"
+    limits = f"{more}\n" if more else ""  # before what a rule needs, as the manual asks
     conditions = f"who = {{ {who} }}\n" if who else ""
     acts = "[" + ", ".join(f'"{action}"' for action in actions.split()) + "]" if actions != "all" else '"all"'
-    return f'\n[[rule]]\neffect = "{effect}"\n{conditions}actions = {acts}\ntopics = {quoted}\n{more}\n'
+    return f'\n[[rule]]\neffect = "{effect}"\n{conditions}{limits}actions = {acts}\ntopics = {quoted}\n'
 
 
 OWN_BEFORE = OWN_BASE + rule("allow", "all", "unrelated/#")
@@ -229,13 +232,13 @@ topic m/cn/#
 """
 
 # Rules of who may come in.
-CONNECT_DENIED = OWN_BASE + rule("allow", "all", "#") + """
+CONNECT_DENIED = OWN_GROUPS + """
 [[rule]]
 effect = "deny"
 who = { client = ["evil*", "%u-bad", "x"] }
 actions = "connect"
-"""
-CONNECT_NAMED = OWN_BASE + """
+""" + OWN_KEEPER + rule("allow", "all", "#")
+CONNECT_NAMED = OWN_GROUPS + """
 [[rule]]
 effect = "deny"
 who = { user = "bob", address = "10.0.0.0/8" }
@@ -255,7 +258,7 @@ actions = "connect"
 effect = "allow"
 who = { common_name = "cnx", client = "evil*" }
 actions = "connect"
-"""
+""" + OWN_KEEPER
 CLIENT_IDS = """
     {u} {u}-1 {u}x {u}-bad evil1 Evil x x-any *-any + # +-1 a/b a/b-1 %u %u-1 * -1 žofie-2 alice-x
 """.split()

@@ -26,7 +26,7 @@ fn rule([effect, who, actions, topics]: [&str; 4]) -> String {
     let list = |words: &str| format!("['{}']", words.replace(' ', "', '"));
     let who = if who.is_empty() { String::new() } else { format!("who = {{ {who} }}\n") };
     let topics = if topics.is_empty() { String::new() } else { format!("topics = {}\n", list(topics)) };
-    format!("[[rule]]\neffect = '{effect}'\nactions = {}\n{who}{topics}", list(actions))
+    format!("[[rule]]\neffect = '{effect}'\n{who}actions = {}\n{topics}", list(actions))
 }
 
 fn publish(topic: &str) -> Action<'_> {
@@ -181,6 +181,7 @@ fn whoever_may_not_connect_is_told_so_by_a_rule() {
         ["deny", "client = 'c1'", "connect", ""],
         ["allow", "user = 'alice'", "connect", ""],
         ["deny", "", "connect", ""],
+        ["allow", "", "all", "#"],
     ]);
     let connect = |who: &Identity, client_id| acl.decide(who, ClientId::Text(client_id), Action::Connect);
     assert_eq!(connect(&alice(), "c1"), Decision::Deny);
@@ -428,7 +429,7 @@ fn what_no_rule_allows_is_explained_by_those_that_come_nearest() {
             rule(["allow", "user = 'alice'", "publish", "home/kitchen/lamp home/%u/#"]),
             rule(["allow", "user = 'bob'", "publish", "home/kitchen/#"]),
             rule(["allow", "", "subscribe", "home/#"]),
-            "[[rule]]\neffect = 'allow'\nactions = 'publish'\ntopics = 'home/kitchen/+'\nqos_max = 0\nretain = false\n"
+            "[[rule]]\neffect = 'allow'\nqos_max = 0\nretain = false\nactions = 'publish'\ntopics = 'home/kitchen/+'\n"
                 .into(),
             rule(["allow", "address = '10.0.0.0/8'", "publish", "home/#"]),
         ]
@@ -453,9 +454,9 @@ fn what_no_rule_allows_is_explained_by_those_that_come_nearest() {
 #[test]
 fn an_explanation_never_differs_from_the_decision() {
     let acl = acl([
+        ["allow", "user = 'alice'", "connect", ""],
         ["deny", "", "receive", "a/secret"],
         ["allow", "user = 'alice'", "all", "a/#"],
-        ["allow", "user = 'alice'", "connect", ""],
     ]);
     let topics = ["a", "a/secret", "a/#", "#", "", "b"];
     for who in [alice(), Identity::anonymous()] {
@@ -471,14 +472,15 @@ fn an_explanation_never_differs_from_the_decision() {
 #[test]
 fn rules_say_themselves_in_one_line() {
     let acl = parsed(
-        "[[rule]]\neffect = 'allow'\nwho = { user = ['alice', 'bob'], address = '10.0.0.0/8' }\nactions = ['publish', 'receive']\n\
-         topics = ['a/%u', 'b']\nqos_max = 1\nretain = false\n[[rule]]\neffect = 'deny'\nactions = 'connect'\n\
+        "[[rule]]\neffect = 'deny'\nactions = 'connect'\n\
+         [[rule]]\neffect = 'allow'\nwho = { user = ['alice', 'bob'], address = '10.0.0.0/8' }\nactions = ['publish', 'receive']\n\
+         qos_max = 1\nretain = false\ntopics = ['a/%u', 'b']\n\
          [[rule]]\neffect = 'deny'\nactions = ['will']\ntopics = '#'",
     );
     let said: Vec<String> = acl.rules().iter().map(ToString::to_string).collect();
     let first = "allow from 10.0.0.0/8, user alice or bob to publish and receive, up to QoS 1, not retained: a/%u, b";
-    assert_eq!(said, [first, "deny everyone to connect", "deny everyone to will: #"]);
-    assert_eq!(acl.rules().iter().map(|rule| rule.line).collect::<Vec<_>>(), [1, 8, 11]);
+    assert_eq!(said, ["deny everyone to connect", first, "deny everyone to will: #"]);
+    assert_eq!(acl.rules().iter().map(|rule| rule.line).collect::<Vec<_>>(), [1, 4, 11]);
 }
 
 /// The parts of a filter: a `+` in front of what is delivered, a `-` in front of what is not.

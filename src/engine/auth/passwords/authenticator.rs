@@ -15,8 +15,8 @@ use crate::engine::auth::scram::{self, server::Scram};
 use crate::engine::auth::{Authenticator, Credentials, Verdict};
 use crate::mqtt::reason::Reason;
 
-/// The users of one password file. Shared by all shards; a file that has changed is another value, and nothing that was proven to the old
-/// one counts for it.
+/// The users of one password file. Shared by all shards; a file that has changed is another value. Of what was proven to the old one only
+/// that counts for it which was proven to a hash that is still its user's.
 ///
 /// Whoever gives a user name is judged here, and nobody behind it in the chain is asked. Whoever gives none is left to the others: with
 /// [`Anonymous`](crate::engine::auth::policy::Anonymous) before or behind it, those come in without a name who give neither name nor password,
@@ -38,7 +38,7 @@ struct User {
 }
 
 impl Passwords {
-    /// Reads a file. The secret is drawn for this value alone; what was proven is remembered under it.
+    /// Reads a file. The secret is drawn for this reading; what was proven is remembered under it, and nothing was yet.
     pub fn parse(text: &[u8], secret: &[u8; SECRET_BYTES]) -> Result<Self, PasswordsError> {
         let entries = entries(text)?;
         let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
@@ -50,8 +50,8 @@ impl Passwords {
         Ok(Self { users, decoy, prover: Prover::new(secret), scram })
     }
 
-    /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else. The secret is a
-    /// new one all the same: what conversations were asked under the old one never comes again.
+    /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else: so it is remembered
+    /// under the secret of before. The new one is for conversations: what they were asked under the old one never comes again.
     pub fn parse_after(text: &[u8], secret: &[u8; SECRET_BYTES], before: &Self) -> Result<Self, PasswordsError> {
         let mut after = Self { prover: before.prover.clone(), ..Self::parse(text, secret)? };
         for (name, user) in &mut after.users {

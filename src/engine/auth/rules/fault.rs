@@ -75,6 +75,18 @@ pub enum Fault {
     ConnectBeside,
     #[error("the right to connect has no {0}")]
     ConnectWith(&'static str),
+    #[error(
+        "rules for `connect` stand before all others: a file that was cut in front of one would let everybody connect"
+    )]
+    ConnectLate,
+    #[error("there is no rule about a topic in it, so nobody may do anything: it was cut, or is no list of rules")]
+    OnlyConnect,
+    #[error("groups stand before all rules: a file that was cut in front of them would deny nothing to whom they name")]
+    GroupsLate,
+    #[error(
+        "{0} stands before the last of effect, actions and topics: a file that was cut in front of it would allow more"
+    )]
+    Late(&'static str),
     #[error("only what is allowed can be limited: a denial that holds for a part of it would let the rest through")]
     LimitedDenial,
     #[error("{limit} limits nothing where neither of {of} is allowed")]

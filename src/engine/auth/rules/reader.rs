@@ -39,8 +39,21 @@ struct Draft {
     topics: Option<(Vec<Pattern>, usize)>,
     qos_max: Option<(QoS, usize)>,
     retain: Option<(bool, usize)>,
+    /// Where the last of the keys begins without which it is no rule.
+    needs_until: usize,
+    /// Where the last of those begins that make a right smaller, and which one it is.
+    narrows_until: Option<(usize, &'static str)>,
     /// Whether some key is there that could not be read, or is none.
     is_faulty: bool,
+}
+
+impl Draft {
+    /// A key of this name that makes a right smaller begins here.
+    fn narrows(&mut self, at: usize, name: &'static str) {
+        if self.narrows_until.is_none_or(|(last, _)| last < at) {
+            self.narrows_until = Some((at, name));
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -52,6 +65,12 @@ impl<'a> Reader<'a> {
     /// Something is wrong at this byte.
     pub(super) fn complain(&mut self, offset: usize, fault: Fault) {
         self.faults.push((offset, fault));
+    }
+
+    /// Something is wrong with what begins in this line.
+    pub(super) fn complain_of_line(&mut self, line: u32, fault: Fault) {
+        let start = self.lines.get((line as usize).saturating_sub(1)).copied();
+        self.complain(start.unwrap_or_default(), fault);
     }
 
     /// Whether nothing is wrong so far.
@@ -79,12 +98,16 @@ impl<'a> Reader<'a> {
         self.lines.partition_point(|start| *start <= offset).max(1)
     }
 
-    /// `[groups]`: users by the name of their group.
-    pub(super) fn groups(&mut self, value: &Spanned<DeValue<'_>>) -> Groups {
+    /// `[groups]`: users by the name of their group. All of them stand before the first rule.
+    pub(super) fn groups(&mut self, at: usize, value: &Spanned<DeValue<'_>>, first_rule: usize) -> Groups {
         let DeValue::Table(table) = value.get_ref() else {
             self.complain(value.span().start, Fault::wrong_type(value.get_ref(), "a table of groups"));
             return Groups::default();
         };
+        let starts = table.keys().map(|name| name.span().start).chain([at]);
+        if let Some(late) = starts.filter(|start| *start > first_rule).min() {
+            self.complain(late, Fault::GroupsLate);
+        }
         let mut groups = Vec::new();
         for (name, members) in table {
             if name.get_ref().is_empty() {
@@ -103,7 +126,8 @@ impl<'a> Reader<'a> {
         for (name, value) in keys {
             self.key(&mut draft, name.get_ref().as_ref(), name.span().start, value);
         }
-        let Draft { effect, who, actions, topics, qos_max, retain, is_faulty } = draft;
+        self.check_order(at, &draft);
+        let Draft { effect, who, actions, topics, qos_max, retain, is_faulty, .. } = draft;
         if !is_faulty {
             let missing = [("effect", effect.is_none()), ("actions", actions.is_none())];
             missing.iter().filter(|(_, is)| *is).for_each(|(key, _)| self.complain(at, Fault::Missing(key)));
@@ -148,7 +172,29 @@ impl<'a> Reader<'a> {
                 self.complain(at, Fault::unknown_key(unknown, &known));
             }
         }
+        match name {
+            "who" => {
+                let inside = value.get_ref().as_table().into_iter().flat_map(|keys| keys.keys());
+                let last = inside.map(|name| name.span().start).max().unwrap_or(at).max(at);
+                draft.narrows(last, "who");
+            }
+            "qos_max" => draft.narrows(at, "qos_max"),
+            "retain" => draft.narrows(at, "retain"),
+            _ => draft.needs_until = draft.needs_until.max(at),
+        }
         draft.is_faulty |= self.faults.len() > before;
+    }
+
+    /// What makes an allowing rule smaller is not its last word: else a text that was cut in front of it would allow more. In braces it may
+    /// be, for they are closed behind it.
+    fn check_order(&mut self, at: usize, draft: &Draft) {
+        let is_in_braces = self.text.as_bytes().get(at) == Some(&b'{');
+        if let Some((late, key)) = draft.narrows_until.filter(|(at, _)| *at > draft.needs_until)
+            && draft.effect == Some(Effect::Allow)
+            && !is_in_braces
+        {
+            self.complain(late, Fault::Late(key));
+        }
     }
 
     /// A limit that is none misleads whoever wrote it.

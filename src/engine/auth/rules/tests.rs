@@ -27,10 +27,10 @@ staff = ['bob', 'alice']
 [[rule]]
 effect = \"allow\"
 who = { user = \"alice\", client = [\"%u-*\", \"c1\"] }
-actions = [\"publish\", \"subscribe\"]
-topics = [\"a b/%c/#\"]
 qos_max = 1
 retain = false
+actions = [\"publish\", \"subscribe\"]
+topics = [\"a b/%c/#\"]
 
 [[rule]]
 effect = \"deny\"
@@ -120,6 +120,52 @@ fn threat_7_a_text_without_a_rule_is_refused() {
         assert!(!faults(text).is_empty(), "{text}");
     }
     assert!(faults("[[rules]]\n")[0].contains("did you mean rule?"));
+}
+
+#[test]
+fn threat_7_what_makes_a_right_smaller_stands_before_what_is_needed_to_have_it() {
+    let rule = "[[rule]]\neffect = 'allow'\nactions = 'all'\ntopics = '#'\n";
+    let connect = "[[rule]]\neffect = 'allow'\nwho = { user = 'a' }\nactions = 'connect'\n";
+    for (text, at, what) in [
+        (format!("{rule}who = {{ user = 'a' }}\n"), "5:9", "who stands before the last of effect, actions and topics"),
+        (format!("{rule}who.user = 'a'\n"), "5:5", "who stands before"),
+        (format!("{rule}[rule.who]\nuser = 'a'\n"), "6:1", "who stands before"),
+        (format!("{rule}qos_max = 0\n"), "5:1", "qos_max stands before"),
+        (format!("{rule}retain = false\n"), "5:1", "retain stands before"),
+        (rule.replace("topics", "who.user = 'a'\ntopics") + "who.client = 'b'\n", "6:5", "who stands before"),
+        (
+            format!("[[rule]]\neffect = 'allow'\nactions = 'connect'\nwho = {{ user = 'a' }}\n{rule}"),
+            "4:9",
+            "who stands before",
+        ),
+        (format!("{rule}[groups]\na = ['b']\n"), "5:2", "groups stand before all rules"),
+        (
+            "groups.a = ['b']\nrule = [{ effect = 'deny', actions = 'all', topics = '#' }]\ngroups.b = ['b']\n"
+                .to_owned(),
+            "3:8",
+            "groups stand",
+        ),
+        (format!("{rule}{connect}"), "5:1", "rules for `connect` stand before all others"),
+        (connect.to_owned(), "1:1", "there is no rule about a topic in it"),
+    ] {
+        let told = faults(&text);
+        assert!(
+            told.len() == 1 && told[0].starts_with(&format!("{at}: ")) && told[0].contains(what),
+            "{told:?} for {text}"
+        );
+    }
+    for text in [
+        format!("{connect}{rule}"),
+        // What is denied to more than it should be is denied.
+        rule.replace("allow", "deny") + "who = { user = 'a' }\n",
+        // The last key may be any that is needed.
+        "[[rule]]\ntopics = '#'\nwho = { user = 'a' }\nretain = false\nactions = 'all'\neffect = 'allow'\n".into(),
+        // Braces are closed behind all that they hold.
+        "rule = [{ effect = 'allow', actions = 'all', topics = '#', who = { user = 'a' } }]".into(),
+        format!("[groups]\na = ['b']\n{connect}{rule}"),
+    ] {
+        assert!(parse(&text).is_ok(), "{text}: {:?}", parse(&text).err());
+    }
 }
 
 #[test]

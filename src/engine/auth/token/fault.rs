@@ -3,7 +3,7 @@
 use super::compact::TOKEN_BYTES_MAX;
 use super::json::JsonFault;
 use super::keys::{KEYS_BYTES_MAX, KEYS_MAX, KEYS_TRIED_MAX, RSA_BYTES};
-use super::terms::{GROUPS_MAX, NAME_BYTES_MAX};
+use super::terms::{FILTERS_MAX, GROUPS_MAX, NAME_BYTES_MAX};
 use crate::mqtt::reason::Reason;
 
 /// Why a token lets nobody in.
@@ -52,6 +52,10 @@ pub enum TokenFault {
     ClientId,
     #[error("its groups are no list of at most {GROUPS_MAX} texts of 1 to {NAME_BYTES_MAX} bytes")]
     Groups,
+    #[error(
+        "its rights are no object of `pub` and `sub`, each a list of at most {FILTERS_MAX} filters as rules have them"
+    )]
+    Rights,
     #[error("nobody has set the clock")]
     NoClock,
 }
@@ -82,7 +86,8 @@ impl TokenFault {
             | Self::Audience
             | Self::User
             | Self::UserName
-            | Self::Groups => Reason::BadUserNameOrPassword,
+            | Self::Groups
+            | Self::Rights => Reason::BadUserNameOrPassword,
         }
     }
 }

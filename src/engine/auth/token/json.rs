@@ -56,6 +56,14 @@ impl Value {
         }
     }
 
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Null | Self::Bool(_) | Self::Whole(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
     /// The list, if it is one.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {

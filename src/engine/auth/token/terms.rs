@@ -1,16 +1,22 @@
 //! What the claims of a token must say, and whom they make of a client.
 
+use std::sync::Arc;
+
 use super::authenticator::METHOD;
 use super::compact::Compact;
 use super::fault::TokenFault;
 use super::json::{Object, Value};
 use crate::engine::auth::Credentials;
+use crate::engine::auth::claims::Claims;
 use crate::engine::auth::identity::Identity;
+use crate::engine::auth::pattern::Pattern;
 
 /// Bytes of the name of a user or a group; a token with a longer one is refused.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Groups that a token may put its user into; one with more is refused.
 pub const GROUPS_MAX: usize = 64;
+/// Filters that a token may name of each kind; one with more is refused.
+pub const FILTERS_MAX: usize = 64;
 /// How long clocks may go apart, unless it is said otherwise.
 pub const LEEWAY_S: u64 = 30;
 /// The end of the year 9999. A later date is no date: it is one in milliseconds, by which a token would hold for ten thousand years.
@@ -51,6 +57,8 @@ pub struct Terms {
     pub client_id_claim: Option<Box<str>>,
     /// The claim with a list of the user's groups; a token without it has none.
     pub groups_claim: Option<Box<str>>,
+    /// The claim with what the user may do at the most; a token without it leaves that to rules.
+    pub acl_claim: Option<Box<str>>,
     /// Who must have issued it.
     pub issuer: Option<Box<str>>,
     /// For whom it must be: one of these. Where there are none, for anybody.
@@ -70,6 +78,7 @@ impl Default for Terms {
             user_claim: "sub".into(),
             client_id_claim: None,
             groups_claim: None,
+            acl_claim: None,
             issuer: None,
             audience: Vec::new(),
             leeway_s: LEEWAY_S,
@@ -104,7 +113,8 @@ impl Terms {
             return Err(TokenFault::ClientId);
         }
         let groups = self.groups(claims)?;
-        Ok(Identity { groups, expires_at, ..Identity::user(user, METHOD) })
+        let rights = self.rights(claims)?.map(Arc::new);
+        Ok(Identity { groups, expires_at, claims: rights, ..Identity::user(user, METHOD) })
     }
 
     /// The end of the time that the token holds, leeway included: the moment from which on it would be refused.
@@ -149,6 +159,27 @@ impl Terms {
         let name = |group: &Value| group.as_text().filter(|name| is_name(name)).map(Into::into);
         groups.iter().map(|group| name(group).ok_or(TokenFault::Groups)).collect()
     }
+
+    /// `{"pub": [...], "sub": [...]}`; what is left out is nothing.
+    fn rights(&self, claims: &Object) -> Result<Option<Claims>, TokenFault> {
+        let Some(rights) = self.acl_claim.as_ref().and_then(|name| claims.get(&**name)) else { return Ok(None) };
+        let lists = rights.as_object().ok_or(TokenFault::Rights)?;
+        if lists.keys().any(|name| !["pub", "sub"].contains(&&**name)) {
+            return Err(TokenFault::Rights);
+        }
+        let read = |name: &str| -> Result<Vec<Pattern>, TokenFault> {
+            let Some(list) = lists.get(name) else { return Ok(Vec::new()) };
+            let list = list.as_list().filter(|list| list.len() <= FILTERS_MAX).ok_or(TokenFault::Rights)?;
+            list.iter().map(filter).collect()
+        };
+        Ok(Some(Claims::new(read("pub")?, read("sub")?)))
+    }
+}
+
+/// A filter as the topics of a rule are written. A shared subscription has the right of its filter.
+fn filter(value: &Value) -> Result<Pattern, TokenFault> {
+    let text = value.as_text().filter(|text| !text.starts_with("$share/"));
+    text.and_then(|text| Pattern::parse(text).ok()).ok_or(TokenFault::Rights)
 }
 
 /// A name is compared and never parsed, but it is written to logs and stands in rules.

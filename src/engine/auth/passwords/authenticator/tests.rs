@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::auth::exchange::Step;
 use crate::engine::auth::passwords::fault::LineFault;
 use crate::engine::auth::passwords::name::Name;
-use crate::engine::auth::passwords::text::put;
+use crate::engine::auth::passwords::text::{put, take};
 use crate::engine::auth::policy::{Anonymous, Open, Outcome, Policy};
 use crate::mqtt::version::Version;
 
@@ -164,6 +164,37 @@ fn threat_5_a_changed_file_knows_nothing_that_was_proven_to_the_old_one() {
     assert_eq!(said(&new.authenticate(&given("bob", "bob"))), "later");
     assert_eq!(said(&new.work(&given("bob", "bob"))), "bad_user_name_or_password");
     assert_eq!(said(&new.work(&given("bob", "ecila"))), "bob by password");
+}
+
+#[test]
+fn threat_5_a_file_that_is_read_anew_knows_what_was_proven_to_hashes_that_have_stayed_and_nothing_else() {
+    let old = passwords();
+    for (name, password) in [("alice", "ecila"), ("bob", "bob"), ("carol", "lorac")] {
+        assert_eq!(said(&old.work(&given(name, password))), format!("{name} by password"));
+    }
+    let alices = Hash::clone(&old.users["alice"].hash);
+    let (text, _) = put(FILE.as_bytes(), Name::parse("bob").unwrap(), &alices).unwrap();
+    let text = take(&text, Name::parse("carol").unwrap()).unwrap().unwrap();
+    // A name that takes the hash of another one is somebody else.
+    let (text, _) = put(&text, Name::parse("dora").unwrap(), &alices).unwrap();
+    let new = Passwords::parse_after(&text, &[7; SECRET_BYTES], &old).unwrap();
+    assert_eq!(said(&new.authenticate(&given("alice", "ecila"))), "alice by password", "her hash is the same");
+    for (name, password) in [("bob", "bob"), ("carol", "lorac"), ("bob", "ecila"), ("dora", "ecila"), ("alice", "bob")]
+    {
+        assert_eq!(said(&new.authenticate(&given(name, password))), "later", "{name}: nobody has proven that");
+    }
+    for (name, password) in [("bob", "bob"), ("carol", "lorac"), ("alice", "bob")] {
+        assert_eq!(said(&new.work(&given(name, password))), "bad_user_name_or_password", "{name}");
+    }
+    assert_eq!(said(&new.work(&given("bob", "ecila"))), "bob by password");
+    assert_eq!(said(&new.authenticate(&given("bob", "ecila"))), "bob by password");
+    // Whoever comes back with the old hash has to prove the old password again.
+    let again = Passwords::parse_after(FILE.as_bytes(), &[5; SECRET_BYTES], &new).unwrap();
+    assert_eq!(said(&again.authenticate(&given("alice", "ecila"))), "alice by password");
+    for (name, password) in [("bob", "ecila"), ("bob", "bob"), ("carol", "lorac")] {
+        assert_eq!(said(&again.authenticate(&given(name, password))), "later", "{name}");
+    }
+    assert_eq!(said(&again.work(&given("bob", "ecila"))), "bad_user_name_or_password");
 }
 
 #[test]

@@ -153,6 +153,48 @@ fn threat_6_a_token_for_one_client_is_none_for_another() {
 }
 
 #[test]
+fn threat_6_rights_are_lists_of_filters_and_anything_else_refuses_the_token() {
+    let terms = Terms { acl_claim: Some("acl".into()), ..Terms::default() };
+    let rights = |text: &str| {
+        with(&terms, &format!(r#","acl":{text}"#)).map(|alice| alice.claims.map(|claims| (*claims).clone()))
+    };
+    let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect::<Vec<_>>();
+    for (text, publish, subscribe) in [
+        (r##"{"pub":["a/%u","b"],"sub":["#","+/%c/#"]}"##, &["a/%u", "b"][..], &["#", "+/%c/#"][..]),
+        (r#"{"sub":["a"]}"#, &[], &["a"]),
+        (r#"{"pub":["a"],"sub":[]}"#, &["a"], &[]),
+        ("{}", &[], &[]),
+    ] {
+        assert_eq!(rights(text), Ok(Some(Claims::new(patterns(publish), patterns(subscribe)))), "{text}");
+    }
+    let many = |count: usize| format!(r#"{{"pub":[{}]}}"#, vec!["\"a\""; count].join(","));
+    assert!(rights(&many(FILTERS_MAX)).is_ok());
+    for text in [
+        "null",
+        "[]",
+        "\"a\"",
+        "true",
+        r##"["#"]"##,
+        r#"{"pub":"a"}"#,
+        r#"{"pub":null}"#,
+        r#"{"pub":{"a":1}}"#,
+        r#"{"pub":[1]}"#,
+        r#"{"pub":[""]}"#,
+        r#"{"pub":["a+"]}"#,
+        r#"{"sub":["a/#/b"]}"#,
+        r#"{"sub":["a/x%u"]}"#,
+        r#"{"sub":["$share/g/a"]}"#,
+        r#"{"sub":["a"],"all":["b"]}"#,
+        r#"{"Pub":["a"]}"#,
+        &many(FILTERS_MAX + 1),
+    ] {
+        assert_eq!(rights(text), Err(TokenFault::Rights), "{text}");
+    }
+    assert_eq!(with(&terms, "").unwrap().claims, None, "a token that says nothing of it leaves it to rules");
+    assert_eq!(with(&Terms::default(), r#","acl":[]"#).unwrap().claims, None, "nobody has asked");
+}
+
+#[test]
 fn groups_are_a_list_of_names() {
     let terms = Terms { groups_claim: Some("groups".into()), ..Terms::default() };
     let groups = |text: &str| with(&terms, &format!(r#","groups":{text}"#)).map(|alice| alice.groups);
