@@ -62,6 +62,7 @@ mod issuer;
 mod keep_alive;
 mod lending;
 mod moves;
+mod names;
 mod power;
 mod proxied;
 mod reload;
