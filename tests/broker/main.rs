@@ -68,6 +68,7 @@ mod proxied;
 mod reload;
 mod retained;
 mod rumqttc;
+mod secrets;
 mod secure;
 mod sessions;
 mod shared;

@@ -28,4 +28,6 @@ mod opening_tests;
 mod pair;
 pub mod plan;
 pub mod secrets;
+#[cfg(test)]
+mod secrets_tests;
 pub mod tls;
