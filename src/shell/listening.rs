@@ -39,14 +39,6 @@ pub enum ListenError {
         /// What can be done about it.
         advice: &'static str,
     },
-    /// It asks for bounds of its connections.
-    #[error(
-        "the listener {name}: bounds of its connections are not enforced by this build: say them in [limits], for all listeners"
-    )]
-    Bounds {
-        /// What it is called.
-        name: Box<str>,
-    },
     /// A file that it needs cannot be used.
     #[error("the listener {name}: {error}")]
     File {
