@@ -104,7 +104,7 @@ fn bind(
     options: &SocketOptions<'_>,
 ) -> Result<(ListenAddress, Vec<OwnedFd>), ListenError> {
     let wanted = ListenAddress::Tcp(address);
-    if listener::stays_taken(address, TAKEN_PATIENCE).map_err(|error| refused(&wanted, error))? {
+    if listener::stays_taken(address, options, TAKEN_PATIENCE).map_err(|error| refused(&wanted, error))? {
         return Err(ListenError::Taken { address: wanted });
     }
     let bound = listener::bind(address, shards, listeners, options).map_err(|error| refused(&wanted, error))?;

@@ -42,6 +42,7 @@ mod web;
 mod webserver;
 
 mod accounts;
+mod addresses;
 mod admission;
 mod big;
 mod bounds;
