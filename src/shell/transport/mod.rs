@@ -16,6 +16,8 @@
 //! - What cannot be read makes no plan: at a start the broker does not run, at a reload the plan of before stays.
 
 #[cfg(test)]
+mod agreed_tests;
+#[cfg(test)]
 mod authority;
 pub mod clients;
 pub mod layers;
