@@ -47,6 +47,7 @@ mod admission;
 mod big;
 mod bounds;
 mod certificates;
+mod chains;
 mod crash;
 mod crowd;
 mod denied;

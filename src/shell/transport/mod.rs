@@ -19,6 +19,8 @@
 mod agreed_tests;
 #[cfg(test)]
 mod authority;
+#[cfg(test)]
+mod chains_tests;
 pub mod clients;
 pub mod layers;
 #[cfg(test)]
