@@ -70,6 +70,7 @@ mod proxied;
 mod reload;
 mod retained;
 mod rumqttc;
+mod scram;
 mod secrets;
 mod secure;
 mod sessions;
