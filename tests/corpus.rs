@@ -6,6 +6,8 @@ mod answers;
 mod bodies;
 #[path = "fuzz/certificates.rs"]
 mod certificates;
+#[path = "fuzz/configuration.rs"]
+mod configuration;
 #[path = "fuzz/frames.rs"]
 mod frames;
 #[path = "fuzz/journal.rs"]
@@ -14,6 +16,8 @@ mod journal;
 mod passwords;
 #[path = "fuzz/proxy.rs"]
 mod proxy;
+#[path = "fuzz/requests.rs"]
+mod requests;
 #[path = "fuzz/rules.rs"]
 mod rules;
 #[path = "fuzz/scram.rs"]
@@ -27,6 +31,7 @@ use std::fs;
 use std::path::Path;
 
 use pregon::mqtt::Version;
+use pregon::ops::request;
 
 fn replay(target: &str, body: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
@@ -113,4 +118,14 @@ fn the_corpus_of_tokens_is_harmless() {
 #[test]
 fn the_corpus_of_certificates_is_harmless() {
     replay("certificates", certificates::certificates);
+}
+
+#[test]
+fn the_corpus_of_configurations_is_harmless() {
+    replay("configuration", configuration::configuration);
+}
+
+#[test]
+fn the_corpus_of_requests_is_harmless() {
+    replay("requests", requests::requests);
 }

@@ -72,16 +72,22 @@ pub fn bind_unix(path: &Path, mode: u32, shards: usize, common: &Listeners) -> i
     Ok(sockets)
 }
 
-fn listen(address: SocketAddr, options: &Listeners, own: &SocketOptions<'_>) -> io::Result<socket2::Socket> {
+/// A socket that is to be bound in this place.
+fn unbound(address: SocketAddr, own: &SocketOptions<'_>) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!own.is_dual_stack)?;
     }
     if let Some(interface) = own.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr, options: &Listeners, own: &SocketOptions<'_>) -> io::Result<socket2::Socket> {
+    let socket = unbound(address, own)?;
+    socket.set_reuse_port(true)?;
     // What is set on a listener holds for the connections that it accepts, at no cost for each.
     socket.set_tcp_nodelay(options.tcp_nodelay)?;
     if options.tcp_keep_alive_s > 0 {
@@ -104,8 +110,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// Whether somebody else listens there and goes on doing so. A process that was killed is over a moment before its sockets are: its ring held
 /// them, and the kernel takes that down in its own time.
-pub fn stays_taken(address: SocketAddr, patience: Duration) -> io::Result<bool> {
-    stays_so(patience, || is_taken(address))
+pub fn stays_taken(address: SocketAddr, own: &SocketOptions<'_>, patience: Duration) -> io::Result<bool> {
+    stays_so(patience, || is_taken(address, own))
 }
 
 /// The same of a place in the file system.
@@ -130,16 +136,13 @@ fn pause() {
     std::thread::sleep(AGAIN);
 }
 
-/// Whether somebody else listens there already. A socket that shares its port would not notice.
-fn is_taken(address: SocketAddr) -> io::Result<bool> {
+/// Whether somebody else listens there already: on this device, and for IPv4 where that is wanted, too. A socket that shares its port would
+/// not notice.
+fn is_taken(address: SocketAddr, own: &SocketOptions<'_>) -> io::Result<bool> {
     if address.port() == 0 {
         return Ok(false);
     }
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+    let socket = unbound(address, own)?;
     match socket.bind(&SockAddr::from(address)).and_then(|()| socket.listen(1)) {
         Ok(()) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
@@ -166,7 +169,7 @@ pub fn peer_of(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 
     use super::*;
 
@@ -177,8 +180,38 @@ mod tests {
                 .unwrap();
         assert_ne!(bound.address.port(), 0);
         assert_eq!(bound.sockets.len(), 3);
-        assert!(is_taken(bound.address).unwrap());
+        assert!(is_taken(bound.address, &SocketOptions::default()).unwrap());
         TcpStream::connect(bound.address).unwrap();
+    }
+
+    #[test]
+    fn both_families_are_taken_where_one_of_them_is() {
+        let bound =
+            bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default(), &SocketOptions::default())
+                .unwrap();
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, bound.address.port()));
+        for is_dual_stack in [true, false] {
+            let own = SocketOptions { is_dual_stack, ..SocketOptions::default() };
+            assert_eq!(is_taken(any, &own).unwrap(), is_dual_stack);
+        }
+    }
+
+    #[test]
+    fn what_is_bound_to_one_device_is_free_on_another() {
+        let devices = fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name());
+        let devices: Vec<String> = devices.filter_map(|name| name.into_string().ok()).collect();
+        assert!(devices.iter().any(|name| name == "lo"));
+        let on = |interface| SocketOptions { interface: Some(interface), ..SocketOptions::default() };
+        let bound = bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), 2, &Listeners::default(), &on("lo")).unwrap();
+        assert!(is_taken(bound.address, &on("lo")).unwrap());
+        assert!(is_taken(bound.address, &SocketOptions::default()).unwrap());
+        for other in devices.iter().filter(|name| *name != "lo") {
+            match is_taken(bound.address, &on(other)) {
+                Ok(is_taken) => assert!(!is_taken, "{other}"),
+                // Not everything that has a name there is a device that can be bound to.
+                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENODEV), "{other}: {error}"),
+            }
+        }
     }
 
     #[test]
@@ -187,7 +220,7 @@ mod tests {
             bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1, &Listeners::default(), &SocketOptions::default())
                 .unwrap()
                 .address;
-        assert!(!is_taken(free).unwrap());
+        assert!(!is_taken(free, &SocketOptions::default()).unwrap());
     }
 
     #[test]
@@ -197,9 +230,9 @@ mod tests {
             bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 2, &Listeners::default(), &SocketOptions::default())
                 .unwrap();
         let address = bound.address;
-        assert!(stays_taken(address, Duration::ZERO).unwrap());
+        assert!(stays_taken(address, &SocketOptions::default(), Duration::ZERO).unwrap());
         let killed = std::thread::spawn(move || drop(bound));
-        assert!(!stays_taken(address, Duration::from_mins(1)).unwrap());
+        assert!(!stays_taken(address, &SocketOptions::default(), Duration::from_mins(1)).unwrap());
         killed.join().unwrap();
     }
 }

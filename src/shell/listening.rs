@@ -39,14 +39,6 @@ pub enum ListenError {
         /// What can be done about it.
         advice: &'static str,
     },
-    /// It asks for bounds of its connections.
-    #[error(
-        "the listener {name}: bounds of its connections are not enforced by this build: say them in [limits], for all listeners"
-    )]
-    Bounds {
-        /// What it is called.
-        name: Box<str>,
-    },
     /// A file that it needs cannot be used.
     #[error("the listener {name}: {error}")]
     File {
@@ -112,7 +104,7 @@ fn bind(
     options: &SocketOptions<'_>,
 ) -> Result<(ListenAddress, Vec<OwnedFd>), ListenError> {
     let wanted = ListenAddress::Tcp(address);
-    if listener::stays_taken(address, TAKEN_PATIENCE).map_err(|error| refused(&wanted, error))? {
+    if listener::stays_taken(address, options, TAKEN_PATIENCE).map_err(|error| refused(&wanted, error))? {
         return Err(ListenError::Taken { address: wanted });
     }
     let bound = listener::bind(address, shards, listeners, options).map_err(|error| refused(&wanted, error))?;

@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 
 use pregon::mqtt::Version;
 
+use crate::authority::Saying;
 use crate::client::Client;
 use crate::folder::Folder;
 use crate::process::{Broker, Options};
 use crate::stream::{self, Crumbs, read_to_end};
 use crate::support::story::{Heard, Hello, Post, Wish, subscribe};
-use crate::tls::{Trust, over};
+use crate::tls::{BOTH, Trust, over};
 use crate::web::WebSocket;
 
 /// Everybody comes in; one network may do more than the others.
@@ -41,6 +42,30 @@ fn v2(source: &str) -> Vec<u8> {
     header.extend([127, 0, 0, 1, 0x9c, 0x40, 0x07, 0x5b]);
     header.extend([0xee, 0, 1, 7]);
     header
+}
+
+/// A field of version 2.
+fn field(kind: u8, value: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(value.len()).expect("it is short").to_be_bytes();
+    [&[kind, high, low], value].concat()
+}
+
+/// What a proxy says of the TLS that it has with a client: with this common name, verified so (0 is well), and of which session (bits).
+fn v2_of_tls(source: &str, common_name: Option<&str>, verified: u32, bits: u8) -> Vec<u8> {
+    let name = common_name.map(|name| field(0x22, name.as_bytes())).unwrap_or_default();
+    let told = [&[bits][..], &verified.to_be_bytes(), &field(0x21, b"TLSv1.3"), &name].concat();
+    let mut header = [v2(source), field(0x20, &told)].concat();
+    let length = u16::try_from(header.len() - 16).expect("it is short");
+    header[14..16].copy_from_slice(&length.to_be_bytes());
+    header
+}
+
+/// The client has shown a certificate, on this connection.
+const SHOWN: u8 = 0x01 | 0x02 | 0x04;
+
+/// The same of one that the proxy has verified.
+fn v2_of(common_name: &str) -> Vec<u8> {
+    v2_of_tls("10.1.2.3", Some(common_name), 0, SHOWN)
 }
 
 /// A proxy speaks for itself, to see whether the broker is there.
@@ -194,5 +219,150 @@ fn a_header_stands_before_tls_and_before_a_websocket() {
         let mut bare = stream::tcp(broker.named("tls"));
         bare.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\0\0\0\0\0\0").expect("the broker takes bytes");
         assert_eq!(read_to_end(&mut bare), b"");
+    }
+}
+
+/// Everybody has a branch of his own, and one whose certificate has this common name is denied everything in a third.
+const NAMED: &str = "\
+[[rule]]
+effect = 'allow'
+actions = 'connect'
+
+[[rule]]
+effect = 'deny'
+who = { common_name = 'eve' }
+actions = 'all'
+topics = 'square'
+
+[[rule]]
+effect = 'allow'
+actions = 'all'
+topics = ['home/%u', 'square']
+";
+
+/// A broker where proxies tell users by the common names of certificates.
+fn naming(test: &str, shards: usize) -> (Folder, Options) {
+    let folder = Folder::new(test);
+    fs::create_dir(folder.path()).expect("the name is this test's");
+    fs::write(folder.path().join("rules"), NAMED).expect("there is room");
+    let rules = format!("auth.rules_file={}", folder.path().join("rules").display());
+    let options = believing("127.0.0.0/8", shards).set(&rules);
+    (folder, options.set("listeners.proxied.user_from=common-name"))
+}
+
+fn codes(client: &mut Client, topics: &[&str]) -> Vec<u8> {
+    topics.iter().flat_map(|topic| client.subscribe_to(&[Wish::to(topic, 1)])).collect()
+}
+
+#[test]
+fn threat_4_a_proxy_names_a_user_only_by_a_certificate_that_it_has_verified() {
+    for shards in [1, 3] {
+        let (_folder, options) = naming("proxied-names", shards);
+        let broker = options.set("listeners.proxied.chain=certificate").start();
+        for number in 0..4 {
+            let hello = Hello::v5(&format!("client-{number}"));
+            let mut ann = Client::connect_over(behind(&broker, &v2_of("ann")), &hello);
+            assert_eq!(codes(&mut ann, &["home/ann", "home/bob", "home/+", "square"]), [1, 0x87, 0x87, 1]);
+            ann.leave();
+        }
+        // Shown in an earlier connection of the same session of TLS.
+        Client::connect_over(behind(&broker, &v2_of_tls("10.1.2.3", Some("ann"), 0, 0x05)), &Hello::v5("back")).leave();
+        let mut local = v2_of("ann");
+        local[12] = 0x20;
+        let nobody = [
+            ("not verified", v2_of_tls("10.1.2.3", Some("ann"), 1, SHOWN)),
+            ("not shown", v2_of_tls("10.1.2.3", Some("ann"), 0, 0x01)),
+            ("no TLS", v2_of_tls("10.1.2.3", Some("ann"), 0, 0x06)),
+            ("no name", v2_of_tls("10.1.2.3", None, 0, SHOWN)),
+            ("nothing of TLS", v2("10.1.2.3")),
+            ("version 1", v1("10.1.2.3")),
+            ("the proxy itself", local),
+        ];
+        for (what, header) in nobody {
+            let mut client = Client::over(behind(&broker, &header), Version::V5);
+            client.send(&Hello::v5("nobody").encode());
+            client.expect(what, |heard| matches!(heard, Heard::ConnAck(false, 0x86 | 0x87, _)));
+            client.expect_closed();
+        }
+        for wrong in [v2_of("a\0b"), v2_of("a\nb"), v2_of("")] {
+            assert_eq!(read_to_end(&mut behind(&broker, &wrong)), b"", "such a header is malformed");
+        }
+        // A name that looks like a pattern or a path is nobody else's.
+        for name in ["+", "#", "ann/#", "%u", "*"] {
+            let mut other = Client::connect_over(behind(&broker, &v2_of(name)), &Hello::v5("other"));
+            assert_eq!(codes(&mut other, &["home/ann", "home/+", "home/#"]), [0x87; 3], "{name}");
+            other.leave();
+        }
+    }
+}
+
+#[test]
+fn threat_4_a_session_belongs_to_the_user_that_a_proxy_has_named() {
+    for shards in [1, 3] {
+        let (_folder, options) = naming("proxied-sessions", shards);
+        let broker = options.set("listeners.proxied.chain=certificate").start();
+        let hello = Hello::v5("same").resume().expiry(600);
+        let mut owner = Client::connect_over(behind(&broker, &v2_of("ann")), &hello);
+        owner.subscribe("square", 1);
+        for _ in 0..3 {
+            let mut thief = Client::over(behind(&broker, &v2_of("bob")), Version::V5);
+            thief.send(&hello.encode());
+            thief.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x80.., _)));
+            thief.expect_closed();
+        }
+        owner.expect_silence();
+        // From elsewhere, she is still herself.
+        let again = behind(&broker, &v2_of_tls("10.7.7.7", Some("ann"), 0, SHOWN));
+        let mut again = Client::over(again, Version::V5);
+        again.send(&hello.encode());
+        again.expect("the session", |heard| matches!(heard, Heard::ConnAck(true, 0, _)));
+        owner.expect_closed_for(0x8e);
+        Client::join(&broker, Version::V311, "speaker").post(&Post::to("square").payload("x").qos(1).id(1));
+        assert_eq!(again.take().payload, b"x");
+    }
+}
+
+#[test]
+fn threat_5_rules_by_common_name_hold_for_what_a_proxy_tells() {
+    let long = "n".repeat(300);
+    for shards in [1, 3] {
+        let (_folder, options) = naming("proxied-denied", shards);
+        let broker = options.set("listeners.proxied.chain=anonymous").start();
+        // Of a name that is too long to be one nobody knows whose it is.
+        for (name, code) in [("ann", 1), ("eve", 0x87), (&*long, 0x87)] {
+            let mut client = Client::connect_over(behind(&broker, &v2_of(name)), &Hello::v5("client"));
+            assert_eq!(codes(&mut client, &["square"]), [code], "{name}");
+            client.leave();
+        }
+        let mut bare = Client::connect_over(behind(&broker, &v2("10.1.2.3")), &Hello::v5("bare"));
+        assert_eq!(codes(&mut bare, &["square"]), [1], "a proxy that says nothing says that there is none");
+    }
+    // Where names are not asked for, what proxies say of them is nothing.
+    let (_folder, options) = naming("proxied-unasked", 1);
+    let broker = options.set("listeners.proxied.user_from=none").set("listeners.proxied.chain=anonymous").start();
+    let mut eve = Client::connect_over(behind(&broker, &v2_of("eve")), &Hello::v5("eve"));
+    assert_eq!(codes(&mut eve, &["square"]), [1]);
+}
+
+#[test]
+fn threat_4_a_certificate_that_the_broker_has_seen_counts_more_than_one_that_it_is_told_of() {
+    let trust = Trust::new("proxied-shown");
+    let rules_path = trust.path("rules");
+    fs::write(&rules_path, NAMED).expect("there is room");
+    let shown = trust.authority.certify(&Saying { name: "bob", ..Saying::default() });
+    let broker = trust
+        .mutual(3)
+        .set("listeners.tls.proxy_protocol=required")
+        .set("listeners.tls.proxy_trusted=127.0.0.1")
+        .set("listeners.tls.user_from=common-name")
+        .set("listeners.tls.chain=certificate")
+        .set(&format!("auth.rules_file={}", rules_path.display()))
+        .start();
+    for header in [v2_of("ann"), v2("10.1.2.3")] {
+        let mut stream = stream::tcp(broker.named("tls"));
+        stream.write_all(&header).expect("the broker takes bytes");
+        let mut bob = Client::connect_over(over(&trust.client(Some(&shown), &BOTH), stream), &Hello::v5("bob"));
+        assert_eq!(codes(&mut bob, &["home/bob", "home/ann"]), [1, 0x87]);
+        bob.leave();
     }
 }

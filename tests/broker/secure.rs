@@ -4,13 +4,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use pregon::mqtt::Version;
-use rustls::ClientConfig;
+use rustls::{AlertDescription, ClientConfig, Error};
 
 use crate::client::Client;
 use crate::process::Broker;
 use crate::stream::{self, Crumbs};
 use crate::support::story::{Heard, Hello, Post, Wish, subscribe};
-use crate::tls::{BOTH, Trust, is_resumed, open, over, say_in_records, shake};
+use crate::tls::{BOTH, Trust, expect_refused, is_resumed, open, over, say_in_records, shake};
+use crate::web::WebSocket;
 
 /// So many clients that most of them move to another shard when they say who they are.
 const CLIENTS: usize = 12;
@@ -169,6 +170,37 @@ fn a_client_that_comes_back_resumes_its_session_of_tls() {
             let session = shake(&broker, &config);
             assert!(!is_resumed(&session), "{tls:?}");
             Client::connect_over(session, &Hello::v5("client")).leave();
+        }
+    }
+}
+
+#[test]
+fn mqtt_is_what_is_agreed_upon_where_a_client_offers_anything() {
+    let trust = Trust::new("secure-alpn");
+    let options = trust.options(3).set("listeners.web.address=127.0.0.1:0").set("listeners.web.protocol=websocket");
+    let certificates = format!("listeners.web.certificates={}", trust.server.path.display());
+    let broker = options.set(&certificates).start();
+    let offering = |names: &[&str], tls| {
+        let mut config = (*trust.client(None, &[tls])).clone();
+        config.alpn_protocols = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    };
+    for tls in BOTH {
+        for (names, chosen) in [(&["mqtt"][..], Some("mqtt")), (&["http/1.1", "mqtt"], Some("mqtt")), (&[], None)] {
+            let session = shake(&broker, &offering(names, tls));
+            assert_eq!(session.conn.alpn_protocol(), chosen.map(str::as_bytes), "{names:?}");
+            Client::connect_over(session, &Hello::v5("client")).leave();
+        }
+        for (names, chosen) in [(&["http/1.1"][..], Some("http/1.1")), (&[], None)] {
+            let session = over(&offering(names, tls), stream::tcp(broker.named("web")));
+            let socket = WebSocket::open(session);
+            assert_eq!(socket.stream.conn.alpn_protocol(), chosen.map(str::as_bytes), "{names:?}");
+            Client::connect_over(socket, &Hello::v5("page")).leave();
+        }
+        for (listener, names) in [("tls", &["http/1.1"][..]), ("tls", &["h2", "mqttv3.1"]), ("web", &["mqtt"])] {
+            let session = over(&offering(names, tls), stream::tcp(broker.named(listener)));
+            let told = expect_refused(session, &Hello::v5("stranger").encode());
+            assert_eq!(told, Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)), "{names:?}");
         }
     }
 }

@@ -82,8 +82,7 @@ impl Trust {
             None => builder.with_no_client_auth(),
             Some(shown) => {
                 let key = PrivateKeyDer::Pkcs8(shown.key.serialize_der().into());
-                let chain = vec![shown.certificate.der().clone()];
-                builder.with_client_auth_cert(chain, key).expect("certificate and key are of one piece")
+                builder.with_client_auth_cert(shown.chain.clone(), key).expect("certificate and key are of one piece")
             }
         })
     }

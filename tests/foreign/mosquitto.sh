@@ -14,10 +14,10 @@ patience=30 # seconds; far more than a busy machine needs
 
 # How the broker is reached. Files of certificates come from who has started it.
 case ${FOREIGN_TRANSPORT:-tcp} in
-    tcp | proxy) reach=(-h "$host" -p "$port") ;;
+    tcp | proxy | proxy_v1) reach=(-h "$host" -p "$port") ;;
     unix) reach=(--unix "$FOREIGN_SOCKET") ;;
     tls) reach=(-h "$host" -p "$port" --cafile "$FOREIGN_CA") ;;
-    mutual) reach=(-h "$host" -p "$port" --cafile "$FOREIGN_CA" --cert "$FOREIGN_CERTIFICATE" --key "$FOREIGN_KEY") ;;
+    mutual | proxy_tls) reach=(-h "$host" -p "$port" --cafile "$FOREIGN_CA" --cert "$FOREIGN_CERTIFICATE" --key "$FOREIGN_KEY") ;;
     *) echo "FAILED mosquitto cannot speak over $FOREIGN_TRANSPORT"; exit 1 ;;
 esac
 

@@ -10,7 +10,7 @@ use pregon::engine::auth::acl::question::Question;
 use pregon::engine::auth::acl::rule::{Actions, Effect, Rule};
 use pregon::engine::auth::acl::who::{Condition, Groups};
 use pregon::engine::auth::acl_file::AclFile;
-use pregon::engine::auth::identity::{Identity, Shown};
+use pregon::engine::auth::identity::{CommonName, Identity, Shown};
 use pregon::engine::auth::{Action, Authoriser, ClientId, Decision};
 use pregon::mqtt::{Filter, QoS, Topic};
 
@@ -109,10 +109,10 @@ fn check(rules: Rules<'_>) {
             Condition::User(some) | Condition::Group(some) => names.extend(some.first().map(ToString::to_string)),
             Condition::Client(some) => names.extend(some.first().map(|pattern| pattern.as_str().replace('*', "1"))),
             Condition::Certificate(some) => {
-                certificates.push(Some(Shown { fingerprint: some[0], common_name: None }));
+                certificates.push(Some(Shown { fingerprint: some[0], common_name: CommonName::None }));
             }
             Condition::CommonName(some) => {
-                certificates.push(Some(Shown { fingerprint: [0; 32], common_name: Some(some[0].clone()) }));
+                certificates.push(Some(Shown { fingerprint: [0; 32], common_name: CommonName::One(some[0].clone()) }));
             }
             Condition::Address(some) => {
                 let text = some[0].to_string();

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod medium;
 pub mod policies;
 pub mod raw;
+pub mod scram;
 pub mod story;
 pub mod wired;
 pub mod world;

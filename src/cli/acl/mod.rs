@@ -16,7 +16,7 @@ use crate::cli::{complain, complain_of, misused};
 use crate::config::Auth;
 use crate::engine::auth::acl::deliveries::Deliveries;
 use crate::engine::auth::acl::explain::{Explanation, Reason};
-use crate::engine::auth::identity::{Identity, Shown};
+use crate::engine::auth::identity::{CommonName, Identity, Shown};
 use crate::engine::auth::policy::Open;
 use crate::engine::auth::{Action, Authoriser, ClientId, Decision};
 use crate::mqtt::{QoS, Subscription, Topic};
@@ -78,7 +78,8 @@ fn identity(arguments: &Explain) -> Identity {
     let certificate = has_certificate.then(|| {
         // Without a fingerprint it is one that no rule names.
         let Fingerprint(fingerprint) = certificate.unwrap_or(Fingerprint([0; 32]));
-        Box::new(Shown { fingerprint, common_name: common_name.as_deref().map(Into::into) })
+        let common_name = common_name.as_deref().map_or(CommonName::None, |name| CommonName::One(name.into()));
+        Box::new(Shown { fingerprint, common_name })
     });
     let groups = group.iter().map(|name| name.as_str().into()).collect();
     Identity { groups, address: address.map(|address| address.to_canonical()), certificate, ..named }

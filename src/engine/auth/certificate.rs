@@ -13,7 +13,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::RelativeDistinguishedName;
 
-use super::identity::{Identity, Shown};
+use super::identity::{CommonName, Identity, Shown};
 use super::{Authenticator, Credentials, Verdict};
 
 /// Bytes of a certificate; a longer one is refused unread.
@@ -47,7 +47,7 @@ pub struct Certificate {
     /// The whole subject as RFC 4514 writes it, with control characters of ASCII escaped.
     pub subject: Box<str>,
     /// The common name of its subject, if there is one and no other.
-    pub common_name: Option<Box<str>>,
+    pub common_name: Result<Box<str>, NameFault>,
     /// When it ends, in seconds since 1970.
     pub not_after: u64,
     /// What its user is called by the rule.
@@ -92,7 +92,7 @@ impl Certificate {
             fingerprint: Sha256::digest(der).into(),
             subject: content.subject().to_string().into(),
             not_after: content.validity().not_after.to_unix_duration().as_secs(),
-            common_name: name(&certificate, NameRule::CommonName).ok(),
+            common_name: name(&certificate, NameRule::CommonName),
             name: name(&certificate, rule),
         })
     }
@@ -100,14 +100,20 @@ impl Certificate {
     /// One of which a proxy tells nothing but the common name. No rule by fingerprint applies to it.
     pub fn told(common_name: &str) -> Self {
         let name = checked(common_name);
-        let common_name = name.clone().ok();
-        let subject = common_name.clone().unwrap_or_default();
-        Self { fingerprint: [0; 32], subject, common_name, not_after: u64::MAX, name }
+        let subject = name.clone().unwrap_or_default();
+        Self { fingerprint: [0; 32], subject, common_name: name.clone(), not_after: u64::MAX, name }
     }
 
     /// What rules may ask of it.
     pub fn shown(&self) -> Shown {
-        Shown { fingerprint: self.fingerprint, common_name: self.common_name.clone() }
+        let common_name = match &self.common_name {
+            Ok(name) => CommonName::One(name.clone()),
+            Err(NameFault::Missing) => CommonName::None,
+            Err(NameFault::Several | NameFault::Length { .. } | NameFault::Control | NameFault::Encoding) => {
+                CommonName::Unclear
+            }
+        };
+        Shown { fingerprint: self.fingerprint, common_name }
     }
 }
 

@@ -10,8 +10,19 @@ use super::claims::Claims;
 pub struct Shown {
     /// SHA-256 of the whole of it.
     pub fingerprint: [u8; 32],
-    /// The common name of its subject, if it has one.
-    pub common_name: Option<Box<str>>,
+    /// The common name of its subject.
+    pub common_name: CommonName,
+}
+
+/// What is known of a certificate's common name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommonName {
+    /// It has none.
+    None,
+    /// It has this one and no other.
+    One(Box<str>),
+    /// It has several, or one that is no plain text: nobody can say whom it means. Rules take it for unknown.
+    Unclear,
 }
 
 /// A proven identity. Shared by reference count; it does not change while a connection lives.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rustls::HandshakeKind;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::UnixTime;
 
 use super::clients::Clients;
 use super::plan::Plan;
@@ -17,7 +17,7 @@ use crate::carrier::websocket::refusal::Refusal;
 use crate::carrier::websocket::upgrade::{Rules, upgrade};
 use crate::carrier::websocket::violation::Violation;
 use crate::carrier::websocket::{close::CloseCode, writer};
-use crate::engine::auth::certificate::NameRule;
+use crate::engine::auth::certificate::{Certificate, CertificateError, NameRule};
 
 /// Bytes that may wait for the rest of what they begin: the largest message of a handshake and its headers. Who needs more is not served.
 pub const PENDING_BYTES_MAX: usize = 80 * 1024;
@@ -87,7 +87,7 @@ pub enum Heard<'a> {
     /// TLS is established.
     Secured {
         /// The client's certificate, if it has shown one.
-        certificate: Option<&'a CertificateDer<'static>>,
+        certificate: Option<Certificate>,
         /// Whether it has come back to a session.
         is_resumed: bool,
     },
@@ -102,6 +102,9 @@ pub enum LayerError {
     /// TLS has failed.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The library is content with the client's certificate, and nobody else can read it. To rules that deny it, its client would be one without.
+    #[error("the client's certificate holds and cannot be read: {0}")]
+    Unreadable(CertificateError),
     /// Nobody asks for a WebSocket as this listener wants it.
     #[error("WebSocket: {0}")]
     Refused(Refusal),
@@ -179,11 +182,6 @@ impl Layers {
     /// Whether some of them are done: the peer has been answered.
     pub fn has_answered(&self) -> bool {
         self.has_answered
-    }
-
-    /// What of a certificate is the name of its user.
-    pub fn user_from(&self) -> NameRule {
-        self.plan.user_from.unwrap_or_default()
     }
 
     /// Whether a proxy's word names users.
@@ -284,7 +282,7 @@ impl Layers {
         let Self { plan, tls, socket, judged_at, is_outdated, is_unheard, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
         let clients = clients_of(plan);
-        let (mut answers, mut inner) = (Vec::new(), Ok(true));
+        let (mut answers, mut inner, mut unreadable) = (Vec::new(), Ok(true), None);
         let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
                 match socket {
@@ -301,12 +299,19 @@ impl Layers {
                 if let Some(clients) = clients.filter(|_| is_resumed || *is_outdated) {
                     clients.judge_again(chain, now)?;
                 }
+                let rule = plan.user_from.unwrap_or_default();
+                let shown = chain.and_then(<[_]>::first).map(|leaf| Certificate::parse(leaf, rule));
+                let shown = shown.transpose().map_err(|error| {
+                    unreadable = Some(error);
+                    rustls::CertificateError::BadEncoding
+                })?;
                 *judged_at = Some(now);
-                heard(Heard::Secured { certificate: chain.and_then(<[_]>::first), is_resumed });
+                heard(Heard::Secured { certificate: shown, is_resumed });
                 Ok(())
             }
         });
-        let Opened { consumed, is_over } = opened?;
+        let Opened { consumed, is_over } =
+            opened.map_err(|error| unreadable.map_or(LayerError::Tls(error), LayerError::Unreadable))?;
         let is_going_on = self.keep(&raw[consumed..], !is_over)?;
         if !answers.is_empty() {
             self.seal_records(&answers, wire)?;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{ExtendedKeyUsagePurpose, SerialNumber};
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, Error, SupportedProtocolVersion};
 
 use super::authority::{Authority, Certified, Saying};
+use super::clients::fingerprint;
 use super::layers::{LayerError, Layers};
 use super::pair::{Pair, client, files, pin, plan};
 use super::plan::{ClientFiles, Plan, TlsFiles, WebSocket};
@@ -189,7 +190,8 @@ fn verdict(files: &TlsFiles, authority: &Authority, shown: Option<&Certified>) -
         let driven = pair.drive(ALL);
         match driven {
             Ok(()) => {
-                assert_eq!(pair.certificate.as_ref(), shown.map(|shown| shown.certificate.der()));
+                let told = pair.certificate.as_ref().map(|told| told.fingerprint);
+                assert_eq!(told, shown.map(|shown| fingerprint(shown.certificate.der())));
                 Ok(pair.certificate.is_some())
             }
             Err(LayerError::Tls(error)) => {
@@ -229,6 +231,33 @@ fn only_clients_whose_certificate_leads_to_the_authority_come_in() {
     for (what, shown) in &wrong {
         for files in [&wanted, &asked] {
             assert!(verdict(files, &authority, Some(shown)).is_err(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn threat_7_a_certificate_that_only_the_library_can_read_lets_nobody_in() {
+    let (_scratch, authority) = authority();
+    let further = |params: &mut rcgen::CertificateParams| params.serial_number = Some(SerialNumber::from(vec![7; 24]));
+    let strange = authority.certify(&Saying { further, ..Saying::default() });
+    let server = files(&[&authority.server("localhost")]);
+    for is_mandatory in [true, false] {
+        let clients = ClientFiles { is_mandatory, authorities: vec![authority.path()], ..ClientFiles::default() };
+        let files = TlsFiles { clients: Some(clients), ..server.clone() };
+        for version in BOTH {
+            let config = client(&authority, Some(&strange), &[version]);
+            // The second time it would come back with a ticket, if it had been given one.
+            for is_hasty in [false, true] {
+                let mut pair = Pair::new(&plan(&files, None), &config, "localhost");
+                if is_hasty {
+                    std::io::Write::write_all(&mut pair.client.writer(), b"hello").unwrap();
+                }
+                let refused = pair.drive(ALL);
+                let why = refused.as_ref().map_err(ToString::to_string);
+                assert!(why.is_err_and(|why| why.contains("no certificate in DER")), "{refused:?}");
+                assert!(pair.heard.is_empty() && pair.was_resumed.is_none() && pair.certificate.is_none());
+                assert!(is_hasty || pair.has_heard_goodbye);
+            }
         }
     }
 }

@@ -16,7 +16,11 @@
 //! - What cannot be read makes no plan: at a start the broker does not run, at a reload the plan of before stays.
 
 #[cfg(test)]
+mod agreed_tests;
+#[cfg(test)]
 mod authority;
+#[cfg(test)]
+mod chains_tests;
 pub mod clients;
 pub mod layers;
 #[cfg(test)]
@@ -28,4 +32,6 @@ mod opening_tests;
 mod pair;
 pub mod plan;
 pub mod secrets;
+#[cfg(test)]
+mod secrets_tests;
 pub mod tls;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Error, RootCertStore, SupportedProtocolVersion};
 
 use super::authority::{Authority, Certified};
 use super::layers::{Heard, LayerError, Layers, PENDING_BYTES_MAX};
 use super::plan::{Plan, TlsFiles, TlsPlan};
+use crate::engine::auth::certificate::Certificate as Shown;
 
 /// Both ends of a connection.
 pub struct Pair {
@@ -28,7 +29,7 @@ pub struct Pair {
     /// Whether the server has been told that the client came back, once it was told anything.
     pub was_resumed: Option<bool>,
     /// The certificate that the server was told of.
-    pub certificate: Option<CertificateDer<'static>>,
+    pub certificate: Option<Shown>,
     /// Whether the client has heard that nothing more follows.
     pub has_heard_goodbye: bool,
     /// Why the client has given up.
@@ -88,7 +89,7 @@ impl Pair {
             Heard::Proxied { .. } => panic!("no proxy is believed here"),
             Heard::Secured { certificate: shown, is_resumed } => {
                 *was_resumed = Some(is_resumed);
-                *certificate = shown.cloned();
+                *certificate = shown;
             }
         })
     }
@@ -144,7 +145,7 @@ pub fn client(
         None => builder.with_no_client_auth(),
         Some(shown) => {
             let key = PrivateKeyDer::Pkcs8(shown.key.serialize_der().into());
-            builder.with_client_auth_cert(vec![shown.certificate.der().clone()], key).unwrap()
+            builder.with_client_auth_cert(shown.chain.clone(), key).unwrap()
         }
     })
 }

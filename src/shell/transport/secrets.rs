@@ -49,11 +49,19 @@ pub enum FileFault {
     #[error("the secret in it is encrypted: name the file of its passphrase with key_passphrase_file")]
     PassphraseMissing,
     /// A secret that the passphrase does not open.
-    #[error("the passphrase does not open the secret in it: {0}")]
-    Passphrase(pkcs8::Error),
+    #[error("the passphrase does not open the secret in it")]
+    Passphrase,
+    /// An encryption that is not known.
+    #[error(
+        "the secret in it is encrypted in a way that is not known here ({0}): `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE` writes it anew"
+    )]
+    Encryption(pkcs8::Error),
     /// An encryption of the time before PKCS #8.
     #[error("the secret in it is encrypted in an old way: `openssl pkcs8 -topk8 -in FILE` writes it anew")]
     OldEncryption,
+    /// A secret under a passphrase that is not whole.
+    #[error("the encrypted secret in it is not whole")]
+    Cut,
     /// The library does not take it.
     #[error("{0}")]
     Refused(rustls::Error),
@@ -129,15 +137,22 @@ fn has_old_encryption(bytes: &[u8]) -> bool {
 fn opened_secrets(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<PrivateKeyDer<'static>>, FileFault> {
     let mut found = Vec::new();
     for section in String::from_utf8_lossy(bytes).split(ENCRYPTED_BEGIN).skip(1) {
-        let body = section.split(SECTION_END).next().unwrap_or_default();
+        let (body, _) = section.split_once(SECTION_END).ok_or(FileFault::Cut)?;
         let body: String = body.split_whitespace().collect();
-        let sealed = BASE64_STANDARD.decode(body).map_err(|_not_base64| FileFault::Nothing("readable secret"))?;
+        let sealed = BASE64_STANDARD.decode(body).map_err(|_not_base64| FileFault::Cut)?;
         let passphrase = passphrase.ok_or(FileFault::PassphraseMissing)?;
-        let info = EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(FileFault::Passphrase)?;
-        let opened = info.decrypt(passphrase).map_err(FileFault::Passphrase)?;
+        let info = EncryptedPrivateKeyInfoRef::try_from(&*sealed).map_err(FileFault::Encryption)?;
+        let opened = info.decrypt(passphrase).map_err(unopened)?;
         found.push(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into());
     }
     Ok(found)
+}
+
+/// Whether it is the passphrase that is wrong, or what it was to open.
+fn unopened(error: pkcs8::Error) -> FileFault {
+    let is_passphrase = matches!(error, pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::DecryptFailed))
+        || matches!(error, pkcs8::Error::Asn1(_)); // now and then a wrong one leaves something behind, and that is no secret
+    if is_passphrase { FileFault::Passphrase } else { FileFault::Encryption(error) }
 }
 
 /// A passphrase: the first line of its file.

@@ -10,13 +10,15 @@ import { check, expect, finish, take, takeMany, within } from "./checks.mjs";
 const mqtt = createRequire(process.env.FOREIGN_NODE)("mqtt");
 const [host, port] = process.argv.slice(2);
 const transport = process.env.FOREIGN_TRANSPORT ?? "tcp";
-const scheme = { tls: "mqtts", mutual: "mqtts", ws: "ws", wss: "wss" }[transport] ?? "mqtt";
-const url = `${scheme}://${host}:${port}${scheme.startsWith("ws") ? "/mqtt" : ""}`;
+const scheme = { tls: "mqtts", mutual: "mqtts", proxy_tls: "mqtts", ws: "ws", wss: "wss" }[transport] ?? "mqtt";
+const network = `${scheme}://${host}:${port}${scheme.startsWith("ws") ? "/mqtt" : ""}`;
+const url = transport === "unix" ? `mqtt+unix://${process.env.FOREIGN_SOCKET}` : network;
 const run = `mqttjs-${process.pid}`; // keeps this run's topics and identifiers apart from those of others
 
 /** The files that a transport needs, by the names that mqtt.js gives them. */
 function files() {
-    const needed = { tls: ["ca"], wss: ["ca"], mutual: ["ca", "cert", "key"] }[transport] ?? [];
+    const both = ["ca", "cert", "key"];
+    const needed = { tls: ["ca"], wss: ["ca"], mutual: both, proxy_tls: both }[transport] ?? [];
     const places = { ca: "FOREIGN_CA", cert: "FOREIGN_CERTIFICATE", key: "FOREIGN_KEY" };
     return Object.fromEntries(needed.map((name) => [name, readFileSync(process.env[places[name]])]));
 }

@@ -16,7 +16,10 @@ from checks import PATIENCE, RUN, check, expect, qualities
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 TRANSPORT = os.environ.get("FOREIGN_TRANSPORT", "tcp")
-IS_WEB, IS_SECURE = TRANSPORT in ("ws", "wss"), TRANSPORT in ("tls", "mutual", "wss")
+IS_WEB, IS_SECURE = TRANSPORT in ("ws", "wss"), TRANSPORT in ("tls", "mutual", "wss", "proxy_tls")
+BENEATH = "websockets" if IS_WEB else "unix" if TRANSPORT == "unix" else "tcp"
+if BENEATH == "unix":
+    HOST = os.environ["FOREIGN_SOCKET"]  # where paho looks for the path
 VERSIONS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
@@ -32,9 +35,9 @@ class Party:
         clean = {} if protocol == mqtt.MQTTv5 else {"clean_session": not lasting}
         identifier = identifier or f"{RUN}-{id(self)}"
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, identifier, protocol=protocol,
-                                  reconnect_on_failure=False, transport="websockets" if IS_WEB else "tcp", **clean)
+                                  reconnect_on_failure=False, transport=BENEATH, **clean)
         if IS_SECURE:
-            shown = ("FOREIGN_CERTIFICATE", "FOREIGN_KEY") if TRANSPORT == "mutual" else ()
+            shown = ("FOREIGN_CERTIFICATE", "FOREIGN_KEY") if TRANSPORT in ("mutual", "proxy_tls") else ()
             self.client.tls_set(os.environ["FOREIGN_CA"], *(os.environ[name] for name in shown))
         self.connected, self.messages, self.granted = queue.Queue(), queue.Queue(), queue.Queue()
         self.client.on_connect = lambda client, data, flags, reason, props: self.connected.put((flags, reason, props))

@@ -8,7 +8,7 @@ use super::rule::{Effect, Rule};
 use super::who::{Condition, Groups};
 use crate::base::hash::{Map, Seed, map};
 use crate::engine::auth::ClientId;
-use crate::engine::auth::identity::Identity;
+use crate::engine::auth::identity::{CommonName, Identity};
 
 /// The numbers of rules, rising.
 type Numbers = Vec<u32>;
@@ -17,7 +17,7 @@ type Numbers = Vec<u32>;
 #[derive(Clone, Debug)]
 pub struct Index {
     everyone: Numbers,
-    /// Denials by certificate, for those of whom nobody knows which one they showed.
+    /// Denials by certificate, for those of whom nobody knows which one they showed, or what it is called.
     of_unknown: Numbers,
     users: Map<Box<str>, OfUser>,
     clients: Map<Box<str>, Numbers>,
@@ -109,12 +109,16 @@ impl Index {
         for group in who.groups.iter().chain(of_file) {
             look(self.groups.get(&**group).map_or(&[], Vec::as_slice));
         }
+        let mut is_unclear = !who.is_certificate_known();
         if let Some(shown) = &who.certificate {
             look(self.certificates.get(&shown.fingerprint).map_or(&[], Vec::as_slice));
-            let named = shown.common_name.as_deref().and_then(|name| self.common_names.get(name));
-            look(named.map_or(&[], Vec::as_slice));
+            match &shown.common_name {
+                CommonName::One(name) => look(self.common_names.get(name).map_or(&[], Vec::as_slice)),
+                CommonName::Unclear => is_unclear = true,
+                CommonName::None => {}
+            }
         }
-        if !who.is_certificate_known() {
+        if is_unclear {
             look(&self.of_unknown);
         }
         // The identifier lies far away: it is fetched where a rule asks for one.

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::random::Random;
 use crate::engine::auth::acl::explain::{Obstacle, Reason};
 use crate::engine::auth::acl::who::ClientPattern;
-use crate::engine::auth::identity::Shown;
+use crate::engine::auth::identity::{CommonName, Shown};
 use crate::mqtt::topic::{Filter, Topic};
 use crate::mqtt::version::QoS;
 
@@ -253,7 +253,7 @@ fn rules_ask_for_networks_and_certificates() {
         let who = Identity { address, certificate: certificate.map(Box::new), ..alice() };
         ["net", "name", "print"].map(|topic| may(&acl, &who, publish(topic)))
     };
-    let shown = |byte, name: &str| Some(Shown { fingerprint: [byte; 32], common_name: Some(name.into()) });
+    let shown = |byte, name: &str| Some(Shown { fingerprint: [byte; 32], common_name: CommonName::One(name.into()) });
     assert_eq!(rights(Some("10.1.2.3"), None), [true, false, false]);
     assert_eq!(rights(Some("::ffff:10.1.2.3"), None), [true, false, false]);
     assert_eq!(rights(Some("11.1.2.3"), shown(0xab, "x")), [false, false, true]);
@@ -385,7 +385,8 @@ fn the_index_finds_the_first_rule_that_a_walk_finds() {
         "group = 'h', client = 'd'",
         "common_name = ['n', 'm'], group = 'g'",
     ];
-    let certificate = |name: &str| Some(Box::new(Shown { fingerprint: [1; 32], common_name: Some(name.into()) }));
+    let certificate =
+        |name: &str| Some(Box::new(Shown { fingerprint: [1; 32], common_name: CommonName::One(name.into()) }));
     let (mut decided, mut asked) = (0, 0);
     for _ in 0..300 {
         let rules: String = (0..=random.below(12))

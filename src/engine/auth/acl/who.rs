@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::question::Question;
 use crate::base::network::Network;
+use crate::engine::auth::identity::CommonName;
 use crate::engine::auth::pattern::stands_for_itself;
 
 /// What is wrong with a pattern of client identifiers.
@@ -106,7 +107,7 @@ pub enum Held {
     Yes,
     /// It does not.
     No,
-    /// Nobody knows: the session was read from disk, and where it came from is not written there.
+    /// Nobody knows: the session was read from disk, and where it came from is not written there; or its certificate does not say clearly.
     Unknown,
 }
 
@@ -129,10 +130,11 @@ impl Condition {
             Self::Certificate(prints) => {
                 who.certificate.as_ref().is_some_and(|shown| prints.contains(&shown.fingerprint))
             }
-            Self::CommonName(names) => {
-                let shown = who.certificate.as_deref().and_then(|shown| shown.common_name.as_deref());
-                shown.is_some_and(|shown| names.iter().any(|name| **name == *shown))
-            }
+            Self::CommonName(names) => match who.certificate.as_deref().map(|shown| &shown.common_name) {
+                Some(CommonName::One(shown)) => names.contains(shown),
+                Some(CommonName::Unclear) => return Held::Unknown,
+                Some(CommonName::None) | None => false,
+            },
             Self::Address(networks) => match who.address {
                 Some(address) => networks.iter().any(|network| network.contains(address)),
                 None => return Held::Unknown,

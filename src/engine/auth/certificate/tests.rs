@@ -5,7 +5,7 @@ use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanTyp
 use super::*;
 use crate::base::hash::Seed;
 use crate::engine::auth::acl::Acl;
-use crate::engine::auth::policy::{Open, Outcome, Policy};
+use crate::engine::auth::policy::{Open, Outcome, Policy, placed};
 use crate::engine::auth::{Action, Authoriser as _, ClientId, Decision};
 use crate::mqtt::reason::Reason;
 use crate::mqtt::version::{QoS, Version};
@@ -88,6 +88,66 @@ fn of_two_names_none_is_meant() {
     });
     assert_eq!(named(&der, NameRule::CommonName), Err(NameFault::Several));
     assert!(named(&der, NameRule::Subject).is_ok(), "the whole subject has both");
+}
+
+/// What rules that deny and allow by common name say of whoever has shown this certificate: whether the denial and the allowance apply.
+fn judged_by_name(certificate: &Certificate) -> (bool, bool) {
+    let who = placed(Arc::new(Identity::user("u", METHOD)), [127, 0, 0, 1].into(), Some(certificate));
+    let decide = |rules: &str| {
+        let rule = |effect, who| format!("[[rule]]\neffect = '{effect}'\n{who}actions = 'all'\ntopics = '#'\n");
+        let named = "who = { common_name = ['alice', 'root'] }\n";
+        let text = match rules {
+            "deny" => rule("deny", named) + &rule("allow", ""),
+            _ => rule("allow", named),
+        };
+        let acl = Acl::parse(&text, Seed::new(1)).unwrap();
+        acl.decide(&who, ClientId::Text("c1"), Action::Receive { topic: "t" })
+    };
+    (decide("deny") == Decision::Deny, decide("allow") == Decision::Allow)
+}
+
+#[test]
+fn threat_6_a_common_name_that_is_not_clear_escapes_no_denial_and_earns_no_allowance() {
+    let read = |der: &[u8]| Certificate::parse(der, NameRule::Dns).unwrap();
+    assert_eq!(judged_by_name(&read(&called("alice"))), (true, true));
+    for harmless in [read(&called("bob")), read(&der(|_| {})), Certificate::told("bob")] {
+        assert_eq!(judged_by_name(&harmless), (false, false), "{harmless:?}");
+    }
+    let two = |names: [&'static str; 2]| {
+        der(|params| {
+            params.distinguished_name.push(DnType::CommonName, names[0]);
+            params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), names[1]);
+        })
+    };
+    let long = "n".repeat(NAME_BYTES_MAX + 1);
+    let unclear = [
+        read(&two(["alice", "bob"])),
+        read(&two(["bob", "alice"])),
+        read(&called(DnValue::BmpString("alice".try_into().unwrap()))),
+        read(&called(DnValue::TeletexString("alice".try_into().unwrap()))),
+        read(&called("alice\0")),
+        read(&called("")),
+        read(&called(&*long)),
+        Certificate::told(&long),
+    ];
+    for unclear in unclear {
+        assert_eq!(judged_by_name(&unclear), (true, false), "{unclear:?}");
+    }
+}
+
+#[test]
+fn a_name_that_a_proxy_tells_is_the_only_thing_that_is_known() {
+    let told = Certificate::told("alice");
+    assert_eq!((told.name.as_deref(), &*told.subject, told.fingerprint), (Ok("alice"), "alice", [0; 32]));
+    assert_eq!(judged_by_name(&told), (true, true));
+    let Verdict::Allow(who) = CertificateUser.authenticate(&credentials(Some(&told))) else { panic!("{told:?}") };
+    assert_eq!(who.user.as_deref(), Some("alice"));
+    for wrong in ["", "a\nb"] {
+        assert!(matches!(
+            CertificateUser.authenticate(&credentials(Some(&Certificate::told(wrong)))),
+            Verdict::Abstain
+        ));
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn about_client(credentials: &Credentials<'_>, listener: Option<&str>) -> Ve
     let certificate = credentials.certificate.map(|shown| {
         json!({
             "fingerprint": write_fingerprint(&shown.fingerprint),
-            "common_name": shown.common_name.as_deref(),
+            "common_name": shown.common_name.as_deref().ok(),
             "subject": &*shown.subject,
         })
     });
@@ -118,7 +118,7 @@ mod tests {
         let shown = Certificate {
             fingerprint: [0xab; 32],
             subject: "CN=dev-1,O=house".into(),
-            common_name: Some("dev-1".into()),
+            common_name: Ok("dev-1".into()),
             not_after: 0,
             name: Err(NameFault::Missing),
         };
