@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::Input;
-use pregon::engine::limits::Limits;
+use pregon::engine::limits::{Limits, UNPROVEN_BYTES_MAX, UNPROVEN_POOL_BYTES_MAX};
 use pregon::engine::stats::{DropReason, Limit};
 use pregon::mqtt::properties::{Place, Properties};
 use pregon::mqtt::property::Property;
@@ -477,6 +477,17 @@ fn meet(limit: Limit) -> Meeting {
         Limit::PacketBytes => {
             (|limits| limits.packet_bytes_max = 300, |story| say(story, &[Post::to("t").payload([0; 300])]))
         }
+        Limit::UnprovenBytes => (
+            |_| {},
+            |story| {
+                let hello = Hello::v5("c").with(Property::User("n", &"v".repeat(60_000))).encode();
+                let begun = &hello[..60_000];
+                for _ in 0..=UNPROVEN_POOL_BYTES_MAX / (begun.len() - UNPROVEN_BYTES_MAX) {
+                    let stranger = story.open(Version::V5);
+                    story.send(stranger, begun);
+                }
+            },
+        ),
         Limit::ClientIdBytes => (|limits| limits.client_id_bytes_max = 5, |story| hello(story, "123456")),
         Limit::WillBytes => (
             |limits| limits.will_bytes_max = 0,

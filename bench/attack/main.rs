@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench attack                     every attack, five seconds of each
 //! cargo bench --bench attack -- 20 handshake     twenty seconds of those whose names have this word
+//! cargo bench --bench attack -- prompt           no attack: how soon what a file takes away ends, and a wrong packet's connection
 //! ```
 //!
 //! The rule of the house is that the 99th percentile stays within twice that of the base or ten milliseconds above it. A witness is late from
@@ -35,12 +36,15 @@ mod packets;
 mod patience;
 #[path = "../../tests/broker/process.rs"]
 mod process;
+mod prompt;
 #[path = "../../tests/attack/quotas.rs"]
 mod quotas;
 #[path = "../../tests/attack/secure.rs"]
 mod secure;
 #[path = "../../tests/attack/slow.rs"]
 mod slow;
+#[path = "../../tests/attack/strangers.rs"]
+mod strangers;
 #[path = "../../tests/broker/stream.rs"]
 mod stream;
 #[path = "../../tests/support/mod.rs"]
@@ -48,6 +52,9 @@ mod support;
 #[path = "../../tests/broker/tls.rs"]
 #[expect(dead_code, reason = "tests/broker has the rest of its uses")]
 mod tls;
+#[path = "../../tests/broker/web.rs"]
+#[expect(dead_code, reason = "tests/broker has the rest of its uses")]
+mod web;
 #[path = "../../tests/attack/witness.rs"]
 mod witness;
 
@@ -56,7 +63,7 @@ use std::time::Duration;
 
 use field::{Attack, KIBIBYTE, Row, Stage};
 
-const ALL: [Attack; 27] = [
+const ALL: [Attack; 28] = [
     malformed::FIRST_BYTES,
     malformed::CUTS,
     malformed::PROPERTY_RULES,
@@ -64,6 +71,7 @@ const ALL: [Attack; 27] = [
     malformed::LEVELS,
     crowds::IDLE,
     crowds::ANNOUNCEMENTS,
+    strangers::NEARLY_WHOLE,
     crowds::CONNECTS,
     crowds::PASSWORDS,
     crowds::DESCRIPTORS,
@@ -90,12 +98,17 @@ const ALL: [Attack; 27] = [
 const FACTOR: u32 = 2;
 const ABOVE_US: u32 = 10_000;
 const SECONDS: u64 = 5;
+/// The word for what is no attack.
+const PROMPT: &str = "prompt";
 
 fn main() {
     // Cargo says `--bench` to every bench.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let seconds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(SECONDS);
     let wanted = words.iter().find(|word| word.parse::<u64>().is_err());
+    if wanted.is_some_and(|word| word == PROMPT) {
+        return prompt::run();
+    }
     println!(
         "| attack | messages | base p99 ms | attack p99 ms | at most ms | worst ms | holds | broker's part | memory KiB |"
     );

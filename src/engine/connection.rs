@@ -1,5 +1,6 @@
 //! A connection as the engine sees it: no buffer while idle.
 
+use core::mem;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::rc::Rc;
@@ -53,6 +54,16 @@ pub enum Phase {
     Authenticating(Box<Handshake>),
     /// CONNACK with success has been written.
     Connected,
+}
+
+impl Phase {
+    /// Takes the body of the CONNECT that waits, if one does.
+    pub fn take_connect(&mut self) -> Box<[u8]> {
+        match self {
+            Self::Authenticating(handshake) => mem::take(&mut handshake.connect),
+            Self::AwaitConnect | Self::Connected => Box::default(),
+        }
+    }
 }
 
 /// What is kept between CONNECT and the end of the authentication.

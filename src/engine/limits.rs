@@ -56,8 +56,13 @@ pub const ACKS_PER_RUN_MAX: usize = 1024;
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 /// Answers that a client may be owed before it is read no more; it is read again at half of them.
 pub const ANSWERS_OWED_MAX: usize = 1024;
-/// Bytes that may wait before CONNECT has been read.
+/// The largest CONNECT, and the largest packet of anybody who has not got CONNACK: 0x95 above.
 pub const CONNECT_BYTES_MAX: u32 = 512 * 1024;
+/// What somebody may have us hold who has proven nothing: a packet that has not come whole, a CONNECT that waits for an answer, what he does
+/// not take of what we say. More is lent out of [`UNPROVEN_POOL_BYTES_MAX`].
+pub const UNPROVEN_BYTES_MAX: usize = 32 * 1024;
+/// What a shard lends to all of these together: at the bound whoever wants more is refused, 0x97.
+pub const UNPROVEN_POOL_BYTES_MAX: usize = 16 << 20;
 /// Answers of a hook that are remembered, of each kind: about clients and about actions, those that allow and all others; at the bound the oldest is forgotten.
 pub const HOOK_ANSWERS_MAX: usize = 64 * 1024;
 /// Bytes of users and groups in them; at the bound the oldest is forgotten.
@@ -72,6 +77,8 @@ pub const KEYS_WAITING_MAX: usize = 256;
 pub const WINDOW_MAX: u16 = u16::MAX;
 
 const _: () = assert!(SCAN_PAGE_MESSAGES_MAX <= SCAN_STEPS_MAX as usize, "a page fits into a step");
+const _: () =
+    assert!(16 * CONNECT_BYTES_MAX as usize <= UNPROVEN_POOL_BYTES_MAX, "some of the largest come in at the same time");
 
 /// What happens to a message when the queue it is meant for is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -140,6 +140,8 @@ impl Ledger {
 pub enum Limit {
     /// The size of a packet: the connection was closed or refused.
     PacketBytes,
+    /// What all who have proven nothing may have us hold beyond a part of their own: refused. It has no key.
+    UnprovenBytes,
     /// The length of a client identifier: refused.
     ClientIdBytes,
     /// The payload of a will: refused.
@@ -182,8 +184,9 @@ pub enum Limit {
 
 impl Limit {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::PacketBytes,
+        Self::UnprovenBytes,
         Self::ClientIdBytes,
         Self::WillBytes,
         Self::UserProperties,
@@ -209,6 +212,7 @@ impl Limit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PacketBytes => "packet_bytes_max",
+            Self::UnprovenBytes => "unproven_bytes",
             Self::ClientIdBytes => "client_id_bytes_max",
             Self::WillBytes => "will_bytes_max",
             Self::UserProperties => "user_properties_max",

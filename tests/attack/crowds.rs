@@ -28,12 +28,12 @@ pub const ONE_NAME: Attack = Attack { name: "reconnect war", run: one_name };
 pub const LOG: Attack = Attack { name: "log flood", run: log };
 
 /// As many as 20,000 descriptors of the test and of the broker allow, with what else they open.
-const CROWD: usize = 9_000;
-const DESCRIPTORS_MAX: u32 = 20_000;
+pub const CROWD: usize = 9_000;
+pub const DESCRIPTORS_MAX: u32 = 20_000;
 /// What a connection may cost that has said nothing.
 const SILENT_BYTES_MAX: u64 = 8 * KIBIBYTE;
 /// What one may cost that does its worst.
-const HOSTILE_BYTES_MAX: u64 = 64 * KIBIBYTE;
+pub const HOSTILE_BYTES_MAX: u64 = 64 * KIBIBYTE;
 /// What the tables of a crowd that has left may still take.
 const LEFT_BYTES_MAX: u64 = 16 * MEBIBYTE;
 /// Sides from which a flood comes.

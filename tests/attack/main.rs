@@ -47,6 +47,10 @@ mod packets;
 mod quotas;
 mod secure;
 mod slow;
+mod strangers;
+#[path = "../broker/web.rs"]
+#[expect(dead_code, reason = "tests/broker has the rest of its uses")]
+mod web;
 mod witness;
 
 use std::cell::RefCell;
@@ -96,6 +100,11 @@ fn threat_1_silent_connections_cost_at_most_8_kib() {
 #[test]
 fn threat_1_thousands_of_announcements_of_256_mb_reserve_nothing() {
     play(&crowds::ANNOUNCEMENTS);
+}
+
+#[test]
+fn threat_1_whoever_proves_nothing_makes_us_hold_at_most_64_kib() {
+    play(&strangers::NEARLY_WHOLE);
 }
 
 #[test]

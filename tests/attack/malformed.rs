@@ -27,7 +27,7 @@ fn patient() -> Options {
 }
 
 /// What becomes of a connection on which this first byte comes with a good body.
-enum Fate {
+pub enum Fate {
     Stays,
     Leaves,
     /// With one of these reasons in 5.0.
@@ -35,7 +35,7 @@ enum Fate {
 }
 
 /// By the standard alone: table 2.2 of its types and flags, and who may send what.
-fn fate(version: Version, first: u8) -> Fate {
+pub fn fate(version: Version, first: u8) -> Fate {
     let (kind, flags) = (first >> 4, first & 0x0f);
     let prescribed = if matches!(kind, 6 | 8 | 10) { 0b0010 } else { 0 };
     // 3.1 knew DUP and QoS for requests and PUBREL, where 3.1.1 reserves the bits.

@@ -29,19 +29,28 @@ const SESSION_BYTES_MAX: u64 = 4 * 1024;
 fn sessions(stage: &Stage) {
     const SESSIONS_MAX: u64 = 300;
     stage.open(Options::shards(SHARDS).set(&format!("limits.sessions_max={SESSIONS_MAX}"))).attack(|field, round| {
-        let mut refused = 0_u64;
+        let hello = |number: u64| Hello::v5(&format!("s-{round}-{number}"));
+        let (mut taken, mut refused) = (Vec::new(), 0_u64);
         for number in 0..SESSIONS_MAX + 100 {
-            let mut client = Client::hello(&field.broker, &Hello::v5(&format!("s-{round}-{number}")).expiry(8));
+            let mut client = Client::hello(&field.broker, &hello(number).expiry(600));
             match client.hear() {
-                Heard::ConnAck(false, 0, _) => client.cut(),
+                Heard::ConnAck(false, 0, _) => {
+                    client.cut();
+                    taken.push(number);
+                }
                 Heard::ConnAck(false, QUOTA_EXCEEDED, _) => refused += 1,
                 other => panic!("neither in nor over the quota: {other:?}"),
             }
         }
-        // Some of the first may have expired meanwhile and made room.
         let kept = metric_now(&field.broker, "pregon_sessions", "");
         assert!(kept <= SESSIONS_MAX && refused > 0, "{kept} sessions, {refused} refused");
         field.expect_growth(SESSIONS_MAX * SESSION_BYTES_MAX + LEFT_BYTES_MAX);
+        // Whoever has one comes back to it, also above the quota, and says that a second is enough.
+        for number in taken {
+            let (client, is_present) = Client::connect_present(&field.broker, &hello(number).resume().expiry(1));
+            assert!(is_present, "session {number} is there");
+            client.cut();
+        }
         field.expect_nobody_else();
         let is_empty = || metric(&field.broker, "pregon_sessions", "") <= 2 * SHARDS as u64 + 2;
         wait_until("expired sessions to go", is_empty);

@@ -79,6 +79,7 @@ impl Shard {
         let is_assigned = connect.client_id.is_empty();
         let client_id = if is_assigned { self.assign_client_id() } else { connect.client_id.into() };
         let Some(connection) = self.connections.get_mut(key) else { return };
+        self.holdings.take_out(connection);
         connection.phase = Phase::Authenticating(Box::new(Handshake {
             first: frame.first,
             connect: frame.body.into(),
@@ -88,6 +89,7 @@ impl Shard {
             link: None,
             identified: None,
         }));
+        self.holdings.put_in(connection);
     }
 
     /// [MQTT-3.1.3-6] An identifier that nobody has and nobody guesses; its home is this shard, so it need not move.
@@ -273,13 +275,16 @@ impl Shard {
     ) -> Flow {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let certificate = connection.certificate().cloned();
+        self.holdings.take_out(connection);
+        let body = connection.phase.take_connect();
+        self.holdings.put_in(connection);
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
         let mut arrival = Arrival {
             peer: connection.peer,
             seat: None,
             certificate,
             first: handshake.first,
-            connect: std::mem::take(&mut handshake.connect),
+            connect: body,
             is_assigned: handshake.is_assigned,
             client_id: handshake.client_id.clone(),
             identity,
@@ -308,6 +313,7 @@ impl Shard {
             return self.open(key, &arrival, now, out);
         }
         if let Some(moved) = self.connections.remove(key) {
+            self.holdings.take_out(&moved);
             self.backlog_bytes -= u64::from(moved.backlog);
             arrival.seat = moved.seat;
         }
@@ -337,9 +343,12 @@ impl Shard {
     /// An answer is awaited: the handshake goes on from here when it comes.
     fn remember_arrival(&mut self, key: ConnectionKey, arrival: Arrival) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Phase::Authenticating(handshake) = &mut connection.phase else { return };
-        handshake.connect = arrival.connect;
-        handshake.identified = Some((arrival.identity, arrival.auth_data));
+        self.holdings.take_out(connection);
+        if let Phase::Authenticating(handshake) = &mut connection.phase {
+            handshake.connect = arrival.connect;
+            handshake.identified = Some((arrival.identity, arrival.auth_data));
+        }
+        self.holdings.put_in(connection);
     }
 
     /// The answer to whether it may connect has come.

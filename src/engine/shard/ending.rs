@@ -1,7 +1,6 @@
 //! The end of connections and of sessions: the last word, what is kept and what goes.
 
 use super::Shard;
-use super::memory::held_bytes;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::change::Change;
@@ -63,7 +62,7 @@ impl Shard {
     /// Ends a connection, whatever its state. Its session goes on, waits, or ends with it.
     pub(super) fn end(&mut self, key: ConnectionKey, cause: Cause, now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.remove(key) else { return };
-        self.held_bytes -= held_bytes(&connection);
+        self.holdings.take_out(&connection);
         self.backlog_bytes -= u64::from(connection.backlog);
         self.stats.connections_closed += 1;
         out.closes.push(key);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Shard;
-use super::memory::held_bytes;
 use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
@@ -129,14 +128,16 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        self.held_bytes -= held_bytes(connection);
+        self.holdings.take_out(connection);
         let held = connection.held.take();
+        self.holdings.put_in(connection);
         if go_on(self, out) == Flow::Moved {
             let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
             hand_over.arrival.unread = held.map_or_else(BytesMut::new, |held| *held);
         } else if let Some(connection) = self.connections.get_mut(key) {
+            self.holdings.take_out(connection);
             connection.held = held;
-            self.held_bytes += held_bytes(connection);
+            self.holdings.put_in(connection);
         }
     }
 

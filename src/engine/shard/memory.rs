@@ -1,7 +1,8 @@
 //! What a shard holds memory for: sums that are kept anyway or cost a look at tables, made when somebody asks.
 
 use super::Shard;
-use crate::engine::connection::Connection;
+use crate::engine::connection::{Connection, Phase};
+use crate::engine::limits::UNPROVEN_BYTES_MAX;
 use crate::engine::message::Message;
 
 /// Bytes on the heap by what they are for, without what the allocator adds.
@@ -44,7 +45,7 @@ impl Shard {
         let shared_interest = self.interest.memory_bytes() / self.homes.shards();
         Memory {
             connections: connections as u64,
-            partial_packets: self.held_bytes as u64,
+            partial_packets: self.holdings.held as u64,
             backlog: self.backlog_bytes,
             sessions: sessions as u64,
             queues: self.stowage.held(),
@@ -65,7 +66,43 @@ impl Shard {
     }
 }
 
+/// Sums over all connections of a shard. A connection is taken out before anything of it changes that counts here, and put in again behind that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holdings {
+    /// What they hold of packets that cannot be handled yet.
+    pub(super) held: usize,
+    /// What is lent to those who have proven nothing.
+    pub(super) lent: usize,
+}
+
+impl Holdings {
+    /// What this connection holds counts no more.
+    pub(super) fn take_out(&mut self, connection: &Connection) {
+        self.held -= held_bytes(connection);
+        self.lent -= lent_bytes(connection);
+    }
+
+    /// It counts again.
+    pub(super) fn put_in(&mut self, connection: &Connection) {
+        self.held += held_bytes(connection);
+        self.lent += lent_bytes(connection);
+    }
+}
+
 /// What a connection holds of packets that cannot be handled yet.
-pub(super) fn held_bytes(connection: &Connection) -> usize {
+fn held_bytes(connection: &Connection) -> usize {
     connection.held.as_ref().map_or(0, |held| held.capacity())
+}
+
+/// What a connection holds beyond what everybody may hold who has proven nothing.
+pub(super) fn lent_bytes(connection: &Connection) -> usize {
+    let waiting = match &connection.phase {
+        Phase::Connected => return 0,
+        Phase::AwaitConnect => 0,
+        // Whoever is asked about it has a copy of what it says.
+        Phase::Authenticating(handshake) => 2 * handshake.connect.len(),
+    };
+    // Unsent bytes lie in memory that grows by doubling.
+    let unsent = 2 * connection.backlog as usize;
+    (held_bytes(connection) + waiting + unsent).saturating_sub(UNPROVEN_BYTES_MAX)
 }

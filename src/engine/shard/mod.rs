@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `receive` | bytes to packets, and what holds a connection back |
 //! | `connect` `identify` | CONNECT up to the way home: limits, identity, permission, slow answers |
+//! | `unproven` | what those may have us hold who have proven nothing |
 //! | `accounts` | what is counted of addresses and users, and bans |
 //! | `review` | what the operator has changed about all this |
 //! | `open` | take-over, clean start, CONNACK, resumption, on the home of the client id |
@@ -59,6 +60,7 @@ mod runs;
 mod subscribe;
 mod sweep;
 mod timers;
+mod unproven;
 mod verbatim;
 mod wills;
 
@@ -86,7 +88,7 @@ use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::input::Input;
-use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, COPIES_PER_INPUT_MAX, Limits};
+use crate::engine::limits::{CHUNK_BYTES, CHUNKS_MAX, COPIES_PER_INPUT_MAX, Limits, UNPROVEN_POOL_BYTES_MAX};
 use crate::engine::mesh::Mesh;
 use crate::engine::message::{Message, SessionId};
 use crate::engine::output::Outputs;
@@ -105,7 +107,7 @@ use fanout::{Batches, Fanout};
 use fetching::Fetching;
 use lending::Lending;
 use letters::Pressure;
-use memory::{Memory, held_bytes};
+use memory::{Holdings, Memory};
 use passages::Passages;
 use publish::RepeatedPublishes;
 use restore::Restoring;
@@ -155,8 +157,8 @@ pub struct Shard {
     accounts: Arc<Accounts>,
 
     connections: Slab<Connection>,
-    /// `held_bytes` = sum of what all connections hold of packets that cannot be handled yet
-    held_bytes: usize,
+    /// `holdings` = sums of what all connections hold
+    holdings: Holdings,
     /// `backlog_bytes` = sum of what the shell could not send yet to all connections
     backlog_bytes: u64,
     sessions: Slab<Session>,
@@ -248,7 +250,7 @@ impl Shard {
         Self {
             id,
             connections: Slab::new(),
-            held_bytes: 0,
+            holdings: Holdings::default(),
             backlog_bytes: 0,
             sessions: Slab::new(),
             directory: HashTable::new(),
@@ -320,7 +322,7 @@ impl Shard {
                 self.introduce(connection, address, certificate, now, out);
             }
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
-            Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
+            Input::Backlog { connection, bytes, taken } => self.could_not_send(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
                 for letter in batch.drain(..) {
                     self.letter(from, letter, now, out);
@@ -404,8 +406,10 @@ impl Shard {
                 assert_eq!(link.map(|link| link.connection), Some(key), "a connected connection is its session's link");
             }
         }
-        let held: usize = self.connections.iter().map(|(_, connection)| held_bytes(connection)).sum();
-        assert_eq!(self.held_bytes, held, "what cannot be handled yet is accounted for");
+        let mut holdings = Holdings::default();
+        self.connections.iter().for_each(|(_, connection)| holdings.put_in(connection));
+        assert_eq!(self.holdings, holdings, "what connections hold is accounted for");
+        assert!(holdings.lent <= UNPROVEN_POOL_BYTES_MAX, "no more is lent than there is");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
         self.check_seats();

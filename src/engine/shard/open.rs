@@ -174,7 +174,9 @@ impl Shard {
         let inflight_max = connect.properties.receive_maximum().unwrap_or(u16::MAX).min(inflight_max);
         let wall = self.wall;
         let connection = self.connections.get_mut(key).expect("the connection is being opened");
+        self.holdings.take_out(connection);
         connection.phase = Phase::Connected;
+        self.holdings.put_in(connection);
         connection.is_bridge = connect.bridge;
         connection.session = Some(session_key);
         connection.take_identity(Arc::clone(&identity), wall, now);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Shard;
-use super::memory::held_bytes;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
@@ -19,7 +18,7 @@ use crate::engine::stats::Limit;
 use crate::mqtt::frame::{Frame, Next, SHARED_BYTES_MIN, next_frame, partial_capacity};
 use crate::mqtt::packet::{Packet, Sender};
 use crate::mqtt::publish::PLAIN_FIRST_BYTE;
-use crate::mqtt::{DecodeError, PacketType, Reason};
+use crate::mqtt::{DecodeError, PacketType, Reason, Version};
 
 /// What a packet did to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,17 +80,26 @@ impl Shard {
     }
 
     /// Bytes of a connection, cut anywhere.
-    pub(super) fn receive(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time, out: &mut Outputs) {
+    pub(super) fn receive(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) {
+        self.take_in(key, bytes, now, out);
+        self.bound_lent(key, now, out);
+    }
+
+    fn take_in(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time, out: &mut Outputs) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            self.held_bytes -= held_bytes(connection);
+            self.holdings.take_out(connection);
             append(connection.held.get_or_insert_default(), bytes);
-            self.held_bytes += held_bytes(connection);
+            self.holdings.put_in(connection);
             return;
         }
-        self.held_bytes -= held_bytes(connection);
-        let mut held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
+        let mut held = BytesMut::new();
+        if connection.held.is_some() {
+            self.holdings.take_out(connection);
+            held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
+            self.holdings.put_in(connection);
+        }
         while !held.is_empty() {
             match self.take_held(key, &mut held, now, out) {
                 Taken::Bytes(_) => {}
@@ -127,6 +135,7 @@ impl Shard {
             let taken = self.take_one(key, held, None, now, out);
             if let Taken::Bytes(count) | Taken::Moved(count) = taken {
                 held.advance(count);
+                self.compact(key, held);
             }
             return taken;
         }
@@ -136,6 +145,13 @@ impl Shard {
             *held = BytesMut::from(packet); // nobody has kept it: the same memory
         }
         taken
+    }
+
+    /// Behind a packet of somebody who has proven nothing its memory is given back: it would stay with what follows, and count no more.
+    fn compact(&self, key: ConnectionKey, held: &mut BytesMut) {
+        if !held.is_empty() && self.is_in_handshake(key) {
+            *held = BytesMut::from(&held[..]);
+        }
     }
 
     /// Handles the first packet, or the first run of packets, of a buffer, which may lie in shared memory.
@@ -202,8 +218,9 @@ impl Shard {
 
     fn put_aside(&mut self, key: ConnectionKey, held: BytesMut) {
         if let Some(connection) = self.connections.get_mut(key) {
+            self.holdings.take_out(connection);
             connection.held = Some(Box::new(held)).filter(|held| !held.is_empty());
-            self.held_bytes += held_bytes(connection);
+            self.holdings.put_in(connection);
         }
     }
 
@@ -280,11 +297,9 @@ impl Shard {
         if connection.is_connected() {
             return self.protocol_error(key, error, now, out);
         }
-        // An oversized CONNECT of 5.0 deserves its reason; the protocol's name and level stand in its first bytes.
-        let is_v5 = bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect.bits())
-            && bytes.windows(7).take(5).any(|window| window == b"\x00\x04MQTT\x05");
-        if is_v5 {
-            self.refuse(key, Some(crate::mqtt::Version::V5), error.reason(), now, out)
+        // An oversized CONNECT of 5.0 deserves its reason.
+        if is_connect_of_v5(bytes) {
+            self.refuse(key, Some(Version::V5), error.reason(), now, out)
         } else {
             self.end(key, Cause::Protocol(error.reason()), now, out);
             Flow::Gone
@@ -324,6 +339,12 @@ impl Shard {
         self.end(key, Cause::Protocol(reason), now, out);
         Flow::Gone
     }
+}
+
+/// Whether a CONNECT of 5.0 begins here: the protocol's name and level stand in its first bytes.
+pub(super) fn is_connect_of_v5(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect.bits())
+        && bytes.windows(7).take(5).any(|window| window == b"\x00\x04MQTT\x05")
 }
 
 /// Whether these bytes are one packet, and large enough to be worth sharing.

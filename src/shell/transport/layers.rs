@@ -14,13 +14,23 @@ use super::tls::{Opened, Tls, Told};
 use crate::carrier::proxy::{self, Endpoints, Malformed};
 use crate::carrier::websocket::reader::{Control, End, Reader};
 use crate::carrier::websocket::refusal::Refusal;
-use crate::carrier::websocket::upgrade::{Rules, upgrade};
+use crate::carrier::websocket::upgrade::{REQUEST_BYTES_MAX, Rules, upgrade};
 use crate::carrier::websocket::violation::Violation;
 use crate::carrier::websocket::{close::CloseCode, writer};
 use crate::engine::auth::certificate::{Certificate, CertificateError, NameRule};
+use crate::engine::limits::UNPROVEN_BYTES_MAX;
 
-/// Bytes that may wait for the rest of what they begin: the largest message of a handshake and its headers. Who needs more is not served.
-pub const PENDING_BYTES_MAX: usize = 80 * 1024;
+/// Bytes that may wait for the rest of what they begin: a message of a handshake and its headers. The longest are chains of certificates, of which
+/// three with signatures that no quantum computer forges have room. Who needs more is not served.
+pub const PENDING_BYTES_MAX: usize = 24 * 1024;
+/// The same behind the handshake: a record, and what it may add to its clear bytes.
+const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2 * 1024;
+/// What layers and engine may keep of somebody who has proven nothing. The rest of 64 KiB is for the session of TLS and the connection itself.
+const STRANGER_BYTES_MAX: usize = 56 * 1024;
+const _: () =
+    assert!(2 * PENDING_BYTES_MAX <= STRANGER_BYTES_MAX, "a hello that is kept, and a chain that is not whole");
+const _: () = assert!(RECORD_BYTES_MAX + 2 * REQUEST_BYTES_MAX <= STRANGER_BYTES_MAX, "a request grows by doubling");
+const _: () = assert!(RECORD_BYTES_MAX + UNPROVEN_BYTES_MAX <= STRANGER_BYTES_MAX, "CONNECT comes behind the request");
 
 /// Answers to the pings of one read, about.
 const PONG_BYTES_MAX: usize = 16 * 1024;
@@ -251,7 +261,8 @@ impl Layers {
 
     /// What has to wait for more of the same.
     fn keep(&mut self, rest: &[u8], goes_on: bool) -> Result<bool, LayerError> {
-        if rest.len() > PENDING_BYTES_MAX {
+        let bytes_max = if self.tls.is_some() && !self.is_handshaking() { RECORD_BYTES_MAX } else { PENDING_BYTES_MAX };
+        if rest.len() > bytes_max {
             return Err(LayerError::Pending(rest.len()));
         }
         self.pending = rest.to_vec(); // no byte of room is kept while nothing is pending

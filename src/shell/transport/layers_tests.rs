@@ -9,7 +9,7 @@ use rustls::{AlertDescription, Error, SupportedProtocolVersion};
 
 use super::authority::{Authority, Certified, Saying};
 use super::clients::fingerprint;
-use super::layers::{LayerError, Layers};
+use super::layers::{LayerError, Layers, PENDING_BYTES_MAX};
 use super::pair::{Pair, client, files, pin, plan};
 use super::plan::{ClientFiles, Plan, TlsFiles, WebSocket};
 use crate::shell::files::scratch::Scratch;
@@ -173,14 +173,63 @@ fn threat_1_an_announced_record_is_not_waited_for_beyond_its_bound() {
         let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
         assert!(pair.server_hears(announced).is_err(), "{announced:?}");
     }
-    // A hello of the largest size, in records of one byte each: it ends at the library's bound or ours, and before any allocation of its size.
-    let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
-    let mut records = vec![0x16, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
-    for _ in 0..200_000 {
-        records.extend_from_slice(&[0x16, 3, 1, 0, 1, 0]);
+    // A hello of the largest size, in records of one byte each and in long ones: no more of it is kept than of any message of a handshake.
+    for (version, record) in [(1, vec![0x16, 3, 1, 0, 1, 0]), (3, [&[0x16, 3, 3, 0x20, 0][..], &[0; 0x2000]].concat())]
+    {
+        let mut pair = Pair::new(&plan, &client(&authority, None, &BOTH), "localhost");
+        let begun = [0x16, 3, version, 0, 4, 1, 0, 0xff, 0];
+        assert!(pair.server_hears(&begun).is_ok());
+        let parts = record.repeat(64 * 1024 / record.len());
+        let mut kept = 0;
+        let mut heard = parts.chunks(1_000).map(|part| {
+            let result = pair.server_hears(part);
+            kept = kept.max(pair.server.pending_room());
+            result
+        });
+        assert!(heard.any(|result| matches!(result, Err(LayerError::Pending(_)))), "the layers have enough");
+        assert!((PENDING_BYTES_MAX - 1_000..=PENDING_BYTES_MAX).contains(&kept), "{kept}");
     }
-    let mut heard = records.chunks(10_000).map(|part| pair.server_hears(part));
-    assert!(heard.any(|result| result.is_err()), "somebody has enough");
+}
+
+#[test]
+fn a_chain_of_certificates_may_be_as_long_as_what_is_waited_for() {
+    let (_scratch, authority) = authority();
+    let names: Vec<String> = (0..180).map(|number| format!("{number}.{}.example", "x".repeat(60))).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let long = authority.certify(&Saying { hosts: &hosts, ..Saying::default() });
+    let bytes = long.certificate.der().len();
+    assert!((PENDING_BYTES_MAX / 2..PENDING_BYTES_MAX).contains(&bytes), "{bytes}");
+    let clients = ClientFiles { authorities: vec![authority.path()], is_mandatory: true, ..ClientFiles::default() };
+    let files = TlsFiles { clients: Some(clients), ..files(&[&authority.server("localhost")]) };
+    for version in BOTH {
+        for step in [100, ALL] {
+            let mut pair = Pair::new(&plan(&files, None), &client(&authority, Some(&long), &[version]), "localhost");
+            pair.drive(step).unwrap();
+            assert_eq!(pair.certificate.as_ref(), Some(long.certificate.der()), "{version:?} {step}");
+        }
+    }
+}
+
+#[test]
+fn threat_1_behind_the_handshake_no_more_than_a_record_is_waited_for() {
+    let (_scratch, authority) = authority();
+    let plan = plan(&files(&[&authority.server("localhost")]), None);
+    for version in BOTH {
+        let mut pair = Pair::new(&plan, &client(&authority, None, &[version]), "localhost");
+        pair.drive(ALL).unwrap();
+        std::io::Write::write_all(&mut pair.client.writer(), &[7; 16 * 1024]).unwrap();
+        let mut sent = Vec::new();
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut sent).unwrap();
+        }
+        let cut = sent.len() - 1;
+        assert!(pair.server_hears(&sent[..cut]).unwrap());
+        assert!(pair.server.pending_room() > 15 * 1024, "the largest record is waited for");
+        assert!(pair.server_hears(&sent[cut..]).unwrap());
+        assert_eq!((pair.heard.len(), pair.server.pending_room()), (16 * 1024, 0));
+        // An announced record may be no longer than one.
+        assert!(pair.server_hears(&[0x17, 3, 3, 0x48, 1]).is_err());
+    }
 }
 
 /// What becomes of a client that shows this: the server's verdict, and whether it was told of the certificate.
