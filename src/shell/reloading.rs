@@ -315,9 +315,9 @@ mod tests {
     fn watched(path: &Path) -> (Watched, Receiver<String>) {
         let (told, read) = bounded(9);
         let own = path.to_owned();
-        let reload = move || {
+        let reload = move |_occasion| {
             told.send(fs::read_to_string(&own).unwrap()).unwrap();
-            Ok(())
+            Ok(Taken::All)
         };
         let unit = Unit { name: "rules".into(), files: vec![path.to_owned()], reload: Box::new(reload) };
         (Watched::new(unit), read)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::acl::Acl;
 use super::acl_file::{AclFile, AclFileError, END};
 use super::cautious::Cautious;
-use super::identity::{Identity, Shown};
+use super::identity::{CommonName, Identity, Shown};
 use super::passwords::SECRET_BYTES;
 use super::passwords::authenticator::Passwords;
 use super::token::keys::Keys;
@@ -93,7 +93,7 @@ pattern deny a/later
 ";
 
 fn identities() -> Vec<Identity> {
-    let shown = Box::new(Shown { fingerprint: [1; 32], common_name: Some("sensor".into()) });
+    let shown = Box::new(Shown { fingerprint: [1; 32], common_name: CommonName::One("sensor".into()) });
     let mut all = vec![Identity::anonymous()];
     for name in ["alice", "bob", "carol", "eve", "mallory"] {
         let plain = Identity::user(name, "password");
