@@ -1,4 +1,6 @@
-//! What outlives connections and is charged to users: sessions, and what they have retained. Dropping it gives all of it back, once.
+//! What outlives connections and is charged to users: sessions, and what they have retained.
+//!
+//! Dropping it gives all of it back, once.
 
 use core::fmt;
 use std::sync::Arc;
