@@ -160,6 +160,8 @@ pub struct Connection {
     pub full_ways: Bits64,
     /// Why it is not read now; empty when it is.
     pub holds: u8,
+    /// The peer says nothing more: the connection ends behind what is held.
+    pub has_ended: bool,
     /// Whether diagnostics are welcome on every packet.
     pub wants_problem_info: bool,
     /// What it holds of the broker's accounts; away while it moves.
@@ -190,6 +192,7 @@ impl Connection {
             pressing_shards: 0,
             full_ways: Bits64::EMPTY,
             holds: 0,
+            has_ended: false,
             wants_problem_info: true,
             seat: None,
             extras: None,

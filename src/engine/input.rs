@@ -69,7 +69,13 @@ pub enum Input<'a> {
         /// The certificate that was shown and judged.
         certificate: Option<Arc<Certificate>>,
     },
-    /// The peer closed, or the connection broke.
+    /// The peer has said in order that nothing more follows. What it has said before and had to wait is handled first: the connection ends behind
+    /// that.
+    Ended {
+        /// Which one.
+        connection: ConnectionKey,
+    },
+    /// The connection broke.
     Lost {
         /// Which one.
         connection: ConnectionKey,

@@ -75,7 +75,7 @@ impl Core {
         self.lines.insert(line);
         if has_ended {
             // It has left while it was on its way, behind all that it has said.
-            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+            self.shard.handle(Input::Ended { connection: key }, now, &mut self.out);
         }
         self.judge(key, None, now); // plans may have changed while it was on its way
     }

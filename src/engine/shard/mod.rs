@@ -305,10 +305,13 @@ impl Shard {
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
         self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
-            Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
+            Input::Received { connection, bytes } => {
+                self.receive(connection, bytes, now, out);
+            }
             Input::Introduced { connection, address, certificate } => {
                 self.introduce(connection, address, certificate, now, out);
             }
+            Input::Ended { connection } => self.peer_ends(connection, now, out),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
@@ -490,7 +493,7 @@ impl Shard {
             if let Some(letter) = self.letters.pop_front() {
                 self.letter(self.id, letter, now, out);
             } else if let Some(key) = self.resumed.pop_front() {
-                self.receive(key, &[], now, out);
+                self.go_on_receiving(key, now, out);
             } else {
                 break;
             }
