@@ -43,6 +43,8 @@ pub mod files;
 pub mod gather;
 pub mod journal;
 mod judging;
+#[cfg(test)]
+mod judging_tests;
 mod keeping;
 pub mod leaving;
 pub mod lines;

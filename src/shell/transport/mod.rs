@@ -16,7 +16,7 @@
 //! - What cannot be read makes no plan: at a start the broker does not run, at a reload the plan of before stays.
 
 #[cfg(test)]
-mod authority;
+pub(in crate::shell) mod authority;
 pub mod clients;
 pub mod layers;
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod opening;
 #[cfg(test)]
 mod opening_tests;
 #[cfg(test)]
-mod pair;
+pub(in crate::shell) mod pair;
 pub mod plan;
 pub mod secrets;
 pub mod tls;
