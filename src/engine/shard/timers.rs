@@ -80,6 +80,7 @@ impl Shard {
         });
         for key in due {
             self.give_again(key, now, out);
+            self.draw_again(key, out);
         }
         swept.has_more
     }
