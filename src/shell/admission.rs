@@ -32,6 +32,7 @@ use crate::shell::files::whole::read_up_to;
 use crate::shell::web::client::{Client, Trust, WebError, bearer};
 use crate::shell::web::hook::{Hook, HookRules};
 use crate::shell::web::keys::{Fetched, IssuedTokens};
+use crate::shell::web::resolver::Lookups;
 use crate::shell::web::tally::Tally;
 
 /// Why there is no policy.
@@ -168,6 +169,9 @@ pub struct Reader {
     fetched: Option<Arc<Fetched>>,
     /// What those count who ask.
     tally: Arc<Tally>,
+    /// Their look-ups of names, over all reloads: of the hook, and of the server of keys.
+    hook_names: Arc<Lookups>,
+    key_names: Arc<Lookups>,
 }
 
 impl Reader {
@@ -184,6 +188,8 @@ impl Reader {
             hook: None,
             fetched: None,
             tally: Arc::default(),
+            hook_names: Lookups::new(auth.hook_connections),
+            key_names: Lookups::new(1),
         }
     }
 
@@ -244,7 +250,7 @@ impl Reader {
         if auth.hook_url.is_some() || auth.hook_rules_url.is_some() {
             let mut secret = [0; digest::SECRET_BYTES];
             random(&mut secret)?;
-            let client = Client::new(&trust, auth.hook_timeout_ms, auth.hook_connections, bearer);
+            let client = Client::new(&trust, auth.hook_timeout_ms, auth.hook_connections, bearer, &self.hook_names);
             if let Some(hook) = &self.hook {
                 hook.renew(client, &secret);
             } else {
@@ -253,7 +259,7 @@ impl Reader {
             }
         }
         if let Some(url) = &auth.token_keys_url {
-            let client = Client::new(&trust, auth.token_keys_timeout_ms, 1, None);
+            let client = Client::new(&trust, auth.token_keys_timeout_ms, 1, None, &self.key_names);
             if let Some(fetched) = &self.fetched {
                 fetched.renew(client);
             } else {

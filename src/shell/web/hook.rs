@@ -387,6 +387,7 @@ impl fmt::Debug for Hook {
 #[cfg(test)]
 mod tests {
     use super::super::client::Trust;
+    use super::super::resolver::Lookups;
     use super::*;
     use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
@@ -401,7 +402,7 @@ mod tests {
     #[test]
     fn threat_7_what_other_rules_take_is_seen_where_a_hook_has_a_word_too() {
         let auth = Auth::default();
-        let client = Client::new(&Trust::read(&auth).unwrap(), 100, 1, None);
+        let client = Client::new(&Trust::read(&auth).unwrap(), 100, 1, None, &Lookups::new(1));
         let hook = Hook::new(&auth, &Listeners::default(), client, &[1; SECRET_BYTES], Arc::default());
         let allowed = "rule = [{ effect = 'allow', actions = 'all', topics = 'a/#' }]";
         let rules = HookRules::new(acl(allowed), Arc::new(hook));
