@@ -92,6 +92,8 @@ pub enum Hold {
     Answers = 32,
     /// It takes none of what we send.
     Backlog = 64,
+    /// Nobody has said yet whether an earlier will of its client may be published.
+    Will = 128,
 }
 
 /// What few connections need.

@@ -22,7 +22,7 @@ pub enum Answer {
     Credentials(Verdict),
     /// To a step of an enhanced authentication, with the exchange to go on with.
     Exchange(Box<Dialogue>, Step),
-    /// To an action.
+    /// To an action. "Later" means that nobody could be asked.
     Action(Decision),
 }
 
@@ -105,8 +105,8 @@ pub enum Input<'a> {
     },
     /// Somebody slow has answered.
     Answer {
-        /// Whose question it was.
-        connection: ConnectionKey,
+        /// Whose question it was; none where it was about a will.
+        connection: Option<ConnectionKey>,
         /// Which of its questions.
         number: u32,
         /// What the answer is.

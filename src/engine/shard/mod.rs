@@ -28,6 +28,7 @@
 mod accounts;
 mod ack_runs;
 mod acknowledge;
+mod asked_wills;
 mod connect;
 mod deliver;
 mod durable;
@@ -95,6 +96,7 @@ use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
+use asked_wills::AskedWills;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
 use fetching::Fetching;
@@ -198,6 +200,7 @@ pub struct Shard {
     journaling: Journaling,
     passages: Passages,
     bequests: Bequests,
+    asked_wills: AskedWills,
     stowage: Stowage,
     fetching: Fetching,
     lending: Lending,
@@ -271,6 +274,7 @@ impl Shard {
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
             bequests: Bequests::default(),
+            asked_wills: AskedWills::default(),
             stowage: Stowage::new(ram_budget, seed),
             fetching: Fetching::default(),
             lending: Lending::default(),
@@ -320,7 +324,10 @@ impl Shard {
                 }
             }
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
-            Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
+            Input::Answer { connection, number, answer } => match connection {
+                Some(key) => self.answer(key, number, answer, now, out),
+                None => self.will_answered(number, &answer, now, out),
+            },
             Input::Stored { upto } => self.changes_stored(upto, out),
             Input::Written { spots } => spots.iter().for_each(|(key, spot)| self.stowage.written(*key, *spot)),
             Input::Fetched(fetched) => self.fetched(fetched, now, out),
@@ -407,6 +414,7 @@ impl Shard {
         self.index.check();
         self.groups.check();
         self.lending.check(&self.groups);
+        self.asked_wills.check();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
         assert!(self.retained.len() <= self.limits.retained_messages_max, "retained messages stay within their bound");
     }

@@ -9,7 +9,7 @@ use crate::base::time::Time;
 use crate::engine::accounts::seat::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
-use crate::engine::connection::{Connection, ConnectionKey, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::limits::Limits;
 use crate::engine::message::SessionId;
@@ -107,6 +107,9 @@ impl Shard {
         self.note_will(session, had_will, out);
         out.promising(self.promise_to(session), |out| self.write_connack(key, &terms, is_resumed, out));
         self.announce(key, session, &connect, arrival, is_resumed, out);
+        if self.asked_wills.has(&arrival.client_id) {
+            self.hold(key, Hold::Will, out); // what it says comes behind its will
+        }
         if is_resumed {
             self.presence(session, out);
             self.pump(session, now, out);

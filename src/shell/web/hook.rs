@@ -61,13 +61,13 @@ struct Known {
     number: u64,
 }
 
-/// Who waits for an answer: the connection and the number of its question, on this shard.
+/// Who waits for an answer: the connection and the number of its question, on this shard; a will has no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
     /// The shard.
     pub shard: ShardId,
     /// The connection.
-    pub connection: ConnectionKey,
+    pub connection: Option<ConnectionKey>,
     /// The question.
     pub number: u32,
 }
@@ -307,7 +307,8 @@ fn as_answer(about: &About, found: &Found) -> Answer {
             Answer::Credentials(Verdict::Deny(Reason::ServerUnavailable))
         }
         (About::Action { .. }, Found::Said(said)) => Answer::Action(said.decision()),
-        (About::Action { .. }, Found::Failed | Found::Busy) => Answer::Action(Decision::Deny),
+        (About::Action { .. }, Found::Failed) => Answer::Action(Decision::Deny),
+        (About::Action { .. }, Found::Busy) => Answer::Action(Decision::Later),
     }
 }
 
