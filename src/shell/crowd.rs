@@ -185,11 +185,12 @@ impl Core {
     fn fill_desk(&mut self, now: Time) {
         let mut refused = Vec::new();
         while self.crowd.open < self.crowd.desk.share() {
-            let Some(asked) = self.crowd.questions.take(now, &mut refused) else { break };
+            let Some(asked) = self.crowd.questions.next(now, &mut refused) else { break };
             let here = asked.question.connection.filter(|_| asked.asker == self.id);
             if here.is_some_and(|key| self.has_left(key, now)) {
                 continue; // a clerk's time is for those who are still here
             }
+            self.crowd.questions.had_turn(now);
             match self.crowd.desk.ask(asked) {
                 Ok(()) => self.crowd.open += 1,
                 Err(asked) => refused.push((asked, Refusal::Full)), // nobody is there any more
