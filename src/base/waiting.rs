@@ -156,16 +156,26 @@ impl<T> Waiting<T> {
         }
     }
 
-    /// Whose turn it is.
+    /// Whose turn it is, and he has it.
     pub fn take(&mut self, now: Time, refused: &mut Vec<Refused<T>>) -> Option<T> {
+        let next = self.next(now, refused)?;
+        self.had_turn(now);
+        Some(next)
+    }
+
+    /// Who is next. Where he is still here he [has his turn](Self::had_turn); who has gone takes no time, and says nothing about how fast the
+    /// line moves.
+    pub fn next(&mut self, now: Time, refused: &mut Vec<Refused<T>>) -> Option<T> {
         self.review(now, refused);
         let is_seconds = self.first.is_empty() || (self.first_turns >= FIRST_TURNS && !self.second.is_empty());
         let entry = if is_seconds { self.second.pop_front() } else { self.first.pop_front() };
         self.first_turns = if is_seconds { 0 } else { self.first_turns + 1 };
-        entry.map(|entry| {
-            self.pace.note_turn(now);
-            entry.what
-        })
+        entry.map(|entry| entry.what)
+    }
+
+    /// The one who was next has had his turn.
+    pub fn had_turn(&mut self, now: Time) {
+        self.pace.note_turn(now);
     }
 
     /// Turns away whose turn would come too late, as it looks now.
@@ -436,6 +446,19 @@ mod tests {
         line.serve(4, 50);
         line.serve(1, 100);
         assert!(line.waiting.len() < 30, "{} wait, and 20 have time", line.waiting.len());
+    }
+
+    #[test]
+    fn those_who_have_gone_do_not_make_the_line_look_fast() {
+        let mut line = Line::new(10_000);
+        (0..1_000).for_each(|who| line.push(who, Rank::Second, 3_600_000));
+        line.serve(20, 50);
+        while line.waiting.next(line.now, &mut line.refused).is_some() {}
+        for patience_ms in [1_000, 1_000] {
+            (0..1_000).for_each(|who| line.push(who, Rank::Second, patience_ms));
+            assert!(line.waiting.len() <= 22, "{} wait, and 20 have time", line.waiting.len());
+            line.serve(4, 50);
+        }
     }
 
     #[test]

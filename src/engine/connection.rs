@@ -103,6 +103,8 @@ pub enum Hold {
     Answers = 32,
     /// It takes none of what we send.
     Backlog = 64,
+    /// Nobody has said yet whether an earlier will of its client may be published.
+    Will = 128,
 }
 
 /// What few connections need.
@@ -171,6 +173,8 @@ pub struct Connection {
     pub full_ways: Bits64,
     /// Why it is not read now; empty when it is.
     pub holds: u8,
+    /// The peer says nothing more: the connection ends behind what is held.
+    pub has_ended: bool,
     /// Whether diagnostics are welcome on every packet.
     pub wants_problem_info: bool,
     /// What it holds of the broker's accounts; away while it moves.
@@ -201,6 +205,7 @@ impl Connection {
             pressing_shards: 0,
             full_ways: Bits64::EMPTY,
             holds: 0,
+            has_ended: false,
             wants_problem_info: true,
             seat: None,
             extras: None,

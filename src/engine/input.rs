@@ -22,7 +22,7 @@ pub enum Answer {
     Credentials(Verdict),
     /// To a step of an enhanced authentication, with the exchange to go on with.
     Exchange(Box<Dialogue>, Step),
-    /// To an action.
+    /// To an action. "Later" means that nobody could be asked.
     Action(Decision),
 }
 
@@ -69,7 +69,13 @@ pub enum Input<'a> {
         /// The certificate that was shown and judged.
         certificate: Option<Arc<Certificate>>,
     },
-    /// The peer closed, or the connection broke.
+    /// The peer has said in order that nothing more follows. What it has said before and had to wait is handled first: the connection ends behind
+    /// that.
+    Ended {
+        /// Which one.
+        connection: ConnectionKey,
+    },
+    /// The connection broke.
     Lost {
         /// Which one.
         connection: ConnectionKey,
@@ -99,8 +105,8 @@ pub enum Input<'a> {
     },
     /// Somebody slow has answered.
     Answer {
-        /// Whose question it was.
-        connection: ConnectionKey,
+        /// Whose question it was; none where it was about a will.
+        connection: Option<ConnectionKey>,
         /// Which of its questions.
         number: u32,
         /// What the answer is.

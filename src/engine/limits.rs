@@ -73,6 +73,16 @@ pub const HOOK_ANSWER_BYTES_MAX: usize = 16 * 1024;
 pub const HOOK_WAITING_MAX: usize = 512;
 /// Clients that may wait until the keys of tokens have been fetched; the others are told to come again.
 pub const KEYS_WAITING_MAX: usize = 256;
+/// Wills of a shard that somebody slow is asked about at the same time; others wait in line.
+pub const WILLS_ASKED_MAX: usize = 32;
+/// Wills of a shard that wait for an answer; one more is not published, and counted as denied.
+pub const WILLS_WAITING_MAX: usize = 10_000;
+/// Bytes of these; the same at the bound.
+pub const WILLS_WAITING_BYTES_MAX: usize = 64 << 20;
+/// How long a will waits until somebody can be asked about it; then the same.
+pub const WILL_PATIENCE_MS: u64 = 60_000;
+/// How long nobody is asked about wills after everybody who answers was busy.
+pub const WILL_PAUSE_MS: u64 = 100;
 /// Packet identifiers: the most messages that a window can have open.
 pub const WINDOW_MAX: u16 = u16::MAX;
 

@@ -104,6 +104,8 @@ pub enum Fate {
     Returned,
     /// The member is not there at all; somebody else should have it, and the member nothing more until it says so.
     Away(MemberId),
+    /// The member was sent more than its rate allows for; somebody else should have it, and the member nothing more until it says so.
+    AboveRate(MemberId),
     /// The member's session ended in the middle of a QoS 2 delivery; nobody else may get it.
     Abandoned,
     /// A QoS 2 delivery was begun before a restart. If the member's session is still there, it ends it without the group.
@@ -117,7 +119,7 @@ pub enum Fate {
 impl Fate {
     /// Whether somebody else should have it now.
     pub fn is_return(self) -> bool {
-        matches!(self, Self::Returned | Self::Away(_))
+        matches!(self, Self::Returned | Self::Away(_) | Self::AboveRate(_))
     }
 }
 
@@ -302,7 +304,7 @@ pub enum Mesh {
         /// Which UNSUBACK waits.
         reply: JoinTicket,
     },
-    /// A member's client came or went.
+    /// A member's client came or went, or may be sent more again.
     Presence {
         /// The share name.
         share: Box<str>,
@@ -319,7 +321,9 @@ pub enum Mesh {
     Rejoined,
     /// A group's message for one of its members.
     SharedDeliver(SharedCopy),
-    /// How that went.
+    /// A copy of QoS 0 comes back, which nobody answers for: its member was sent more than its rate allows for.
+    SharedBack(SharedCopy),
+    /// How a delivery went.
     SharedDone {
         /// What.
         loan: Loan,

@@ -104,8 +104,8 @@ pub struct Arrival {
 /// A question that the policy could not answer at once.
 #[derive(Debug)]
 pub struct Question {
-    /// Who waits for the answer; no other packet of it is handled before.
-    pub connection: ConnectionKey,
+    /// Who waits for the answer, and no other packet of it is handled before; none where it is about a will, whose client is gone.
+    pub connection: Option<ConnectionKey>,
     /// Which of its questions this is; the answer repeats it.
     pub number: u32,
     /// What is asked.

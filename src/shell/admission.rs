@@ -37,6 +37,7 @@ use crate::shell::files::whole::{Place, read_placed, read_up_to};
 use crate::shell::web::client::{Client, Trust, WebError, bearer};
 use crate::shell::web::hook::{Hook, HookRules};
 use crate::shell::web::keys::{Fetched, IssuedTokens};
+use crate::shell::web::resolver::Lookups;
 use crate::shell::web::tally::Tally;
 
 /// Why there is no policy.
@@ -168,6 +169,9 @@ pub struct Reader {
     tally: Arc<Tally>,
     /// Which rules are known to be whole.
     caution: Caution,
+    /// Their look-ups of names, over all reloads: of the hook, and of the server of keys.
+    hook_names: Arc<Lookups>,
+    key_names: Arc<Lookups>,
 }
 
 impl Reader {
@@ -185,6 +189,8 @@ impl Reader {
             fetched: None,
             tally: Arc::default(),
             caution: Caution::default(),
+            hook_names: Lookups::new(auth.hook_connections),
+            key_names: Lookups::new(1),
         }
     }
 
@@ -270,7 +276,7 @@ impl Reader {
         if auth.hook_url.is_some() || auth.hook_rules_url.is_some() {
             let mut secret = [0; digest::SECRET_BYTES];
             random(&mut secret)?;
-            let client = Client::new(&trust, auth.hook_timeout_ms, auth.hook_connections, bearer);
+            let client = Client::new(&trust, auth.hook_timeout_ms, auth.hook_connections, bearer, &self.hook_names);
             if let Some(hook) = &self.hook {
                 hook.renew(client, &secret);
             } else {
@@ -279,7 +285,7 @@ impl Reader {
             }
         }
         if let Some(url) = &auth.token_keys_url {
-            let client = Client::new(&trust, auth.token_keys_timeout_ms, 1, None);
+            let client = Client::new(&trust, auth.token_keys_timeout_ms, 1, None, &self.key_names);
             if let Some(fetched) = &self.fetched {
                 fetched.renew(client);
             } else {

@@ -44,7 +44,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Answered {
     /// Where the question came from, without what it was about.
-    pub connection: ConnectionKey,
+    pub connection: Option<ConnectionKey>,
     /// Which of its questions it was.
     pub number: u32,
     /// The answer.
@@ -165,7 +165,7 @@ pub fn refusal(about: About) -> Answer {
     match about {
         About::Credentials { .. } => Answer::Credentials(Verdict::Deny(denied)),
         About::Exchange { exchange } => Answer::Exchange(exchange, Step::Deny(denied)),
-        About::Action { .. } => Answer::Action(Decision::Deny),
+        About::Action { .. } => Answer::Action(Decision::Later),
     }
 }
 
@@ -248,7 +248,11 @@ mod tests {
             now_unix_s: 0,
         };
         let connection = ConnectionKey::from_bits(1 << 32).expect("it is the first");
-        Asked { question: Question { connection, number, about }, asker: ShardId::new(0), by: Time::NEVER }
+        Asked {
+            question: Question { connection: Some(connection), number, about },
+            asker: ShardId::new(0),
+            by: Time::NEVER,
+        }
     }
 
     /// The next answer for a shard.

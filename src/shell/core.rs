@@ -110,6 +110,8 @@ pub struct Core {
     pub(super) brought: Vec<Brought>,
     /// When the journal last let bytes go that waited for it, or the first of them came.
     pub(super) promised_since_ns: u64,
+    /// What the shards tell each other at the end.
+    pub(super) share: Share,
     promise: Promise,
     replayed: Replayed,
 }
@@ -211,6 +213,7 @@ impl Core {
             written: Vec::new(),
             brought: Vec::new(),
             promised_since_ns: 0,
+            share: parts.share,
             promise: parts.promise,
             replayed: Replayed::default(),
         };
@@ -219,12 +222,12 @@ impl Core {
         if let Some(kept) = parts.kept {
             let Kept { frames, segments, cadence, allotment, desk } = kept;
             let start_ns = core.clock.now_ns();
-            let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &parts.share, &mut core.out)?;
+            let end = replay(&frames, &segments, &mut core.shard, at_ns(start_ns), &core.share, &mut core.out)?;
             core.replayed = Replayed { took_ns: core.clock.now_ns() - start_ns, ..end.replayed };
             core.journal = Some(Journal::new(Continuation { frames, cadence, allotment, end, desk }));
             give_back_memory(); // what only the replay needed
         }
-        parts.share.is_ready(core.replayed.records);
+        core.share.is_ready(core.replayed.records);
         Ok(core)
     }
 

@@ -140,7 +140,8 @@ impl Core {
             Helper::Clerk => {}
             Helper::Courier | Helper::Fetcher => return self.ask_web(question, now),
         }
-        let by = part_of(self.shard.handshake_ends_by(question.connection), QUESTION_PATIENCE, now);
+        let ends_by = question.connection.and_then(|key| self.shard.handshake_ends_by(key));
+        let by = part_of(ends_by, QUESTION_PATIENCE, now);
         let home = match &question.about {
             About::Credentials { client_id, .. } => self.shard.home_of(client_id),
             About::Exchange { .. } | About::Action { .. } => self.id,
@@ -184,10 +185,12 @@ impl Core {
     fn fill_desk(&mut self, now: Time) {
         let mut refused = Vec::new();
         while self.crowd.open < self.crowd.desk.share() {
-            let Some(asked) = self.crowd.questions.take(now, &mut refused) else { break };
-            if asked.asker == self.id && self.has_left(asked.question.connection, now) {
+            let Some(asked) = self.crowd.questions.next(now, &mut refused) else { break };
+            let here = asked.question.connection.filter(|_| asked.asker == self.id);
+            if here.is_some_and(|key| self.has_left(key, now)) {
                 continue; // a clerk's time is for those who are still here
             }
+            self.crowd.questions.had_turn(now);
             match self.crowd.desk.ask(asked) {
                 Ok(()) => self.crowd.open += 1,
                 Err(asked) => refused.push((asked, Refusal::Full)), // nobody is there any more

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use tracing::{Level, debug, enabled, info, trace, warn};
 
 use super::transport::layers::LayerError;
+use crate::engine::auth::certificate::Certificate;
+use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
 use crate::engine::auth::{Action, ClientId, Decision};
-use crate::engine::connection::Connection;
 use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
 use crate::mqtt::Reason;
@@ -119,11 +120,17 @@ pub fn layer_failed(shard: ShardId, peer: Option<SocketAddr>, error: &LayerError
     debug!(shard = shard.index(), ?peer, %error, "what carries MQTT has failed");
 }
 
-/// A client that is here has shown a certificate by which it would not be let in any more.
-pub fn certificate_revoked(shard: ShardId, connection: &Connection, error: &rustls::Error) {
-    let (shard, peer) = (shard.index(), connection.peer.address);
-    let user = connection.identity.as_ref().and_then(|identity| identity.user.as_deref());
-    let subject = connection.certificate().map(|certificate| &*certificate.subject);
+/// A client that is here, or on its way to the home of its session, has shown a certificate by which it would not be let in any more.
+pub fn certificate_revoked(
+    shard: ShardId,
+    peer: SocketAddr,
+    identity: Option<&Identity>,
+    certificate: Option<&Certificate>,
+    error: &rustls::Error,
+) {
+    let shard = shard.index();
+    let user = identity.and_then(|identity| identity.user.as_deref());
+    let subject = certificate.map(|certificate| &*certificate.subject);
     info!(shard, %peer, user, subject, %error, "a connection ends: its certificate is good no more");
 }
 

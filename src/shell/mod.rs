@@ -46,6 +46,8 @@ pub mod gather;
 pub mod guard;
 pub mod journal;
 mod judging;
+#[cfg(test)]
+mod judging_tests;
 mod keeping;
 pub mod leaving;
 pub mod lines;

@@ -65,10 +65,16 @@ impl Core {
         }
     }
 
-    fn adopt(&mut self, LineParts { fd, outbox, layers }: LineParts, arrival: Box<Arrival>, now: Time) {
+    pub(super) fn adopt(&mut self, parts: LineParts, arrival: Box<Arrival>, now: Time) {
+        let LineParts { fd, outbox, mut layers } = parts;
         self.stats.adopted += 1;
         self.make_place(now);
-        let key = self.shard.adopt(arrival, now, &mut self.out);
+        // Before anything that it has said: its session, and what came behind CONNECT.
+        let key = if self.is_good(layers.as_deref_mut(), &arrival) {
+            self.shard.adopt(arrival, now, &mut self.out)
+        } else {
+            self.shard.turn_back(arrival, now, &mut self.out)
+        };
         let mut line = Line::new(key, fd).with_layers(layers);
         line.state.is_fresh = false;
         if outbox.is_some() {
@@ -83,9 +89,8 @@ impl Core {
         self.lines.insert(line);
         if has_ended {
             // It has left while it was on its way, behind all that it has said.
-            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+            self.shard.handle(Input::Ended { connection: key }, now, &mut self.out);
         }
-        self.judge(key, None, now); // plans may have changed while it was on its way
     }
 
     fn stop(&mut self, until_ns: u64, now: Time) {

@@ -1,4 +1,4 @@
-//! How far the shards have come with what they had kept: told by them while they start, read by whoever wants to know.
+//! How far the shards have come: with what they had kept at the start, and with their last words at the end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::clock::Clock;
 use crate::engine::homes::ShardId;
 
-/// The start of a broker. Shared by its shards, each of which writes its own part, and by readers.
+/// The start of a broker, and its end. Shared by its shards, each of which writes its own part, and by readers.
 #[derive(Debug)]
 pub struct Progress {
     clock: Clock,
@@ -24,6 +24,8 @@ struct Part {
     read_bytes: AtomicU64,
     records: AtomicU64,
     is_ready: AtomicBool,
+    /// The broker stops, and what comes of that is on its way to the other shards.
+    has_stopped: AtomicBool,
 }
 
 /// The part of one shard, which alone writes to it.
@@ -106,6 +108,16 @@ impl Share {
     pub fn is_ready(&self, records: u64) {
         self.part().records.store(records, Ordering::Relaxed);
         self.part().is_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// The broker stops: nobody is connected here any more, and whatever comes of that is with the other shards.
+    pub fn has_stopped(&self) {
+        self.part().has_stopped.store(true, Ordering::Release); // behind all that was sent
+    }
+
+    /// Whether that is so on every shard: what was sent here before is here.
+    pub fn have_all_stopped(&self) -> bool {
+        self.progress.parts.iter().all(|part| part.has_stopped.load(Ordering::Acquire))
     }
 
     fn part(&self) -> &Part {

@@ -214,7 +214,6 @@ impl Core {
             stats.layer_failures += 1;
             events::layer_failed(*id, peer_of(line.fd()), error);
         }
-        let is_going_on = matches!(opened, Ok(true));
         let is_broken = match line.send_wire(wire) {
             Ok(sent) => {
                 stats.sends += u64::from(!wire.is_empty());
@@ -230,10 +229,13 @@ impl Core {
             }
             Err(_) => true,
         };
-        if is_broken || !is_going_on {
-            line.state.is_ending = true;
-            shard.handle(Input::Lost { connection: key }, now, out);
-        }
+        let input = match opened {
+            Ok(true) if !is_broken => return,
+            Ok(false) if !is_broken => Input::Ended { connection: key },
+            Ok(_) | Err(_) => Input::Lost { connection: key },
+        };
+        line.state.is_ending = true;
+        shard.handle(input, now, out);
     }
 
     /// Reads once from a connection and lets the engine handle it; how many bytes came.
@@ -263,7 +265,7 @@ impl Core {
         let room = &mut self.buffer[start..start + self.turn.read_bytes_max];
         let room_bytes = room.len();
         let input = match self.net.read(key, &line.socket(), room) {
-            Ok(0) => Input::Lost { connection: key },
+            Ok(0) => Input::Ended { connection: key },
             Ok(count) => {
                 self.stats.reads += 1;
                 self.stats.read_bytes += count as u64;

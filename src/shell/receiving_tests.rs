@@ -32,8 +32,8 @@ const TURNS_MAX: usize = 2_000_000;
 const MORE_THAN_ALL_BUFFERS: usize = 1 << 20;
 
 /// A shard without an executor, and where it listens.
-struct Scene {
-    core: Core,
+pub(super) struct Scene {
+    pub(super) core: Core,
     address: SocketAddr,
 }
 
@@ -47,7 +47,7 @@ struct Client {
 }
 
 impl Scene {
-    fn new(ring_entries: u32) -> Self {
+    pub(super) fn new(ring_entries: u32) -> Self {
         let config = Config::default();
         let bound = listener::bind(
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

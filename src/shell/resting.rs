@@ -10,6 +10,8 @@ use crate::engine::input::Input;
 
 /// How often the engine is asked for its next deadline; those that it makes meanwhile lie further ahead.
 const DEADLINES_ASKED_MS: u64 = 25;
+/// How often a shard that has stopped looks whether all others have.
+const STOPPING_LOOK_MS: u64 = 5;
 
 impl Core {
     /// Whether the next turn has something to do already.
@@ -28,18 +30,21 @@ impl Core {
             || !self.judgings.is_empty()
     }
 
-    /// Whether the broker stops and nothing is on its way any more.
+    /// Whether the broker stops and nothing is on its way any more. A shard that has nothing left to do waits for the last wills of the others.
     pub fn is_finished(&self) -> bool {
-        self.stop_at_ns.is_some_and(|until_ns| {
-            let is_over = self.clock.now_ns() >= until_ns;
-            let is_kept = self.journal.as_ref().is_none_or(Journal::is_done);
-            is_over
-                || (is_kept
-                    && self.lines.is_empty()
-                    && !self.leavers.has_bytes()
-                    && self.held.is_empty()
-                    && !self.has_work())
-        })
+        let Some(until_ns) = self.stop_at_ns else { return false };
+        let has_stopped =
+            self.lines.is_empty() && self.held.is_empty() && self.out.is_empty() && self.shard.asked_wills() == 0;
+        if has_stopped {
+            self.share.has_stopped();
+        }
+        let is_kept = self.journal.as_ref().is_none_or(Journal::is_done);
+        self.clock.now_ns() >= until_ns
+            || (has_stopped
+                && is_kept
+                && !self.leavers.has_bytes()
+                && self.share.have_all_stopped()
+                && !self.has_work())
     }
 
     /// Between two turns: lets the driver do what it has to, and sleeps if there is nothing to do.
@@ -94,7 +99,8 @@ impl Core {
         // A shard that sleeps again and again asks no more often than one that is awake.
         let again = (!is_old).then(|| self.looked_at.after_ms(DEADLINES_ASKED_MS));
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until).min();
-        let stop = self.stop_at_ns.map(at_ns);
+        // Nobody tells when the last shard has stopped.
+        let stop = self.stop_at_ns.map(|until_ns| at_ns(until_ns).min(now.after_ms(STOPPING_LOOK_MS)));
         let journal = self.journal.as_ref().and_then(Journal::next_due_ns).map(at_ns);
         let denials = self.denials.next_due();
         [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop, journal, denials]

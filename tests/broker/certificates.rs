@@ -206,6 +206,42 @@ fn a_certificate_behind_a_link_to_a_folder_that_is_exchanged_is_renewed() {
     assert!(!broker.log().contains("is not in force"), "{}", broker.log());
 }
 
+#[test]
+fn a_handshake_that_began_before_a_renewal_ends_with_the_certificate_of_then() {
+    let trust = Trust::new("certificates-begun");
+    let before = fs::read_to_string(&trust.server.path).expect("it is there");
+    let renewed = trust.authority.certify(&Saying { name: "renewed", serial: 100, hosts: &[HOST], ..server_saying() });
+    let after = fs::read_to_string(&renewed.path).expect("it is there");
+    let (old, new) = (trust.server.certificate.der(), renewed.certificate.der());
+    for tls in BOTH {
+        replace(&trust.server.path, &before);
+        let broker = trust.options(1).start();
+        let config = trust.client(None, &[tls]);
+        // The broker has answered, and the client has not looked at the answer.
+        let mut begun = open(&broker, &config);
+        begun.conn.write_tls(&mut begun.sock).expect("the broker takes bytes");
+        begun.conn.read_tls(&mut begun.sock).expect("the broker answers");
+        // This one has not said anything.
+        let silent = open(&broker, &config);
+        replace(&trust.server.path, &after);
+        wait_until("the new certificate", || shown(&shake(&broker, &trust.client(None, &[tls]))) == *new);
+
+        begun.conn.process_new_packets().expect("it is the answer to what was said");
+        while begun.conn.is_handshaking() {
+            begun.conn.complete_io(&mut begun.sock).expect("the handshake succeeds");
+        }
+        assert_eq!(shown(&begun), *old, "what was begun with one key is not ended with another");
+        for (number, session) in [begun, silent].into_iter().enumerate() {
+            let mut client = Client::connect_over(session, &Hello::v5(&format!("client-{number}")));
+            client.post(&Post::to("a").payload("x").qos(1).id(1));
+        }
+        // Who was here before comes back with a session of TLS, and goes on under the new keys.
+        let again = shake(&broker, &config);
+        assert!(is_resumed(&again) || shown(&again) == *new);
+        Client::connect_over(again, &Hello::v5("again")).leave();
+    }
+}
+
 fn server_saying() -> Saying<'static> {
     Saying { usage: rcgen::ExtendedKeyUsagePurpose::ServerAuth, ..Saying::default() }
 }

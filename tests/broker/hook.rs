@@ -309,6 +309,75 @@ fn threat_5_an_answer_counts_once_and_each_refusal_of_a_filter_is_counted_once()
     client.expect("PUBACK and nothing before", |heard| matches!(heard, Heard::PubAck(1, 0x87, _)));
 }
 
+/// Publications and wills that were refused, on all of so many shards.
+fn denied(broker: &Broker, shards: usize) -> f64 {
+    let of_shard = |shard| broker.metric(&format!("pregon_publishes_denied_total{{shard=\"{shard}\"}}"));
+    (0..shards).filter_map(of_shard).sum()
+}
+
+#[test]
+fn threat_5_a_will_is_asked_about_again_when_it_is_published() {
+    let rules = WebServer::start(|_| allow());
+    let broker = Options::shards(3)
+        .with_metrics()
+        .set(&format!("auth.hook_rules_url={}", rules.url("/may")))
+        .set("auth.hook_cache=off")
+        .set("auth.hook_cache_denials=off")
+        .set("auth.hook_timeout=1s")
+        .start();
+    let mut watcher = Client::connect(&broker, &Hello::v5("watcher"));
+    watcher.subscribe("will/#", 1);
+    let mut expected = 0.0;
+    for version in VERSIONS {
+        let topic = format!("will/{}", version.level());
+        let mortal = || Hello::new(version, "mortal").will(&topic, "gone", 1, false);
+        Client::connect(&broker, &mortal()).cut();
+        assert_eq!(watcher.take().topic, topic);
+        let asked = rules.asked();
+        let about_will = asked.iter().filter(|asked| asked.body["action"] == "will" && asked.body["topic"] == *topic);
+        assert_eq!(about_will.count(), 2, "once by CONNECT and once when it was due");
+        for refusal in [deny(), Reply::Status(500, String::new()), Reply::Silence, Reply::Text("yes".into())] {
+            let client = Client::connect(&broker, &mortal());
+            rules.answer(move |_| refusal.clone());
+            client.cut();
+            expected += 1.0;
+            wait_until("the will to be given up", || denied(&broker, 3) >= expected);
+            rules.answer(|_| allow());
+        }
+        watcher.expect_silence();
+    }
+    assert!((denied(&broker, 3) - expected).abs() < 0.5);
+}
+
+#[test]
+fn a_broker_that_stops_waits_for_the_word_about_its_last_wills() {
+    let folder = Folder::new("hook-stop");
+    fs::create_dir(folder.path()).expect("the name is this test's");
+    let rules = WebServer::start(|_| allow());
+    for shards in [1, 3] {
+        let start = || {
+            Options::shards(shards)
+                .set(&format!("auth.hook_rules_url={}", rules.url("/may")))
+                .set("auth.hook_cache=off")
+                .set("storage.durability=fsync")
+                .set(&format!("storage.data_dir={}", folder.path().join(shards.to_string()).display()))
+                .start()
+        };
+        let mut broker = start();
+        let _mortal = Client::connect(&broker, &Hello::v5("last").will("will", "gone", 1, true));
+        let asked = rules.count();
+        rules.open(false);
+        broker.terminate();
+        wait_until("the question", || rules.count() > asked);
+        rules.open(true);
+        assert_eq!(broker.wait().code(), Some(0));
+        let broker = start();
+        let mut late = Client::connect(&broker, &Hello::v5("late"));
+        late.subscribe("will", 1);
+        assert_eq!(late.take().payload, b"gone", "it was retained before the end");
+    }
+}
+
 /// What this certificate lets a server do.
 fn server_config(path: &std::path::Path) -> Arc<ServerConfig> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).expect("it is there").collect();

@@ -62,6 +62,7 @@ mod hidden;
 mod hook;
 mod issuer;
 mod keep_alive;
+mod last_words;
 mod lending;
 mod moves;
 mod names;

@@ -9,6 +9,7 @@ use pregon::mqtt::Version;
 
 use crate::client::Client;
 use crate::folder::Folder;
+use crate::patience::wait_until;
 use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
 
@@ -111,4 +112,49 @@ fn who_has_a_session_goes_before_those_who_have_none() {
     assert!(answered < NEW / 2, "{answered} of {NEW} who came before and have no session were served before");
     let last = new.last_mut().expect("there are some");
     last.expect("success", |heard| matches!(heard, Heard::ConnAck(false, 0, _)));
+}
+
+/// As slow as a password file may make it, and right for nobody.
+fn slow_hash() -> String {
+    format!("$7$2000000$c2FsdHNhbHRzYWx0${}==", "A".repeat(86))
+}
+
+#[test]
+fn threat_10_no_hash_is_computed_for_clients_that_have_hung_up_in_line() {
+    const GONE: usize = 20;
+    /// They, and one who stays.
+    const IN_LINE: f64 = 21.0;
+    let files = Files::new("storm-gone", 1);
+    let slow = ["slow-0", "slow-1"].map(|name| format!("{name}:{}\n", slow_hash()));
+    let users = fs::read_to_string(files.path("users")).expect("it was made");
+    fs::write(files.path("users"), users + &slow.concat()).expect("there is room");
+    for _ in 0..10 {
+        let broker = files.options(1).with_metrics().set("limits.connect_timeout=10m").start();
+        // One in the clerk's hands, and one that is there when it is done with that: all others wait in line.
+        let mut slow = ["slow-0", "slow-1"].map(|name| {
+            let hello = Hello::v5(name).login(name, "wrong");
+            Client::hello(&broker, &hello)
+        });
+        let gone: Vec<Client> = (0..GONE)
+            .map(|number| Client::hello(&broker, &Hello::v5(&format!("gone-{number}")).login("user-0", "wrong")))
+            .collect();
+        let mut last = Client::hello(&broker, &user(Version::V5, 0));
+        let mut is_over = false;
+        wait_until("all of them to stand in line", || {
+            is_over |= slow[0].hear_within(MOMENT).is_some();
+            is_over || broker.metric("pregon_questions_waiting{shard=\"0\"}") == Some(IN_LINE)
+        });
+        gone.into_iter().for_each(Client::cut);
+        if is_over || slow[0].hear_within(MOMENT).is_some() {
+            continue; // the machine was busy: some of those who have gone may have had their turn
+        }
+        last.expect("success", |heard| matches!(heard, Heard::ConnAck(false, 0, _)));
+        for client in &mut slow {
+            client.expect("a refusal", |heard| matches!(heard, Heard::ConnAck(false, 0x86, _)));
+        }
+        // Each hash of a wrong password counts.
+        broker.await_metric("pregon_proofs_failed_total{shard=\"0\"}", 2.0);
+        return;
+    }
+    panic!("the clerk is never busy for long enough");
 }

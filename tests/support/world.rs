@@ -330,6 +330,13 @@ impl World {
         self.input(shard, Input::Lost { connection: key });
     }
 
+    /// The client says goodbye behind all that it has sent, and the broker reads both at once.
+    pub fn end(&mut self, link: usize) {
+        self.read(link, usize::MAX);
+        let Some((shard, key)) = self.links[link].at else { return };
+        self.input(shard, Input::Ended { connection: key });
+    }
+
     /// Delivers one batch from one shard to another. Whether there was any.
     pub fn deliver_mesh(&mut self, from: usize, to: usize, most: usize) -> bool {
         let queue = &mut self.mesh[from][to];

@@ -391,7 +391,7 @@ impl Shard {
         let extras = connection.extras();
         extras.question = extras.question.wrapping_add(1);
         let number = extras.question;
-        out.questions.push(crate::engine::output::Question { connection: key, number, about });
+        out.questions.push(crate::engine::output::Question { connection: Some(key), number, about });
         self.hold(key, Hold::Question, out);
     }
 }

@@ -3,13 +3,14 @@
 use super::Shard;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
+use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Fate, JoinTicket, Loan, Mesh, SharedCopy};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
 use crate::engine::session::delivery::{Delivery, Returned, Source, SubscriptionIds};
 use crate::engine::session::pipeline::Outcome;
-use crate::engine::session::{Membership, Session, SessionKey};
+use crate::engine::session::{Membership, Rate, Session, SessionKey};
 use crate::engine::stats::{DropReason, Limit};
 use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::{Accepted, Bounds, Departure, Dispatch, Group};
@@ -43,21 +44,15 @@ impl Shard {
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
         self.copies_left = self.copies_left.saturating_sub(1);
-        let outcome = match group.accept(message, &bounds) {
-            Accepted::Queued => Outcome { noted: is_kept, ..Outcome::stored() },
-            Accepted::Displaced(oldest) => {
-                self.stats.ledger.drop_copies(DropReason::QueueOldest, oldest as u64);
-                Outcome { noted: is_kept, ..Outcome::stored() }
-            }
-            Accepted::Refused(why) => {
-                self.stats.ledger.drop_one(why);
-                Outcome {
-                    matched: true,
-                    stored: why == DropReason::Offline,
-                    refused: why != DropReason::Offline,
-                    ..Outcome::default()
-                }
-            }
+        let accepted = group.accept(message, &bounds);
+        let outcome = match self.count_accepted(&accepted) {
+            None => Outcome { noted: is_kept, ..Outcome::stored() },
+            Some(why) => Outcome {
+                matched: true,
+                stored: why == DropReason::Offline,
+                refused: why != DropReason::Offline,
+                ..Outcome::default()
+            },
         };
         if outcome.noted {
             self.note_owed(key, publication, out);
@@ -65,6 +60,37 @@ impl Shard {
         self.note_settled_of(key, out);
         self.dispatch(key, now, out);
         outcome
+    }
+
+    /// Accounts for what a message has cost others, or for the message itself, and then says why.
+    fn count_accepted(&mut self, accepted: &Accepted) -> Option<DropReason> {
+        match accepted {
+            Accepted::Queued => None,
+            Accepted::Displaced(oldest) => {
+                self.stats.ledger.drop_copies(DropReason::QueueOldest, *oldest as u64);
+                None
+            }
+            Accepted::Refused(why) => {
+                self.stats.ledger.drop_one(*why);
+                Some(*why)
+            }
+        }
+    }
+
+    /// A copy of QoS 0 has met a member above its rate: it goes to another one, or waits as if no member had room.
+    pub(super) fn group_takes_back(&mut self, copy: SharedCopy, now: Time, out: &mut Outputs) {
+        let SharedCopy { member, message, group: key, .. } = copy;
+        self.stats.ledger.received += 1;
+        self.groups.pass_over(key, member);
+        let bounds = Bounds::of(&self.limits);
+        let Some(group) = self.groups.get_mut(key) else {
+            return self.stats.ledger.drop_one(DropReason::GroupEnded);
+        };
+        let accepted = group.accept(message, &bounds);
+        // Nobody waits to hear of it.
+        let _is_dropped = self.count_accepted(&accepted);
+        self.note_settled_of(key, out);
+        self.dispatch(key, now, out);
     }
 
     /// Hands out what waits, as far as members have room; after a restart not before all members may have come.
@@ -217,6 +243,8 @@ impl Shard {
         } // else the group has forgotten this delivery: its member left before it answered
         if let Fate::Away(member) = fate {
             self.groups.presence(key, member, None);
+        } else if let Fate::AboveRate(member) = fate {
+            self.groups.pass_over(key, member);
         }
         Some(key)
     }
@@ -232,7 +260,7 @@ impl Shard {
             Fate::TooLarge => ledger.drop_one(DropReason::PacketTooLarge),
             Fate::Abandoned => ledger.drop_one(DropReason::SessionEnded), // [MQTT-4.8.2-5]
             Fate::Begun => ledger.moved += 1,                             // the session accounts for it
-            Fate::Returned | Fate::Away(_) => unreachable!("what comes back is not over"),
+            Fate::Returned | Fate::Away(_) | Fate::AboveRate(_) => unreachable!("what comes back is not over"),
         }
     }
 }
@@ -250,7 +278,7 @@ impl Shard {
         self.sessions.get(key)?.link().map(|link| link.inflight_max)
     }
 
-    /// Tells the groups of a session that its client came or went.
+    /// Tells the groups of a session that its client came or went, or may be sent more again.
     pub(super) fn presence(&mut self, key: SessionKey, out: &mut Outputs) {
         let Some(member) = self.member_id(key) else { return };
         let (window, is_lasting) = (self.window(key), self.is_durable(key));
@@ -263,14 +291,7 @@ impl Shard {
 
     /// A group's message for a session of this shard. One that cannot be sent now goes back at once.
     pub(super) fn shared_deliver(&mut self, from: ShardId, copy: SharedCopy, now: Time, out: &mut Outputs) {
-        let SharedCopy { member, message, qos, retain, ids, group, delivery, copy } = copy;
-        let source = match (delivery, copy) {
-            (0, _) => Source::OWN,
-            (delivery, Serial::NONE) => {
-                Source::Shared { home: from, group: group.to_bits(), delivery, copy: Serial::NONE }
-            }
-            (_, lent) => Source::Lent { home: from, lent, copy: Serial::NONE },
-        };
+        let (member, group, delivery) = (copy.member, copy.group, copy.delivery);
         let key = SessionKey::from_bits(member.session).expect("the bits of a session's key");
         let is_here = self.sessions.get(key).is_some_and(|session| session.link().is_some());
         if !is_here && delivery != 0 {
@@ -278,6 +299,17 @@ impl Shard {
             let loan = Loan::Delivery { group, delivery };
             return self.tell(from, Mesh::SharedDone { loan, fate: Fate::Away(member) }, out);
         }
+        if self.must_wait_for_rate(key, now) {
+            return self.send_back(from, copy, out);
+        }
+        let SharedCopy { message, qos, retain, ids, copy, .. } = copy;
+        let source = match (delivery, copy) {
+            (0, _) => Source::OWN,
+            (delivery, Serial::NONE) => {
+                Source::Shared { home: from, group: group.to_bits(), delivery, copy: Serial::NONE }
+            }
+            (_, lent) => Source::Lent { home: from, lent, copy: Serial::NONE },
+        };
         let is_allowed = !self.checks_receive() || self.may_receive(key, message.topic());
         let mut copy = Delivery { message, qos, retain, ids, source };
         if delivery == 0 {
@@ -287,14 +319,48 @@ impl Shard {
             let why = if is_allowed { DropReason::Offline } else { DropReason::NotAuthorized };
             return self.discard(key, &copy, why, out);
         }
-        let link = self.sessions.get(key).and_then(Session::link).filter(|_| delivery == 0);
-        if let Some(link) = link.filter(|link| link.is_full || self.is_above_rate(key, link, now)) {
-            let why = if link.is_full { DropReason::Slow } else { DropReason::AboveRate };
-            return self.discard(key, &copy, why, out);
+        let link = self.sessions.get(key).and_then(Session::link);
+        if link.is_some_and(|link| delivery == 0 && link.is_full) {
+            return self.discard(key, &copy, DropReason::Slow, out);
         }
         self.note_copy(key, &mut copy, None, out);
         let _counted_by_the_group = self.enqueue(key, copy, out);
         self.pump(key, now, out);
+        if self.is_pausing(key) {
+            // The group need not find out by the next copy. No delivery has this number.
+            let loan = Loan::Delivery { group, delivery: 0 };
+            self.tell(from, Mesh::SharedDone { loan, fate: Fate::AboveRate(member) }, out);
+        }
+    }
+
+    /// The pause of a receiver that was above its rate is over: unless it has begun another one, it has a part in its groups again.
+    pub(super) fn draw_again(&mut self, key: ConnectionKey, out: &mut Outputs) {
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return };
+        if !self.is_pausing(session) {
+            self.presence(session, out);
+        }
+    }
+
+    fn is_pausing(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).and_then(Session::link).is_some_and(|link| link.rate == Rate::Above)
+    }
+
+    /// The same; also where those with whom it shares a rate have used it up.
+    fn must_wait_for_rate(&mut self, key: SessionKey, now: Time) -> bool {
+        let link = self.sessions.get(key).and_then(Session::link);
+        link.is_some_and(|link| self.is_above_rate(key, &link, now))
+    }
+
+    /// A copy that its member may not be sent now, while another one may be.
+    fn send_back(&mut self, to: ShardId, copy: SharedCopy, out: &mut Outputs) {
+        let SharedCopy { member, group, delivery, .. } = copy;
+        if delivery == 0 {
+            self.stats.ledger.received += 1;
+            self.stats.ledger.moved += 1;
+            return self.tell(to, Mesh::SharedBack(copy), out);
+        }
+        let loan = Loan::Delivery { group, delivery };
+        self.tell(to, Mesh::SharedDone { loan, fate: Fate::AboveRate(member) }, out);
     }
 
     /// The client of a member is gone: what it has not acknowledged goes back to the groups.

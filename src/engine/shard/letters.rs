@@ -83,8 +83,7 @@ impl Shard {
             Mesh::Numbered { run, publisher, ticket } => {
                 let outcomes = self.forwarded_messages(&run, (from, publisher), now, out);
                 let is_noted = outcomes.are_noted();
-                let outcomes = outcomes.safe();
-                let letter = Mesh::NumberedStored { publisher, ticket, outcomes };
+                let letter = Mesh::NumberedStored { publisher, ticket, outcomes: outcomes.safe() };
                 self.tell_once(is_noted, from, letter, out);
             }
             Mesh::NumberedStored { publisher, ticket, outcomes } => {
@@ -135,6 +134,7 @@ impl Shard {
             | Mesh::Left { .. }
             | Mesh::Presence { .. }
             | Mesh::SharedDeliver(_)
+            | Mesh::SharedBack(_)
             | Mesh::SharedDone { .. }
             | Mesh::LoanSettled { .. }
             | Mesh::Rejoined => self.group_letter(from, letter, now, out),
@@ -160,6 +160,7 @@ impl Shard {
                 self.group_presence(&share, &filter, member, window, is_lasting, now, out);
             }
             Mesh::SharedDeliver(copy) => self.shared_deliver(from, copy, now, out),
+            Mesh::SharedBack(copy) => self.group_takes_back(copy, now, out),
             Mesh::SharedDone { loan, fate } => self.group_done(from, loan, fate, now, out),
             Mesh::LoanSettled { copy } => self.assignment_over(from, copy, out),
             Mesh::Rejoined => self.shard_is_back(from, now, out),

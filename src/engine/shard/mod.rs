@@ -31,6 +31,7 @@
 mod accounts;
 mod ack_runs;
 mod acknowledge;
+mod asked_wills;
 mod connect;
 mod deliver;
 mod durable;
@@ -102,6 +103,7 @@ use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
+use asked_wills::AskedWills;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
 use fetching::Fetching;
@@ -206,6 +208,7 @@ pub struct Shard {
     journaling: Journaling,
     passages: Passages,
     bequests: Bequests,
+    asked_wills: AskedWills,
     stowage: Stowage,
     fetching: Fetching,
     lending: Lending,
@@ -282,6 +285,7 @@ impl Shard {
             journaling: Journaling::new(has_journal),
             passages: Passages::new(seed),
             bequests: Bequests::default(),
+            asked_wills: AskedWills::default(),
             stowage: Stowage::new(ram_budget, seed),
             fetching: Fetching::default(),
             lending: Lending::default(),
@@ -317,10 +321,13 @@ impl Shard {
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
         self.copies_left = COPIES_PER_INPUT_MAX;
         match input {
-            Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
+            Input::Received { connection, bytes } => {
+                self.receive(connection, bytes, now, out);
+            }
             Input::Introduced { connection, address, certificate } => {
                 self.introduce(connection, address, certificate, now, out);
             }
+            Input::Ended { connection } => self.peer_ends(connection, now, out),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.could_not_send(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => {
@@ -329,7 +336,10 @@ impl Shard {
                 }
             }
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
-            Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
+            Input::Answer { connection, number, answer } => match connection {
+                Some(key) => self.answer(key, number, answer, now, out),
+                None => self.will_answered(number, &answer, now, out),
+            },
             Input::Stored { upto } => self.changes_stored(upto, out),
             Input::Written { spots } => spots.iter().for_each(|(key, spot)| self.stowage.written(*key, *spot)),
             Input::Fetched(fetched) => self.fetched(fetched, now, out),
@@ -419,6 +429,7 @@ impl Shard {
         self.groups.check();
         self.lending.check(&self.groups);
         self.check_owners();
+        self.asked_wills.check();
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
         assert!(self.retained.len() <= self.limits.retained_messages_max, "retained messages stay within their bound");
     }
@@ -505,7 +516,7 @@ impl Shard {
             if let Some(letter) = self.letters.pop_front() {
                 self.letter(self.id, letter, now, out);
             } else if let Some(key) = self.resumed.pop_front() {
-                self.receive(key, &[], now, out);
+                self.go_on_receiving(key, now, out);
             } else {
                 break;
             }

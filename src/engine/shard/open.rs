@@ -10,7 +10,7 @@ use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::accounts::terms::Way;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
-use crate::engine::connection::{Connection, ConnectionKey, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
 use crate::engine::event::{Cause, Event};
 use crate::engine::limits::Limits;
 use crate::engine::message::SessionId;
@@ -29,8 +29,30 @@ use crate::mqtt::{QoS, Reason, Version};
 impl Shard {
     /// A connection that another shard accepted and authenticated, and whose client id lives here.
     pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
-        debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let unread = mem::take(&mut arrival.unread);
+        let (key, version) = self.arrive(&mut arrival, now);
+        if self.is_stopping {
+            // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
+            self.refuse(key, Some(version), Reason::ServerUnavailable, now, out);
+        } else if self.open(key, &arrival, now, out) == Flow::Next {
+            self.receive(key, &unread, now, out);
+        }
+        self.settle(now, out);
+        key
+    }
+
+    /// The same of a client that would not be let in any more since it has set out: it is told so, and nothing that it has said takes effect.
+    pub fn turn_back(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
+        let (key, version) = self.arrive(&mut arrival, now);
+        self.stats.connections_revoked += 1;
+        self.refuse(key, Some(version), Reason::NotAuthorized, now, out);
+        self.settle(now, out);
+        key
+    }
+
+    /// A place for a connection that has moved, and what it speaks.
+    fn arrive(&mut self, arrival: &mut Arrival, now: Time) -> (ConnectionKey, Version) {
+        debug_assert_eq!(self.homes.client(&arrival.client_id), self.id, "a connection moves to its home only");
         let connect = Connect::decode(arrival.first, &arrival.connect).expect("it was decoded when it came");
         let handshake_by = now.after_ms(self.limits_of(arrival.peer.listener).connect_timeout_ms);
         let mut connection = Connection::new(arrival.peer, now, handshake_by);
@@ -41,14 +63,7 @@ impl Shard {
         connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
         let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;
-        if self.is_stopping {
-            // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
-            self.refuse(key, Some(connect.version), Reason::ServerUnavailable, now, out);
-        } else if self.open(key, &arrival, now, out) == Flow::Next {
-            self.receive(key, &unread, now, out);
-        }
-        self.settle(now, out);
-        key
+        (key, connect.version)
     }
 
     /// The client may come in: everything that CONNECT does to sessions happens here.
@@ -93,6 +108,9 @@ impl Shard {
         self.note_will(session, had_will, out);
         out.promising(self.promise_to(session), |out| self.write_connack(key, &terms, is_resumed, out));
         self.announce(key, session, &connect, arrival, is_resumed, out);
+        if self.asked_wills.has(&arrival.client_id) {
+            self.hold(key, Hold::Will, out); // what it says comes behind its will
+        }
         if is_resumed {
             self.presence(session, out);
             self.pump(session, now, out);

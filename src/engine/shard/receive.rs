@@ -79,20 +79,39 @@ impl Shard {
         }
     }
 
-    /// Bytes of a connection, cut anywhere.
-    pub(super) fn receive(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) {
-        self.take_in(key, bytes, now, out);
-        self.bound_lent(key, now, out);
+    /// Nothing more comes of a connection. A hold is our affair: whatever came before takes effect, as if it had come without the end.
+    pub(super) fn peer_ends(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.has_ended = true;
+        self.go_on_receiving(key, now, out);
     }
 
-    fn take_in(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
+    /// Handles what was held, as far as nothing holds it any more; behind the last of it a connection is over whose peer has ended.
+    pub(super) fn go_on_receiving(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        let is_all = self.receive(key, &[], now, out);
+        if is_all && self.connections.get(key).is_some_and(|connection| connection.has_ended) {
+            self.end(key, Cause::ConnectionLost, now, out);
+        }
+    }
+
+    /// Bytes of a connection, cut anywhere. Whether all that is whole of them was handled, and the connection is still here.
+    pub(super) fn receive(&mut self, key: ConnectionKey, bytes: &[u8], now: Time, out: &mut Outputs) -> bool {
+        let is_all = self.take_in(key, bytes, now, out);
+        self.bound_lent(key, now, out);
+        is_all
+    }
+
+    fn take_in(&mut self, key: ConnectionKey, mut bytes: &[u8], now: Time, out: &mut Outputs) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            self.holdings.take_out(connection);
-            append(connection.held.get_or_insert_default(), bytes);
-            self.holdings.put_in(connection);
-            return;
+            let has_nothing = bytes.is_empty() && connection.held.is_none();
+            if !bytes.is_empty() {
+                self.holdings.take_out(connection);
+                append(connection.held.get_or_insert_default(), bytes);
+                self.holdings.put_in(connection);
+            }
+            return has_nothing;
         }
         let mut held = BytesMut::new();
         if connection.held.is_some() {
@@ -103,7 +122,10 @@ impl Shard {
         while !held.is_empty() {
             match self.take_held(key, &mut held, now, out) {
                 Taken::Bytes(_) => {}
-                Taken::Needs(_) if bytes.is_empty() => return self.put_aside(key, held),
+                Taken::Needs(_) if bytes.is_empty() => {
+                    self.put_aside(key, held);
+                    return true;
+                }
                 Taken::Needs(count) => {
                     let (more, rest) = bytes.split_at(count.min(bytes.len()));
                     append(&mut held, more);
@@ -111,20 +133,35 @@ impl Shard {
                 }
                 Taken::Held => {
                     append(&mut held, bytes);
-                    return self.put_aside(key, held);
+                    self.put_aside(key, held);
+                    return false;
                 }
-                Taken::Gone => return,
-                Taken::Moved(_) => return hand_on(&[&held, bytes], out),
+                Taken::Gone => return false,
+                Taken::Moved(_) => {
+                    hand_on(&[&held, bytes], out);
+                    return false;
+                }
             }
         }
         while !bytes.is_empty() {
             match self.take_one(key, bytes, None, now, out) {
                 Taken::Bytes(count) => bytes = &bytes[count..],
-                Taken::Needs(_) | Taken::Held => return self.put_aside(key, bytes.into()),
-                Taken::Gone => return,
-                Taken::Moved(count) => return hand_on(&[&bytes[count..]], out),
+                Taken::Needs(_) => {
+                    self.put_aside(key, bytes.into());
+                    return true;
+                }
+                Taken::Held => {
+                    self.put_aside(key, bytes.into());
+                    return false;
+                }
+                Taken::Gone => return false,
+                Taken::Moved(count) => {
+                    hand_on(&[&bytes[count..]], out);
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// Handles the first packet, or the first run of packets, of what was held, and takes it off.

@@ -20,6 +20,7 @@ impl Shard {
         let more_sessions = self.sweep_sessions(now, out);
         let more_quotas = self.sweep_quotas(now, out);
         let more_rates = self.sweep_rates(now, out);
+        self.look_at_asked_wills(now, out);
         self.sweep_backlogs(now, out);
         self.sweep_retained(now, out);
         if self.declared.wants_everything() {
@@ -38,7 +39,8 @@ impl Shard {
         let sessions = if is_waiting { None } else { self.session_wheel.next_due_hint(now) };
         let quotas = self.quota_wheel.next_due_hint(now);
         let rates = self.rate_wheel.next_due_hint(now);
-        [connections, sessions, quotas, rates, self.pressure.next_look()].into_iter().flatten().min()
+        let others = [self.pressure.next_look(), self.asked_wills.next_look()];
+        [connections, sessions, quotas, rates].into_iter().chain(others).flatten().min()
     }
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
@@ -80,6 +82,7 @@ impl Shard {
         });
         for key in due {
             self.give_again(key, now, out);
+            self.draw_again(key, out);
         }
         swept.has_more
     }

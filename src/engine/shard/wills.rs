@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::Shard;
+use super::asked_wills::Testator;
 use super::routing::{Routing, Waiter};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
-use crate::engine::auth::{Action, Decision};
 use crate::engine::change::{Change, Serial};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
@@ -25,7 +25,7 @@ use crate::engine::message::{Message, Once, Passage, Publication, SessionId};
 use crate::engine::output::Outputs;
 use crate::engine::session::SessionKey;
 use crate::engine::session::will::Will;
-use crate::mqtt::{QoS, Reason};
+use crate::mqtt::QoS;
 
 /// Wills of sessions that live here, on their way to other shards. One per shard.
 #[derive(Debug, Default)]
@@ -85,15 +85,9 @@ impl Shard {
         }
     }
 
-    pub(super) fn publish_will(&mut self, key: SessionKey, will: &Will, now: Time, out: &mut Outputs) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let (id, owner) = (session.id, self.owner_of_retained(will.retain, &session.owner));
-        if !self.may_leave_will(key, will) {
-            self.stats.publishes_denied += 1;
-            let action = Action::Will { topic: will.topic().as_str(), qos: will.qos, retain: will.retain };
-            out.tell_denied(&session.owner, self.client_id(session).as_str(), action);
-            return out.events.push(Event::PublishDenied { session: id, reason: Reason::NotAuthorized });
-        }
+    /// Publishes a will that may be published.
+    pub(super) fn send_will(&mut self, testator: &Testator, will: &Will, now: Time, out: &mut Outputs) {
+        let (id, owner) = (testator.session, self.owner_of_retained(will.retain, &testator.owner));
         self.bequeath_again(now, out); // a client's last wills stay in order
         let topic = will.topic();
         let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
@@ -102,7 +96,7 @@ impl Shard {
         if let Some(seconds) = will.message_expiry_s {
             publication.expires = now.after_seconds(seconds);
         }
-        let routing = self.bequeath(key, will, &mut publication, out);
+        let routing = self.bequeath(testator.is_durable, will, &mut publication, out);
         let outcome = self.route(&mut publication, None, routing, now, out);
         if let Some(routing) = routing {
             self.stored(routing, outcome, 0, now, out);
@@ -112,24 +106,15 @@ impl Shard {
         out.events.push(Event::WillPublished { session: id });
     }
 
-    /// The right to leave a will is checked again when it is published: it may have been revoked.
-    fn may_leave_will(&self, key: SessionKey, will: &Will) -> bool {
-        let Some(session) = self.sessions.get(key) else { return false };
-        let topic = will.topic();
-        let action = Action::Will { topic: topic.as_str(), qos: will.qos, retain: will.retain };
-        // "Later" was answered with yes when the client connected.
-        self.policy.decide(&session.owner, self.client_id(session), action) != Decision::Deny
-    }
-
     /// A will that other shards have to have is noted as theirs; who waits for them.
     fn bequeath(
         &mut self,
-        key: SessionKey,
+        is_durable: bool,
         will: &Will,
         publication: &mut Publication<'_>,
         out: &mut Outputs,
     ) -> Option<RoutingKey> {
-        let is_kept = will.qos > QoS::AtMostOnce && self.is_durable(key) && !self.is_journal_full();
+        let is_kept = will.qos > QoS::AtMostOnce && is_durable && !self.is_journal_full();
         if will.number == SessionId::BROKER || !is_kept || !self.goes_elsewhere(publication) {
             return None;
         }

@@ -263,7 +263,7 @@ impl Group {
         self.members.change(key, |member| {
             member.terms = terms;
             member.window = window;
-            member.has_left = false;
+            (member.has_left, member.is_above_rate) = (false, false);
         });
     }
 
@@ -272,7 +272,11 @@ impl Group {
     }
 
     pub(super) fn set_presence(&mut self, key: Key<Member>, window: Option<u16>) {
-        self.members.change(key, |member| member.window = window);
+        self.members.change(key, |member| (member.window, member.is_above_rate) = (window, false));
+    }
+
+    pub(super) fn pass_over(&mut self, key: Key<Member>) {
+        self.members.change(key, |member| member.is_above_rate = true);
     }
 
     pub(super) fn release(&mut self, key: Key<Member>, departure: Departure) -> Settled {

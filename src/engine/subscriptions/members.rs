@@ -61,6 +61,8 @@ pub struct Member {
     pub has_left: bool,
     /// Whether its session outlives its connection.
     pub is_lasting: bool,
+    /// Whether it was sent more than its rate allows for: it is given nothing until it says that it may be.
+    pub is_above_rate: bool,
     /// When it was last served; the earlier, the sooner it is next.
     turn: u64,
     /// Where it stands in the index, if it stands there.
@@ -93,7 +95,8 @@ impl Member {
         let Some(window) = self.window else {
             return false;
         };
-        !self.has_left && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
+        let is_open = !self.has_left && !self.is_above_rate;
+        is_open && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
     }
 }
 
@@ -194,6 +197,7 @@ impl Members {
             window: None,
             has_left: false,
             is_lasting: false,
+            is_above_rate: false,
             turn: self.turn,
             rank: None,
             listed_at: 0,
@@ -418,6 +422,24 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| pick_and_serve(&mut members, &mut random)).collect();
         assert_eq!(order, [keys[0], keys[1], keys[2], keys[0], keys[2]]);
         members.check();
+    }
+
+    #[test]
+    fn who_is_above_its_rate_is_passed_over_like_the_full_also_where_it_acknowledges_nothing() {
+        for strategy in [Strategy::RoundRobin, Strategy::Random, Strategy::Sticky, Strategy::LeastInflight] {
+            let (mut members, keys) = members_of(2, 100, strategy);
+            let mut random = Random::from_seed(1);
+            members.change(keys[0], |member| (member.terms.qos, member.is_above_rate) = (QoS::AtMostOnce, true));
+            let picked = |members: &mut Members, random: &mut Random| {
+                (0..20).filter_map(|_| pick_and_serve(members, random)).collect::<Vec<_>>()
+            };
+            assert_eq!(picked(&mut members, &mut random), vec![keys[1]; 20], "{strategy:?}");
+            members.change(keys[1], |member| member.is_above_rate = true);
+            assert!(!members.has_ready() && members.has_present() && members.pick(&mut random).is_none());
+            members.change(keys[0], |member| member.is_above_rate = false);
+            assert_eq!(picked(&mut members, &mut random), vec![keys[0]; 20], "{strategy:?}");
+            members.check();
+        }
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Groups {
         }
     }
 
-    /// Notes that a member's session was connected or lost its connection; whether it was a member.
+    /// Notes that a member's session was connected, lost its connection or may be sent more again; whether it was a member.
     ///
     /// What the member was sent stays with it: its session still has it. The session gives back what it will not keep.
     pub fn presence(&mut self, key: GroupKey, member: MemberId, window: Option<u16>) -> bool {
@@ -212,6 +212,14 @@ impl Groups {
         };
         group.set_presence(found, window);
         true
+    }
+
+    /// Notes that a member was sent more than its rate allows for: others are served, until it is [present](Self::presence) again.
+    pub fn pass_over(&mut self, key: GroupKey, member: MemberId) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        if let Some(found) = group.find(member) {
+            group.pass_over(found);
+        }
     }
 
     /// Copies that the ledger expects in all groups.

@@ -18,7 +18,7 @@
 #[cfg(test)]
 mod agreed_tests;
 #[cfg(test)]
-mod authority;
+pub(in crate::shell) mod authority;
 #[cfg(test)]
 mod chains_tests;
 pub mod clients;
@@ -29,7 +29,7 @@ mod opening;
 #[cfg(test)]
 mod opening_tests;
 #[cfg(test)]
-mod pair;
+pub(in crate::shell) mod pair;
 pub mod plan;
 pub mod secrets;
 #[cfg(test)]

@@ -9,8 +9,11 @@ use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, http};
 
+use super::resolver::{Bounded, Lookups};
 use crate::config::Auth;
 use crate::config::address::is_encrypted;
 use crate::shell::files::whole::read_up_to;
@@ -74,7 +77,13 @@ pub struct Client {
 
 impl Client {
     /// A client that waits so long for the whole of an answer.
-    pub fn new(trust: &Trust, timeout_ms: u64, connections_max: usize, bearer: Option<Box<str>>) -> Self {
+    pub fn new(
+        trust: &Trust,
+        timeout_ms: u64,
+        connections_max: usize,
+        bearer: Option<Box<str>>,
+        lookups: &Arc<Lookups>,
+    ) -> Self {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
             .root_certs(trust.0.clone())
@@ -93,7 +102,8 @@ impl Client {
             .max_idle_connections_per_host(connections_max)
             .max_response_header_size(HEAD_BYTES_MAX)
             .build();
-        Self { agent: config.new_agent(), bearer }
+        let resolver = Bounded::new(DefaultResolver::default(), lookups);
+        Self { agent: Agent::with_parts(config, DefaultConnector::default(), resolver), bearer }
     }
 
     /// What lies there.
@@ -204,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_client_does_not_print_its_secret() {
-        let client = Client::new(&Trust(RootCerts::new_with_certs(&[])), 100, 1, Some("hunter2".into()));
+        let client =
+            Client::new(&Trust(RootCerts::new_with_certs(&[])), 100, 1, Some("hunter2".into()), &Lookups::new(1));
         assert!(!format!("{client:?}").contains("hunter2"));
     }
 }

@@ -61,13 +61,13 @@ struct Known {
     number: u64,
 }
 
-/// Who waits for an answer: the connection and the number of its question, on this shard.
+/// Who waits for an answer: the connection and the number of its question, on this shard; a will has no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiter {
     /// The shard.
     pub shard: ShardId,
     /// The connection.
-    pub connection: ConnectionKey,
+    pub connection: Option<ConnectionKey>,
     /// The question.
     pub number: u32,
 }
@@ -307,7 +307,8 @@ fn as_answer(about: &About, found: &Found) -> Answer {
             Answer::Credentials(Verdict::Deny(Reason::ServerUnavailable))
         }
         (About::Action { .. }, Found::Said(said)) => Answer::Action(said.decision()),
-        (About::Action { .. }, Found::Failed | Found::Busy) => Answer::Action(Decision::Deny),
+        (About::Action { .. }, Found::Failed) => Answer::Action(Decision::Deny),
+        (About::Action { .. }, Found::Busy) => Answer::Action(Decision::Later),
     }
 }
 
@@ -387,6 +388,7 @@ impl fmt::Debug for Hook {
 #[cfg(test)]
 mod tests {
     use super::super::client::Trust;
+    use super::super::resolver::Lookups;
     use super::*;
     use crate::base::hash::Seed;
     use crate::engine::auth::acl::Acl;
@@ -401,7 +403,7 @@ mod tests {
     #[test]
     fn threat_7_what_other_rules_take_is_seen_where_a_hook_has_a_word_too() {
         let auth = Auth::default();
-        let client = Client::new(&Trust::read(&auth).unwrap(), 100, 1, None);
+        let client = Client::new(&Trust::read(&auth).unwrap(), 100, 1, None, &Lookups::new(1));
         let hook = Hook::new(&auth, &Listeners::default(), client, &[1; SECRET_BYTES], Arc::default());
         let allowed = "rule = [{ effect = 'allow', actions = 'all', topics = 'a/#' }]";
         let rules = HookRules::new(acl(allowed), Arc::new(hook));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | those who ask, started together; where a shard leaves its questions to them |
 //! | [`client`] | one request and its answer, within bounds of size and time |
+//! | [`resolver`] | names are looked up by a bounded number of threads |
 //! | [`hook`] | who a client is and what it may do, as a server says it: remembered, asked once |
 //! | [`couriers`] | the threads that ask it |
 //! | [`keys`] | tokens that are judged by keys of a server |
@@ -21,6 +22,7 @@ pub mod couriers;
 pub mod fetcher;
 pub mod hook;
 pub mod keys;
+pub mod resolver;
 pub mod tally;
 
 use std::io;
