@@ -19,12 +19,18 @@ const PARCELS_PER_TURN_MAX: usize = 64;
 impl Core {
     pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
         for _ in 0..PARCELS_PER_TURN_MAX {
+            if !self.go_on_with_letters(now) {
+                break; // the rest of them comes before anything else
+            }
             let Some(parcel) = self.inbox.take() else { break };
             match parcel {
-                Parcel::Batch { from, sent_ns, mut letters } => {
+                Parcel::Batch { from, sent_ns, letters } => {
                     self.stats.mesh_batches_received += 1;
                     self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
-                    self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
+                    self.letters = Some((from, letters));
+                    if !self.go_on_with_letters(now) {
+                        break;
+                    }
                 }
                 Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
                 Parcel::Asked(asked) => self.line_up(*asked, now),
@@ -55,6 +61,13 @@ impl Core {
         for bit in self.inbox.take_waiting(&self.ways).iter() {
             self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
         }
+    }
+
+    /// Has the shard read the letters of the batch that was opened last; whether it has read all of them.
+    fn go_on_with_letters(&mut self, now: Time) -> bool {
+        let Some((from, batch)) = &mut self.letters else { return true };
+        self.shard.handle(Input::Mesh { from: *from, batch }, now, &mut self.out);
+        self.letters.take_if(|(_, batch)| batch.is_empty()).is_some()
     }
 
     fn adopt(&mut self, LineParts { fd, outbox, layers }: LineParts, arrival: Box<Arrival>, now: Time) {

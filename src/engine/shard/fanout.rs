@@ -11,7 +11,7 @@ use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::limits::{FANOUTS_PENDING_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
@@ -59,13 +59,6 @@ pub(super) enum Cargo {
 }
 
 impl Cargo {
-    fn topic(&self) -> &str {
-        match self {
-            Self::Message(message) => message.topic(),
-            Self::Run(run) => run.topic(),
-        }
-    }
-
     fn copies(&self) -> u64 {
         match self {
             Self::Message(_) => 1,
@@ -123,6 +116,7 @@ impl Shard {
         } else {
             outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
         }
+        self.charge(route.groups.len());
         for group in &route.groups {
             outcome = outcome.merge(self.deliver_to_group(*group, publication, now, out));
         }
@@ -211,11 +205,8 @@ impl Shard {
     pub(super) fn judge_fanouts(&mut self) {
         let mut fanouts = mem::take(&mut self.fanouts);
         for fanout in &mut fanouts {
-            let topic = fanout.cargo.topic().to_owned();
-            let mut route = (*fanout.route).clone();
-            for target in &mut route.targets {
-                target.is_denied = !self.may_receive(target.session, &topic);
-            }
+            let route = (*fanout.route).clone();
+            route.targets.iter().for_each(|target| target.denied.set(self.unjudged()));
             fanout.route = Rc::new(route);
         }
         self.fanouts = fanouts;
@@ -243,13 +234,14 @@ impl Shard {
     fn build_route(&mut self, topic: &str, generation: (u64, u64)) -> Route {
         let mut route = Route::new(generation);
         let name = Topic::parse(topic).expect("a publication's topic was parsed");
-        self.index.matches(name, &mut route.filters);
+        let visited = self.index.matches(name, &mut route.filters);
+        let denied = self.unjudged();
         for filter in &route.filters {
             for entry in self.index.entries(*filter) {
                 match entry.subscriber.kind() {
                     SubscriberKind::Session(index) => {
                         let session = self.sessions.key_at(index).expect("the index holds living sessions only");
-                        route.targets.push(Target::new(session, entry.options, &mut route.ids));
+                        route.targets.push(Target::new(session, entry.options, denied, &mut route.ids));
                     }
                     SubscriberKind::Group(index) => {
                         route.groups.push(self.groups.key_at(index).expect("the index holds living groups only"));
@@ -257,13 +249,28 @@ impl Shard {
                 }
             }
         }
+        self.charge(visited + route.targets.len() + route.groups.len());
         route.settle(self.limits.overlap);
-        if self.policy.checks_receive() {
-            for target in &mut route.targets {
-                target.is_denied = !self.may_receive(target.session, topic);
-            }
-        }
         route
+    }
+
+    /// Whether a target is denied a topic about which nobody has asked yet: a wide route is judged piece by piece, as it is served.
+    fn unjudged(&self) -> Option<bool> {
+        (!self.policy.checks_receive()).then_some(false)
+    }
+
+    /// Whether a target's owner may not read the topic.
+    pub(super) fn is_denied(&self, target: &Target, topic: &str) -> bool {
+        target.denied.get().unwrap_or_else(|| {
+            let is_denied = !self.may_receive(target.session, topic);
+            target.denied.set(Some(is_denied));
+            is_denied
+        })
+    }
+
+    /// The present input has caused so many copies, or work that costs as much: at its bound what follows waits for the next turn.
+    pub(super) fn charge(&mut self, copies: usize) {
+        self.copies_left = self.copies_left.saturating_sub(copies);
     }
 
     /// Whether the session's owner may read this topic; "later" is no at this point, for nobody can wait here.
@@ -320,8 +327,8 @@ impl Shard {
         let Some(own) = route.own(target.session) else {
             return Outcome::stored();
         };
-        let mut own = *own;
-        own.is_denied = target.is_denied;
+        let own = own.clone();
+        own.denied.set(Some(self.is_denied(target, publication.topic)));
         self.deliver_to(&own, own.ids(&route.ids), publication, batches, publisher, now, out)
     }
 
@@ -338,16 +345,17 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         self.stats.ledger.routed += 1;
-        self.copies_left = self.copies_left.saturating_sub(1);
+        self.charge(1 + ids.len() / IDS_PER_COPY);
         let Some(session) = self.sessions.get(target.session) else {
             self.stats.ledger.drop_one(DropReason::SessionEnded);
             return Outcome::default();
         };
         let link = session.link();
-        if target.is_denied || publication.expires <= now {
-            let why = if target.is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
+        let is_denied = self.is_denied(target, publication.topic);
+        if is_denied || publication.expires <= now {
+            let why = if is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
             self.stats.ledger.drop_one(why);
-            return Outcome { matched: true, stored: !target.is_denied, ..Outcome::default() };
+            return Outcome { matched: true, stored: !is_denied, ..Outcome::default() };
         }
         let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]

@@ -11,7 +11,7 @@
 //! | `verbatim` `runs` | neighbouring messages of one topic: as they came, or with identifiers |
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
-//! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `subscribe` `retain` `young` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
 //! | `durable` | changes that a journal keeps, and what waits until it does |
 //! | `room` | what the journal has no room for, and who waits until it has |
 //! | `passages` | what crosses shards once, whatever happens to either |
@@ -57,6 +57,7 @@ mod sweep;
 mod timers;
 mod verbatim;
 mod wills;
+mod young;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -91,6 +92,7 @@ use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::{Limit, Stats};
 use crate::engine::stowage::Stowage;
 use crate::engine::subscriptions::declared::Declared;
+use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
@@ -104,12 +106,13 @@ use memory::{Memory, held_bytes};
 use passages::Passages;
 use publish::RepeatedPublishes;
 use restore::Restoring;
-use retain::{Scan, Young};
+use retain::Scan;
 use routes::Routes;
 use routing::Routing;
 use sweep::Sweep;
 use verbatim::Receivers;
 use wills::Bequests;
+use young::Young;
 
 /// What all shards of one broker share. Never changed while it runs, except the atomics of the interest filter and of the accounts.
 #[derive(Clone)]
@@ -176,12 +179,11 @@ pub struct Shard {
     scans: Slab<Scan>,
     /// Retained publications of other shards that came here and whose home has not spoken, with the count of
     /// subscriptions at that moment; none where the home was faster.
-    on_their_way: Map<(ShardId, NonZeroU64), Option<u32>>,
+    on_their_way: Map<(ShardId, NonZeroU64), Option<u64>>,
     /// How many retained publications went from here to homes elsewhere.
     stamps: u64,
-    /// How many subscriptions were made here while such publications were on their way, and which.
-    subscribes: u32,
-    young: Vec<Young>,
+    /// The subscriptions made here while such publications were on their way.
+    young: Young,
 
     /// Publications whose acknowledgement waits for other shards.
     routings: Slab<Routing>,
@@ -215,6 +217,7 @@ pub struct Shard {
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
+    copies_per_input_max: usize,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
     /// The first connection that has not been looked at since the policy changed.
@@ -259,8 +262,7 @@ impl Shard {
             scans: Slab::new(),
             on_their_way: map(seed),
             stamps: 0,
-            subscribes: 0,
-            young: Vec::new(),
+            young: Young::new(seed),
             routings: Slab::new(),
             repeats: map(seed),
             connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
@@ -283,6 +285,7 @@ impl Shard {
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
+            copies_per_input_max: COPIES_PER_INPUT_MAX,
             owners_changed: 0,
             reviewing: None,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
@@ -303,7 +306,7 @@ impl Shard {
 
     /// Handles one thing that happened. Bounded work: what is left over asks for a tick through `out.wake_at`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
-        self.copies_left = COPIES_PER_INPUT_MAX;
+        self.copies_left = self.copies_per_input_max;
         match input {
             Input::Received { connection, bytes } => self.receive(connection, bytes, now, out),
             Input::Introduced { connection, address, certificate } => {
@@ -311,11 +314,7 @@ impl Shard {
             }
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.backlog(connection, bytes, taken, now, out),
-            Input::Mesh { from, batch } => {
-                for letter in batch.drain(..) {
-                    self.letter(from, letter, now, out);
-                }
-            }
+            Input::Mesh { from, batch } => self.letters_of(from, batch, now, out),
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => self.answer(connection, number, answer, now, out),
             Input::Stored { upto } => self.changes_stored(upto, out),
@@ -336,6 +335,12 @@ impl Shard {
     /// has an end.
     pub fn set_wall(&mut self, unix_s: u64, now: Time) {
         self.wall = Wall::new(unix_s, now);
+    }
+
+    /// Says how many copies one input may cause, for whoever wants to see what happens at that: [`COPIES_PER_INPUT_MAX`] where nobody says it.
+    pub fn set_copies_per_input_max(&mut self, copies: usize) {
+        assert!(copies > 0, "an input gets on");
+        self.copies_per_input_max = copies;
     }
 
     /// What is in force here.
@@ -402,6 +407,11 @@ impl Shard {
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
+        let is_subscribed = |session: SessionKey, filter| {
+            self.sessions.contains(session)
+                && self.index.options(filter, Subscriber::session(session.index())).is_some()
+        };
+        self.young.check(is_subscribed);
         self.groups.check();
         self.lending.check(&self.groups);
         assert!(self.retained_bytes <= self.limits.retained_bytes_max, "retained bytes stay within their bound");
@@ -424,6 +434,7 @@ impl Shard {
             assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
         }
         session.extras.received.check();
+        session.extras.scans.check();
     }
 
     fn find_session(&self, client_id: &str) -> Option<SessionKey> {
@@ -488,7 +499,8 @@ impl Shard {
                 break;
             }
             if let Some(letter) = self.letters.pop_front() {
-                self.letter(self.id, letter, now, out);
+                let rest = self.letter(self.id, letter, now, out);
+                debug_assert!(rest.is_none(), "runs go to other shards only");
             } else if let Some(key) = self.resumed.pop_front() {
                 self.receive(key, &[], now, out);
             } else {
