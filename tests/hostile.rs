@@ -2,12 +2,18 @@
 
 mod support;
 
-use pregon::engine::auth::policy::Policy;
-use pregon::engine::input::Input;
-use pregon::engine::limits::{Limits, Overlap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pregon::engine::auth::identity::Identity;
+use pregon::engine::auth::policy::{Anonymous, Policy};
+use pregon::engine::auth::{Action, Authoriser, ClientId, Decision};
+use pregon::engine::event::Event;
+use pregon::engine::input::{Answer, Input};
+use pregon::engine::limits::{FILTERS_PER_PACKET_MAX, Limits, Overlap};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
-use support::story::{Client, Heard, Hello, Post, Story};
+use support::story::{Client, Heard, Hello, Post, Story, Wish, subscribe, unsubscribe};
 use support::world::World;
 
 fn alone(change: impl FnOnce(&mut Limits)) -> Story {
@@ -240,4 +246,291 @@ fn a_refusal_at_home_fits_into_the_packets_that_the_client_takes() {
         let answer = story.world.receive(client.0);
         assert!(answer.len() <= 8, "{} bytes for a client that takes 8", answer.len());
     }
+}
+
+/// Publications that all shards have taken from clients.
+fn taken(story: &Story) -> u64 {
+    story.world.shards.iter().map(|shard| shard.stats().publishes_received).sum()
+}
+
+/// Reads all that a client has sent in one go, and nothing happens behind it.
+fn read_at_once(story: &mut Story, client: Client, bytes: &[u8]) {
+    story.world.send(client.0, bytes);
+    assert!(story.world.read(client.0, usize::MAX));
+}
+
+/// Publications to these topics, with their number as payload.
+fn numbered(version: Version, qos: u8, topics: impl IntoIterator<Item = String>) -> Vec<u8> {
+    let post = |(number, topic): (u16, String)| {
+        let post = Post::to(&topic).qos(qos).payload(number.to_be_bytes());
+        if qos > 0 { post.id(number).encode(version) } else { post.encode(version) }
+    };
+    (1..).zip(topics).flat_map(post).collect()
+}
+
+/// The numbers in the order in which a client hears them.
+fn heard_numbers(story: &mut Story, client: Client) -> Vec<u16> {
+    let number = |payload: Vec<u8>| u16::from_be_bytes(payload.try_into().expect("two bytes"));
+    story.deliveries(client).into_iter().map(|delivery| number(delivery.payload)).collect()
+}
+
+/// 4,096 filters of 13 levels, all of which match the topic that they lead to.
+fn overlapping(story: &mut Story, client: Client, identifier: impl Fn(u32) -> Option<u32>) -> String {
+    story.world.is_checked = false; // each step would look at all of them
+    for number in 0..4_096_u32 {
+        let levels: Vec<&str> = (0..12).map(|level| if number >> level & 1 == 1 { "+" } else { "a" }).collect();
+        let filter = levels.join("/") + "/+";
+        assert_eq!(story.subscribe_to(client, 1, &[Wish::to(&filter, 0)], identifier(number)), [0]);
+    }
+    ["a"; 12].join("/") + "/"
+}
+
+#[test]
+fn threat_3_topics_that_many_filters_match_are_looked_up_a_few_in_an_input() {
+    let mut story = alone(|_| {});
+    let subscriber = story.connect(Hello::v311("s"));
+    let beginning = overlapping(&mut story, subscriber, |_| None);
+    let publisher = story.connect(Hello::v311("p"));
+    let posts = numbered(Version::V311, 0, (1..=200).map(|number| format!("{beginning}{number}")));
+    read_at_once(&mut story, publisher, &posts);
+    assert!((1..20).contains(&taken(&story)), "{} topics in one input", taken(&story));
+    story.world.drive();
+    assert_eq!(heard_numbers(&mut story, subscriber), (1..=200).collect::<Vec<_>>());
+}
+
+#[test]
+fn threat_3_copies_with_many_identifiers_count_for_many() {
+    for is_run in [true, false] {
+        let mut story = alone(|_| {});
+        let subscriber = story.connect(Hello::v5("s"));
+        let beginning = overlapping(&mut story, subscriber, |number| Some(number + 1));
+        let publisher = story.connect(Hello::v5("p"));
+        // The same topic is looked up once: what costs are the copies.
+        let topics = (0..1_000).map(|number| format!("{beginning}{}", if is_run { 0 } else { number % 2 }));
+        let posts = numbered(Version::V5, 0, topics);
+        read_at_once(&mut story, publisher, &posts);
+        assert!((1..500).contains(&taken(&story)), "{} in one input", taken(&story));
+        let written = story.world.links[subscriber.0].incoming.len();
+        assert!(written < 8 << 20, "{written} bytes of one input");
+        story.world.drive();
+        assert_eq!(heard_numbers(&mut story, subscriber), (1..=1_000).collect::<Vec<_>>());
+    }
+}
+
+/// So many subscribers of `a/#`, each with an identifier if they speak 5.0.
+fn audience(story: &mut Story, shard: usize, version: Version, qos: u8, count: usize) -> Vec<Client> {
+    let subscribe = |number: usize| {
+        let client = connect_at(story, shard, &format!("s{number}-"), |name| Hello::new(version, name));
+        let identifier = (version == Version::V5).then_some(7);
+        assert_eq!(story.subscribe_to(client, 1, &[Wish::to("a/#", qos)], identifier), [qos]);
+        client
+    };
+    (0..count).map(subscribe).collect()
+}
+
+#[test]
+fn threat_3_a_wide_audience_ends_an_input_early_whatever_way_its_copies_go() {
+    for (version, topics) in [(Version::V311, 2), (Version::V5, 2), (Version::V5, 1)] {
+        let mut story = alone(|_| {});
+        story.world.set_copies_per_input_max(100);
+        let subscribers = audience(&mut story, 0, version, 0, 40);
+        let publisher = story.connect(Hello::new(version, "p"));
+        let posts = numbered(version, 0, (0..300).map(|number| format!("a/{}", number % topics)));
+        read_at_once(&mut story, publisher, &posts);
+        assert!((1..5).contains(&taken(&story)), "{} messages to 40 in one input", taken(&story));
+        story.world.drive();
+        for subscriber in subscribers {
+            assert_eq!(heard_numbers(&mut story, subscriber), (1..=300).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn threat_3_letters_of_another_shard_end_an_input_early_and_go_on_in_their_order() {
+    for (version, qos, topics) in
+        [(Version::V311, 0, 2), (Version::V5, 0, 1), (Version::V311, 1, 2), (Version::V311, 1, 1), (Version::V5, 1, 1)]
+    {
+        let mut story = Story::new(2);
+        story.world.set_copies_per_input_max(100);
+        let subscribers = audience(&mut story, 1, version, qos, 40);
+        let publisher = connect_at(&mut story, 0, "p", |name| Hello::new(version, name));
+        let posts = numbered(version, qos, (0..300).map(|number| format!("a/{}", number % topics)));
+        read_at_once(&mut story, publisher, &posts);
+        let routed = |story: &Story| story.world.shards[1].stats().ledger.routed;
+        let before = routed(&story);
+        assert!(story.world.deliver_mesh(0, 1, usize::MAX));
+        let copies = routed(&story) - before;
+        assert!((40..200).contains(&copies), "{copies} copies in one input");
+        assert!(story.world.letters_left > 0 && !story.world.mesh[0][1].is_empty());
+        story.world.drive();
+        for subscriber in subscribers {
+            let mut heard = Vec::new();
+            loop {
+                let deliveries = story.deliveries(subscriber);
+                if deliveries.is_empty() {
+                    break;
+                }
+                for delivery in deliveries {
+                    heard.push(u16::from_be_bytes(delivery.payload.try_into().expect("two bytes")));
+                    if let Some(id) = delivery.id {
+                        story.puback(subscriber, id);
+                    }
+                }
+            }
+            assert_eq!(heard, (1..=300).collect::<Vec<_>>());
+        }
+        let acks = story.hear_all(publisher);
+        assert_eq!(acks.len(), if qos > 0 { 300 } else { 0 });
+    }
+}
+
+#[test]
+fn threat_1_filters_behind_the_bound_of_a_packet_are_refused_and_told_once() {
+    const COUNT: usize = 100_000;
+    for version in [Version::V311, Version::V5] {
+        let mut story = alone(|_| {});
+        let client = story.connect(Hello::new(version, "c"));
+        let refusal = if version == Version::V5 { 0x97 } else { 0x80 };
+        let codes = story.subscribe_to(client, 1, &vec![Wish::to("a", 0); COUNT], None);
+        assert_eq!(codes.len(), COUNT);
+        assert!(codes[..FILTERS_PER_PACKET_MAX].iter().all(|code| *code == 0));
+        assert!(codes[FILTERS_PER_PACKET_MAX..].iter().all(|code| *code == refusal));
+        let told: Vec<usize> = story.world.events.iter().filter_map(|(_, event)| refused_filters(event)).collect();
+        assert_eq!(told, [COUNT - FILTERS_PER_PACKET_MAX]);
+    }
+}
+
+fn refused_filters(event: &Event) -> Option<usize> {
+    if let Event::SubscribeDenied { count, .. } = event { Some(*count) } else { None }
+}
+
+#[test]
+fn threat_1_an_unsubscribe_behind_that_bound_is_refused_where_there_is_a_word_for_it() {
+    let filters = vec!["a"; FILTERS_PER_PACKET_MAX + 1];
+    let mut story = alone(|_| {});
+    let client = story.connect(Hello::v5("c"));
+    story.subscribe(client, "a", 0);
+    let codes = story.unsubscribe(client, 2, &filters);
+    assert_eq!((codes[0], codes[1], codes.len()), (0, 0x11, filters.len()));
+    assert_eq!(codes.last(), Some(&0x83));
+    let client = story.connect(Hello::v311("d"));
+    story.send(client, &unsubscribe(Version::V311, 2, &filters[..FILTERS_PER_PACKET_MAX]));
+    assert!(matches!(story.hear(client), Some(Heard::UnsubAck(2, ..))));
+    story.send(client, &unsubscribe(Version::V311, 2, &filters));
+    story.expect_closed(client);
+}
+
+#[test]
+fn threat_1_what_is_no_message_is_refused_on_its_header_above_1_mib() {
+    // A remaining length of 1 MiB.
+    let header = |first: u8| [first, 0x80, 0x80, 0x40];
+    for version in [Version::V311, Version::V5] {
+        for first in [0x82, 0xA2, 0x40, 0x50, 0x62, 0x70, 0xE0] {
+            let mut story = alone(|_| {});
+            let client = story.connect(Hello::new(version, "c"));
+            story.send(client, &header(first));
+            story.expect_closed_for(client, &[0x95]);
+        }
+        let mut story = alone(|_| {});
+        let client = story.connect(Hello::new(version, "c"));
+        story.send(client, &header(0x30));
+        assert!(story.hear_all(client).is_empty(), "the rest of a message is awaited");
+    }
+}
+
+/// Counts what it is asked; filters wait for an answer, and deliveries are checked.
+#[derive(Default)]
+struct Counting {
+    filters: Arc<AtomicUsize>,
+    deliveries: Arc<AtomicUsize>,
+    denies: bool,
+}
+
+impl Authoriser for Counting {
+    fn decide(&self, _who: &Identity, _client_id: ClientId<'_>, action: Action<'_>) -> Decision {
+        match action {
+            Action::Subscribe { filter, .. } if filter.starts_with("later") => {
+                self.filters.fetch_add(1, Ordering::Relaxed);
+                if self.denies { Decision::Deny } else { Decision::Later }
+            }
+            Action::Receive { .. } => {
+                self.deliveries.fetch_add(1, Ordering::Relaxed);
+                Decision::Allow
+            }
+            Action::Connect | Action::Publish { .. } | Action::Subscribe { .. } | Action::Will { .. } => {
+                Decision::Allow
+            }
+        }
+    }
+
+    fn checks_receive(&self) -> bool {
+        true
+    }
+}
+
+fn judged_by(change: impl FnOnce(&mut Limits), authoriser: Counting) -> Story {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    Story::over(World::with(1, limits, Policy::new(vec![Box::new(Anonymous)], Box::new(authoriser)), 7))
+}
+
+/// A SUBSCRIBE with so many filters that are all asked about.
+fn many_questions(story: &mut Story, client: Client, count: usize) {
+    let filters: Vec<String> = (0..count).map(|number| format!("later/{number}")).collect();
+    let wishes: Vec<Wish<'_>> = filters.iter().map(|filter| Wish::to(filter, 0)).collect();
+    story.send(client, &subscribe(Version::V5, 1, &wishes, None));
+}
+
+#[test]
+fn threat_3_a_filter_is_asked_about_as_often_whatever_stands_behind_it() {
+    const COUNT: usize = 200;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut story = judged_by(|_| {}, Counting { filters: Arc::clone(&asked), ..Counting::default() });
+    let client = story.connect(Hello::v5("c"));
+    many_questions(&mut story, client, COUNT);
+    for number in 0..COUNT {
+        assert!(story.hear_all(client).is_empty(), "{number} are answered");
+        story.world.answer(Answer::Action(if number == 3 { Decision::Deny } else { Decision::Allow }));
+        story.world.drive();
+    }
+    let Some(Heard::SubAck(1, codes, _)) = story.hear(client) else { panic!("all are answered") };
+    assert_eq!(codes.len(), COUNT);
+    assert!((0..).zip(codes).all(|(number, code)| code == if number == 3 { 0x87 } else { 0 }));
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked <= 2 * COUNT, "{asked} decisions for {COUNT} filters");
+}
+
+#[test]
+fn threat_5_what_is_settled_of_a_subscribe_is_judged_again_after_the_rules_have_changed() {
+    let mut story = judged_by(|_| {}, Counting::default());
+    let client = story.connect(Hello::v5("c"));
+    many_questions(&mut story, client, 3);
+    for _ in 0..2 {
+        story.world.answer(Answer::Action(Decision::Allow));
+        story.world.drive();
+    }
+    let denies = Counting { denies: true, ..Counting::default() };
+    story.world.change_policy(Policy::new(vec![Box::new(Anonymous)], Box::new(denies)));
+    story.world.answer(Answer::Action(Decision::Allow));
+    story.world.drive();
+    assert!(matches!(story.hear(client), Some(Heard::SubAck(1, codes, _)) if codes == [0x87; 3]));
+}
+
+#[test]
+fn threat_3_a_wide_route_is_judged_piece_by_piece_as_it_is_served() {
+    let judged = Arc::new(AtomicUsize::new(0));
+    let authoriser = Counting { deliveries: Arc::clone(&judged), ..Counting::default() };
+    let mut story = judged_by(|limits| limits.fanout_recipients_max = 10, authoriser);
+    let subscribers = audience(&mut story, 0, Version::V311, 0, 50);
+    let publisher = story.connect(Hello::v311("p"));
+    let post = Post::to("a/b").payload("x").encode(Version::V311);
+    read_at_once(&mut story, publisher, &post);
+    story.world.input(0, Input::Tick);
+    let at_once = judged.load(Ordering::Relaxed);
+    assert!((1..=20).contains(&at_once), "{at_once} decisions before the second piece");
+    story.world.drive();
+    assert_eq!(judged.load(Ordering::Relaxed), 50);
+    story.send(publisher, &post);
+    assert_eq!(judged.load(Ordering::Relaxed), 50, "they are remembered as long as nothing changes");
+    assert!(subscribers.into_iter().all(|subscriber| story.deliveries(subscriber).len() == 2));
 }

@@ -10,6 +10,7 @@ use crate::engine::accounts::bans::FAILURES_MAX;
 use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::homes::SHARDS_MAX;
 use crate::engine::limits::{COPIES_PER_INPUT_MAX, Overlap, QueuePolicy, Strategy};
+use crate::mqtt::properties::PROPERTIES_MAX;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -38,7 +39,7 @@ pub(super) const RATE: Kind = Kind::count(1, 100_000_000).or("unlimited", 0);
 pub(super) const BYTE_RATE: Kind = Kind::size(KIB, 2 * GIB).or("unlimited", 0);
 pub(super) const CONNECTIONS: Kind = Kind::count(1, 1_000_000_000).or("unlimited", 0);
 pub(super) const WILL_BYTES: Kind = Kind::size(0, 64 * KIB);
-pub(super) const USER_PROPERTIES: Kind = Kind::count(0, 100_000_000);
+pub(super) const USER_PROPERTIES: Kind = Kind::count(0, PROPERTIES_MAX as u64);
 pub(super) const QOS: Kind = Kind::count(0, 2);
 
 /// The name of a claim that tokens may have.

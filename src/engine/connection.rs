@@ -24,9 +24,9 @@ use crate::engine::output::OwnedAction;
 use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
 use crate::engine::session::pipeline::Pipeline;
-use crate::mqtt::Version;
 use crate::mqtt::connect::Connect;
 use crate::mqtt::fitting::ReceiverLimits;
+use crate::mqtt::{Reason, Version};
 
 /// Leads to a connection on its shard; the shell uses it for its own tables too.
 pub type ConnectionKey = Key<Connection>;
@@ -126,12 +126,23 @@ pub struct Extras {
     pub given: Option<Box<Meter>>,
     /// Answers to actions of the packet that waits.
     pub answers: Vec<(OwnedAction, Decision)>,
+    /// What is settled of the SUBSCRIBE that waits.
+    pub settled: Option<Box<Settled>>,
     /// The action whose answer is awaited.
     pub asked: Option<OwnedAction>,
     /// The number of the question that is open.
     pub question: u32,
     /// The certificate that was shown, once it has been judged.
     pub certificate: Option<Arc<Certificate>>,
+}
+
+/// The first filters of a SUBSCRIBE, of which it is known whether they may be subscribed to.
+#[derive(Debug)]
+pub struct Settled {
+    /// The number of the policy that has said so.
+    pub policy: u64,
+    /// What it says of each.
+    pub verdicts: Vec<Result<(), Reason>>,
 }
 
 /// One connection. Owned by the shard that serves it: the landing shard, then the client id's home.

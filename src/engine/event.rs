@@ -102,12 +102,14 @@ pub enum Event {
     },
     /// The rules do not allow what somebody wants; with [`Event::SubscribeDenied`] or [`Event::PublishDenied`] where that follows from it.
     Denied(Box<Denied>),
-    /// A filter was refused.
+    /// Filters of one packet were refused.
     SubscribeDenied {
         /// To whom.
         session: SessionId,
-        /// With which reason.
+        /// With which reason; with the first one that is not "not authorised", where there are several.
         reason: Reason,
+        /// How many, for whatever reason.
+        count: usize,
     },
     /// A publication was refused.
     PublishDenied {

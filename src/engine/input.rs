@@ -89,7 +89,8 @@ pub enum Input<'a> {
         /// How many it has taken since the last time.
         taken: u32,
     },
-    /// Messages of another shard; the vector is drained.
+    /// Messages of another shard. What is left in the vector was too much for one input: it comes again, in a later turn and before anything
+    /// else of the same shard.
     Mesh {
         /// Who sent them.
         from: ShardId,

@@ -22,14 +22,24 @@ pub const LISTED_SUBSCRIPTIONS_MAX: usize = 1_000;
 pub const LISTED_BYTES_MAX: usize = 256 * 1024;
 /// Denials of one turn that are told by name; counters know of all of them.
 pub const DENIALS_TOLD_MAX: u32 = 32;
+/// Things of one turn that clients can cause as often as they like and that are told one by one: refusals, and copies that were dropped. Counters
+/// know of all of them.
+pub const EVENTS_TOLD_MAX: u32 = 4_096;
+/// Memory of each list of wishes that is kept from turn to turn, whatever the last ones needed; above, it goes once a turn has used less than
+/// a quarter.
+pub const WISHES_KEPT_BYTES: usize = 4 << 20;
 /// Topics that a shard's route cache holds; at the bound the cache starts afresh.
 pub const ROUTES_MAX: usize = 16 * 1024;
 /// The longest topic, in bytes, whose route is kept.
 pub const ROUTE_TOPIC_BYTES_MAX: usize = 1024;
 /// Targets, groups, filters and identifiers in all cached routes together; at the bound the cache starts afresh.
 pub const ROUTE_PARTS_MAX: usize = 4_000_000;
-/// Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at; the others are answered with 0x97.
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at; the others are answered with 0x97 or 0x83, an UNSUBSCRIBE of 3.x with the end of
+/// the connection, since its answer has no word for it.
 pub const FILTERS_PER_PACKET_MAX: usize = 1_000;
+/// Bytes of a packet of a connected client that is no PUBLISH: 0x95 above, by its fixed header. A packet of many small parts costs more than
+/// its bytes, and none of these needs as many as a payload.
+pub const REQUEST_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a filter with wildcards: 0x8F above. Deeper ones would make a shard get every publication of the others.
 pub const WILDCARD_LEVELS_MAX: usize = 32;
 /// Copies of one session whose messages are fetched from the journal at once.
@@ -40,8 +50,10 @@ pub const FETCH_BYTES_MAX: u64 = 64 * 1024;
 pub const FETCHING_BYTES_MAX: u64 = 8 << 20;
 /// Deliveries of a session in memory at which no more are fetched for it.
 pub const FETCH_READY_MIN: usize = 32;
-/// Copies that one input may cause before the rest waits for the next turn.
+/// Copies that one input may cause before the rest waits for the next turn; what it takes to find out who gets them counts like copies.
 pub const COPIES_PER_INPUT_MAX: usize = 100_000;
+/// Subscription identifiers in a copy that cost as much as one more copy.
+pub const IDS_PER_COPY: usize = 16;
 /// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.
 pub const BACKLOG_OVERRUN_MAX: u64 = 16;
 /// Size of the memory that small payloads are cut from.

@@ -354,7 +354,7 @@ impl Mesh {
             Self::Forward { message, .. } | Self::Retain { message, .. } | Self::RetainedLate { message, .. } => {
                 message.charged_bytes()
             }
-            Self::SharedDeliver(copy) => copy.message.charged_bytes(),
+            Self::SharedDeliver(copy) | Self::SharedBack(copy) => copy.message.charged_bytes(),
             Self::Run { run, .. } | Self::Numbered { run, .. } => run.bytes.len(),
             Self::ScanPage { messages, .. } => messages.iter().map(Message::charged_bytes).sum(),
             Self::Remembers { passages } | Self::Claims { passages } => passages.len() * size_of::<Passage>(),

@@ -17,7 +17,7 @@ use crate::engine::change::{Change, Serial};
 use crate::engine::connection::{ConnectionKey, Peer};
 use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
-use crate::engine::limits::DENIALS_TOLD_MAX;
+use crate::engine::limits::{DENIALS_TOLD_MAX, EVENTS_TOLD_MAX, WISHES_KEPT_BYTES};
 use crate::engine::mesh::Mesh;
 use crate::engine::session::SessionKey;
 use crate::engine::stowage::{Spot, StowKey};
@@ -307,6 +307,8 @@ pub struct Outputs {
     /// Denials, and how many of them were told by name.
     denials: u64,
     denials_told: u32,
+    /// Events that were told of what clients can cause as often as they like.
+    told: u32,
 }
 
 impl Outputs {
@@ -315,26 +317,33 @@ impl Outputs {
         Self { mesh: (0..shards).map(|_| Vec::new()).collect(), ..Self::default() }
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Forgets everything and keeps the memory, but for that of a turn that needed much more than this one.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.bodies.clear();
-        self.recipients.clear();
-        self.writes.clear();
-        self.closes.clear();
-        self.reads.clear();
-        self.changes.clear();
-        self.stowed.clear();
-        self.fetches.clear();
+        empty(&mut self.bytes);
+        empty(&mut self.bodies);
+        empty(&mut self.recipients);
+        empty(&mut self.writes);
+        empty(&mut self.closes);
+        empty(&mut self.reads);
+        empty(&mut self.changes);
+        empty(&mut self.stowed);
+        empty(&mut self.fetches);
         self.swept = None;
         self.has_promises = false;
-        self.mesh.iter_mut().for_each(Vec::clear);
-        self.hand_overs.clear();
-        self.questions.clear();
-        self.events.clear();
-        self.denials = 0;
-        self.denials_told = 0;
+        self.mesh.iter_mut().for_each(empty);
+        empty(&mut self.hand_overs);
+        empty(&mut self.questions);
+        empty(&mut self.events);
+        (self.denials, self.denials_told, self.told) = (0, 0, 0);
         self.wake_at = None;
+    }
+
+    /// Tells of something that clients can cause as often as they like, if one more such thing is told: counters know of all.
+    pub fn tell(&mut self, event: Event) {
+        if self.told < EVENTS_TOLD_MAX {
+            self.told += 1;
+            self.events.push(event);
+        }
     }
 
     /// Whether somebody who is denied something is told of by name: that costs copies of what he has said, so it has a bound.
@@ -481,6 +490,15 @@ impl Outputs {
     }
 }
 
+/// Empties a list. Its memory is kept for the next turn, unless it is much and most of it was of no use in this one.
+fn empty<T>(list: &mut Vec<T>) {
+    let used = list.len();
+    list.clear();
+    if list.capacity() * size_of::<T>() > WISHES_KEPT_BYTES && used < list.capacity() / 4 {
+        list.shrink_to((2 * used).max(WISHES_KEPT_BYTES / size_of::<T>()));
+    }
+}
+
 impl Write {
     /// The piece holds so many packets instead of one.
     #[must_use]
@@ -515,6 +533,60 @@ impl Piece<'_> {
         self.write_head_for(recipient, out);
         if let Some(body) = self.body {
             out.extend_from_slice(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slab::Slab;
+    use crate::engine::message::SessionId;
+    use crate::engine::stats::DropReason;
+
+    fn large_turn(out: &mut Outputs, connection: ConnectionKey) {
+        let letter = || Mesh::Pressure { publisher: connection };
+        for _ in 0..400_000 {
+            out.packet(connection, |bytes| bytes.extend_from_slice(&[0; 64]));
+            out.closes.push(connection);
+            out.mesh[1].push(letter());
+        }
+    }
+
+    fn memory(out: &Outputs) -> usize {
+        out.bytes.capacity()
+            + out.recipients.capacity() * size_of::<Recipient>()
+            + out.writes.capacity() * size_of::<Write>()
+            + out.closes.capacity() * size_of::<ConnectionKey>()
+            + out.mesh.iter().map(|letters| letters.capacity() * size_of::<Mesh>()).sum::<usize>()
+    }
+
+    #[test]
+    fn threat_1_the_memory_of_an_extraordinary_turn_goes_with_the_next_ordinary_one() {
+        let connection = Slab::<crate::engine::connection::Connection>::new().next_key();
+        let mut out = Outputs::new(2);
+        large_turn(&mut out, connection);
+        out.clear();
+        let large = memory(&out);
+        assert!(large > 10 * WISHES_KEPT_BYTES, "{large}: what many turns need they keep");
+        out.packet(connection, |bytes| bytes.push(0));
+        out.clear();
+        let small = memory(&out);
+        assert!(small <= 5 * WISHES_KEPT_BYTES, "{small} of {large} bytes are kept");
+        out.packet(connection, |bytes| bytes.push(0));
+        out.clear();
+        assert_eq!(memory(&out), small, "what is kept serves ordinary turns");
+    }
+
+    #[test]
+    fn threat_1_what_is_told_of_one_turn_is_bounded() {
+        let mut out = Outputs::new(1);
+        for turn in 0..2 {
+            for _ in 0..EVENTS_TOLD_MAX + 10 {
+                out.tell(Event::Dropped { session: SessionId::BROKER, why: DropReason::Slow });
+            }
+            assert_eq!(out.events.len(), EVENTS_TOLD_MAX as usize, "turn {turn}");
+            out.clear();
         }
     }
 }

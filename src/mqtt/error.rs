@@ -51,6 +51,8 @@ pub enum DecodeError {
     PropertyRepeated { id: u8 },
     #[error("property {id:#04x} with the value {value}")]
     PropertyValue { id: u8, value: u32 },
+    #[error("more than {maximum} properties")]
+    PropertiesTooMany { maximum: u32 },
     #[error("response topic: {0}")]
     ResponseTopicInvalid(TopicError),
     #[error("topic alias 0")]
@@ -121,6 +123,7 @@ impl DecodeError {
             | DecodeError::RetainHandlingInvalid
             | DecodeError::NoLocalOnShared => Reason::ProtocolError,
             DecodeError::PacketTooLarge { .. } => Reason::PacketTooLarge,
+            DecodeError::PropertiesTooMany { .. } => Reason::QuotaExceeded,
             DecodeError::TopicInvalid(_) => Reason::TopicNameInvalid,
             DecodeError::FilterInvalid(_) => Reason::TopicFilterInvalid,
             DecodeError::TopicAliasZero => Reason::TopicAliasInvalid,

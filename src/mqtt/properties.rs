@@ -11,6 +11,9 @@ use super::varint;
 /// A User Property without name and value.
 const USER_PROPERTY_BYTES_MIN: usize = 5;
 
+/// Properties that a set may have. The standard knows no bound, and 256 MiB of the smallest ones take half a second to read.
+pub const PROPERTIES_MAX: u32 = 1 << 18;
+
 /// A property set that was checked: the bytes after its length. Packets of 3.x have `NONE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Properties<'a> {
@@ -200,7 +203,7 @@ impl<'a> Properties<'a> {
 
     /// Whether there are more User Properties than that. Few bytes have few of them, and are not looked at.
     pub fn has_more_user_properties_than(self, most: usize) -> bool {
-        self.raw.len() / USER_PROPERTY_BYTES_MIN > most && self.user().count() > most
+        self.raw.len() / USER_PROPERTY_BYTES_MIN > most && self.user().nth(most).is_some()
     }
 
     /// The User Properties, names and values, in their order.
@@ -219,8 +222,9 @@ fn check<'a>(
     place: Place,
     mut show: impl FnMut(Property<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let (mut reader, mut seen) = (Reader::new(raw), 0);
+    let (mut reader, mut seen, mut left) = (Reader::new(raw), 0, PROPERTIES_MAX);
     while !reader.is_empty() {
+        left = left.checked_sub(1).ok_or(DecodeError::PropertiesTooMany { maximum: PROPERTIES_MAX })?;
         let rule = Rule::of_next(&mut reader)?;
         rule.admit(place, &mut seen)?;
         show(rule.read(&mut reader)?)?;
@@ -374,5 +378,15 @@ mod tests {
             assert_eq!(out.len(), buffer.as_properties().encoded_len());
             assert_eq!(decode(&out, Place::Auth), Ok(buffer.as_properties()));
         }
+    }
+
+    #[test]
+    fn threat_1_a_set_of_too_many_properties_is_refused_where_the_bound_is_passed() {
+        let set = |count: u32| [0x26, 0, 0, 0, 0].repeat(count as usize); // user properties without name and value
+        let parse = |raw: &[u8]| Properties::parse(raw, Place::Publish).map(|_| ());
+        assert_eq!(parse(&set(PROPERTIES_MAX)), Ok(()));
+        let mut wrong = set(PROPERTIES_MAX + 1);
+        wrong.push(0xFF); // nobody comes to it
+        assert_eq!(parse(&wrong), Err(DecodeError::PropertiesTooMany { maximum: PROPERTIES_MAX }));
     }
 }

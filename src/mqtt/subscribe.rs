@@ -23,6 +23,7 @@ pub struct Subscribe<'a> {
     /// Length-prefixed texts with their options byte, all read once by `decode` or written by a
     /// [`RequestBuffer`]. The options of 3.x are those of 5.0 with only the `QoS` bits in use.
     filters: &'a [u8],
+    count: usize,
 }
 
 /// One filter of a SUBSCRIBE.
@@ -68,7 +69,7 @@ impl RetainHandling {
 impl<'a> Subscribe<'a> {
     /// A request for all entries of the buffer.
     pub fn new(id: PacketId, properties: Properties<'a>, requests: &'a RequestBuffer) -> Self {
-        Self { id, properties, filters: &requests.0 }
+        Self { id, properties, filters: &requests.bytes, count: requests.count }
     }
 
     /// The same request with another set of properties.
@@ -95,11 +96,12 @@ impl<'a> Subscribe<'a> {
         if filters.is_empty() {
             return Err(DecodeError::EntriesMissing { packet: PacketType::Subscribe });
         }
-        let mut reader = Reader::new(filters);
+        let (mut reader, mut count) = (Reader::new(filters), 0);
         while !reader.is_empty() {
             Requested::decode(version, &mut reader)?;
+            count += 1;
         }
-        Ok(Self { id, properties, filters })
+        Ok(Self { id, properties, filters, count })
     }
 
     /// Appends the packet. In 3.x only the `QoS` of the options is said.
@@ -114,6 +116,11 @@ impl<'a> Subscribe<'a> {
                 out.push(entry.options() & mask);
             }
         });
+    }
+
+    /// How many filters there are, which is how many reasons SUBACK has.
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
     /// The filters in the order of the packet, which is the order of SUBACK's reasons.
@@ -180,14 +187,18 @@ impl<'a> Requested<'a> {
 
 /// Collects the entries of a SUBSCRIBE to send.
 #[derive(Clone, Debug, Default)]
-pub struct RequestBuffer(Vec<u8>);
+pub struct RequestBuffer {
+    bytes: Vec<u8>,
+    count: usize,
+}
 
 impl RequestBuffer {
     /// Adds an entry.
     pub fn push(&mut self, request: &Requested<'_>) {
         debug_assert!(!(request.no_local && request.is_shared()), "[MQTT-3.8.3-4]");
-        put_text(request.text, &mut self.0);
-        self.0.push(request.options());
+        put_text(request.text, &mut self.bytes);
+        self.bytes.push(request.options());
+        self.count += 1;
     }
 }
 
@@ -245,6 +256,7 @@ mod tests {
         let bytes = hex(digits);
         let Ok(Packet::Subscribe(decoded)) = decode(Version::V5, Sender::Client, &bytes) else { panic!("{digits}") };
         assert_eq!(decoded.properties.subscription_id(), Some(268_435_455));
+        assert_eq!(decoded.count(), decoded.entries().count());
         let entry = decoded.entries().next().unwrap();
         assert_eq!((entry.qos, entry.no_local), (QoS::AtLeastOnce, true));
         assert!(entry.retain_as_published);

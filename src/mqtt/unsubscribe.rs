@@ -16,6 +16,7 @@ pub struct Unsubscribe<'a> {
     pub properties: Properties<'a>,
     /// Length-prefixed texts, all of them read once by `decode` or written by a [`FilterBuffer`].
     filters: &'a [u8],
+    count: usize,
 }
 
 /// One filter of an UNSUBSCRIBE.
@@ -30,7 +31,7 @@ pub struct Unwanted<'a> {
 impl<'a> Unsubscribe<'a> {
     /// A request for all filters of the buffer.
     pub fn new(id: PacketId, properties: Properties<'a>, filters: &'a FilterBuffer) -> Self {
-        Self { id, properties, filters: &filters.0 }
+        Self { id, properties, filters: &filters.bytes, count: filters.count }
     }
 
     /// The same request with another set of properties.
@@ -55,11 +56,12 @@ impl<'a> Unsubscribe<'a> {
         if filters.is_empty() {
             return Err(DecodeError::EntriesMissing { packet: PacketType::Unsubscribe });
         }
-        let mut reader = Reader::new(filters);
+        let (mut reader, mut count) = (Reader::new(filters), 0);
         while !reader.is_empty() {
             reader.text()?;
+            count += 1;
         }
-        Ok(Self { id, properties, filters })
+        Ok(Self { id, properties, filters, count })
     }
 
     /// Appends the packet.
@@ -70,6 +72,11 @@ impl<'a> Unsubscribe<'a> {
             put_properties(version, self.properties, out);
             out.extend_from_slice(self.filters);
         });
+    }
+
+    /// How many filters there are, which is how many reasons UNSUBACK has.
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
     /// The filters in the order of the packet, which is the order of UNSUBACK's reasons.
@@ -87,12 +94,16 @@ impl<'a> Unsubscribe<'a> {
 
 /// Collects the filters of an UNSUBSCRIBE to send.
 #[derive(Clone, Debug, Default)]
-pub struct FilterBuffer(Vec<u8>);
+pub struct FilterBuffer {
+    bytes: Vec<u8>,
+    count: usize,
+}
 
 impl FilterBuffer {
     /// Adds a filter.
     pub fn push(&mut self, filter: &str) {
-        put_text(filter, &mut self.0);
+        put_text(filter, &mut self.bytes);
+        self.count += 1;
     }
 }
 
@@ -134,6 +145,7 @@ mod tests {
             filters.push(filter);
         }
         let entries: Vec<Unwanted<'_>> = unsubscribe(&filters).entries().collect();
+        assert_eq!(unsubscribe(&filters).count(), 4);
         let texts: Vec<&str> = entries.iter().map(|entry| entry.text).collect();
         assert_eq!(texts, ["a#", "a", "", "$share/g/b"]);
         let is_valid: Vec<bool> = entries.iter().map(|entry| entry.subscription.is_ok()).collect();

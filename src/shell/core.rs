@@ -37,6 +37,7 @@ use crate::engine::accounts::Census;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
+use crate::engine::mesh::Mesh;
 use crate::engine::output::Outputs;
 use crate::engine::shard::{Shard, Shared};
 
@@ -56,6 +57,8 @@ pub struct Core {
     pub(super) leavers: Leavers,
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
+    /// What the shard has not read yet of the batch that was opened last.
+    pub(super) letters: Option<(ShardId, Vec<Mesh>)>,
     pub(super) ways: Ways,
     /// Clients that wait for what takes time.
     pub(super) crowd: Crowd,
@@ -179,6 +182,7 @@ impl Core {
             leavers: Leavers::default(),
             gather: Gather::default(),
             inbox: parts.inbox,
+            letters: None,
             ways: parts.ways,
             crowd: Crowd::new(parts.desk),
             denials: Denials::default(),

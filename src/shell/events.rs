@@ -34,8 +34,8 @@ pub fn log(shard: ShardId, event: &Event, policy: &Policy) {
         // Told with the rule that says so.
         Event::SubscribeDenied { reason: Reason::NotAuthorized, .. }
         | Event::PublishDenied { reason: Reason::NotAuthorized, .. } => {}
-        Event::SubscribeDenied { session, reason } => {
-            debug!(shard, ?session, reason = reason.name(), "subscription denied");
+        Event::SubscribeDenied { session, reason, count } => {
+            debug!(shard, ?session, reason = reason.name(), count, "subscriptions denied");
         }
         Event::PublishDenied { session, reason } => {
             debug!(shard, ?session, reason = reason.name(), "publication denied");

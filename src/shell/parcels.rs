@@ -22,17 +22,23 @@ impl Core {
         let budget_ns = self.turn.time_us_max * 1_000;
         let mut opened_bytes = 0;
         for number in 0..PARCELS_PER_TURN_MAX {
+            if !self.go_on_with_letters(now) {
+                break; // the rest of them comes before anything else
+            }
             let is_over = opened_bytes >= self.turn.bytes_max || self.clock.now_ns() - start_ns > budget_ns;
             if number > 0 && is_over {
                 break;
             }
             let Some(parcel) = self.inbox.take() else { break };
             match parcel {
-                Parcel::Batch { from, sent_ns, bytes, mut letters } => {
+                Parcel::Batch { from, sent_ns, bytes, letters } => {
                     opened_bytes += bytes;
                     self.stats.mesh_batches_received += 1;
                     self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
-                    self.shard.handle(Input::Mesh { from, batch: &mut letters }, now, &mut self.out);
+                    self.letters = Some((from, letters));
+                    if !self.go_on_with_letters(now) {
+                        break;
+                    }
                 }
                 Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
                 Parcel::Asked(asked) => self.line_up(*asked, now),
@@ -63,6 +69,13 @@ impl Core {
         for bit in self.inbox.take_waiting().iter() {
             self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
         }
+    }
+
+    /// Has the shard read the letters of the batch that was opened last; whether it has read all of them.
+    fn go_on_with_letters(&mut self, now: Time) -> bool {
+        let Some((from, batch)) = &mut self.letters else { return true };
+        self.shard.handle(Input::Mesh { from: *from, batch }, now, &mut self.out);
+        self.letters.take_if(|(_, batch)| batch.is_empty()).is_some()
     }
 
     pub(super) fn adopt(&mut self, parts: LineParts, arrival: Box<Arrival>, now: Time) {

@@ -77,6 +77,13 @@ fn subscriptions(stage: &Stage) {
             }
             assert_eq!(granted, SUBSCRIPTIONS_MAX);
             client.leave();
+            // As many filters as a packet has room for: each is answered.
+            let mut client = Client::join(&field.broker, version, "wordy");
+            let wishes = vec![Wish::to("a", 0); 250_000];
+            for _ in 0..10 {
+                assert_eq!(client.subscribe_to(&wishes).len(), wishes.len());
+            }
+            client.leave();
         }
         field.expect_shrunk(LEFT_BYTES_MAX);
     });

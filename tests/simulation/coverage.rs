@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pregon::engine::stats::DropReason;
 
 /// Everything that some seed must have seen.
-pub const REQUIRED: [&str; 35] = [
+pub const REQUIRED: [&str; 36] = [
     "aliases received",
     "aliases sent",
     "connect lost",
@@ -16,6 +16,7 @@ pub const REQUIRED: [&str; 35] = [
     "half-open link",
     "keep-alive timeout",
     "kick",
+    "letters left for a later turn",
     "mesh full",
     "message of a former session",
     "overlapping subscriptions",

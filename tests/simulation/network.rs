@@ -139,7 +139,11 @@ impl Simulation {
         }
         let most = if self.dice.mesh.chance(1, 2) { 1 } else { self.dice.mesh.index(20) + 1 };
         self.trace(|| format!("mesh {from} -> {to}, at most {most}"));
+        let left = self.world.letters_left;
         self.world.deliver_mesh(from, to, most);
+        if self.world.letters_left > left {
+            self.coverage.hit("letters left for a later turn");
+        }
         self.look();
         self.tell_room(&pairs);
     }

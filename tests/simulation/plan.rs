@@ -60,6 +60,8 @@ pub struct Plan {
     pub mesh_room: usize,
     /// The clients behind the watcher.
     pub roles: Vec<Role>,
+    /// How many copies an input may cause: sometimes so few that they are used up all the time.
+    pub copies_per_input_max: usize,
 }
 
 impl Plan {
@@ -93,6 +95,7 @@ impl Plan {
             has_slow_ways: random.chance(1, 2),
             mesh_room: *random.pick(&[3, 10, 1_000]).expect("there are some"),
             roles,
+            copies_per_input_max: *random.pick(&[1, 4, 100_000, 100_000]).expect("there are some"),
         }
     }
 }

@@ -85,7 +85,8 @@ impl Simulation {
         let random = Random::from_seed(seed);
         let plan = Plan::of(&mut random.fork(1));
         let policy = if plan.is_slow { Policy::new(vec![Box::new(Anonymous)], Box::new(Slow)) } else { Policy::open() };
-        let world = World::with(plan.shards, plan.limits.clone(), policy, seed);
+        let mut world = World::with(plan.shards, plan.limits.clone(), policy, seed);
+        world.set_copies_per_input_max(plan.copies_per_input_max);
         let mut clients = vec![Client::new("watcher".into(), watcher())];
         let named = plan.roles.iter().enumerate();
         clients.extend(named.map(|(number, role)| Client::new(format!("c{number}"), role.clone())));

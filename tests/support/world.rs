@@ -100,6 +100,8 @@ pub struct World {
     /// What the clock on the wall shows, in seconds since 1970.
     wall_s: u64,
     next_landing: usize,
+    /// Letters that came back because they were too much for one turn.
+    pub letters_left: u64,
     /// Which listener new connections come in by.
     pub listener: u16,
     /// Where they come from.
@@ -239,6 +241,7 @@ impl World {
             wants_tick: vec![false; shards],
             wall_s: WALL_S,
             next_landing: 0,
+            letters_left: 0,
             listener: 0,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
@@ -337,6 +340,11 @@ impl World {
         self.input(shard, Input::Ended { connection: key });
     }
 
+    /// From now on an input of each shard causes no more copies than that.
+    pub fn set_copies_per_input_max(&mut self, copies: usize) {
+        self.shards.iter_mut().for_each(|shard| shard.set_copies_per_input_max(copies));
+    }
+
     /// Delivers one batch from one shard to another. Whether there was any.
     pub fn deliver_mesh(&mut self, from: usize, to: usize, most: usize) -> bool {
         let queue = &mut self.mesh[from][to];
@@ -346,6 +354,11 @@ impl World {
         }
         let mut batch: Vec<Mesh> = queue.drain(..count).collect();
         self.input(to, Input::Mesh { from: ShardId::new(from), batch: &mut batch });
+        // What was too much for one turn comes before all else from there.
+        for letter in batch.into_iter().rev() {
+            self.mesh[from][to].push_front(letter);
+            self.letters_left += 1;
+        }
         true
     }
 

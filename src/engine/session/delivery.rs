@@ -27,6 +27,14 @@ impl SubscriptionIds {
         }
     }
 
+    /// The bytes on the heap.
+    pub fn heap_bytes(&self) -> u64 {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(ids) => size_of_val(&**ids) as u64,
+        }
+    }
+
     /// The identifiers, in the order in which they were given.
     pub fn as_slice(&self) -> &[u32] {
         match self {
@@ -122,7 +130,7 @@ pub struct Delivery {
 impl Delivery {
     /// The bytes that a queue is charged for it.
     pub fn charged_bytes(&self) -> u64 {
-        self.message.charged_bytes() as u64
+        self.message.charged_bytes() as u64 + self.ids.heap_bytes()
     }
 
     /// The bytes of memory that stowing it would spare, were it the only copy; none if nobody has noted it.
@@ -336,6 +344,14 @@ mod tests {
     fn one_subscription_identifier_costs_no_heap() {
         assert_eq!(SubscriptionIds::of(&[5]), SubscriptionIds::One(5));
         assert_eq!(SubscriptionIds::of(&[]), SubscriptionIds::None);
+    }
+
+    #[test]
+    fn threat_1_a_queue_is_charged_for_the_identifiers_of_a_copy() {
+        let plain = testing::delivery(1, QoS::AtLeastOnce);
+        let ids: Vec<u32> = (1..=4_096).collect();
+        let copy = Delivery { ids: SubscriptionIds::of(&ids), ..plain.clone() };
+        assert_eq!(copy.charged_bytes(), plain.charged_bytes() + 4 * 4_096);
     }
 
     #[test]

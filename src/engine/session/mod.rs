@@ -9,6 +9,7 @@
 //! | [`window`]     | deliveries that were sent and are not settled, in the order of sending | one per session       |
 //! | [`outbound`]   | queue and window together: what a session has still to send           | one per session       |
 //! | [`received`]   | QoS 2 messages of the client that it has not released                 | one per session       |
+//! | [`scans`]      | retained messages still to be looked for                              | one per session       |
 //! | [`filters`]    | plain subscriptions                                                   | one per session       |
 //! | [`will`]       | the message left for the case that the client dies                    | one per session       |
 //! | [`pipeline`]   | answers that leave in the order of the requests                       | one per connection    |
@@ -34,11 +35,11 @@ pub mod packet_ids;
 pub mod pipeline;
 pub mod queue;
 pub mod received;
+pub mod scans;
 pub mod state;
 pub mod will;
 pub mod window;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::labels::Label;
@@ -49,13 +50,13 @@ use crate::engine::auth::identity::Identity;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::mesh::JoinTicket;
 use crate::engine::message::SessionId;
-use crate::engine::shard::retain::PlannedScan;
 use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::Version;
 use filters::Filters;
 use outbound::Outbound;
 use received::Received;
+use scans::Scans;
 use will::Will;
 
 /// Leads to a session on its home shard.
@@ -160,7 +161,7 @@ pub struct Extras {
     /// Plain subscriptions of a session that has had several.
     filters: Rare<Vec<FilterId>>,
     /// Retained messages still to be looked for, the first one now.
-    pub scans: Rare<VecDeque<PlannedScan>>,
+    pub scans: Rare<Scans>,
     /// QoS 2 messages of the client that are half done.
     pub received: Received,
 }
@@ -301,7 +302,7 @@ impl Session {
         if let Some(extras) = self.extras.used() {
             extras.shared.free_if(Vec::is_empty);
             extras.filters.free_if(Vec::is_empty);
-            extras.scans.free_if(VecDeque::is_empty);
+            extras.scans.free_if(Scans::is_empty);
         }
         self.extras.free_if(Extras::is_empty);
     }

@@ -207,7 +207,7 @@ impl Shard {
             Source::Own(_) => {
                 self.stats.ledger.drop_one(why);
                 if let Some(session) = self.sessions.get(key) {
-                    out.events.push(Event::Dropped { session: session.id, why });
+                    out.tell(Event::Dropped { session: session.id, why });
                 }
             }
             Source::Shared { .. } | Source::Lent { .. } => self.shared_done(delivery.source, fate, out),

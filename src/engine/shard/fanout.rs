@@ -1,7 +1,6 @@
 //! One publication to all who want it on this shard: encoded once for each form, one range of recipients a form.
 
 use std::mem;
-use std::ops::Range;
 use std::rc::Rc;
 
 use super::Shard;
@@ -12,7 +11,7 @@ use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUTS_PENDING_MAX, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::limits::{FANOUTS_PENDING_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
@@ -60,13 +59,6 @@ pub(super) enum Cargo {
 }
 
 impl Cargo {
-    fn topic(&self) -> &str {
-        match self {
-            Self::Message(message) => message.topic(),
-            Self::Run(run) => run.topic(),
-        }
-    }
-
     fn copies(&self) -> u64 {
         match self {
             Self::Message(_) => 1,
@@ -124,6 +116,7 @@ impl Shard {
         } else {
             outcome = outcome.merge(self.deliver_to_all(&route, &route.targets, publication, publisher, now, out));
         }
+        self.charge(route.groups.len());
         for group in &route.groups {
             outcome = outcome.merge(self.deliver_to_group(*group, publication, now, out));
         }
@@ -173,7 +166,7 @@ impl Shard {
         let Some(mut fanout) = self.fanouts.pop_front() else { return };
         let end = (fanout.next + self.limits.fanout_recipients_max).min(fanout.route.targets.len());
         let targets = fanout.next..end;
-        self.judge_again(&mut fanout, targets.clone());
+        self.judge_again(&mut fanout);
         let route = Rc::clone(&fanout.route);
         // They were counted when the fan-out was put off.
         self.stats.ledger.routed -= targets.len() as u64 * fanout.cargo.copies();
@@ -209,15 +202,14 @@ impl Shard {
         self.fanouts.iter().any(|fanout| fanout.noted != Serial::NONE && fanout.noted <= upto)
     }
 
-    /// Who may read what has changed since it was put off, or who somebody is: the next recipients are judged again.
-    fn judge_again(&self, fanout: &mut Fanout, targets: Range<usize>) {
-        if !self.checks_receive() || fanout.route.was_judged_at(self.judged()) {
+    /// Who may read what has changed since it was put off, or who somebody is: recipients that are not served yet are judged again.
+    fn judge_again(&self, fanout: &mut Fanout) {
+        if fanout.route.was_judged_at(self.judged()) {
             return;
         }
-        let topic = fanout.cargo.topic().to_owned();
-        for target in &mut Rc::make_mut(&mut fanout.route).targets[targets] {
-            target.is_denied = !self.may_receive(target.session, &topic);
-        }
+        let route = Rc::make_mut(&mut fanout.route);
+        route.targets[fanout.next..].iter().for_each(|target| target.denied.set(self.unjudged()));
+        route.is_judged_at(self.judged());
     }
 
     /// Another number whenever somebody may have another right to read something.
@@ -247,13 +239,14 @@ impl Shard {
     fn build_route(&mut self, topic: &str, generation: (u64, u64)) -> Route {
         let mut route = Route::new(generation);
         let name = Topic::parse(topic).expect("a publication's topic was parsed");
-        self.index.matches(name, &mut route.filters);
+        let visited = self.index.matches(name, &mut route.filters);
+        let denied = self.unjudged();
         for filter in &route.filters {
             for entry in self.index.entries(*filter) {
                 match entry.subscriber.kind() {
                     SubscriberKind::Session(index) => {
                         let session = self.sessions.key_at(index).expect("the index holds living sessions only");
-                        route.targets.push(Target::new(session, entry.options, &mut route.ids));
+                        route.targets.push(Target::new(session, entry.options, denied, &mut route.ids));
                     }
                     SubscriberKind::Group(index) => {
                         route.groups.push(self.groups.key_at(index).expect("the index holds living groups only"));
@@ -261,13 +254,28 @@ impl Shard {
                 }
             }
         }
+        self.charge(visited + route.targets.len() + route.groups.len());
         route.settle(self.limits.overlap);
-        if self.checks_receive() {
-            for target in &mut route.targets {
-                target.is_denied = !self.may_receive(target.session, topic);
-            }
-        }
         route
+    }
+
+    /// Whether a target is denied a topic about which nobody has asked yet: a wide route is judged piece by piece, as it is served.
+    fn unjudged(&self) -> Option<bool> {
+        (!self.checks_receive()).then_some(false)
+    }
+
+    /// Whether a target's owner may not read the topic.
+    pub(super) fn is_denied(&self, target: &Target, topic: &str) -> bool {
+        target.denied.get().unwrap_or_else(|| {
+            let is_denied = !self.may_receive(target.session, topic);
+            target.denied.set(Some(is_denied));
+            is_denied
+        })
+    }
+
+    /// The present input has caused so many copies, or work that costs as much: at its bound what follows waits for the next turn.
+    pub(super) fn charge(&mut self, copies: usize) {
+        self.copies_left = self.copies_left.saturating_sub(copies);
     }
 
     /// Whether the session's owner may read this topic; "later" is no at this point, for nobody can wait here.
@@ -324,8 +332,8 @@ impl Shard {
         let Some(own) = route.own(target.session) else {
             return Outcome::stored();
         };
-        let mut own = *own;
-        own.is_denied = target.is_denied;
+        let own = own.clone();
+        own.denied.set(Some(self.is_denied(target, publication.topic)));
         self.deliver_to(&own, own.ids(&route.ids), publication, batches, publisher, now, out)
     }
 
@@ -342,16 +350,17 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         self.stats.ledger.routed += 1;
-        self.copies_left = self.copies_left.saturating_sub(1);
+        self.charge(1 + ids.len() / IDS_PER_COPY);
         let Some(session) = self.sessions.get(target.session) else {
             self.stats.ledger.drop_one(DropReason::SessionEnded);
             return Outcome::default();
         };
         let link = session.link();
-        if target.is_denied || publication.expires <= now {
-            let why = if target.is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
+        let is_denied = self.is_denied(target, publication.topic);
+        if is_denied || publication.expires <= now {
+            let why = if is_denied { DropReason::NotAuthorized } else { DropReason::Expired };
             self.stats.ledger.drop_one(why);
-            return Outcome { matched: true, stored: !target.is_denied, ..Outcome::default() };
+            return Outcome { matched: true, stored: !is_denied, ..Outcome::default() };
         }
         let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]

@@ -84,7 +84,7 @@ impl Shard {
         self.note_of(key, |session| Change::Settled { session, copy }, out);
         self.stats.ledger.drop_one(why);
         if let Some(session) = self.sessions.get(key) {
-            out.events.push(Event::Dropped { session: session.id, why });
+            out.tell(Event::Dropped { session: session.id, why });
         }
     }
 

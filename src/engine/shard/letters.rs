@@ -11,11 +11,11 @@ use crate::engine::connection::{ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::BACKLOG_OVERRUN_MAX;
-use crate::engine::mesh::Mesh;
+use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Once, Publication};
 use crate::engine::output::Outputs;
 use crate::engine::session::Link;
-use crate::engine::session::pipeline::Outcome;
+use crate::engine::session::pipeline::{Outcome, Ticket};
 use crate::engine::stats::Limit;
 use crate::mqtt::Reason;
 
@@ -67,8 +67,26 @@ struct Receiver {
 const PROGRESS_BYTES: u32 = 64 * 1024;
 
 impl Shard {
-    /// One message of another shard, or of this one to itself.
-    pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {
+    /// Messages of another shard, as far as an input may go. The others stay in the batch, in their order.
+    pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
+        let (mut letters, mut left) = (batch.drain(..), Vec::new());
+        while self.copies_left > 0
+            && let Some(letter) = letters.next()
+        {
+            if let Some(rest) = self.letter(from, letter, now, out) {
+                left.push(rest);
+                break;
+            }
+        }
+        left.extend(letters);
+        if !left.is_empty() {
+            *batch = left;
+            out.wake_at = Some(now);
+        }
+    }
+
+    /// One message of another shard, or of this one to itself. What is left of a run that is too much for this input comes back.
+    pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) -> Option<Mesh> {
         match letter {
             Mesh::Forward { message, reply, publisher, stamp, once } => {
                 let publisher = publisher.map(|key| (from, key));
@@ -79,12 +97,9 @@ impl Shard {
                     self.tell_once(outcome.noted, from, letter, out);
                 }
             }
-            Mesh::Run { run, publisher } => self.forwarded_run(&run, publisher.map(|key| (from, key)), now, out),
+            Mesh::Run { run, publisher } => return self.run_letter(from, &run, publisher, now, out),
             Mesh::Numbered { run, publisher, ticket } => {
-                let outcomes = self.forwarded_messages(&run, (from, publisher), now, out);
-                let is_noted = outcomes.are_noted();
-                let letter = Mesh::NumberedStored { publisher, ticket, outcomes: outcomes.safe() };
-                self.tell_once(is_noted, from, letter, out);
+                return self.numbered_letter(from, &run, publisher, ticket, now, out);
             }
             Mesh::NumberedStored { publisher, ticket, outcomes } => {
                 self.messages_stored(publisher, ticket, &outcomes, now, out);
@@ -139,6 +154,40 @@ impl Shard {
             | Mesh::LoanSettled { .. }
             | Mesh::Rejoined => self.group_letter(from, letter, now, out),
         }
+        None
+    }
+
+    /// Messages of one topic that nobody answers; those that are too much for this input come back.
+    fn run_letter(
+        &mut self,
+        from: ShardId,
+        run: &RunPiece,
+        publisher: Option<ConnectionKey>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Option<Mesh> {
+        let rest = self.forwarded_run(run, publisher.map(|key| (from, key)), now, out)?;
+        Some(Mesh::Run { run: rest, publisher })
+    }
+
+    /// The same of messages that are answered.
+    fn numbered_letter(
+        &mut self,
+        from: ShardId,
+        run: &RunPiece,
+        publisher: ConnectionKey,
+        ticket: Ticket,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Option<Mesh> {
+        let (outcomes, rest) = self.forwarded_messages(run, (from, publisher), now, out);
+        let is_noted = outcomes.are_noted();
+        let outcomes = outcomes.safe();
+        let letter = Mesh::NumberedStored { publisher, ticket, outcomes };
+        self.tell_once(is_noted, from, letter, out);
+        let rest = rest?;
+        let ticket = ticket.after(run.count - rest.count);
+        Some(Mesh::Numbered { run: rest, publisher, ticket })
     }
 
     fn group_letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) {

@@ -13,7 +13,7 @@
 //! | `routes` `fanout` `deliver` | who wants a topic here, and how each gets his copy |
 //! | `rates` | who is sent only so much in a second, alone or together with others |
 //! | `acknowledge` `ack_runs` | acknowledgements in both directions, one by one or in rows |
-//! | `subscribe` `retain` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
+//! | `subscribe` `retain` `young` `groups` | SUBSCRIBE and what comes of it: interest, retained messages, shared groups |
 //! | `owning` | who is charged with what is retained |
 //! | `durable` | changes that a journal keeps, and what waits until it does |
 //! | `room` | what the journal has no room for, and who waits until it has |
@@ -64,6 +64,7 @@ mod timers;
 mod unproven;
 mod verbatim;
 mod wills;
+mod young;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -99,6 +100,7 @@ use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::{Limit, Stats};
 use crate::engine::stowage::Stowage;
 use crate::engine::subscriptions::declared::Declared;
+use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
@@ -113,12 +115,13 @@ use memory::{Holdings, Memory};
 use passages::Passages;
 use publish::RepeatedPublishes;
 use restore::Restoring;
-use retain::{Scan, Young};
+use retain::Scan;
 use routes::Routes;
 use routing::Routing;
 use sweep::Sweep;
 use verbatim::Receivers;
 use wills::Bequests;
+use young::Young;
 
 /// What all shards of one broker share. Never changed while it runs, except the atomics of the interest filter and of the accounts.
 #[derive(Clone)]
@@ -186,12 +189,11 @@ pub struct Shard {
     scans: Slab<Scan>,
     /// Retained publications of other shards that came here and whose home has not spoken, with the count of
     /// subscriptions at that moment; none where the home was faster.
-    on_their_way: Map<(ShardId, NonZeroU64), Option<u32>>,
+    on_their_way: Map<(ShardId, NonZeroU64), Option<u64>>,
     /// How many retained publications went from here to homes elsewhere.
     stamps: u64,
-    /// How many subscriptions were made here while such publications were on their way, and which.
-    subscribes: u32,
-    young: Vec<Young>,
+    /// The subscriptions made here while such publications were on their way.
+    young: Young,
 
     /// Publications whose acknowledgement waits for other shards.
     routings: Slab<Routing>,
@@ -228,6 +230,7 @@ pub struct Shard {
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
+    copies_per_input_max: usize,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
     /// The first connection that has not been looked at since the policy changed.
@@ -273,8 +276,7 @@ impl Shard {
             scans: Slab::new(),
             on_their_way: map(seed),
             stamps: 0,
-            subscribes: 0,
-            young: Vec::new(),
+            young: Young::new(seed),
             routings: Slab::new(),
             repeats: map(seed),
             connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
@@ -299,6 +301,7 @@ impl Shard {
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
+            copies_per_input_max: COPIES_PER_INPUT_MAX,
             owners_changed: 0,
             reviewing: None,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
@@ -319,7 +322,7 @@ impl Shard {
 
     /// Handles one thing that happened. Bounded work: what is left over asks for a tick through `out.wake_at`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
-        self.copies_left = COPIES_PER_INPUT_MAX;
+        self.copies_left = self.copies_per_input_max;
         match input {
             Input::Received { connection, bytes } => {
                 self.receive(connection, bytes, now, out);
@@ -330,11 +333,7 @@ impl Shard {
             Input::Ended { connection } => self.peer_ends(connection, now, out),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.could_not_send(connection, bytes, taken, now, out),
-            Input::Mesh { from, batch } => {
-                for letter in batch.drain(..) {
-                    self.letter(from, letter, now, out);
-                }
-            }
+            Input::Mesh { from, batch } => self.letters_of(from, batch, now, out),
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => match connection {
                 Some(key) => self.answer(key, number, answer, now, out),
@@ -358,6 +357,12 @@ impl Shard {
     /// has an end.
     pub fn set_wall(&mut self, unix_s: u64, now: Time) {
         self.wall = Wall::new(unix_s, now);
+    }
+
+    /// Says how many copies one input may cause, for whoever wants to see what happens at that: [`COPIES_PER_INPUT_MAX`] where nobody says it.
+    pub fn set_copies_per_input_max(&mut self, copies: usize) {
+        assert!(copies > 0, "an input gets on");
+        self.copies_per_input_max = copies;
     }
 
     /// What is in force here.
@@ -426,6 +431,11 @@ impl Shard {
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
+        let is_subscribed = |session: SessionKey, filter| {
+            self.sessions.contains(session)
+                && self.index.options(filter, Subscriber::session(session.index())).is_some()
+        };
+        self.young.check(is_subscribed);
         self.groups.check();
         self.lending.check(&self.groups);
         self.check_owners();
@@ -450,6 +460,7 @@ impl Shard {
             assert!(outbound.own_queued_bytes() <= self.limits.queue_bytes_max, "queued bytes stay within their bound");
         }
         session.extras.received.check();
+        session.extras.scans.check();
     }
 
     fn find_session(&self, client_id: &str) -> Option<SessionKey> {
@@ -514,7 +525,8 @@ impl Shard {
                 break;
             }
             if let Some(letter) = self.letters.pop_front() {
-                self.letter(self.id, letter, now, out);
+                let rest = self.letter(self.id, letter, now, out);
+                debug_assert!(rest.is_none(), "runs go to other shards only");
             } else if let Some(key) = self.resumed.pop_front() {
                 self.go_on_receiving(key, now, out);
             } else {

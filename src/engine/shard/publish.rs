@@ -431,7 +431,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let session = connection.session.and_then(|session| self.sessions.get(session));
         if let Some(session) = session {
-            out.events.push(Event::PublishDenied { session: session.id, reason });
+            out.tell(Event::PublishDenied { session: session.id, reason });
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id)
                 && session.extras.received.contains(id)
             {

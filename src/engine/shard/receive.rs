@@ -12,7 +12,7 @@ use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
-use crate::engine::limits::CONNECT_BYTES_MAX;
+use crate::engine::limits::{CONNECT_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::engine::output::Outputs;
 use crate::engine::stats::Limit;
 use crate::mqtt::frame::{Frame, Next, SHARED_BYTES_MIN, next_frame, partial_capacity};
@@ -217,8 +217,7 @@ impl Shard {
         }
         let (is_connected, listener) = (connection.is_connected(), connection.peer.listener);
         let agreed = self.limits_of(listener).packet_bytes_max;
-        // Nobody that we do not know makes us hold much.
-        let maximum = if is_connected { agreed } else { agreed.min(CONNECT_BYTES_MAX) };
+        let maximum = bytes_max(bytes, is_connected, agreed);
         if is_connected {
             match self.try_runs(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
@@ -382,6 +381,15 @@ impl Shard {
 pub(super) fn is_connect_of_v5(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 4 == PacketType::Connect.bits())
         && bytes.windows(7).take(5).any(|window| window == b"\x00\x04MQTT\x05")
+}
+
+/// The largest packet that may begin so: nobody that we do not know makes us hold much, and only a message may be as large as was agreed.
+fn bytes_max(bytes: &[u8], is_connected: bool, agreed: u32) -> u32 {
+    match bytes.first() {
+        _ if !is_connected => agreed.min(CONNECT_BYTES_MAX),
+        Some(first) if first >> 4 == PacketType::Publish.bits() => agreed,
+        _ => agreed.min(REQUEST_BYTES_MAX),
+    }
 }
 
 /// Whether these bytes are one packet, and large enough to be worth sharing.

@@ -469,7 +469,7 @@ impl Shard {
         for target in &route.targets {
             let Some(session) = self.sessions.get(target.session) else { continue };
             let is_excluded = target.has_no_local && session.id == message.origin;
-            if served.contains(&session.id) || is_excluded || target.is_denied {
+            if served.contains(&session.id) || is_excluded || self.is_denied(target, message.topic()) {
                 continue;
             }
             let qos = message.qos.min(target.qos);

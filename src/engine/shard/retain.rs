@@ -31,6 +31,7 @@ use crate::mqtt::{Filter, QoS, Topic};
 #[derive(Debug)]
 pub struct PlannedScan {
     filter: Box<str>,
+    filter_id: FilterId,
     qos: QoS,
     subscription_id: u32,
     state: ScanState,
@@ -47,8 +48,8 @@ enum ScanState {
 
 impl PlannedScan {
     /// A scan for a new subscription.
-    pub fn new(filter: Filter<'_>, qos: QoS, subscription_id: u32) -> Self {
-        Self { filter: filter.as_str().into(), qos, subscription_id, state: ScanState::Planned }
+    pub fn new(filter: Filter<'_>, filter_id: FilterId, qos: QoS, subscription_id: u32) -> Self {
+        Self { filter: filter.as_str().into(), filter_id, qos, subscription_id, state: ScanState::Planned }
     }
 
     /// Whether a page was asked for.
@@ -56,9 +57,27 @@ impl PlannedScan {
         self.state != ScanState::Planned
     }
 
+    /// Where the filter stands in the index.
+    pub fn filter_id(&self) -> FilterId {
+        self.filter_id
+    }
+}
+
+#[cfg(test)]
+impl PlannedScan {
     /// The filter.
     pub fn filter(&self) -> &str {
         &self.filter
+    }
+
+    /// What its subscription is called.
+    pub fn subscription_id(&self) -> u32 {
+        self.subscription_id
+    }
+
+    /// A page was asked for.
+    pub fn begin_for_test(&mut self) {
+        self.state = ScanState::Asked(crate::base::slab::Slab::<Scan>::new().next_key());
     }
 }
 
@@ -71,15 +90,6 @@ pub struct Scan {
     at: ShardId,
     /// Where the last page of this home ended.
     cursor: Cursor,
-}
-
-/// A subscription made while retained messages were on their way to their homes.
-#[derive(Debug)]
-pub(super) struct Young {
-    at: u32,
-    session: SessionKey,
-    filter: FilterId,
-    wants_retained: bool,
 }
 
 /// The home's part.
@@ -229,29 +239,22 @@ impl Shard {
         wants_retained: bool,
     ) {
         if self.on_their_way.is_empty() {
-            return self.young.clear();
+            return;
         }
         let Some(filter) = self.index.find(filter) else { return };
-        if is_known {
-            let same = self.young.iter_mut().filter(|young| (young.session, young.filter) == (key, filter));
-            same.for_each(|young| young.wants_retained |= wants_retained);
-        } else {
-            self.subscribes = self.subscribes.wrapping_add(1);
-            self.young.push(Young { at: self.subscribes, session: key, filter, wants_retained });
-        }
+        self.young.subscribed(key, filter, is_known, wants_retained);
     }
 
     /// Whether all of a session's subscriptions among `filters` were made after the count stood at `since`, and one of
     /// them wants retained messages.
-    fn is_young(&self, key: SessionKey, filters: &[FilterId], since: u32) -> bool {
+    fn is_young(&self, key: SessionKey, filters: &[FilterId], since: u64) -> bool {
         let subscriber = Subscriber::session(key.index());
         let mut matching = filters.iter().filter(|filter| self.index.options(**filter, subscriber).is_some());
         let mut is_wanted = false;
         let are_young = matching.all(|filter| {
-            let is_it = |young: &&Young| young.at > since && (young.session, young.filter) == (key, *filter);
-            let young = self.young.iter().rfind(is_it);
-            is_wanted |= young.is_some_and(|young| young.wants_retained);
-            young.is_some()
+            let wants = self.young.is_younger(key, *filter, since);
+            is_wanted |= wants == Some(true);
+            wants.is_some()
         });
         are_young && is_wanted
     }
@@ -259,14 +262,13 @@ impl Shard {
     /// A retained publication came that its home may not know yet: who subscribes from now on may find it nowhere.
     pub(super) fn note_retained(&mut self, publisher: ShardId, stamp: Option<NonZeroU64>) {
         let Some(stamp) = stamp else { return };
-        let subscribes = self.subscribes;
         match self.on_their_way.entry((publisher, stamp)) {
             // Its home was faster: everybody who was here then gets it now.
             Entry::Occupied(came_already) => {
                 came_already.remove();
             }
             Entry::Vacant(place) => {
-                place.insert(Some(subscribes));
+                place.insert(Some(self.young.message_came()));
             }
         }
     }
@@ -409,7 +411,7 @@ impl Shard {
             plan.state = ScanState::Paused(key);
         }
         let ids = if id == 0 { SubscriptionIds::None } else { SubscriptionIds::One(id) };
-        self.copies_left = self.copies_left.saturating_sub(messages.len());
+        self.charge(messages.len());
         for message in messages {
             let qos = message.qos.min(qos);
             // [MQTT-3.3.1-8] of 3.1.1: what is found says RETAIN.
@@ -459,9 +461,28 @@ impl Shard {
                 return false;
             }
         };
+        let has_passed = self.serve_late(from, since, is_kept, message, once, now, out);
+        if let Some(since) = since {
+            self.young.message_over(since);
+        }
+        has_passed
+    }
+
+    /// The same, once both have spoken: who has told of the message, if anybody has, and its home.
+    #[expect(clippy::too_many_arguments, reason = "a publication and who has to do with it")]
+    fn serve_late(
+        &mut self,
+        from: ShardId,
+        since: Option<u64>,
+        is_kept: bool,
+        message: &Message,
+        once: Option<Once>,
+        now: Time,
+        out: &mut Outputs,
+    ) -> bool {
         // To those who were told it is one of before, by whichever way it came.
         let has_come = since.is_none() && once.is_some_and(|once| self.passages.has_come(once));
-        if !is_kept || since == Some(self.subscribes) || has_come {
+        if !is_kept || since.is_some_and(|since| self.young.is_last(since)) || has_come {
             return has_come;
         }
         let before = self.journaling.made();
@@ -472,12 +493,7 @@ impl Shard {
             if since.is_some_and(|since| !self.is_young(target.session, &route.filters, since)) {
                 continue; // one of its subscriptions was there when the publication came
             }
-            let mut will_be_found = false;
-            for plan in session.extras.scans.iter() {
-                let filter = Filter::parse(&plan.filter).expect("a subscription's filter was parsed");
-                will_be_found |= filter.matches(topic) && self.is_still_to_come(plan, from, topic);
-            }
-            if !will_be_found {
+            if !self.will_be_found(session, &route.filters, from, topic) {
                 let qos = message.qos.min(target.qos);
                 // Who was told of it before gets it as what it is to a newer subscription: a retained message.
                 let retain = target.retain_as_published || since.is_some();
@@ -495,6 +511,14 @@ impl Shard {
         passed.is_some()
     }
 
+    /// Whether a scan of this session will come to a topic that these filters match.
+    fn will_be_found(&self, session: &Session, filters: &[FilterId], home: ShardId, topic: Topic<'_>) -> bool {
+        let scans = &session.extras.scans;
+        let Some(first) = scans.front() else { return false };
+        filters.iter().any(|filter| scans.is_planned(*filter))
+            || (filters.contains(&first.filter_id) && self.is_still_to_come(first, home, topic))
+    }
+
     fn is_still_to_come(&self, plan: &PlannedScan, home: ShardId, topic: Topic<'_>) -> bool {
         let key = match plan.state {
             ScanState::Planned => return true,
@@ -506,18 +530,13 @@ impl Shard {
     }
 
     /// A filter was unsubscribed: nobody looks for its retained messages any more.
-    pub(super) fn forget_scans_of(&mut self, key: SessionKey, filter: &str) {
+    pub(super) fn forget_scans_of(&mut self, key: SessionKey, filter: FilterId) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(scans) = session.extras.used().and_then(|extras| extras.scans.used()) else { return };
-        let all = &mut self.scans;
-        scans.retain(|plan| {
-            let is_forgotten = plan.filter() == filter;
-            // One that was asked for is taken away when its page comes.
-            if let (true, ScanState::Paused(scan)) = (is_forgotten, plan.state) {
-                all.remove(scan);
-            }
-            !is_forgotten
-        });
+        // One that was asked for is taken away when its page comes.
+        if let Some(PlannedScan { state: ScanState::Paused(scan), .. }) = scans.forget(filter) {
+            self.scans.remove(scan);
+        }
         session.give_memory_back();
     }
 
@@ -525,7 +544,7 @@ impl Shard {
     pub(super) fn forget_scans(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(extras) = session.extras.used() else { return };
-        for plan in extras.scans.take() {
+        for plan in extras.scans.take().into_plans() {
             if let ScanState::Asked(scan) | ScanState::Paused(scan) = plan.state {
                 self.scans.remove(scan);
             }

@@ -60,7 +60,7 @@ impl Shard {
         let why = DropReason::JournalFull;
         self.stats.ledger.drop_one(why);
         if let Some(session) = self.sessions.get(key) {
-            out.events.push(Event::Dropped { session: session.id, why });
+            out.tell(Event::Dropped { session: session.id, why });
         }
         REFUSED
     }
@@ -94,7 +94,7 @@ impl Shard {
     pub(super) fn outcome_refused(&mut self, session: SessionKey, out: &mut Outputs) -> Outcome {
         self.stats.journal_refusals.publishes += 1;
         if let Some(session) = self.sessions.get(session) {
-            out.events.push(Event::PublishDenied { session: session.id, reason: Reason::QuotaExceeded });
+            out.tell(Event::PublishDenied { session: session.id, reason: Reason::QuotaExceeded });
         }
         REFUSED
     }

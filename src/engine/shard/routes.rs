@@ -1,5 +1,6 @@
 //! The route of a topic: who wants it on this shard, found once and kept until a subscription changes.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::base::bitset::Bits64;
@@ -12,7 +13,7 @@ use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::QoS;
 
 /// One session that wants a topic, with all its subscriptions that match taken together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     /// Who.
     pub session: SessionKey,
@@ -22,8 +23,8 @@ pub(super) struct Target {
     pub retain_as_published: bool,
     /// Whether one of them is not for the session's own messages.
     pub has_no_local: bool,
-    /// Whether the session's owner may not read this topic.
-    pub is_denied: bool,
+    /// Whether the session's owner may not read this topic; nothing until somebody has asked.
+    pub denied: Cell<Option<bool>>,
     /// The subscription identifiers: a piece of [`Route::ids`].
     ids_start: u32,
     ids_end: u32,
@@ -31,7 +32,7 @@ pub(super) struct Target {
 
 impl Target {
     /// A session by one of its subscriptions.
-    pub fn new(session: SessionKey, options: Options, ids: &mut Vec<u32>) -> Self {
+    pub fn new(session: SessionKey, options: Options, denied: Option<bool>, ids: &mut Vec<u32>) -> Self {
         let ids_start = u32::try_from(ids.len()).expect("a route has fewer than 2^32 targets");
         ids.extend(options.id());
         Self {
@@ -39,7 +40,7 @@ impl Target {
             qos: options.qos(),
             retain_as_published: options.retain_as_published(),
             has_no_local: options.no_local(),
-            is_denied: false,
+            denied: Cell::new(denied),
             ids_start,
             ids_end: u32::try_from(ids.len()).expect("a route has fewer than 2^32 targets"),
         }
@@ -81,6 +82,11 @@ impl Route {
     /// Whether its targets were judged when the rules were at this generation.
     pub fn was_judged_at(&self, generation: u64) -> bool {
         self.generation.1 == generation
+    }
+
+    /// From now on they are judged as the rules are at this generation.
+    pub fn is_judged_at(&mut self, generation: u64) {
+        self.generation.1 = generation;
     }
 
     /// Takes the subscriptions of each session together, if that is how overlaps are served.
@@ -139,7 +145,7 @@ fn merge(merged: &mut Vec<Target>, target: &Target, ids: &[u32], all_ids: &mut V
             last.has_no_local |= target.has_no_local;
             last.ids_end = end;
         }
-        None => merged.push(Target { ids_start: start, ids_end: end, ..*target }),
+        None => merged.push(Target { ids_start: start, ids_end: end, ..target.clone() }),
     }
 }
 

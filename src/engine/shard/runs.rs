@@ -156,35 +156,40 @@ impl Shard {
         Some(count)
     }
 
-    /// A run that another shard took in: what becomes of each message here.
+    /// A run that another shard took in: what becomes of each message here, and the messages that are too much for this input.
     pub(super) fn forwarded_messages(
         &mut self,
         run: &RunPiece,
         publisher: (ShardId, ConnectionKey),
         now: Time,
         out: &mut Outputs,
-    ) -> Outcomes {
-        self.stats.forwards_received += 1;
+    ) -> (Outcomes, Option<RunPiece>) {
         let version = if run.is_v5 { Version::V5 } else { Version::V311 };
         let mut outcomes = Outcomes::default();
         let messages = NumberedRun::find(version, &run.bytes, u32::MAX).expect("a run holds whole packets");
         let topic = messages.topic().as_str();
-        let mut rest = &run.bytes[..];
+        let mut done = Count::default();
         if let Some(receiver) = self.only_receiver(topic, messages.qos(), run.origin) {
             let outbound = self.sessions.get_mut(receiver.session).expect(FOUND).outbound();
             let count = write_run(messages, &receiver, outbound, run.origin, usize::MAX, |_| true, out);
             self.note_copies(&count);
             outcomes.push(Outcome::stored(), count.packets);
-            rest = &rest[count.bytes..];
+            done = count;
         }
-        for message in NumberedRun::find(version, rest, u32::MAX).into_iter().flatten() {
+        for message in NumberedRun::find(version, &run.bytes[done.bytes..], u32::MAX).into_iter().flatten() {
+            if done.packets > 0 && self.copies_left == 0 {
+                break;
+            }
             let mut publication = Publication::new(topic, b"", message.payload, QoS::AtLeastOnce, run.origin);
             outcomes.push(self.deliver(&mut publication, Some(publisher), now, out), 1);
+            done.packets += 1;
+            done.bytes += message.len;
         }
-        if !outcomes.iter().any(|outcome| outcome.matched) {
-            self.stats.forwards_useless += 1;
+        let rest = run.behind(done.packets, done.bytes);
+        if rest.is_none() {
+            self.note_forward(outcomes.iter().any(|outcome| outcome.matched));
         }
-        outcomes
+        (outcomes, rest)
     }
 
     /// Another shard has a run in the hands of everybody there.
@@ -214,7 +219,7 @@ impl Shard {
         let link = session.link().filter(|link| link.is_open() && is_plain(link, target.has_ids()))?;
         let is_durable = self.journaling.is_on() && session.is_lasting();
         let has_way = !is_durable && session.outbound.as_ref().is_none_or(|outbound| outbound.can_direct());
-        let is_excluded = target.is_denied || (target.has_no_local && session.id == origin);
+        let is_excluded = self.is_denied(target, topic) || (target.has_no_local && session.id == origin);
         let qos = qos.min(target.qos); // [MQTT-3.8.4-8]
         let is_only = has_way && !is_excluded && qos > QoS::AtMostOnce && route.groups.is_empty();
         is_only.then_some(Receiver { session: target.session, link, qos })

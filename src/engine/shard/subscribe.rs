@@ -8,7 +8,7 @@ use super::retain::PlannedScan;
 use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
-use crate::engine::connection::ConnectionKey;
+use crate::engine::connection::{ConnectionKey, Settled};
 use crate::engine::event::Event;
 use crate::engine::limits::{FILTERS_PER_PACKET_MAX, Limits, WILDCARD_LEVELS_MAX};
 use crate::engine::mesh::{JoinTicket, Mesh};
@@ -18,10 +18,11 @@ use crate::engine::session::{Membership, Session, SessionKey};
 use crate::engine::stats::Limit;
 use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::Departure;
+use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
 use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
-use crate::mqtt::{Filter, Reason, Subscription};
+use crate::mqtt::{Filter, Reason, Subscription, Version};
 
 /// A shared filter whose group has to agree, or to know.
 struct Joining {
@@ -46,24 +47,11 @@ impl Shard {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
         }
         // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
-        let mut verdicts = Vec::new();
-        for requested in packet.entries() {
-            if verdicts.len() >= FILTERS_PER_PACKET_MAX {
-                verdicts.push(Err(Reason::QuotaExceeded));
-                continue;
-            }
-            match self.judge(key, session_key, &requested, out) {
-                Some(verdict) => verdicts.push(verdict),
-                None => return Flow::Wait,
-            }
-        }
-        self.forget_answers(key);
-        for (requested, verdict) in packet.entries().zip(&verdicts) {
-            self.tell_refusal(session_key, &requested, *verdict, out);
-        }
-        let mut codes = Vec::with_capacity(verdicts.len());
+        let Some(verdicts) = self.judge_all(key, session_key, &packet, out) else { return Flow::Wait };
+        let mut codes = Vec::with_capacity(packet.count());
         let mut joins = Vec::new();
         for (index, (requested, verdict)) in packet.entries().zip(verdicts).enumerate() {
+            self.tell_refusal(session_key, &requested, verdict, out);
             let code = match (verdict, requested.subscription) {
                 (Ok(()), Ok(subscription)) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -75,9 +63,36 @@ impl Shard {
             };
             codes.push(code);
         }
+        codes.resize(packet.count(), Reason::QuotaExceeded);
         self.answer_subscribe(key, packet.id, codes, joins, now, out);
         self.go_on_scanning(session_key, now, out);
         Flow::Next
+    }
+
+    /// Which of the filters that are looked at may be subscribed to; nothing while the policy thinks about one of them. What was settled until
+    /// then is not asked again, unless the policy has changed.
+    fn judge_all(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        packet: &Subscribe<'_>,
+        out: &mut Outputs,
+    ) -> Option<Vec<Result<(), Reason>>> {
+        let policy = self.policy.number();
+        let extras = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
+        let settled = extras.and_then(|extras| extras.settled.take()).filter(|settled| settled.policy == policy);
+        let mut verdicts = settled.map(|settled| settled.verdicts).unwrap_or_default();
+        for requested in packet.entries().take(FILTERS_PER_PACKET_MAX).skip(verdicts.len()) {
+            let Some(verdict) = self.judge(key, session, &requested, out) else {
+                self.forget_answers(key);
+                let extras = self.connections.get_mut(key)?.extras();
+                extras.settled = Some(Box::new(Settled { policy, verdicts }));
+                return None;
+            };
+            verdicts.push(verdict);
+        }
+        self.forget_answers(key);
+        Some(verdicts)
     }
 
     /// Whether one filter may be subscribed to; nothing while the policy thinks about it. It may be asked again, so it counts nothing.
@@ -182,7 +197,7 @@ impl Shard {
         if known != Some(options) && self.is_subscription_refused(session_key) {
             return Reason::QuotaExceeded;
         }
-        self.subscribe_plain(session_key, subscription.filter, options, is_known);
+        let id = self.subscribe_plain(session_key, subscription.filter, options, is_known);
         if known != Some(options) {
             let filter = subscription.filter.as_str();
             self.note_of(session_key, |session| Change::Subscribed { session, filter: filter.into(), options }, out);
@@ -194,16 +209,10 @@ impl Shard {
         };
         self.note_subscription(session_key, subscription.filter, is_known, wants_retained);
         if wants_retained && self.limits.retain_available {
-            let plan = PlannedScan::new(subscription.filter, qos, subscription_id);
+            // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
+            let plan = PlannedScan::new(subscription.filter, id, qos, subscription_id);
             let session = self.sessions.get_mut(session_key).expect("it was found above");
-            if is_known {
-                // A scan that has not begun serves a repeated subscription as well: the list stays bounded.
-                session
-                    .extras
-                    .scans
-                    .retain(|planned| planned.has_begun() || planned.filter() != subscription.filter.as_str());
-            }
-            session.extras.scans.push_back(plan);
+            session.extras.scans.plan(plan);
         }
         Reason::granted(qos)
     }
@@ -224,16 +233,22 @@ impl Shard {
     }
 
     /// Puts a plain subscription into the index; the first one of a filter is declared to all shards.
-    pub(super) fn subscribe_plain(&mut self, key: SessionKey, filter: Filter<'_>, options: Options, is_known: bool) {
+    pub(super) fn subscribe_plain(
+        &mut self,
+        key: SessionKey,
+        filter: Filter<'_>,
+        options: Options,
+        is_known: bool,
+    ) -> FilterId {
         let inserted = self.index.insert(filter, Subscriber::session(key.index()), options);
         debug_assert_eq!(inserted.previous.is_some(), is_known, "the session knows its own subscriptions");
         if inserted.is_first {
             self.declared.declare(&self.interest, filter);
         }
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if !is_known {
+        if let Some(session) = self.sessions.get_mut(key).filter(|_| !is_known) {
             session.add_filter(inserted.id);
         }
+        inserted.id
     }
 
     fn answer_subscribe(
@@ -247,8 +262,11 @@ impl Shard {
     ) {
         let Some(session_key) = self.connections.get(key).and_then(|connection| connection.session) else { return };
         if let Some(session) = self.sessions.get(session_key) {
-            let denied = codes.iter().filter(|code| code.is_error());
-            out.events.extend(denied.map(|reason| Event::SubscribeDenied { session: session.id, reason: *reason }));
+            let denied = || codes.iter().copied().filter(|code| code.is_error());
+            let reason = denied().find(|reason| *reason != Reason::NotAuthorized).or_else(|| denied().next());
+            if let Some(reason) = reason {
+                out.tell(Event::SubscribeDenied { session: session.id, reason, count: denied().count() });
+            }
         }
         if joins.is_empty() && !self.owes_answers(key) {
             let promises = self.promise_to(session_key);
@@ -332,10 +350,12 @@ impl Shard {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else {
             return Flow::Gone;
         };
-        let (mut codes, mut leaves) = (Vec::new(), Vec::new());
-        for (index, unwanted) in packet.entries().enumerate() {
+        if packet.count() > FILTERS_PER_PACKET_MAX && !self.says_codes(key) {
+            return self.violation(key, Reason::QuotaExceeded, now, out);
+        }
+        let (mut codes, mut leaves) = (Vec::with_capacity(packet.count()), Vec::new());
+        for (index, unwanted) in packet.entries().take(FILTERS_PER_PACKET_MAX).enumerate() {
             codes.push(match unwanted.subscription {
-                _ if index >= FILTERS_PER_PACKET_MAX => Reason::QuotaExceeded,
                 Ok(Subscription { share: None, filter, .. }) => self.give_up_plain(session, filter, out),
                 Ok(Subscription { share: Some(share), filter, .. }) => {
                     let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -344,9 +364,15 @@ impl Shard {
                 Err(_) => Reason::TopicFilterInvalid,
             });
         }
+        codes.resize(packet.count(), Reason::ImplementationSpecificError); // UNSUBACK has no "quota exceeded"
         self.answer_unsubscribe(key, packet.id, codes, leaves, now, out);
         self.go_on_scanning(session, now, out);
         Flow::Next
+    }
+
+    /// Whether UNSUBACK tells this client what became of each filter.
+    fn says_codes(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.version == Version::V5)
     }
 
     /// [MQTT-3.10.4-2] After UNSUBACK nothing new comes, so a group that is left has to know it first.
@@ -393,7 +419,8 @@ impl Shard {
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
         let was_known = session.remove_filter(id);
         debug_assert!(was_known, "the session knows its own subscriptions");
-        self.forget_scans_of(key, filter.as_str());
+        self.forget_scans_of(key, id);
+        self.young.unsubscribed(key, id);
         self.note_of(key, |session| Change::Unsubscribed { session, filter: filter.as_str().into() }, out);
         Reason::Success
     }
@@ -441,6 +468,7 @@ impl Shard {
             text.clear();
             self.index.write_text(id, &mut text);
             let removed = self.index.remove(id, Subscriber::session(key.index()));
+            self.young.unsubscribed(key, id);
             if removed.expect("the session knows its own subscriptions").is_last {
                 let filter = Filter::parse(&text).expect("the index holds filters only");
                 self.declared.withdraw(&self.interest, filter);

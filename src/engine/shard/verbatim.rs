@@ -12,7 +12,7 @@ use crate::base::time::Time;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{Overlap, RUN_BYTES_MAX};
+use crate::engine::limits::{IDS_PER_COPY, Overlap, RUN_BYTES_MAX};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
@@ -41,11 +41,27 @@ impl RunPiece {
         let first = Publish::decode(version, frame.first, frame.body).expect("a run holds whole packets");
         first.topic.expect("a packet of a run names its topic").as_str()
     }
+
+    /// The packets behind so many that have so many bytes, if there are any.
+    pub(super) fn behind(&self, count: u32, bytes: usize) -> Option<Self> {
+        let left = self.count - count;
+        (left > 0).then(|| Self { bytes: self.bytes.slice(bytes..), count: left, ..*self })
+    }
 }
 
 impl<'a> RunView<'a> {
     fn of(run: &'a RunPiece) -> Self {
         Self { bytes: &run.bytes, topic: run.topic(), count: run.count, is_v5: run.is_v5, origin: run.origin }
+    }
+
+    /// The first packets of it, so many.
+    fn first(self, count: u32) -> Self {
+        let mut len = 0;
+        for _ in 0..count.min(self.count) {
+            let Ok(Next::Frame(frame)) = next_frame(&self.bytes[len..], u32::MAX) else { break };
+            len += frame.len;
+        }
+        Self { bytes: &self.bytes[..len], count: count.min(self.count), ..self }
     }
 
     fn version(&self) -> Version {
@@ -99,14 +115,14 @@ impl Shard {
         }
         let Some(connection) = self.connections.get_mut(key) else { return RunTaken::None };
         connection.last_received = now;
+        let is_v5 = version == Version::V5;
+        let mut run = RunView { bytes: run.bytes, topic: run.topic.as_str(), count: run.count, is_v5, origin };
+        self.route_run(&mut run, key, now, out);
         self.stats.packets_received += u64::from(run.count);
         self.stats.packets_received_by_type[usize::from(PacketType::Publish.bits())] += u64::from(run.count);
         self.stats.packet_bytes_received_by_type[usize::from(PacketType::Publish.bits())] += run.bytes.len() as u64;
         self.stats.publishes_received += u64::from(run.count);
         self.stats.publishes_verbatim += u64::from(run.count);
-        let is_v5 = version == Version::V5;
-        let view = RunView { bytes: run.bytes, topic: run.topic.as_str(), count: run.count, is_v5, origin };
-        self.route_run(view, key, now, out);
         self.forget_answers(key);
         self.charge_quota(key, run.count, run.bytes.len(), now, out);
         RunTaken::Bytes(run.bytes.len())
@@ -121,7 +137,8 @@ impl Shard {
         self.policy.decide(identity, self.client_id(session), action) == Decision::Allow
     }
 
-    fn route_run(&mut self, run: RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
+    /// Shortens the run to what this input may deliver, and brings that to everybody who wants it.
+    fn route_run(&mut self, run: &mut RunView<'_>, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
         let mut kept: Option<Payload> = None;
         let wanted = self.wanting_shards(run.topic);
         let has_matched = self.deliver_run(run, &mut kept, Some((self.id, publisher)), now, out);
@@ -139,18 +156,62 @@ impl Shard {
         }
     }
 
-    /// A run that another shard took in.
-    pub(super) fn forwarded_run(&mut self, run: &RunPiece, publisher: Publisher, now: Time, out: &mut Outputs) {
+    /// A run that another shard took in; the packets that are too much for this input come back.
+    pub(super) fn forwarded_run(
+        &mut self,
+        run: &RunPiece,
+        publisher: Publisher,
+        now: Time,
+        out: &mut Outputs,
+    ) -> Option<RunPiece> {
+        let mut view = RunView::of(run);
+        let has_matched = self.deliver_run(&mut view, &mut Some(run.bytes.clone()), publisher, now, out);
+        let rest = run.behind(view.count, view.bytes.len());
+        if rest.is_none() {
+            self.note_forward(has_matched);
+        }
+        rest
+    }
+
+    /// A run of another shard is done.
+    pub(super) fn note_forward(&mut self, has_matched: bool) {
         self.stats.forwards_received += 1;
-        if !self.deliver_run(RunView::of(run), &mut Some(run.bytes.clone()), publisher, now, out) {
-            self.stats.forwards_useless += 1;
+        self.stats.forwards_useless += u64::from(!has_matched);
+    }
+
+    /// Shortens a run of which many receivers need each packet made for them to what this input may deliver, and to one packet at least.
+    fn shorten(&self, run: &mut RunView<'_>, kept: &mut Option<Payload>, route: &Route) {
+        let others = route.groups.len() + route.ids.len() / IDS_PER_COPY;
+        let copies_max = (route.targets.len() + others).saturating_mul(run.count as usize);
+        if copies_max <= self.copies_per_input_max {
+            return; // as nearly always
+        }
+        let is_alone = |target: &&Target| self.needs_own_packets(target, run.origin);
+        let alone = if self.limits.overlap == Overlap::Separate && route.filters.len() > 1 {
+            route.targets.len()
+        } else {
+            route.targets.iter().filter(is_alone).count()
+        };
+        let Some(count) = self.copies_left.checked_div(alone + others) else { return };
+        if count < run.count as usize {
+            *run = run.first(u32::try_from(count).expect("it is below another one").max(1));
+            *kept = kept.take().map(|bytes| bytes.slice(..run.bytes.len()));
         }
     }
 
-    /// Delivers a run to all who want it here; whether there is anybody.
+    /// Whether a receiver gets a run packet by packet.
+    fn needs_own_packets(&self, target: &Target, origin: SessionId) -> bool {
+        let Some(session) = self.sessions.get(target.session) else { return true };
+        let waits = session.outbound.as_ref().is_some_and(|outbound| outbound.has_plain());
+        let is_own = target.has_no_local && session.id == origin;
+        let is_particular = session.link().map_or(self.limits.queue_qos0, |link| !is_plain(&link, target.has_ids()));
+        waits || is_own || is_particular
+    }
+
+    /// Delivers a run, or the first part of it, to all who want it here; whether there is anybody.
     fn deliver_run(
         &mut self,
-        run: RunView<'_>,
+        run: &mut RunView<'_>,
         kept: &mut Option<Payload>,
         publisher: Publisher,
         now: Time,
@@ -160,6 +221,8 @@ impl Shard {
         if route.is_empty() {
             return false;
         }
+        self.shorten(run, kept, &route);
+        let run = *run;
         if self.limits.overlap == Overlap::Separate && route.filters.len() > 1 {
             // A session may stand there more than once, and gets all copies of a message before the next one.
             for mut publication in run.publications() {
@@ -210,6 +273,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
+        self.charge(targets.len()); // whatever the length of the run, each is looked for and told
         let mut receivers = mem::take(&mut self.run_receivers);
         for (index, target) in targets.clone().zip(&route.targets[targets]) {
             self.place_receiver(index, target, run, publisher, &mut receivers, out);
@@ -240,8 +304,12 @@ impl Shard {
         let link = session.link();
         let copies = u64::from(run.count);
         let may_wait = session.outbound.as_ref().is_some_and(|outbound| outbound.has_plain());
-        if target.is_denied || is_own || may_wait || (link.is_none() && self.limits.queue_qos0) {
+        if is_own || may_wait || (link.is_none() && self.limits.queue_qos0) {
             return receivers.alone.push(index);
+        }
+        if self.is_denied(target, run.topic) {
+            self.stats.ledger.routed += copies;
+            return self.stats.ledger.drop_copies(DropReason::NotAuthorized, copies);
         }
         let Some(link) = link else {
             self.stats.ledger.routed += copies;

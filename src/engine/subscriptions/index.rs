@@ -163,8 +163,8 @@ impl Index {
     }
 
     /// Appends all filters that match the topic, each once. Costs by the prefixes of live filters
-    /// that fit the topic, never by the number of filters.
-    pub fn matches(&mut self, topic: Topic<'_>, out: &mut Vec<FilterId>) {
+    /// that fit the topic, never by the number of filters; says how many it has visited.
+    pub fn matches(&mut self, topic: Topic<'_>, out: &mut Vec<FilterId>) -> usize {
         let Self { prints, records, table, texts, prefixes, walk, .. } = self;
         let text_of = |number: u32| texts.get(records.get(number).text);
 
@@ -172,12 +172,12 @@ impl Index {
         let exact = topic.as_str().as_bytes();
         out.extend(table.of(hash).find(hash, |number| text_of(*number) == exact).map(|number| FilterId(*number)));
         if prefixes.filter_count() == 0 {
-            return;
+            return 0;
         }
         walk.run(topic, prints, prefixes, |hash, masked| {
             let found = table.of(hash).find(hash, |number| masked.is(text_of(*number)));
             out.extend(found.map(|number| FilterId(*number)));
-        });
+        })
     }
 
     /// Changes with each insert, removal and change of options: what was derived from the index at

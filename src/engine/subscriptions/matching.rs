@@ -58,20 +58,22 @@ impl Walk {
 
     /// Calls `probe` with each mask of the loaded topic under which a filter may stand, and its
     /// hash. Visits only prefixes that live filters have; each filter is probed for at most once,
-    /// since no two masks are equal.
+    /// since no two masks are equal. How many were visited.
     pub fn run(
         &mut self,
         topic: Topic<'_>,
         prints: &Fingerprint,
         prefixes: &Prefixes,
         mut probe: impl FnMut(u64, Masked<'_>),
-    ) {
+    ) -> usize {
         debug_assert_eq!(self.levels.len(), topic.level_count(), "the topic was loaded");
         let ways = if topic.is_dollar() { prefixes.root().for_dollar() } else { prefixes.root() };
         self.stack.clear();
         self.visit(topic, Step { path: prints.start(), depth: 0, is_plus: false }, ways, prints, &mut probe);
 
+        let mut visited = 1;
         while let Some(step) = self.stack.pop() {
+            visited += 1;
             debug_assert!(self.stack.len() <= self.levels.len());
             // What was visited since the parent lies at this depth or deeper: the choices above are
             // still the parent's.
@@ -80,6 +82,7 @@ impl Walk {
                 self.visit(topic, step, ways, prints, &mut probe);
             }
         }
+        visited
     }
 
     /// Probes for the filters that end one step behind a prefix, and remembers the longer prefixes.

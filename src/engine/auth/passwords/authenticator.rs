@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fault::PasswordsError;
 use super::hash::Hash;
 use super::proof::{Proven, Prover, SECRET_BYTES};
+use super::strangers::Strangers;
 use super::text::{Entry, entries};
 use crate::engine::auth::exchange::Exchange;
 use crate::engine::auth::identity::Identity;
@@ -25,8 +26,8 @@ use crate::mqtt::reason::Reason;
 /// Users whose line has the keys of SCRAM may prove their password in an exchange of that method; in CONNECT they may send it like others.
 pub struct Passwords {
     users: BTreeMap<Box<str>, User>,
-    /// A copy of the hash that takes longest: what a stranger's password is compared with.
-    decoy: Hash,
+    /// What a stranger's password is compared with.
+    strangers: Strangers,
     prover: Prover,
     /// The users who may take part in an exchange; none where there is nobody.
     scram: Option<Arc<Scram>>,
@@ -41,13 +42,13 @@ impl Passwords {
     /// Reads a file. The secret is drawn for this reading; what was proven is remembered under it, and nothing was yet.
     pub fn parse(text: &[u8], secret: &[u8; SECRET_BYTES]) -> Result<Self, PasswordsError> {
         let entries = entries(text)?;
-        let slowest = entries.iter().map(|entry| &entry.hash).max_by_key(|hash| hash.steps());
-        let decoy = slowest.ok_or(PasswordsError::NoUser)?.clone();
         let may_exchange = |entry: &Entry<'_>| Some((entry.name.as_str().into(), entry.hash.scram()?));
         let scram = Scram::new(entries.iter().filter_map(may_exchange).collect(), secret).map(Arc::new);
         let user = |hash| User { hash, proven: Proven::default() };
-        let users = entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
-        Ok(Self { users, decoy, prover: Prover::new(secret), scram })
+        let users: BTreeMap<Box<str>, User> =
+            entries.into_iter().map(|entry| (entry.name.as_str().into(), user(entry.hash))).collect();
+        let strangers = Strangers::new(users.values().map(|user| &user.hash)).ok_or(PasswordsError::NoUser)?;
+        Ok(Self { users, strangers, prover: Prover::new(secret), scram })
     }
 
     /// Reads the file anew. What was proven stays proven for those whose hash has stayed the same, and for nobody else: so it is remembered
@@ -67,17 +68,13 @@ impl Passwords {
         self.users.len()
     }
 
-    /// Whether one of the users offers the right password. A refusal takes as long as the slowest hash, whether there is such a user or
-    /// not, and whatever hash it has.
-    fn is_right(&self, user: Option<&User>, verify: impl Fn(&Hash) -> bool) -> bool {
-        if user.is_some_and(|user| verify(&user.hash)) {
-            return true;
-        }
-        if user.is_none_or(|user| user.hash.steps() < self.decoy.steps()) {
-            // Whatever comes out: nobody has this hash here.
-            black_box(verify(&self.decoy));
-        }
-        false
+    /// Whether it is one of the users who offers the right password. Costs one hash: the user's own, or for a stranger one that some user has.
+    fn is_right(&self, name: &str, verify: impl Fn(&Hash) -> bool) -> bool {
+        let decoy = self.strangers.decoy(name); // also for a user, who takes as long
+        let user = self.users.get(name);
+        // What comes out for a stranger does not count: nobody of this name has the hash.
+        let is_right = black_box(verify(user.map_or(decoy, |user| &user.hash)));
+        is_right && user.is_some()
     }
 }
 
@@ -107,7 +104,7 @@ impl Authenticator for Passwords {
         if let Some(user) = user.filter(|user| user.proven.is(offered.as_ref())) {
             return admission(name, user);
         }
-        let is_right = self.is_right(user, |hash| hash.verify(password));
+        let is_right = self.is_right(name, |hash| hash.verify(password));
         let Some(user) = user.filter(|_| is_right) else { return refusal() };
         if let Some(proof) = offered {
             user.proven.keep(proof);

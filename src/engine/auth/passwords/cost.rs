@@ -25,7 +25,7 @@ pub(super) const ARGON2_VERSION: &str = "v=19";
 const ARGON2_KEYS: [&str; 3] = ["m=", "t=", "p="];
 
 /// How a digest comes from a password and a salt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cost {
     /// SHA-512 of the password and the salt behind it, once.
     Sha512,

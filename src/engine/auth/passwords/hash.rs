@@ -129,8 +129,14 @@ impl Hash {
     }
 
     /// The work of [`verify`](Self::verify), to be compared with that of others.
+    #[cfg(test)]
     pub(super) const fn steps(&self) -> u32 {
         self.cost.steps()
+    }
+
+    /// Hashes of the same rank cost the same; those of a higher one cost no less.
+    pub(super) const fn rank(&self) -> (u32, Cost) {
+        (self.cost.steps(), self.cost)
     }
 
     fn decode(cost: Cost, salt: &str, digest: &str) -> Result<Self, HashFault> {

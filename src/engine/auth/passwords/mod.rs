@@ -8,11 +8,12 @@
 //! | [`hash`]          | a hash: read, written, made, compared with a password             |
 //! | `cost`            | the schemes behind it and what they cost, with the bounds         |
 //! | `proof`           | what was proven since the file was read                           |
+//! | `strangers`       | what a stranger's password is compared with                       |
 //! | [`fault`]         | what is wrong with a file, by line and reason                     |
 //!
 //! Invariants worth naming:
 //! - A text with one line that cannot be read, with a user twice, or without any user, lets nobody in: there is no part of a file.
-//! - A refusal takes as long for a stranger as for a user, whatever hash the user has.
+//! - Each attempt computes one hash: a user's its own, a stranger's one that some user has, always the same one for the same name.
 //! - What was proven is remembered by the value that one file became, and goes with it.
 //! - No error and no debug output has a hash, a salt or a password in it.
 //!
@@ -25,6 +26,7 @@ pub mod fault;
 pub mod hash;
 pub mod name;
 mod proof;
+mod strangers;
 pub mod text;
 
 pub use proof::SECRET_BYTES;

@@ -10,7 +10,7 @@ use crate::engine::auth::passwords::text::{put, take};
 use crate::engine::auth::policy::{Anonymous, Open, Outcome, Policy};
 use crate::mqtt::version::Version;
 
-/// The passwords are the names backwards. Carol's hash is the slowest, Alice's the fastest.
+/// The passwords are the names backwards. Each hash costs something else.
 const FILE: &str = "\
 alice:$6$AAECAwQFBgcICQoL$G+oy+J7BZQzeKUuCBfOUDXDC8N99Gqcne+O7SGCTUASTTFQtAjC86PoHd5ucZvnv8OqMKI34JR4YRRbwzIiLgw==
 bob:$7$101$AAECAwQFBgcICQoL$aJUqlMaDrPUaPSPIQhUXLiz3Qn8pC+DrMu7IlMXL8m54TTnkkCbJzu73YgUB6bcZn5Dob67lgGxRnAno57HOJA==
@@ -100,24 +100,30 @@ fn a_stranger_is_treated_as_a_user_with_a_wrong_password() {
 }
 
 #[test]
-fn a_refusal_takes_the_time_of_the_slowest_hash_for_everybody() {
+fn threat_4_each_attempt_costs_one_hash_that_some_user_has() {
     let passwords = passwords();
-    let steps = |name, is_right: bool| {
+    let steps = |name: &str, is_right: bool| {
         let steps = RefCell::new(Vec::new());
-        let user = passwords.users.get(name);
-        let answer = passwords.is_right(user, |hash| {
+        let answer = passwords.is_right(name, |hash| {
             steps.borrow_mut().push(hash.steps());
             is_right
         });
-        assert_eq!(answer, is_right && user.is_some(), "what the decoy says does not count");
+        assert_eq!(answer, is_right && passwords.users.contains_key(name), "what the decoy says does not count");
         steps.into_inner()
     };
-    assert_eq!(steps("dora", false), [3072]);
-    assert_eq!(steps("dora", true), [3072]);
-    assert_eq!(steps("carol", false), [3072]);
-    assert_eq!(steps("bob", false), [101, 3072]);
-    assert_eq!(steps("alice", false), [1, 3072]);
-    assert_eq!(steps("alice", true), [1]);
+    for is_right in [false, true] {
+        assert_eq!(steps("alice", is_right), [1], "a user's own hash alone");
+        assert_eq!(steps("bob", is_right), [101]);
+        assert_eq!(steps("carol", is_right), [3072]);
+    }
+    let mut seen = [0; 3];
+    for number in 0..300 {
+        let name = format!("dora{number}");
+        let cost = steps(&name, false);
+        assert_eq!(steps(&name, true), cost, "always the same");
+        seen[[1, 101, 3072].iter().position(|steps| cost == [*steps]).expect("the cost of a user")] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 60), "{seen:?}");
 }
 
 #[test]
