@@ -236,6 +236,26 @@ fn threat_10_a_receiver_that_takes_nothing_is_closed() {
     assert_eq!(reached(&story, Limit::WriteStall), 1);
 }
 
+/// Without a keep-alive nothing else would ever end it.
+#[test]
+fn threat_10_a_sender_that_stops_in_the_middle_of_a_packet_is_closed() {
+    let mut story = alone(|limits| limits.read_stall_ms = 5_000);
+    let (stalled, slow) = (story.connect(Hello::v5("stalled")), story.connect(Hello::v311("slow")));
+    let packet = Post::to("t").payload(vec![b'x'; 10_000]).encode(Version::V311);
+    let (begun, rest) = packet.split_at(9_000);
+    story.send(stalled, &Post::to("t").payload(vec![b'x'; 10_000]).encode(Version::V5)[..9_000]);
+    story.send(slow, begun);
+    for byte in &rest[..12] {
+        story.world.advance(1_000);
+        story.send(slow, &[*byte]); // a byte now and then is enough
+    }
+    assert!(story.world.links[stalled.0].is_closed && !story.world.links[slow.0].is_closed);
+    assert_eq!(reached(&story, Limit::ReadStall), 1);
+    story.send(slow, &rest[12..]);
+    story.world.advance(60_000);
+    assert!(!story.world.links[slow.0].is_closed, "between packets silence is none of ours");
+}
+
 #[test]
 fn threat_1_a_packet_above_the_bound_of_its_listener_is_refused_on_its_header() {
     let mut story = with_narrow(|limits| limits.packet_bytes_max = 1_000);
@@ -551,6 +571,14 @@ fn meet(limit: Limit) -> Meeting {
                 let reader = ask(story, "reader", &["t"]);
                 story.world.links[reader.0].room = 0;
                 say(story, &[Post::to("t")]);
+                story.world.advance(2_000);
+            },
+        ),
+        Limit::ReadStall => (
+            |limits| limits.read_stall_ms = 1_000,
+            |story| {
+                let sender = story.connect(Hello::v311("sender"));
+                story.send(sender, &[0x30, 9]);
                 story.world.advance(2_000);
             },
         ),

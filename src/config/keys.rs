@@ -346,6 +346,11 @@ pub const KEYS: &[Key<Config>] = &[
         Kind::time(Millis, 100, DAY_MS),
         "How long a receiver may take nothing before its connection is closed."
     ),
+    key!(
+        limits.read_stall_ms as "read_stall",
+        Kind::time(Millis, 100, DAY_MS),
+        "How long nothing more may come of a packet that has begun before its client's connection is closed."
+    ),
     key!(limits.maximum_qos, QOS, "The highest quality of service on offer."),
     key!(limits.retain_available, Kind::Flag, "Whether messages may be retained."),
     key!(limits.wildcard_available, Kind::Flag, "Whether filters may have wildcards."),

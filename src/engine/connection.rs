@@ -107,6 +107,15 @@ pub enum Hold {
     Will = 128,
 }
 
+/// Bytes that cannot be handled yet: the beginning of a packet, or what came while something held its connection.
+#[derive(Debug, Default)]
+pub struct Begun {
+    /// The bytes.
+    pub bytes: BytesMut,
+    /// By when something more has to come of them.
+    pub by: Time,
+}
+
 /// What few connections need.
 #[derive(Debug, Default)]
 pub struct Extras {
@@ -161,7 +170,7 @@ pub struct Connection {
     /// Who it is, once authenticated.
     pub identity: Option<Arc<Identity>>,
     /// Bytes that could not be handled yet: a partial packet, or all behind a hold.
-    pub held: Option<Box<BytesMut>>,
+    pub held: Option<Box<Begun>>,
     /// Answers that leave in the order of the requests.
     pub pipeline: Rare<Pipeline>,
     /// When the last packet came.
@@ -228,9 +237,18 @@ impl Connection {
         let proven_until = self.proven_until.time();
         match self.phase {
             Phase::AwaitConnect | Phase::Authenticating(_) => self.handshake_by,
-            Phase::Connected if self.silence_max_ms == 0 => proven_until,
-            Phase::Connected => self.last_received.after_ms(u64::from(self.silence_max_ms)).min(proven_until),
+            Phase::Connected => {
+                let silent_until = self.last_received.after_ms(u64::from(self.silence_max_ms));
+                let has_keep_alive = self.silence_max_ms > 0;
+                let until = if has_keep_alive { silent_until.min(proven_until) } else { proven_until };
+                self.stalls_at().map_or(until, |stalls_at| until.min(stalls_at))
+            }
         }
+    }
+
+    /// When a packet that has begun has stayed away for too long; as long as we do not read, never.
+    pub fn stalls_at(&self) -> Option<Time> {
+        self.held.as_ref().filter(|_| !self.is_held()).map(|begun| begun.by)
     }
 
     /// Takes note of who it is, and of how long that holds.

@@ -29,6 +29,8 @@ pub enum Cause {
     TakenOver,
     /// The receiver took nothing for too long.
     WriteStall,
+    /// Nothing more came of a packet for too long.
+    ReadStall,
     /// A bound or a rule of ours.
     Refused(Reason),
     /// The operator wanted it.

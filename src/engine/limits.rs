@@ -247,6 +247,8 @@ pub struct Limits {
     pub backlog_patience_ms: u64,
     /// How long a receiver may take nothing before its connection is closed.
     pub write_stall_ms: u64,
+    /// How long the rest of a packet may stay away before its client's connection is closed.
+    pub read_stall_ms: u64,
     /// The highest quality of service on offer.
     pub maximum_qos: QoS,
     /// Whether messages may be retained: 0x9A otherwise.
@@ -343,6 +345,7 @@ impl Default for Limits {
             backlog_bytes_max: 1 << 20,
             backlog_patience_ms: 200,
             write_stall_ms: 30_000,
+            read_stall_ms: 30_000,
             maximum_qos: QoS::ExactlyOnce,
             retain_available: true,
             wildcard_available: true,

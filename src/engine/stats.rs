@@ -172,6 +172,8 @@ pub enum Limit {
     ConnectTimeout,
     /// The time in which a receiver takes something: closed.
     WriteStall,
+    /// The time in which something more comes of a packet that has begun: closed.
+    ReadStall,
     /// Messages a second of a client: it was read no more for a while.
     MessageRate,
     /// Its bytes a second: likewise.
@@ -184,7 +186,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::PacketBytes,
         Self::UnprovenBytes,
         Self::ClientIdBytes,
@@ -202,6 +204,7 @@ impl Limit {
         Self::Sessions,
         Self::ConnectTimeout,
         Self::WriteStall,
+        Self::ReadStall,
         Self::MessageRate,
         Self::ByteRate,
         Self::MessageRateOut,
@@ -228,6 +231,7 @@ impl Limit {
             Self::Sessions => "sessions_max",
             Self::ConnectTimeout => "connect_timeout",
             Self::WriteStall => "write_stall",
+            Self::ReadStall => "read_stall",
             Self::MessageRate => "message_rate",
             Self::ByteRate => "byte_rate",
             Self::MessageRateOut => "message_rate_out",

@@ -133,7 +133,7 @@ impl Shard {
         self.holdings.put_in(connection);
         if go_on(self, out) == Flow::Moved {
             let hand_over = out.hand_overs.last_mut().expect("a connection that moved was handed over");
-            hand_over.arrival.unread = held.map_or_else(BytesMut::new, |held| *held);
+            hand_over.arrival.unread = held.map_or_else(BytesMut::new, |begun| begun.bytes);
         } else if let Some(connection) = self.connections.get_mut(key) {
             self.holdings.take_out(connection);
             connection.held = held;

@@ -91,7 +91,7 @@ impl Holdings {
 
 /// What a connection holds of packets that cannot be handled yet.
 fn held_bytes(connection: &Connection) -> usize {
-    connection.held.as_ref().map_or(0, |held| held.capacity())
+    connection.held.as_ref().map_or(0, |begun| begun.bytes.capacity())
 }
 
 /// What a connection holds beyond what everybody may hold who has proven nothing.

@@ -514,6 +514,9 @@ impl Shard {
             out.reads.push((key, true));
             // We did not listen: its silence said nothing, and what it said meanwhile lies unread.
             connection.last_received = connection.last_received.max(now);
+            if let Some(begun) = &mut connection.held {
+                begun.by = now.after_ms(self.limits.read_stall_ms);
+            }
             self.resumed.push_back(key);
         }
     }

@@ -10,7 +10,7 @@ use super::Shard;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
-use crate::engine::connection::{Connection, ConnectionKey, Peer, Phase};
+use crate::engine::connection::{Begun, Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::{CONNECT_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::engine::output::Outputs;
@@ -108,7 +108,7 @@ impl Shard {
             let has_nothing = bytes.is_empty() && connection.held.is_none();
             if !bytes.is_empty() {
                 self.holdings.take_out(connection);
-                append(connection.held.get_or_insert_default(), bytes);
+                append(&mut connection.held.get_or_insert_default().bytes, bytes);
                 self.holdings.put_in(connection);
             }
             return has_nothing;
@@ -116,14 +116,14 @@ impl Shard {
         let mut held = BytesMut::new();
         if connection.held.is_some() {
             self.holdings.take_out(connection);
-            held = connection.held.take().map_or_else(BytesMut::new, |held| *held);
+            held = connection.held.take().map_or_else(BytesMut::new, |begun| begun.bytes);
             self.holdings.put_in(connection);
         }
         while !held.is_empty() {
             match self.take_held(key, &mut held, now, out) {
                 Taken::Bytes(_) => {}
                 Taken::Needs(_) if bytes.is_empty() => {
-                    self.put_aside(key, held);
+                    self.put_aside(key, held, now);
                     return true;
                 }
                 Taken::Needs(count) => {
@@ -133,7 +133,7 @@ impl Shard {
                 }
                 Taken::Held => {
                     append(&mut held, bytes);
-                    self.put_aside(key, held);
+                    self.put_aside(key, held, now);
                     return false;
                 }
                 Taken::Gone => return false,
@@ -147,11 +147,11 @@ impl Shard {
             match self.take_one(key, bytes, None, now, out) {
                 Taken::Bytes(count) => bytes = &bytes[count..],
                 Taken::Needs(_) => {
-                    self.put_aside(key, bytes.into());
+                    self.put_aside(key, bytes.into(), now);
                     return true;
                 }
                 Taken::Held => {
-                    self.put_aside(key, bytes.into());
+                    self.put_aside(key, bytes.into(), now);
                     return false;
                 }
                 Taken::Gone => return false,
@@ -252,11 +252,14 @@ impl Shard {
         }
     }
 
-    fn put_aside(&mut self, key: ConnectionKey, held: BytesMut) {
-        if let Some(connection) = self.connections.get_mut(key) {
-            self.holdings.take_out(connection);
-            connection.held = Some(Box::new(held)).filter(|held| !held.is_empty());
-            self.holdings.put_in(connection);
+    fn put_aside(&mut self, key: ConnectionKey, bytes: BytesMut, now: Time) {
+        let by = now.after_ms(self.limits.read_stall_ms);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.holdings.take_out(connection);
+        connection.held = (!bytes.is_empty()).then(|| Box::new(Begun { bytes, by }));
+        self.holdings.put_in(connection);
+        if connection.held.is_some() && connection.is_connected() {
+            self.look_at_connection(key);
         }
     }
 

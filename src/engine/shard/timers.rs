@@ -116,6 +116,7 @@ impl Shard {
             return self.look_at_connection(key);
         }
         let is_expired = now.has_passed(connection.proven_until.time());
+        let is_stalled = connection.stalls_at().is_some_and(|stalls_at| now.has_passed(stalls_at));
         if self.is_in_handshake(key) {
             self.reached(Limit::ConnectTimeout);
             self.end(key, Cause::HandshakeTimeout, now, out);
@@ -124,6 +125,10 @@ impl Shard {
             // "The maximum connection time authorized for this connection has been exceeded": who comes with a new proof is welcome.
             self.say_goodbye(key, Reason::MaximumConnectTime, None, out);
             self.end(key, Cause::Expired, now, out);
+        } else if is_stalled {
+            self.reached(Limit::ReadStall);
+            self.say_goodbye(key, Reason::UnspecifiedError, None, out);
+            self.end(key, Cause::ReadStall, now, out);
         } else {
             self.stats.keep_alive_timeouts += 1;
             self.say_goodbye(key, Reason::KeepAliveTimeout, None, out);

@@ -25,7 +25,7 @@ impl Shard {
         };
         let version = match &connection.phase {
             Phase::AwaitConnect => {
-                let begun = connection.held.as_ref().map_or(&[][..], |held| held);
+                let begun = connection.held.as_ref().map_or(&[][..], |begun| &begun.bytes);
                 is_connect_of_v5(begun).then_some(Version::V5)
             }
             Phase::Authenticating(_) | Phase::Connected => Some(connection.version),
