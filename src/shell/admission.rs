@@ -1,7 +1,7 @@
 //! Who may come in and what they may do: the policy that the operator's files make.
 //!
 //! A file that cannot be read, or says something that is none, makes no policy at all: nobody is let in by a part of it. Of rules that may be
-//! half written [only what they take away](caution) counts.
+//! half written only what they take away counts.
 
 mod caution;
 

@@ -2,7 +2,7 @@
 //!
 //! One thread looks at the files a few times a second. A file that has changed is read when it has stayed the same for one look, so that
 //! what is being written is rarely read in the middle; what is read there gives nobody a right, since the formats refuse it, or only what it takes
-//! away counts until it has stayed the same for [longer](QUIET_LOOKS). What cannot be read, or says something wrong, changes nothing: what was in
+//! away counts until it has stayed the same for longer. What cannot be read, or says something wrong, changes nothing: what was in
 //! force stays, the log says why, and it is tried again with the next change, or at the next look where the system had no descriptor left.
 
 use std::fmt;

@@ -61,25 +61,28 @@ fn idle(stage: &Stage) {
     });
 }
 
-/// A third announces a CONNECT, which nobody may make so long. By default other packets may be: a third announces a PUBLISH, a third has
-/// said a part of a SUBSCRIBE.
+/// A quarter announces a CONNECT and a quarter a SUBSCRIBE, which nobody may make so long. By default a PUBLISH may be: so the others.
 fn announcements(stage: &Stage) {
     stage.open(crowded()).attack(|field, round| {
         let mut crowd = Vec::with_capacity(CROWD);
         for number in 0..CROWD {
-            let version = Version::ALL[number % 2 + 1];
+            let version = Version::ALL[number / 4 % 2 + 1];
             let mut stream = tcp(field.broker.address);
             let id = format!("boaster-{round}-{number}");
-            let bytes = match number % 3 {
+            let bytes = match number % 4 {
                 0 => boast(0x10, b"\0\x04MQTT"),
-                1 => [hello(version, &id), boast(0x30, &text("attacked"))].concat(),
-                _ => [hello(version, &id), boast(0x82, &vec![0; 1_000])].concat(),
+                1 => [hello(version, &id), boast(0x82, &vec![0; 1_000])].concat(),
+                _ => [hello(version, &id), boast(0x30, &text("attacked"))].concat(),
             };
             stream.write_all(&bytes).expect("the broker takes bytes");
-            if number % 3 == 0 {
-                assert_eq!(read_to_end(&mut stream), b"", "refused without a word");
-            } else {
-                crowd.push(stream);
+            match number % 4 {
+                0 => assert_eq!(read_to_end(&mut stream), b"", "refused without a word"),
+                1 => {
+                    let said = read_to_end(&mut stream);
+                    let has_reason = said.windows(3).any(|bytes| bytes[0] == 0xe0 && bytes[2] == 0x95);
+                    assert!(said.starts_with(&[0x20]) && has_reason == (version == Version::V5), "{said:02x?}");
+                }
+                _ => crowd.push(stream),
             }
         }
         settle(field, crowd.len());
