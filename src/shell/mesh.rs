@@ -86,23 +86,45 @@ pub enum Parcel {
 }
 
 impl Parcel {
-    /// The front of some messages, as many as go into one batch; they are taken out. None where there are none.
-    pub fn batch(letters: &mut Vec<Mesh>, from: ShardId, sent_ns: u64) -> Option<Self> {
-        if letters.is_empty() {
-            return None;
+    /// Some messages in batches. Nearly always they are one, and nothing is moved.
+    pub fn batches(mut letters: Vec<Mesh>, from: ShardId, sent_ns: u64, mut each: impl FnMut(Self)) {
+        let mut full: Vec<(usize, usize)> = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (index, letter) in letters.iter().enumerate() {
+            if index - start == BATCH_MESSAGES_MAX || bytes >= BATCH_BYTES_MAX {
+                full.push((index - start, bytes));
+                (start, bytes) = (index, 0);
+            }
+            bytes += letter.charged_bytes();
         }
-        let (mut count, mut bytes) = (0, 0);
-        while count < letters.len().min(BATCH_MESSAGES_MAX) && bytes < BATCH_BYTES_MAX {
-            bytes += letters[count].charged_bytes();
-            count += 1;
+        if !full.is_empty() {
+            let mut rest = letters.into_iter();
+            for (count, bytes) in full {
+                each(Self::Batch { from, sent_ns, bytes, letters: rest.by_ref().take(count).collect() });
+            }
+            letters = rest.collect();
         }
-        let rest = letters.split_off(count);
-        let letters = std::mem::replace(letters, rest);
-        Some(Self::Batch { from, sent_ns, bytes, letters })
+        if !letters.is_empty() {
+            each(Self::Batch { from, sent_ns, bytes, letters });
+        }
+    }
+
+    /// Whether it is taken before the messages that wait: it says what holds from now on, or somebody waits for it, and it needs no order with them.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Batch { .. } | Self::Moved { .. } | Self::Asked(_) | Self::Found { .. } | Self::Answered(_) => false,
+            Self::Kept(_)
+            | Self::Policy(_)
+            | Self::Plan { .. }
+            | Self::Serve
+            | Self::Report(_)
+            | Self::List(..)
+            | Self::Stop { .. } => true,
+        }
     }
 
     /// What it is charged on its way. All but batches are few.
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         if let Self::Batch { bytes, .. } = self { *bytes as u64 } else { 0 }
     }
 }
@@ -125,6 +147,7 @@ pub struct Door {
 #[derive(Clone, Debug)]
 pub struct Ways {
     senders: Arc<[Sender<Parcel>]>,
+    urgent: Arc<[Sender<Parcel>]>,
     doors: Arc<[Door]>,
     /// A channel with so many bytes has no room for a batch.
     bytes_max: u64,
@@ -134,17 +157,20 @@ pub struct Ways {
 #[derive(Debug)]
 pub struct Inbox {
     receiver: Receiver<Parcel>,
+    urgent: Receiver<Parcel>,
     doors: Arc<[Door]>,
     me: ShardId,
 }
 
 /// Makes the ways between so many shards, each with room for so many parcels and so many bytes in them, which the last one may exceed.
 pub fn connect(shards: usize, parcels_max: usize, bytes_max: u64) -> std::io::Result<(Ways, Vec<Inbox>)> {
-    let (mut senders, mut doors, mut receivers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut senders, mut urgent, mut doors, mut receivers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..shards {
         let (sender, receiver) = bounded(parcels_max.max(1));
+        let (urgent_sender, urgent_receiver) = bounded(parcels_max.max(1));
         senders.push(sender);
-        receivers.push(receiver);
+        urgent.push(urgent_sender);
+        receivers.push((receiver, urgent_receiver));
         doors.push(Door {
             bytes: AtomicU64::new(0),
             waker: EventFd::new()?,
@@ -154,9 +180,10 @@ pub fn connect(shards: usize, parcels_max: usize, bytes_max: u64) -> std::io::Re
         });
     }
     let doors: Arc<[Door]> = doors.into();
-    let inbox = |(number, receiver)| Inbox { receiver, doors: Arc::clone(&doors), me: ShardId::new(number) };
+    let inbox =
+        |(number, (receiver, urgent))| Inbox { receiver, urgent, doors: Arc::clone(&doors), me: ShardId::new(number) };
     let inboxes = receivers.into_iter().enumerate().map(inbox).collect();
-    Ok((Ways { senders: senders.into(), doors, bytes_max }, inboxes))
+    Ok((Ways { senders: senders.into(), urgent: urgent.into(), doors, bytes_max }, inboxes))
 }
 
 impl Ways {
@@ -173,7 +200,8 @@ impl Ways {
             return Err(parcel);
         }
         there.fetch_add(bytes, Ordering::SeqCst); // before it can be taken
-        match self.senders[to.index()].try_send(parcel) {
+        let senders = if parcel.is_urgent() { &self.urgent } else { &self.senders };
+        match senders[to.index()].try_send(parcel) {
             // A shard that is gone takes its messages with it: the process is ending.
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
             Err(TrySendError::Full(parcel)) => {
@@ -215,9 +243,14 @@ impl Inbox {
         Some(parcel)
     }
 
+    /// The next one of those that wait behind no messages.
+    pub fn take_urgent(&self) -> Option<Parcel> {
+        self.urgent.try_recv().ok()
+    }
+
     /// How many wait.
     pub fn depth(&self) -> usize {
-        self.receiver.len()
+        self.receiver.len() + self.urgent.len()
     }
 
     /// What they are charged.
@@ -227,7 +260,7 @@ impl Inbox {
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+        self.receiver.is_empty() && self.urgent.is_empty()
     }
 
     /// What wakes this shard.
@@ -283,7 +316,7 @@ impl Held {
 
     /// Sends a parcel, behind those that wait for the same shard. Says whether the way has just become full.
     pub fn send(&mut self, ways: &Ways, from: ShardId, to: ShardId, parcel: Parcel) -> bool {
-        if self.full.contains(to.bit()) {
+        if self.full.contains(to.bit()) && !parcel.is_urgent() {
             self.queues[to.index()].push_back(parcel);
             return false;
         }
@@ -350,27 +383,14 @@ mod tests {
     use crate::engine::mesh::RunPiece;
     use crate::engine::message::SessionId;
 
-    fn stop(until_ns: u64) -> Parcel {
-        Parcel::Stop { until_ns }
+    /// A batch of nothing, which is charged nothing.
+    fn numbered(sent_ns: u64) -> Parcel {
+        Parcel::Batch { from: ShardId::new(0), sent_ns, bytes: 0, letters: Vec::new() }
     }
 
     fn number(parcel: &Parcel) -> u64 {
-        match parcel {
-            Parcel::Stop { until_ns } => *until_ns,
-            Parcel::Batch { .. }
-            | Parcel::Moved { .. }
-            | Parcel::Asked(_)
-            | Parcel::Found { .. }
-            | Parcel::Answered(_)
-            | Parcel::Kept(_)
-            | Parcel::Policy(_)
-            | Parcel::Plan { .. }
-            | Parcel::Serve
-            | Parcel::Report(_)
-            | Parcel::List(..) => {
-                panic!("only stops are sent here")
-            }
-        }
+        let Parcel::Batch { sent_ns, .. } = parcel else { panic!("{parcel:?}") };
+        *sent_ns
     }
 
     #[test]
@@ -378,7 +398,7 @@ mod tests {
         let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
         let (from, to) = (ShardId::new(0), ShardId::new(1));
         let mut held = Held::new(2);
-        let became_full: Vec<bool> = (0..5).map(|n| held.send(&ways, from, to, stop(n))).collect();
+        let became_full: Vec<bool> = (0..5).map(|n| held.send(&ways, from, to, numbered(n))).collect();
         assert_eq!(became_full, [false, false, true, false, false]);
         assert_eq!((held.len(), inboxes[1].depth()), (3, 2));
         assert!(held.retry(&ways, from).is_empty());
@@ -399,8 +419,10 @@ mod tests {
         vec![Mesh::Run { run, publisher: None }; count]
     }
 
-    fn batches(mut letters: Vec<Mesh>) -> Vec<Parcel> {
-        std::iter::from_fn(|| Parcel::batch(&mut letters, ShardId::new(0), 0)).collect()
+    fn batches(letters: Vec<Mesh>) -> Vec<Parcel> {
+        let mut batches = Vec::new();
+        Parcel::batches(letters, ShardId::new(0), 0, |batch| batches.push(batch));
+        batches
     }
 
     #[test]
@@ -428,13 +450,29 @@ mod tests {
         assert_eq!(became_full, [false, false, false, false, true, false], "the one that reaches the bound still goes");
         assert_eq!((held.len(), inboxes[1].depth()), (2, 4));
         assert!(inboxes[1].bytes() >= 1200 << 10 && held.bytes() >= 600 << 10);
-        assert!(ways.put(to, stop(0)).is_ok(), "what has no messages needs no room for them");
+        assert!(ways.put(to, numbered(0)).is_ok(), "what has no messages needs no room for them");
         assert!(inboxes[1].take().is_some() && inboxes[1].take_waiting() == Bits64::of(from.bit()));
         assert_eq!((held.retry(&ways, from), held.len()), (Bits64::EMPTY, 1));
         while inboxes[1].take().is_some() {}
         assert_eq!((held.retry(&ways, from), held.len()), (Bits64::of(to.bit()), 0));
         while inboxes[1].take().is_some() {}
         assert_eq!((inboxes[1].bytes(), held.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_urgent_waits_behind_no_messages() {
+        let (ways, inboxes) = connect(2, 2, 1).unwrap();
+        let (from, to) = (ShardId::new(0), ShardId::new(1));
+        let mut held = Held::new(2);
+        batches(letters(3, 10)).into_iter().chain(batches(letters(3, 10))).for_each(|batch| {
+            held.send(&ways, from, to, batch);
+        });
+        assert_eq!((held.len(), inboxes[1].depth()), (1, 1));
+        assert!(!held.send(&ways, from, to, Parcel::Stop { until_ns: 7 }), "the way of messages alone is full");
+        assert!(ways.put(to, Parcel::Serve).is_ok() && ways.put(to, Parcel::Serve).is_err(), "it is bounded as well");
+        assert!(matches!(inboxes[1].take_urgent(), Some(Parcel::Stop { until_ns: 7 })));
+        assert!(matches!(inboxes[1].take_urgent(), Some(Parcel::Serve)) && inboxes[1].take_urgent().is_none());
+        assert!(inboxes[1].take().is_some() && inboxes[1].is_empty());
     }
 
     #[test]
@@ -473,7 +511,7 @@ mod tests {
                 }
                 inbox.take_waiting().iter().for_each(|bit| _ = ways.wake(ShardId::of_bit(bit)));
                 if sent < PARCELS && held.is_empty() {
-                    held.send(&ways, me, peer, stop(sent));
+                    held.send(&ways, me, peer, numbered(sent));
                     ways.wake(peer);
                     sent += 1;
                     continue;

@@ -20,54 +20,64 @@ impl Core {
     /// What a turn takes in is bounded as what it reads: only behind it does the engine learn who is full, and slows down who is to blame.
     pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
         let budget_ns = self.turn.time_us_max * 1_000;
-        let mut opened_bytes = 0;
+        let (mut opened, mut opened_bytes) = (0, 0);
+        while opened < PARCELS_PER_TURN_MAX
+            && let Some(parcel) = self.inbox.take_urgent()
+        {
+            opened += 1;
+            self.open_parcel(parcel, start_ns, now);
+        }
         for number in 0..PARCELS_PER_TURN_MAX {
             if !self.go_on_with_letters(now) {
-                break; // the rest of them comes before anything else
+                break; // the rest of them comes before anything else but what is urgent
             }
-            let is_over = opened_bytes >= self.turn.bytes_max || self.clock.now_ns() - start_ns > budget_ns;
+            let is_over = opened_bytes >= self.turn.bytes_max as u64 || self.clock.now_ns() - start_ns > budget_ns;
             if number > 0 && is_over {
                 break;
             }
             let Some(parcel) = self.inbox.take() else { break };
-            match parcel {
-                Parcel::Batch { from, sent_ns, bytes, letters } => {
-                    opened_bytes += bytes;
-                    self.stats.mesh_batches_received += 1;
-                    self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
-                    self.letters = Some((from, letters));
-                    if !self.go_on_with_letters(now) {
-                        break;
-                    }
-                }
-                Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
-                Parcel::Asked(asked) => self.line_up(*asked, now),
-                Parcel::Found { asker, answered } => self.found(asker, answered, now),
-                Parcel::Answered(answered) => self.answered(*answered, now),
-                Parcel::Kept(answer) => {
-                    if let Some(journal) = &mut self.journal {
-                        journal.answer(answer);
-                    }
-                }
-                Parcel::Policy(policy) => {
-                    self.stats.policy_changes += 1;
-                    self.shard.handle(Input::Policy { policy }, now, &mut self.out);
-                }
-                Parcel::Plan { listener, plan } => self.change_plan(listener, plan),
-                Parcel::Serve => self.serve(),
-                Parcel::Report(asker) => {
-                    // Whoever asked may have lost patience.
-                    let _nobody_waits = asker.send((self.id, Box::new(self.report())));
-                }
-                Parcel::List(from, asker) => {
-                    // See above.
-                    let _nobody_waits = asker.send(self.shard.page(from));
-                }
-                Parcel::Stop { until_ns } => self.stop(until_ns, now),
+            (opened, opened_bytes) = (opened + 1, opened_bytes + parcel.bytes());
+            self.open_parcel(parcel, start_ns, now);
+        }
+        if opened > 0 {
+            for bit in self.inbox.take_waiting().iter() {
+                self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
             }
         }
-        for bit in self.inbox.take_waiting().iter() {
-            self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
+    }
+
+    fn open_parcel(&mut self, parcel: Parcel, start_ns: u64, now: Time) {
+        match parcel {
+            Parcel::Batch { from, sent_ns, bytes: _, letters } => {
+                self.stats.mesh_batches_received += 1;
+                self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
+                self.letters = Some((from, letters));
+                self.go_on_with_letters(now);
+            }
+            Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
+            Parcel::Asked(asked) => self.line_up(*asked, now),
+            Parcel::Found { asker, answered } => self.found(asker, answered, now),
+            Parcel::Answered(answered) => self.answered(*answered, now),
+            Parcel::Kept(answer) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.answer(answer);
+                }
+            }
+            Parcel::Policy(policy) => {
+                self.stats.policy_changes += 1;
+                self.shard.handle(Input::Policy { policy }, now, &mut self.out);
+            }
+            Parcel::Plan { listener, plan } => self.change_plan(listener, plan),
+            Parcel::Serve => self.serve(),
+            Parcel::Report(asker) => {
+                // Whoever asked may have lost patience.
+                let _nobody_waits = asker.send((self.id, Box::new(self.report())));
+            }
+            Parcel::List(from, asker) => {
+                // See above.
+                let _nobody_waits = asker.send(self.shard.page(from));
+            }
+            Parcel::Stop { until_ns } => self.stop(until_ns, now),
         }
     }
 

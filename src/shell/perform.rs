@@ -157,12 +157,18 @@ impl Core {
         let sent_ns = self.clock.now_ns();
         for number in 0..self.out.mesh.len() {
             let to = ShardId::new(number);
-            let mut letters = std::mem::take(&mut self.out.mesh[number]);
-            while let Some(batch) = Parcel::batch(&mut letters, self.id, sent_ns) {
-                self.stats.mesh_batches_sent += 1;
-                self.send_parcel(to, batch);
-                told.insert(to.bit());
+            let letters = std::mem::take(&mut self.out.mesh[number]);
+            if letters.is_empty() {
+                continue;
             }
+            told.insert(to.bit());
+            Parcel::batches(letters, self.id, sent_ns, |batch| {
+                self.stats.mesh_batches_sent += 1;
+                if self.held.send(&self.ways, self.id, to, batch) {
+                    self.stats.mesh_full += 1;
+                    self.rooms.push((to, false));
+                }
+            });
         }
         for bit in told.iter() {
             self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));

@@ -5,6 +5,7 @@ use crate::base::time::Time;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
+use crate::engine::limits::Strategy;
 use crate::engine::mesh::{Fate, JoinTicket, Loan, Mesh, SharedCopy};
 use crate::engine::message::Publication;
 use crate::engine::output::Outputs;
@@ -77,15 +78,20 @@ impl Shard {
         }
     }
 
-    /// A copy of QoS 0 has met a member above its rate: it goes to another one, or waits as if no member had room.
+    /// A copy of QoS 0 has met a member above its rate: it goes to another one that is ready. Where none is, it ends here, like any other of QoS 0 that
+    /// is above a rate: if it waited, all that wait would be sent to the first that may have more, and nearly all would be back at once.
     pub(super) fn group_takes_back(&mut self, copy: SharedCopy, now: Time, out: &mut Outputs) {
         let SharedCopy { member, message, group: key, .. } = copy;
         self.stats.ledger.received += 1;
         self.groups.pass_over(key, member);
         let bounds = Bounds::of(&self.limits);
+        let has_choice = !matches!(self.limits.shared_strategy, Strategy::HashTopic | Strategy::HashPublisher);
         let Some(group) = self.groups.get_mut(key) else {
             return self.stats.ledger.drop_one(DropReason::GroupEnded);
         };
+        if !has_choice || !group.has_ready() {
+            return self.stats.ledger.drop_one(DropReason::AboveRate);
+        }
         let accepted = group.accept(message, &bounds);
         // Nobody waits to hear of it.
         let _is_dropped = self.count_accepted(&accepted);
@@ -334,9 +340,9 @@ impl Shard {
     }
 
     /// The pause of a receiver that was above its rate is over: unless it has begun another one, it has a part in its groups again.
-    pub(super) fn draw_again(&mut self, key: ConnectionKey, out: &mut Outputs) {
+    pub(super) fn draw_again(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return };
-        if !self.is_pausing(session) {
+        if !self.must_wait_for_rate(session, now) {
             self.presence(session, out);
         }
     }

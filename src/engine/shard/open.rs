@@ -223,8 +223,10 @@ impl Shard {
             rate,
             inflight_max,
         };
-        self.owners_changed += u64::from(self.checks_receive());
+        let checks_receive = self.checks_receive();
         let session = self.sessions.get_mut(session_key).expect("the session was found or made");
+        // Routes hold verdicts about whoever it was before.
+        self.owners_changed += u64::from(checks_receive && *session.owner != *identity);
         session.connect(link);
         session.owner = identity;
         // [MQTT-3.1.3-9] who comes back in time takes the old will with him; [MQTT-3.1.2-7] the new one is kept.

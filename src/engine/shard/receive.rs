@@ -105,7 +105,8 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
-            let has_nothing = bytes.is_empty() && connection.held.is_none();
+            let is_asked_about = matches!(connection.phase, Phase::Authenticating(_));
+            let has_nothing = bytes.is_empty() && connection.held.is_none() && !is_asked_about;
             if !bytes.is_empty() {
                 self.holdings.take_out(connection);
                 append(&mut connection.held.get_or_insert_default().bytes, bytes);

@@ -82,7 +82,7 @@ impl Shard {
         });
         for key in due {
             self.give_again(key, now, out);
-            self.draw_again(key, out);
+            self.draw_again(key, now, out);
         }
         swept.has_more
     }

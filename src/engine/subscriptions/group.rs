@@ -235,6 +235,11 @@ impl Group {
         true
     }
 
+    /// Whether some member may be given something now.
+    pub fn has_ready(&self) -> bool {
+        self.members.has_ready()
+    }
+
     /// Proves the group's invariants.
     ///
     /// # Panics

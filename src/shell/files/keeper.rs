@@ -358,7 +358,7 @@ mod tests {
         /// The next answer; the shard sleeps until it comes.
         fn answer(&mut self) -> Answer {
             loop {
-                match self.inbox.take() {
+                match self.inbox.take_urgent() {
                     Some(Parcel::Kept(answer)) => return answer,
                     Some(parcel) => panic!("{parcel:?}"),
                     None => {}

@@ -77,7 +77,7 @@ impl Scene {
         for written in told {
             self.committed.extend(self.writer.told(written, self.clock.now_ns()));
         }
-        while let Some(parcel) = self.inbox.take() {
+        while let Some(parcel) = self.inbox.take_urgent() {
             match parcel {
                 Parcel::Kept(Answer::Ready(segment)) => self.writer.offer(segment),
                 Parcel::Kept(Answer::Short { .. }) => self.writer.fall_short(),
