@@ -112,7 +112,7 @@ fn jobs_wait_for_the_group_where_every_member_is_above_its_rate() {
                 heard.extend(jobs(&mut story, member));
             }
         }
-        assert!(heard.iter().all(|jobs| jobs.len() > 15), "both go on: {heard:?}");
+        assert!(heard.iter().all(|jobs| jobs.len() > AT_ONCE), "both go on: {heard:?}");
         if qos > 0 {
             expect_all(&heard, 60);
         }
