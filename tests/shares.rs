@@ -112,9 +112,9 @@ fn jobs_wait_for_the_group_where_every_member_is_above_its_rate() {
                 heard.extend(jobs(&mut story, member));
             }
         }
-        assert!(heard.iter().all(|jobs| jobs.len() > AT_ONCE), "both go on: {heard:?}");
         if qos > 0 {
             expect_all(&heard, 60);
+            assert!(heard.iter().all(|jobs| jobs.len() > 20), "both go on: {heard:?}");
         }
         // Of QoS 0 those end that meet a member which may not have them.
         let count: u64 = heard.iter().map(|jobs| jobs.len() as u64).sum();

@@ -111,6 +111,8 @@ fn features(random: &mut Random) -> Limits {
         Strategy::HashPublisher,
     ];
     Limits {
+        // The network holds back a part of a packet for as long as it likes.
+        read_stall_ms: u64::MAX / 4,
         shared_strategy: *random.pick(&strategies).expect("there are some"),
         overlap: if random.chance(1, 5) { Overlap::Separate } else { Overlap::Merged },
         queue_qos0: random.chance(1, 4),
