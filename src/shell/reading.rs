@@ -199,7 +199,7 @@ impl Core {
                 let introduced =
                     Input::Introduced { connection: key, address: source, certificate: told.map(Arc::new) };
                 shard.handle(introduced, now, out);
-                *is_taken = out.closes.last() != Some(&key);
+                *is_taken = shard.connection(key).is_some();
             }
             Heard::Secured { certificate, is_resumed } => {
                 stats.handshakes += 1;
