@@ -123,7 +123,7 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         turn.bytes_max,
         Kind::size(4 * KIB, GIB),
-        "Bytes that are read in one turn, and bytes that are taken in from other shards."
+        "Bytes that are read in one turn, bytes that are taken in from other shards, and bytes that either of them has us send."
     ),
     key!(turn.time_us_max as "time_max", Kind::time(Micros, 10, 1_000_000), "How long a turn reads."),
     key!(

@@ -153,7 +153,7 @@ pub struct Runtime {
 pub struct Turn {
     /// Connections that are read in one turn.
     pub inputs_max: usize,
-    /// Bytes that are read in one turn.
+    /// Bytes that are read in one turn, that are taken in from other shards, and that either of them has us send.
     pub bytes_max: usize,
     /// Microseconds after which a turn reads nothing further.
     pub time_us_max: u64,
@@ -408,7 +408,7 @@ impl Default for Runtime {
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { inputs_max: 1024, bytes_max: 4 << 20, time_us_max: 2_000, read_bytes_max: 256 * 1024 }
+        Self { inputs_max: 1024, bytes_max: 1 << 20, time_us_max: 1_000, read_bytes_max: 256 * 1024 }
     }
 }
 

@@ -278,6 +278,8 @@ pub struct Outputs {
     bodies: Vec<Payload>,
     recipients: Vec<Recipient>,
     writes: Vec<Write>,
+    /// What all pieces come to, counted for each of their recipients.
+    written_bytes: usize,
     /// Connections to close once what was written to them is sent.
     pub closes: Vec<ConnectionKey>,
     /// Connections to read no more (`false`) or again (`true`), in order.
@@ -323,6 +325,7 @@ impl Outputs {
         empty(&mut self.bodies);
         empty(&mut self.recipients);
         empty(&mut self.writes);
+        self.written_bytes = 0;
         empty(&mut self.closes);
         empty(&mut self.reads);
         empty(&mut self.changes);
@@ -397,6 +400,11 @@ impl Outputs {
     /// Whether some piece waits for a change to be safe.
     pub fn has_promises(&self) -> bool {
         self.has_promises
+    }
+
+    /// How many bytes the pieces are, counted for each of their recipients: what it costs to send them.
+    pub fn written_bytes(&self) -> usize {
+        self.written_bytes
     }
 
     /// How many pieces there are.
@@ -485,6 +493,8 @@ impl Outputs {
         self.recipients.extend_from_slice(recipients);
         write.recipients = start..self.recipients.len();
         write.promises = self.promises;
+        let bytes = write.head.len() + write.body.map_or(0, |body| self.bodies[body].len());
+        self.written_bytes += bytes * recipients.len();
         self.has_promises |= self.promises > Serial::NONE;
         self.writes.push(write);
     }

@@ -31,7 +31,9 @@ impl Core {
             if !self.go_on_with_letters(now) {
                 break; // the rest of them comes before anything else but what is urgent
             }
-            let is_over = opened_bytes >= self.turn.bytes_max as u64 || self.clock.now_ns() - start_ns > budget_ns;
+            let is_over = opened_bytes >= self.turn.bytes_max as u64
+                || self.out.written_bytes() >= self.turn.bytes_max
+                || self.clock.now_ns() - start_ns > budget_ns;
             if number > 0 && is_over {
                 break;
             }

@@ -16,8 +16,9 @@ use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
 
-/// Reads between two looks at the clock.
+/// Reads between two looks at the clock, and bytes: what is read is sent to many in the same turn.
 const READS_PER_LOOK: usize = 16;
+const BYTES_PER_LOOK: usize = 32 << 10;
 
 /// Whose connections are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +146,9 @@ impl Core {
     pub(super) fn read_lines(&mut self, start_ns: u64, now: Time) {
         let budget_ns = self.turn.time_us_max * 1_000;
         let (mut inputs, mut bytes) = (0, 0);
-        while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
+        let mut look_at = (READS_PER_LOOK, BYTES_PER_LOOK);
+        let written_max = self.out.written_bytes() + self.turn.bytes_max;
+        while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max && self.out.written_bytes() < written_max {
             let Some(due) = self.due.pop_front() else { return };
             bytes += match due {
                 Due::Read(key) => self.read_line(key, Round::Everybody, now),
@@ -156,8 +159,11 @@ impl Core {
                 }
             };
             inputs += 1;
-            if inputs % READS_PER_LOOK == 0 && self.clock.now_ns() - start_ns > budget_ns {
-                return;
+            if inputs >= look_at.0 || bytes >= look_at.1 {
+                if self.clock.now_ns() - start_ns > budget_ns {
+                    return;
+                }
+                look_at = (inputs + READS_PER_LOOK, bytes + BYTES_PER_LOOK);
             }
         }
     }

@@ -23,7 +23,7 @@ const ABSENT: usize = 20;
 const FOR: Duration = Duration::from_secs(5);
 const PAYLOAD_BYTES: usize = 1_000;
 /// Unsent bytes of one receiver: sixteen times its bound, and what a turn may read and may take in from other shards.
-const UNSENT_BYTES_MAX: u64 = (1 + 2 * 4) * MEBIBYTE;
+const UNSENT_BYTES_MAX: u64 = (1 + 2) * MEBIBYTE;
 /// What the broker may need in all: receivers of a topic share what was not sent; messages wait for who is away; the mesh and
 /// the turn have their bytes, and the allocator rounds.
 const GROWTH_BYTES_MAX: u64 = 2 * UNSENT_BYTES_MAX + ABSENT as u64 * MEBIBYTE * 5 / 4 + 64 * MEBIBYTE;
