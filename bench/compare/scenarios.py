@@ -108,6 +108,9 @@ def handshakes(certificate: str, group: str) -> Scenario:
 
 
 SECURE = [
+    # Without TLS, and the relay with them: what sockets alone cost where each message is a call to read and a call to send.
+    Scenario("echo-qos0", "pairs --pairs 50 --in-flight 1", columns=RATE | BOOKS),
+    Scenario("echo-qos1", "pairs --pairs 50 --in-flight 1 --qos 1", columns=RATE | BOOKS),
     secure("tls-echo-qos0", "pairs --pairs 50 --in-flight 1"),
     secure("tls-echo-qos1", "pairs --pairs 50 --in-flight 1 --qos 1"),
     secure("tls-pairs-qos0", "pairs --pairs 50 --in-flight 100"),
@@ -173,7 +176,7 @@ USUAL = [*MESSAGES, *DURABLE, FLOOD, CONNECT, *HALVES, LATENCY_SAME]
 ALL = {scenario.name: scenario for scenario in [*USUAL, *SECURE, GROWTH]}
 
 # The pairs of the floor are made by client numbers.
-FLOOR_EXTRA = {name: "--pairs 50" for name in ALL if "pairs" in name}
+FLOOR_EXTRA = {name: "--pairs 50" for name, scenario in ALL.items() if scenario.arguments.startswith("pairs")}
 
 # Fixed rates for the plot of throughput against CPU, in messages a second.
 SWEEP = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000]
