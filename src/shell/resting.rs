@@ -24,7 +24,7 @@ impl Core {
             || !self.changed.is_empty()
             || !self.broken.is_empty()
             || !self.rooms.is_empty()
-            || self.letters.is_some()
+            || !self.unread.is_empty()
             || !self.inbox.is_empty()
             || !self.out.is_empty()
             || !self.written.is_empty()
