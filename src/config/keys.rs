@@ -111,9 +111,13 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         runtime.mesh_batches_max,
         Kind::count(2, 65_536),
-        "Batches that may wait for one shard; above, the shards that send wait, and so do their publishers."
+        "Batches that one shard takes in between two turns; above, the shards that send wait, and so do their publishers."
     ),
-    key!(runtime.mesh_bytes_max, Kind::size(64 * KIB, GIB), "Bytes of messages in them; the last batch may exceed it."),
+    key!(
+        runtime.mesh_bytes_max,
+        Kind::size(64 * KIB, GIB),
+        "Bytes of messages that wait for one shard: half of it is divided among the senders, and the last batch of each may exceed it."
+    ),
     key!(
         runtime.drain_timeout_ms as "drain_timeout",
         Kind::time(Millis, 0, HOUR_MS),

@@ -258,7 +258,7 @@ mod tests {
     /// The next answer for a shard.
     fn answered(inbox: &Inbox) -> (u32, Verdict) {
         loop {
-            match inbox.take() {
+            match inbox.take_client() {
                 Some(Parcel::Found { answered, .. }) => {
                     let Answer::Credentials(verdict) = answered.answer else { panic!("credentials were asked about") };
                     return (answered.number, verdict);

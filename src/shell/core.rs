@@ -13,12 +13,14 @@ use super::clock::{Clock, at_ns, wall_s};
 use super::crowd::Crowd;
 use super::denials::Denials;
 use super::gather::Gather;
+use super::held::Held;
 use super::journal::{Continuation, Journal};
 use super::judging::Judging;
 use super::leaving::Leavers;
+use super::letters::Unread;
 use super::lines::Lines;
 use super::listener::Socket;
-use super::mesh::{Held, Inbox, Ways};
+use super::mesh::{Inbox, Ways};
 use super::progress::Share;
 use super::reading::Due;
 use super::receiving::Hot;
@@ -37,7 +39,6 @@ use crate::engine::accounts::Census;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::mesh::Mesh;
 use crate::engine::output::Outputs;
 use crate::engine::shard::{Shard, Shared};
 
@@ -57,8 +58,8 @@ pub struct Core {
     pub(super) leavers: Leavers,
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
-    /// What the shard has not read yet of the batch that was opened last.
-    pub(super) letters: Option<(ShardId, Vec<Mesh>)>,
+    /// Letters of other shards that are here.
+    pub(super) unread: Unread,
     pub(super) ways: Ways,
     /// Clients that wait for what takes time.
     pub(super) crowd: Crowd,
@@ -103,6 +104,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
+    /// Its clients are not told yet, for letters that were here before come first: until when they may.
+    pub(super) letters_until_ns: Option<u64>,
     /// Listeners whose connections are judged again.
     pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
@@ -182,7 +185,7 @@ impl Core {
             leavers: Leavers::default(),
             gather: Gather::default(),
             inbox: parts.inbox,
-            letters: None,
+            unread: Unread::new(shards),
             ways: parts.ways,
             crowd: Crowd::new(parts.desk),
             denials: Denials::default(),
@@ -212,6 +215,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
+            letters_until_ns: None,
             judgings: Vec::new(),
             journal: None,
             written: Vec::new(),
@@ -295,7 +299,7 @@ impl Core {
         stats.accepted
             + stats.reads
             + stats.sends
-            + stats.mesh_batches_received
+            + stats.mesh_inputs
             + stats.mesh_batches_sent
             + stats.adopted
             + stats.answers
@@ -321,7 +325,7 @@ impl Core {
     /// What this core says about itself.
     pub(super) fn report(&self) -> Report {
         let mut shell = self.stats.clone();
-        shell.mesh_depth = self.inbox.depth() as u64;
+        shell.mesh_depth = (self.inbox.depth() + self.unread.len()) as u64;
         shell.mesh_held = self.held.len() as u64;
         shell.mesh_bytes = self.inbox.bytes() + self.held.bytes();
         let (hellos, questions) = self.crowd.waiting();

@@ -3,8 +3,17 @@
 //! Nobody ever waits here. A parcel that finds no room stays with its sender, in order, and the sender's engine stops reading
 //! from the publishers that feed that shard. Two shards whose ways are both full still empty their own, so they cannot stop
 //! each other.
+//!
+//! A way has three lanes, and what goes by one waits for nothing that goes by another:
+//!
+//! | lane | what goes by it | why it needs no order with messages |
+//! |---|---|---|
+//! | orders | what the operator's floor and the keeper say | it holds from now on, or somebody waits for it |
+//! | clients | who moves to his home, what is asked about him, answers | what he has said before, his home has sent; what he says now goes with him |
+//! | letters | messages of another shard's engine | |
+//!
+//! Letters of one sender stay in their order, those of several have none. Each sender has a part of the bytes of a way that nobody else takes.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -29,20 +38,24 @@ const BATCH_MESSAGES_MAX: usize = 256;
 /// Bytes of one batch; what follows the message that reaches them begins another one.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
+/// Messages of another shard's engine, in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// Who sent them.
+    pub from: ShardId,
+    /// When, in nanoseconds of the process' clock.
+    pub sent_ns: u64,
+    /// What it is charged, from where it is sent until all of it was read.
+    pub bytes: usize,
+    /// The messages; those that are left, once it is being read.
+    pub letters: Vec<Mesh>,
+}
+
 /// What another shard, a clerk, the keeper or the operator's floor sends to a shard.
 #[derive(Debug)]
 pub enum Parcel {
-    /// Messages of another shard's engine, in order.
-    Batch {
-        /// Who sent them.
-        from: ShardId,
-        /// When, in nanoseconds of the process' clock.
-        sent_ns: u64,
-        /// What its messages are charged.
-        bytes: usize,
-        /// The messages.
-        letters: Vec<Mesh>,
-    },
+    /// Messages of another shard's engine.
+    Batch(Batch),
     /// An authenticated connection whose home is the receiving shard.
     Moved {
         /// Its line, taken apart.
@@ -85,59 +98,69 @@ pub enum Parcel {
     },
 }
 
-impl Parcel {
+impl Batch {
     /// Some messages in batches. Nearly always they are one, and nothing is moved.
-    pub fn batches(mut letters: Vec<Mesh>, from: ShardId, sent_ns: u64, mut each: impl FnMut(Self)) {
+    pub fn each(mut letters: Vec<Mesh>, from: ShardId, sent_ns: u64, mut each: impl FnMut(Self)) {
         let mut full: Vec<(usize, usize)> = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
+        let (mut start, mut bytes) = (0, size_of::<Self>());
         for (index, letter) in letters.iter().enumerate() {
             if index - start == BATCH_MESSAGES_MAX || bytes >= BATCH_BYTES_MAX {
                 full.push((index - start, bytes));
-                (start, bytes) = (index, 0);
+                (start, bytes) = (index, size_of::<Self>());
             }
             bytes += letter.charged_bytes();
         }
         if !full.is_empty() {
             let mut rest = letters.into_iter();
             for (count, bytes) in full {
-                each(Self::Batch { from, sent_ns, bytes, letters: rest.by_ref().take(count).collect() });
+                each(Self { from, sent_ns, bytes, letters: rest.by_ref().take(count).collect() });
             }
             letters = rest.collect();
         }
         if !letters.is_empty() {
-            each(Self::Batch { from, sent_ns, bytes, letters });
+            each(Self { from, sent_ns, bytes, letters });
         }
     }
+}
 
-    /// Whether it is taken before the messages that wait: it says what holds from now on, or somebody waits for it, and it needs no order with them.
-    fn is_urgent(&self) -> bool {
+impl Parcel {
+    /// Whether it goes by the lane of clients; whatever else is no batch goes by that of orders.
+    fn is_of_client(&self) -> bool {
         match self {
-            Self::Batch { .. } | Self::Moved { .. } | Self::Asked(_) | Self::Found { .. } | Self::Answered(_) => false,
-            Self::Kept(_)
+            Self::Moved { .. } | Self::Asked(_) | Self::Found { .. } | Self::Answered(_) => true,
+            Self::Batch(_)
+            | Self::Kept(_)
             | Self::Policy(_)
             | Self::Plan { .. }
             | Self::Serve
             | Self::Report(_)
             | Self::List(..)
-            | Self::Stop { .. } => true,
+            | Self::Stop { .. } => false,
         }
+    }
+
+    /// Whether it is a batch of messages.
+    pub fn is_batch(&self) -> bool {
+        matches!(self, Self::Batch(_))
     }
 
     /// What it is charged on its way. All but batches are few.
     pub fn bytes(&self) -> u64 {
-        if let Self::Batch { bytes, .. } = self { *bytes as u64 } else { 0 }
+        if let Self::Batch(batch) = self { batch.bytes as u64 } else { 0 }
     }
 }
 
 /// What all others see of a shard.
 #[derive(Debug)]
 pub struct Door {
-    /// What the parcels in its channel are charged.
+    /// What the batches are charged that were sent to it and are not read.
     bytes: AtomicU64,
+    /// The same by sender; their sum, but for moments.
+    bytes_of: Box<[AtomicU64]>,
     waker: EventFd,
     /// It sleeps, or is about to.
     is_parked: AtomicBool,
-    /// The shards that wait for room in this one's channel.
+    /// The shards that wait for room on their way to this one.
     waiting: AtomicU64,
     /// What to call instead of raising the eventfd, where the sleeper waits in the runtime.
     task: Mutex<Option<Waker>>,
@@ -146,33 +169,64 @@ pub struct Door {
 /// The ways to all shards. One per shard and one for the operator's floor; cheap to copy.
 #[derive(Clone, Debug)]
 pub struct Ways {
-    senders: Arc<[Sender<Parcel>]>,
-    urgent: Arc<[Sender<Parcel>]>,
+    senders: Arc<[Senders]>,
     doors: Arc<[Door]>,
-    /// A channel with so many bytes has no room for a batch.
-    bytes_max: u64,
+    room: Room,
+}
+
+/// The near ends of a way's lanes.
+#[derive(Debug)]
+struct Senders {
+    orders: Sender<Parcel>,
+    clients: Sender<Parcel>,
+    letters: Sender<Batch>,
+}
+
+/// How many bytes of messages fit into a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    /// With so many of all senders together, only those have room that have less than their own part.
+    common_max: u64,
+    /// The part of each sender.
+    own_max: u64,
+}
+
+impl Room {
+    /// common + own of all senders but one = all: half of it is divided among the senders, and one alone may take what the parts of the others leave.
+    fn new(bytes_max: u64, shards: usize) -> Self {
+        let senders = shards.saturating_sub(1).max(1) as u64;
+        let own_max = bytes_max / (2 * senders);
+        Self { common_max: bytes_max - own_max * (senders - 1), own_max }
+    }
+
+    /// Whether a sender whose bytes are so many may send one more batch, where there are so many in all.
+    fn is_there(self, all: u64, own: u64) -> bool {
+        all < self.common_max || own < self.own_max
+    }
 }
 
 /// A shard's own end of its way. One per shard.
 #[derive(Debug)]
 pub struct Inbox {
-    receiver: Receiver<Parcel>,
-    urgent: Receiver<Parcel>,
+    orders: Receiver<Parcel>,
+    clients: Receiver<Parcel>,
+    letters: Receiver<Batch>,
     doors: Arc<[Door]>,
-    me: ShardId,
+    pub(super) me: ShardId,
 }
 
-/// Makes the ways between so many shards, each with room for so many parcels and so many bytes in them, which the last one may exceed.
+/// Makes the ways between so many shards, with room for so many parcels in each lane, and for so many bytes of messages, which the last
+/// batch of each sender may exceed.
 pub fn connect(shards: usize, parcels_max: usize, bytes_max: u64) -> std::io::Result<(Ways, Vec<Inbox>)> {
-    let (mut senders, mut urgent, mut doors, mut receivers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let parcels_max = parcels_max.max(1);
+    let (mut senders, mut doors, mut receivers) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..shards {
-        let (sender, receiver) = bounded(parcels_max.max(1));
-        let (urgent_sender, urgent_receiver) = bounded(parcels_max.max(1));
-        senders.push(sender);
-        urgent.push(urgent_sender);
-        receivers.push((receiver, urgent_receiver));
+        let (orders, clients, letters) = (bounded(parcels_max), bounded(parcels_max), bounded(parcels_max));
+        senders.push(Senders { orders: orders.0, clients: clients.0, letters: letters.0 });
+        receivers.push((orders.1, clients.1, letters.1));
         doors.push(Door {
             bytes: AtomicU64::new(0),
+            bytes_of: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             waker: EventFd::new()?,
             is_parked: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
@@ -180,10 +234,12 @@ pub fn connect(shards: usize, parcels_max: usize, bytes_max: u64) -> std::io::Re
         });
     }
     let doors: Arc<[Door]> = doors.into();
-    let inbox =
-        |(number, (receiver, urgent))| Inbox { receiver, urgent, doors: Arc::clone(&doors), me: ShardId::new(number) };
+    let inbox = |(number, (orders, clients, letters))| {
+        let (doors, me) = (Arc::clone(&doors), ShardId::new(number));
+        Inbox { orders, clients, letters, doors, me }
+    };
     let inboxes = receivers.into_iter().enumerate().map(inbox).collect();
-    Ok((Ways { senders: senders.into(), urgent: urgent.into(), doors, bytes_max }, inboxes))
+    Ok((Ways { senders: senders.into(), doors, room: Room::new(bytes_max, shards) }, inboxes))
 }
 
 impl Ways {
@@ -192,23 +248,29 @@ impl Ways {
         self.doors.len()
     }
 
-    /// Puts a parcel into a shard's channel; gives it back if there is no room. Nobody is woken yet.
+    /// Puts a parcel on its way to a shard; gives it back if there is no room. Nobody is woken yet.
     pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
-        let (bytes, there) = (parcel.bytes(), &self.doors[to.index()].bytes);
+        let senders = &self.senders[to.index()];
+        let lane = if parcel.is_of_client() { &senders.clients } else { &senders.orders };
+        match parcel {
+            Parcel::Batch(batch) => self.put_batch(to, batch).map_err(Parcel::Batch),
+            parcel => given_back(lane.try_send(parcel)),
+        }
+    }
+
+    fn put_batch(&self, to: ShardId, batch: Batch) -> Result<(), Batch> {
+        let door = &self.doors[to.index()];
+        let (bytes, own) = (batch.bytes as u64, &door.bytes_of[batch.from.index()]);
         // Several senders at once may each exceed the bound by a batch.
-        if bytes > 0 && there.load(Ordering::SeqCst) >= self.bytes_max {
-            return Err(parcel);
+        if !self.room.is_there(door.bytes.load(Ordering::SeqCst), own.load(Ordering::SeqCst)) {
+            return Err(batch);
         }
-        there.fetch_add(bytes, Ordering::SeqCst); // before it can be taken
-        let senders = if parcel.is_urgent() { &self.urgent } else { &self.senders };
-        match senders[to.index()].try_send(parcel) {
-            // A shard that is gone takes its messages with it: the process is ending.
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(parcel)) => {
-                there.fetch_sub(bytes, Ordering::SeqCst);
-                Err(parcel)
-            }
-        }
+        door.bytes.fetch_add(bytes, Ordering::SeqCst); // before it can be read
+        own.fetch_add(bytes, Ordering::SeqCst);
+        given_back(self.senders[to.index()].letters.try_send(batch)).inspect_err(|_| {
+            door.bytes.fetch_sub(bytes, Ordering::SeqCst);
+            own.fetch_sub(bytes, Ordering::SeqCst);
+        })
     }
 
     /// As [`Self::put`]; where there is no room, the shard wakes `from` once it has made some.
@@ -235,32 +297,55 @@ impl Ways {
     }
 }
 
+/// What a channel has not taken. A shard that is gone takes its parcels with it: the process is ending.
+fn given_back<T>(sent: Result<(), TrySendError<T>>) -> Result<(), T> {
+    match sent {
+        Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        Err(TrySendError::Full(parcel)) => Err(parcel),
+    }
+}
+
 impl Inbox {
-    /// The next parcel.
-    pub fn take(&self) -> Option<Parcel> {
-        let parcel = self.receiver.try_recv().ok()?;
-        self.doors[self.me.index()].bytes.fetch_sub(parcel.bytes(), Ordering::SeqCst);
-        Some(parcel)
+    /// The next order.
+    pub fn take_order(&self) -> Option<Parcel> {
+        self.orders.try_recv().ok()
     }
 
-    /// The next one of those that wait behind no messages.
-    pub fn take_urgent(&self) -> Option<Parcel> {
-        self.urgent.try_recv().ok()
+    /// What comes next of clients on their way in.
+    pub fn take_client(&self) -> Option<Parcel> {
+        self.clients.try_recv().ok()
     }
 
-    /// How many wait.
+    /// The next batch. It takes room until [`Self::has_read`].
+    pub fn take_batch(&self) -> Option<Batch> {
+        self.letters.try_recv().ok()
+    }
+
+    /// All of a batch of this sender was read, which was charged so much.
+    pub fn has_read(&self, from: ShardId, bytes: usize) {
+        let door = &self.doors[self.me.index()];
+        door.bytes.fetch_sub(bytes as u64, Ordering::SeqCst);
+        door.bytes_of[from.index()].fetch_sub(bytes as u64, Ordering::SeqCst);
+    }
+
+    /// How many batches wait.
+    pub fn batches(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// How many parcels wait.
     pub fn depth(&self) -> usize {
-        self.receiver.len() + self.urgent.len()
+        self.orders.len() + self.clients.len() + self.letters.len()
     }
 
-    /// What they are charged.
+    /// What the batches are charged that are not read.
     pub fn bytes(&self) -> u64 {
         self.doors[self.me.index()].bytes.load(Ordering::Relaxed)
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.receiver.is_empty() && self.urgent.is_empty()
+        self.orders.is_empty() && self.clients.is_empty() && self.letters.is_empty()
     }
 
     /// What wakes this shard.
@@ -300,137 +385,47 @@ impl Inbox {
     }
 }
 
-/// Parcels of one shard that found no room, by the shard they are for, in order.
-#[derive(Debug)]
-pub struct Held {
-    queues: Vec<VecDeque<Parcel>>,
-    /// The shards whose queue is not empty.
-    full: Bits64,
-}
-
-impl Held {
-    /// None for any of so many shards.
-    pub fn new(shards: usize) -> Self {
-        Self { queues: (0..shards).map(|_| VecDeque::new()).collect(), full: Bits64::EMPTY }
-    }
-
-    /// Sends a parcel, behind those that wait for the same shard. Says whether the way has just become full.
-    pub fn send(&mut self, ways: &Ways, from: ShardId, to: ShardId, parcel: Parcel) -> bool {
-        if self.full.contains(to.bit()) && !parcel.is_urgent() {
-            self.queues[to.index()].push_back(parcel);
-            return false;
-        }
-        match ways.put_or_ask(from, to, parcel) {
-            Ok(()) => false,
-            Err(parcel) => {
-                self.queues[to.index()].push_back(parcel);
-                self.full.insert(to.bit());
-                true
-            }
-        }
-    }
-
-    /// Tries again; says for which shards nothing waits any more.
-    pub fn retry(&mut self, ways: &Ways, from: ShardId) -> Bits64 {
-        let mut freed = Bits64::EMPTY;
-        for bit in self.full.iter() {
-            let to = ShardId::of_bit(bit);
-            let queue = &mut self.queues[to.index()];
-            let mut has_sent = false;
-            while let Some(parcel) = queue.pop_front() {
-                match ways.put_or_ask(from, to, parcel) {
-                    Ok(()) => has_sent = true,
-                    Err(parcel) => {
-                        queue.push_front(parcel);
-                        break;
-                    }
-                }
-            }
-            if queue.is_empty() {
-                freed.insert(bit);
-            }
-            if has_sent {
-                ways.wake(to);
-            }
-        }
-        self.full = self.full.difference(freed);
-        freed
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.full.is_empty()
-    }
-
-    /// How many parcels wait.
-    pub fn len(&self) -> usize {
-        self.queues.iter().map(VecDeque::len).sum()
-    }
-
-    /// What they are charged.
-    pub fn bytes(&self) -> u64 {
-        self.queues.iter().flatten().map(Parcel::bytes).sum()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::clock::Clock;
-    use super::super::ring::uring::Ring;
+pub(super) mod tests {
     use super::*;
     use crate::engine::mesh::RunPiece;
     use crate::engine::message::SessionId;
 
     /// A batch of nothing, which is charged nothing.
-    fn numbered(sent_ns: u64) -> Parcel {
-        Parcel::Batch { from: ShardId::new(0), sent_ns, bytes: 0, letters: Vec::new() }
-    }
-
-    fn number(parcel: &Parcel) -> u64 {
-        let Parcel::Batch { sent_ns, .. } = parcel else { panic!("{parcel:?}") };
-        *sent_ns
-    }
-
-    #[test]
-    fn parcels_that_find_no_room_wait_in_order_and_their_sender_is_woken() {
-        let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
-        let (from, to) = (ShardId::new(0), ShardId::new(1));
-        let mut held = Held::new(2);
-        let became_full: Vec<bool> = (0..5).map(|n| held.send(&ways, from, to, numbered(n))).collect();
-        assert_eq!(became_full, [false, false, true, false, false]);
-        assert_eq!((held.len(), inboxes[1].depth()), (3, 2));
-        assert!(held.retry(&ways, from).is_empty());
-        assert_eq!(number(&inboxes[1].take().unwrap()), 0);
-        assert_eq!(inboxes[1].take_waiting(), Bits64::of(from.bit()));
-        assert!(held.retry(&ways, from).is_empty());
-        let mut seen = Vec::new();
-        while !held.is_empty() || !inboxes[1].is_empty() {
-            seen.extend(inboxes[1].take().map(|parcel| number(&parcel)));
-            held.retry(&ways, from);
-        }
-        assert_eq!(seen, [1, 2, 3, 4]);
+    pub fn numbered(sent_ns: u64) -> Parcel {
+        Parcel::Batch(Batch { from: ShardId::new(0), sent_ns, bytes: 0, letters: Vec::new() })
     }
 
     /// Runs of so many bytes each.
-    fn letters(count: usize, bytes: usize) -> Vec<Mesh> {
+    pub fn letters(count: usize, bytes: usize) -> Vec<Mesh> {
         let run = RunPiece { bytes: vec![0; bytes].into(), count: 1, is_v5: false, origin: SessionId::BROKER };
         vec![Mesh::Run { run, publisher: None }; count]
     }
 
-    fn batches(letters: Vec<Mesh>) -> Vec<Parcel> {
+    /// The same as shard 0 sends them.
+    pub fn batches(letters: Vec<Mesh>) -> Vec<Parcel> {
+        batches_of(0, letters)
+    }
+
+    pub fn batches_of(from: usize, letters: Vec<Mesh>) -> Vec<Parcel> {
         let mut batches = Vec::new();
-        Parcel::batches(letters, ShardId::new(0), 0, |batch| batches.push(batch));
+        Batch::each(letters, ShardId::new(from), 0, |batch| batches.push(Parcel::Batch(batch)));
         batches
+    }
+
+    /// Takes a batch and reads it.
+    pub fn read(inbox: &Inbox) -> Option<Batch> {
+        let batch = inbox.take_batch()?;
+        inbox.has_read(batch.from, batch.bytes);
+        Some(batch)
     }
 
     #[test]
     fn a_batch_is_bounded_in_messages_and_in_bytes() {
         let lengths = |letters| -> Vec<usize> {
             let length = |parcel: &Parcel| {
-                let Parcel::Batch { letters, .. } = parcel else { panic!("{parcel:?}") };
-                letters.len()
+                let Parcel::Batch(batch) = parcel else { panic!("{parcel:?}") };
+                batch.letters.len()
             };
             batches(letters).iter().map(length).collect()
         };
@@ -441,38 +436,27 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_full_of_bytes_takes_no_batch_until_some_are_gone() {
-        let (ways, inboxes) = connect(2, 64, 1 << 20).unwrap();
-        let (from, to) = (ShardId::new(0), ShardId::new(1));
-        let mut held = Held::new(2);
-        let became_full: Vec<bool> =
-            batches(letters(6, 300 << 10)).into_iter().map(|batch| held.send(&ways, from, to, batch)).collect();
-        assert_eq!(became_full, [false, false, false, false, true, false], "the one that reaches the bound still goes");
-        assert_eq!((held.len(), inboxes[1].depth()), (2, 4));
-        assert!(inboxes[1].bytes() >= 1200 << 10 && held.bytes() >= 600 << 10);
-        assert!(ways.put(to, numbered(0)).is_ok(), "what has no messages needs no room for them");
-        assert!(inboxes[1].take().is_some() && inboxes[1].take_waiting() == Bits64::of(from.bit()));
-        assert_eq!((held.retry(&ways, from), held.len()), (Bits64::EMPTY, 1));
-        while inboxes[1].take().is_some() {}
-        assert_eq!((held.retry(&ways, from), held.len()), (Bits64::of(to.bit()), 0));
-        while inboxes[1].take().is_some() {}
-        assert_eq!((inboxes[1].bytes(), held.bytes()), (0, 0));
-    }
-
-    #[test]
-    fn what_is_urgent_waits_behind_no_messages() {
-        let (ways, inboxes) = connect(2, 2, 1).unwrap();
-        let (from, to) = (ShardId::new(0), ShardId::new(1));
-        let mut held = Held::new(2);
-        batches(letters(3, 10)).into_iter().chain(batches(letters(3, 10))).for_each(|batch| {
-            held.send(&ways, from, to, batch);
-        });
-        assert_eq!((held.len(), inboxes[1].depth()), (1, 1));
-        assert!(!held.send(&ways, from, to, Parcel::Stop { until_ns: 7 }), "the way of messages alone is full");
-        assert!(ways.put(to, Parcel::Serve).is_ok() && ways.put(to, Parcel::Serve).is_err(), "it is bounded as well");
-        assert!(matches!(inboxes[1].take_urgent(), Some(Parcel::Stop { until_ns: 7 })));
-        assert!(matches!(inboxes[1].take_urgent(), Some(Parcel::Serve)) && inboxes[1].take_urgent().is_none());
-        assert!(inboxes[1].take().is_some() && inboxes[1].is_empty());
+    fn each_sender_has_a_part_of_the_way_that_nobody_else_takes() {
+        const BYTES_MAX: u64 = 1 << 20;
+        let batch = |from| batches_of(from, letters(1, 32 << 10)).remove(0);
+        for shards in [2, 3, 8, 64] {
+            let (ways, inboxes) = connect(shards, 1_024, BYTES_MAX).unwrap();
+            let to = ShardId::new(0);
+            while ways.put(to, batch(1)).is_ok() {}
+            assert!(inboxes[0].bytes() >= BYTES_MAX / 2, "one alone may take half of the way at least");
+            for from in 2..shards {
+                assert!(ways.put(to, batch(from)).is_ok(), "shard {from} of {shards} has a part of its own");
+                while ways.put(to, batch(from)).is_ok() {}
+            }
+            let mut left = inboxes[0].bytes();
+            assert!(left <= BYTES_MAX + (shards as u64 - 1) * batch(1).bytes(), "{left} bytes of {shards} shards");
+            while let Some(batch) = inboxes[0].take_batch() {
+                assert_eq!(inboxes[0].bytes(), left, "what is not read takes room");
+                inboxes[0].has_read(batch.from, batch.bytes);
+                left -= batch.bytes as u64;
+            }
+            assert_eq!((inboxes[0].bytes(), ways.put(to, batch(1)).is_ok()), (0, true));
+        }
     }
 
     #[test]
@@ -486,58 +470,5 @@ mod tests {
         assert!(inboxes[1].unpark());
         inboxes[1].park();
         assert!(!inboxes[1].unpark());
-    }
-
-    /// Two shards that flood each other through channels of two parcels, sleeping whenever they can do nothing: each must be
-    /// woken again, and nothing may be lost or overtake.
-    #[test]
-    fn two_full_shards_do_not_stop_each_other() {
-        const PARCELS: u64 = 50_000;
-        const PATIENCE_NS: u64 = 20_000_000_000;
-        let clock = Clock::start();
-        let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
-        let flood = move |inbox: Inbox, ways: Ways| {
-            let (me, peer) = (inbox.me, ShardId::new(1 - inbox.me.index()));
-            let mut ring = Ring::new(8).unwrap();
-            ring.watch_waker(inbox.waker());
-            let (mut held, mut sent, mut seen) = (Held::new(2), 0, 0);
-            while seen < PARCELS || sent < PARCELS || !held.is_empty() {
-                ring.poke();
-                ring.drain(|_| {});
-                held.retry(&ways, me);
-                while let Some(parcel) = inbox.take() {
-                    assert_eq!(number(&parcel), seen, "parcels of one sender stay in order");
-                    seen += 1;
-                }
-                inbox.take_waiting().iter().for_each(|bit| _ = ways.wake(ShardId::of_bit(bit)));
-                if sent < PARCELS && held.is_empty() {
-                    held.send(&ways, me, peer, numbered(sent));
-                    ways.wake(peer);
-                    sent += 1;
-                    continue;
-                }
-                inbox.park();
-                let before = held.len();
-                held.retry(&ways, me);
-                let is_done = seen == PARCELS && sent == PARCELS && held.is_empty();
-                if held.len() == before && inbox.is_empty() && !is_done {
-                    let until_ns = clock.now_ns() + PATIENCE_NS;
-                    ring.wait(Some(Duration::from_nanos(PATIENCE_NS)));
-                    assert!(clock.now_ns() < until_ns, "a sleeper was forgotten");
-                }
-                inbox.unpark();
-            }
-        };
-        #[expect(clippy::disallowed_methods, reason = "shards are threads")]
-        let threads: Vec<_> = inboxes
-            .into_iter()
-            .map(|inbox| {
-                let ways = ways.clone();
-                std::thread::spawn(move || flood(inbox, ways))
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
     }
 }

@@ -8,7 +8,7 @@
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
 //! | `accepting` `reserve` `reading` `receiving` | who comes, descriptors that are not for them, what clients sent, those that the kernel receives for on its own |
 //! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
-//! | `parcels` `resting` | what other shards sent, the sleep between two turns |
+//! | `parcels` [`letters`] `resting` | what other shards sent, whose turn it is to be read, the sleep between two turns |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
@@ -19,7 +19,7 @@
 //! | [`archive`] | the same looked at from outside, while a broker may run on it |
 //! | [`fetching`] | messages that lie in the journal alone, and how they are read back |
 //! | [`files`] | the data directory, its segments, and the one who writes to them |
-//! | [`mesh`] | the ways between shards |
+//! | [`mesh`] [`held`] | the ways between shards, what finds no room there |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] `denials` | the time, what the log hears, and how often of what rules refuse |
 //! | [`guard`] | what a panic brings about |
@@ -44,18 +44,22 @@ pub mod fetching;
 pub mod files;
 pub mod gather;
 pub mod guard;
+pub mod held;
 pub mod journal;
 mod judging;
 #[cfg(test)]
 mod judging_tests;
 mod keeping;
 pub mod leaving;
+pub mod letters;
 pub mod lines;
 pub mod listener;
 pub mod listening;
 pub mod mesh;
 pub mod moving;
 mod parcels;
+#[cfg(test)]
+mod parcels_tests;
 mod perform;
 pub mod progress;
 mod reading;

@@ -13,49 +13,93 @@ use crate::engine::homes::ShardId;
 use crate::engine::input::Input;
 use crate::engine::output::Arrival;
 
-/// Parcels that are opened in one turn.
-const PARCELS_PER_TURN_MAX: usize = 64;
+/// Orders that are taken in one turn.
+const ORDERS_PER_TURN_MAX: usize = 64;
+/// Parcels of clients on their way in that are opened in one turn.
+const CLIENTS_PER_TURN_MAX: usize = 64;
+/// The part of a turn's time that they get, beside everything else.
+const CLIENTS_PART: u64 = 2;
+/// Inputs that letters become in one turn.
+const LETTERS_PER_TURN_MAX: usize = 64;
+/// The part of the time to stop in which letters are read that were here before.
+const LETTERS_PART: u64 = 2;
 
 impl Core {
     /// What a turn takes in is bounded as what it reads: only behind it does the engine learn who is full, and slows down who is to blame.
     pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
-        let budget_ns = self.turn.time_us_max * 1_000;
-        let (mut opened, mut opened_bytes) = (0, 0);
-        while opened < PARCELS_PER_TURN_MAX
-            && let Some(parcel) = self.inbox.take_urgent()
-        {
-            opened += 1;
-            self.open_parcel(parcel, start_ns, now);
+        for _ in 0..ORDERS_PER_TURN_MAX {
+            let Some(parcel) = self.inbox.take_order() else { break };
+            self.open_parcel(parcel, now);
         }
-        for number in 0..PARCELS_PER_TURN_MAX {
-            if !self.go_on_with_letters(now) {
-                break; // the rest of them comes before anything else but what is urgent
-            }
-            let is_over = opened_bytes >= self.turn.bytes_max as u64
-                || self.out.written_bytes() >= self.turn.bytes_max
-                || self.clock.now_ns() - start_ns > budget_ns;
-            if number > 0 && is_over {
-                break;
-            }
-            let Some(parcel) = self.inbox.take() else { break };
-            (opened, opened_bytes) = (opened + 1, opened_bytes + parcel.bytes());
-            self.open_parcel(parcel, start_ns, now);
-        }
-        if opened > 0 {
+        let has_met_clients = self.meet_clients(now);
+        self.sort_letters();
+        let has_read = self.read_letters(start_ns, now);
+        self.say_goodbye_in_time(now);
+        if has_read || has_met_clients {
             for bit in self.inbox.take_waiting().iter() {
                 self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
             }
         }
     }
 
-    fn open_parcel(&mut self, parcel: Parcel, start_ns: u64, now: Time) {
-        match parcel {
-            Parcel::Batch { from, sent_ns, bytes: _, letters } => {
-                self.stats.mesh_batches_received += 1;
-                self.stats.hop_latency.note_ns(start_ns.saturating_sub(sent_ns));
-                self.letters = Some((from, letters));
-                self.go_on_with_letters(now);
+    /// Clients that come by other shards, and answers to their questions. At least one in each turn, however long it has taken already:
+    /// neither letters nor what is read are to keep anybody out. Whether there was any.
+    fn meet_clients(&mut self, now: Time) -> bool {
+        let Some(mut parcel) = self.inbox.take_client() else { return false };
+        let until_ns = self.clock.now_ns() + self.turn.time_us_max * 1_000 / CLIENTS_PART;
+        for _ in 1..CLIENTS_PER_TURN_MAX {
+            self.open_parcel(parcel, now);
+            if self.clock.now_ns() >= until_ns || self.out.written_bytes() >= self.turn.bytes_max {
+                return true;
             }
+            let Some(next) = self.inbox.take_client() else { return true };
+            parcel = next;
+        }
+        self.open_parcel(parcel, now);
+        true
+    }
+
+    /// Batches that have come go to those of their senders.
+    fn sort_letters(&mut self) {
+        for _ in 0..self.inbox.batches() {
+            let Some(batch) = self.inbox.take_batch() else { return };
+            self.unread.put(batch);
+        }
+    }
+
+    /// Has the shard read letters, one input of each sender after the other. Who has sent more than an input takes is passed over for the
+    /// rest of the turn. Whether there were any.
+    fn read_letters(&mut self, start_ns: u64, now: Time) -> bool {
+        let budget_ns = self.turn.time_us_max * 1_000;
+        let (mut senders, mut bytes) = (self.unread.senders(), 0);
+        for inputs in 0..LETTERS_PER_TURN_MAX {
+            let is_over = bytes >= self.turn.bytes_max
+                || self.out.written_bytes() >= self.turn.bytes_max
+                || self.clock.now_ns() - start_ns > budget_ns;
+            if inputs > 0 && is_over {
+                return true;
+            }
+            let Some((batch, is_new)) = self.unread.next(senders) else { return inputs > 0 };
+            if is_new {
+                bytes += batch.bytes;
+                self.stats.mesh_batches_received += 1;
+                self.stats.hop_latency.note_ns(start_ns.saturating_sub(batch.sent_ns));
+            }
+            let (from, letters) = (batch.from, &mut batch.letters);
+            self.stats.mesh_inputs += 1;
+            self.shard.handle(Input::Mesh { from, batch: letters }, now, &mut self.out);
+            if letters.is_empty() {
+                self.inbox.has_read(from, self.unread.pop(from));
+            } else {
+                senders.remove(from.bit());
+            }
+        }
+        true
+    }
+
+    fn open_parcel(&mut self, parcel: Parcel, now: Time) {
+        match parcel {
+            Parcel::Batch(batch) => self.unread.put(batch),
             Parcel::Moved { parts, arrival } => self.adopt(*parts, arrival, now),
             Parcel::Asked(asked) => self.line_up(*asked, now),
             Parcel::Found { asker, answered } => self.found(asker, answered, now),
@@ -79,15 +123,8 @@ impl Core {
                 // See above.
                 let _nobody_waits = asker.send(self.shard.page(from));
             }
-            Parcel::Stop { until_ns } => self.stop(until_ns, now),
+            Parcel::Stop { until_ns } => self.stop(until_ns),
         }
-    }
-
-    /// Has the shard read the letters of the batch that was opened last; whether it has read all of them.
-    fn go_on_with_letters(&mut self, now: Time) -> bool {
-        let Some((from, batch)) = &mut self.letters else { return true };
-        self.shard.handle(Input::Mesh { from: *from, batch }, now, &mut self.out);
-        self.letters.take_if(|(_, batch)| batch.is_empty()).is_some()
     }
 
     pub(super) fn adopt(&mut self, parts: LineParts, arrival: Box<Arrival>, now: Time) {
@@ -118,8 +155,14 @@ impl Core {
         }
     }
 
-    fn stop(&mut self, until_ns: u64, now: Time) {
+    /// Nobody comes in any more. What other shards have sent before is for those who are still here: they are told behind it, and hear of
+    /// it in the time that is left.
+    fn stop(&mut self, until_ns: u64) {
+        let now_ns = self.clock.now_ns();
         self.stop_at_ns = Some(until_ns);
+        self.letters_until_ns = Some(now_ns + until_ns.saturating_sub(now_ns) / LETTERS_PART);
+        self.sort_letters();
+        self.unread.mark();
         for (number, listener) in (0..).zip(self.listeners.drain(..)) {
             self.net.stop_accepting(number);
             // The ring may hold the socket until after the end of the process; whoever starts next wants its address now.
@@ -128,6 +171,15 @@ impl Core {
             self.closed.push(listener.fd);
         }
         self.accepted.clear();
+    }
+
+    /// Ends what is connected, once the letters that were here at the stop are read, or at the end of their time.
+    fn say_goodbye_in_time(&mut self, now: Time) {
+        let Some(until_ns) = self.letters_until_ns else { return };
+        if !self.unread.is_marked_read() && self.clock.now_ns() < until_ns {
+            return;
+        }
+        self.letters_until_ns = None;
         self.make_place(now);
         self.shard.handle(Input::Shutdown, now, &mut self.out);
         if let Some(journal) = &mut self.journal {

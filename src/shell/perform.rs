@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::gather::Sent;
 use super::lines::{Line, Watch};
-use super::mesh::Parcel;
+use super::mesh::{Batch, Parcel};
 use super::reading::{enqueue, note_change};
 use crate::base::bitset::Bits64;
 use crate::base::time::Time;
@@ -162,9 +162,9 @@ impl Core {
                 continue;
             }
             told.insert(to.bit());
-            Parcel::batches(letters, self.id, sent_ns, |batch| {
+            Batch::each(letters, self.id, sent_ns, |batch| {
                 self.stats.mesh_batches_sent += 1;
-                if self.held.send(&self.ways, self.id, to, batch) {
+                if self.held.send(&self.ways, self.id, to, Parcel::Batch(batch)) {
                     self.stats.mesh_full += 1;
                     self.rooms.push((to, false));
                 }

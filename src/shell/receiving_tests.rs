@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::core::{Core, Parts};
 use super::lines::Watch;
 use super::listener;
-use super::mesh::connect;
+use super::mesh::{Inbox, Ways, connect};
 use super::progress::Progress;
 use super::reading::Due;
 use super::reloading::Force;
@@ -34,7 +34,10 @@ const MORE_THAN_ALL_BUFFERS: usize = 1 << 20;
 /// A shard without an executor, and where it listens.
 pub(super) struct Scene {
     pub(super) core: Core,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
+    pub(super) ways: Ways,
+    /// Those of the other shards, which are not there.
+    pub(super) inboxes: Vec<Inbox>,
 }
 
 /// A client of 3.1.1 whose messages have identifiers that go up.
@@ -48,7 +51,11 @@ struct Client {
 
 impl Scene {
     pub(super) fn new(ring_entries: u32) -> Self {
-        let config = Config::default();
+        Self::among(1, ring_entries, Config::default())
+    }
+
+    /// The first of so many shards.
+    pub(super) fn among(shards: usize, ring_entries: u32, config: Config) -> Self {
         let bound = listener::bind(
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             1,
@@ -56,13 +63,13 @@ impl Scene {
             &listener::SocketOptions::default(),
         )
         .unwrap();
-        let (ways, mut inboxes) = connect(1, 8, u64::MAX).unwrap();
+        let (ways, mut inboxes) = connect(shards, 8, u64::MAX).unwrap();
         let seed = Seed::new(7);
         let shared = Shared {
             limits: Arc::new(config.limits.clone()),
             own_limits: Arc::from([]),
-            homes: Arc::new(Homes::new(seed, 1)),
-            interest: Arc::new(Interest::new(seed, 1, 0)),
+            homes: Arc::new(Homes::new(seed, shards)),
+            interest: Arc::new(Interest::new(seed, u32::try_from(shards).unwrap(), 64)),
             policy: Arc::new(Policy::open()),
             accounts: Arc::new(Accounts::new(Terms::of(&config.limits), seed)),
             has_journal: false,
@@ -79,7 +86,7 @@ impl Scene {
             shared,
             seed: 7,
             inbox: inboxes.remove(0),
-            ways,
+            ways: ways.clone(),
             desk,
             listeners: bound.sockets.into_iter().map(|fd| listener::Socket { fd, plan: None }).collect(),
             turn: config.turn,
@@ -87,16 +94,16 @@ impl Scene {
             driver: Driver::Ring,
             ring_entries,
             promise: Promise::of(&config.storage),
-            share: Progress::new(clock, [0]).share(ShardId::new(0)),
+            share: Progress::new(clock, vec![0; shards]).share(ShardId::new(0)),
             kept: None,
         });
         let mut core = core.unwrap();
         core.serve();
-        Self { core, address: bound.address }
+        Self { core, address: bound.address, ways, inboxes }
     }
 
     /// Turns until something is so.
-    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Core) -> bool) {
+    pub(super) fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Core) -> bool) {
         for _ in 0..TURNS_MAX {
             if is_so(&mut self.core) {
                 return;

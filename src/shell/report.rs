@@ -122,6 +122,8 @@ pub struct ShellStats {
     pub mesh_batches_sent: u64,
     /// Batches that came from other shards.
     pub mesh_batches_received: u64,
+    /// Inputs that what they brought was.
+    pub mesh_inputs: u64,
     /// Times the way to another shard was full.
     pub mesh_full: u64,
     /// At this moment: batches that wait for this shard.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pregon::engine::stats::DropReason;
 
 /// Everything that some seed must have seen.
-pub const REQUIRED: [&str; 36] = [
+pub const REQUIRED: [&str; 38] = [
     "aliases received",
     "aliases sent",
     "connect lost",
@@ -17,6 +17,7 @@ pub const REQUIRED: [&str; 36] = [
     "keep-alive timeout",
     "kick",
     "letters left for a later turn",
+    "letters past what is left of another sender's",
     "mesh full",
     "message of a former session",
     "overlapping subscriptions",
@@ -36,6 +37,7 @@ pub const REQUIRED: [&str; 36] = [
     "shared delivery to a second member",
     "take-over",
     "take-over across shards",
+    "way in past what is left of letters",
     "will after delay",
     "will at session end",
     "will of a lost connection",

@@ -140,6 +140,9 @@ impl Simulation {
         let most = if self.dice.mesh.chance(1, 2) { 1 } else { self.dice.mesh.index(20) + 1 };
         self.trace(|| format!("mesh {from} -> {to}, at most {most}"));
         let left = self.world.letters_left;
+        if (0..shards).any(|other| other != from && self.world.has_begun(other, to)) {
+            self.coverage.hit("letters past what is left of another sender's");
+        }
         self.world.deliver_mesh(from, to, most);
         if self.world.letters_left > left {
             self.coverage.hit("letters left for a later turn");
@@ -186,6 +189,9 @@ impl Simulation {
             self.trace(|| format!("link {link} arrives at shard {home}"));
             if self.clients[self.wires[link].client].session_link.is_some() {
                 self.coverage.hit("take-over across shards");
+            }
+            if (0..self.plan.shards).any(|from| self.world.has_begun(from, home)) {
+                self.coverage.hit("way in past what is left of letters");
             }
             self.world.arrive();
             self.look();

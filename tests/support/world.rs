@@ -84,6 +84,8 @@ pub struct World {
     keys: Vec<BTreeMap<ConnectionKey, usize>>,
     /// Messages between shards on their way: from, to.
     pub mesh: Vec<Vec<VecDeque<Mesh>>>,
+    /// How many of the first of them are left of a batch that was too much for one input.
+    begun: Vec<Vec<usize>>,
     /// Connections on their way to their home.
     pub moving: VecDeque<(usize, usize, Box<Arrival>)>,
     /// Questions nobody has answered: which shard asks, what.
@@ -232,6 +234,7 @@ impl World {
             links: Vec::new(),
             keys: vec![BTreeMap::new(); shards],
             mesh: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
+            begun: vec![vec![0; shards]; shards],
             moving: VecDeque::new(),
             questions: Vec::new(),
             events: Vec::new(),
@@ -345,21 +348,28 @@ impl World {
         self.shards.iter_mut().for_each(|shard| shard.set_copies_per_input_max(copies));
     }
 
-    /// Delivers one batch from one shard to another. Whether there was any.
+    /// Delivers one batch from one shard to another, or what is left of the last one: one input. Whether there was any.
     pub fn deliver_mesh(&mut self, from: usize, to: usize, most: usize) -> bool {
         let queue = &mut self.mesh[from][to];
-        let count = queue.len().min(most);
+        let left = self.begun[from][to];
+        let count = if left > 0 { left } else { queue.len().min(most) };
         if count == 0 {
             return false;
         }
         let mut batch: Vec<Mesh> = queue.drain(..count).collect();
         self.input(to, Input::Mesh { from: ShardId::new(from), batch: &mut batch });
-        // What was too much for one turn comes before all else from there.
+        self.begun[from][to] = batch.len();
+        // What was too much for one input comes before all else from there, by itself, and behind what others have sent.
         for letter in batch.into_iter().rev() {
             self.mesh[from][to].push_front(letter);
             self.letters_left += 1;
         }
         true
+    }
+
+    /// Whether a batch is being read that a shard has sent to this one, and that was too much for one input.
+    pub fn has_begun(&self, from: usize, to: usize) -> bool {
+        self.begun[from][to] > 0
     }
 
     /// The oldest connection on its way arrives at its home. Whether there was any.
@@ -535,6 +545,7 @@ impl World {
         self.notices.clear();
         self.fetches.iter_mut().for_each(VecDeque::clear);
         self.mesh.iter_mut().flatten().for_each(VecDeque::clear);
+        self.begun.iter_mut().flatten().for_each(|left| *left = 0);
         self.keys.iter_mut().for_each(BTreeMap::clear);
     }
 

@@ -301,7 +301,7 @@ impl Office {
                     self.answers.push_back((shard, answer));
                 }
                 Err(
-                    Parcel::Batch { .. }
+                    Parcel::Batch(_)
                     | Parcel::Moved { .. }
                     | Parcel::Asked(_)
                     | Parcel::Found { .. }
@@ -358,7 +358,7 @@ mod tests {
         /// The next answer; the shard sleeps until it comes.
         fn answer(&mut self) -> Answer {
             loop {
-                match self.inbox.take_urgent() {
+                match self.inbox.take_order() {
                     Some(Parcel::Kept(answer)) => return answer,
                     Some(parcel) => panic!("{parcel:?}"),
                     None => {}

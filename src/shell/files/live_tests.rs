@@ -77,12 +77,12 @@ impl Scene {
         for written in told {
             self.committed.extend(self.writer.told(written, self.clock.now_ns()));
         }
-        while let Some(parcel) = self.inbox.take_urgent() {
+        while let Some(parcel) = self.inbox.take_order() {
             match parcel {
                 Parcel::Kept(Answer::Ready(segment)) => self.writer.offer(segment),
                 Parcel::Kept(Answer::Short { .. }) => self.writer.fall_short(),
                 Parcel::Kept(Answer::NotRetired { error, .. }) => panic!("{error}"),
-                Parcel::Batch { .. }
+                Parcel::Batch(_)
                 | Parcel::Moved { .. }
                 | Parcel::Asked(_)
                 | Parcel::Found { .. }

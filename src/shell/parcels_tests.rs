@@ -1,0 +1,234 @@
+//! What comes to a shard by several lanes and from several senders, in a real turn: nobody waits behind what is too much of another one.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::lines::LineParts;
+use super::mesh::{Batch, Parcel};
+use super::receiving_tests::Scene;
+use crate::config::Config;
+use crate::engine::auth::identity::Identity;
+use crate::engine::connection::Peer;
+use crate::engine::homes::ShardId;
+use crate::engine::mesh::{Mesh, RunPiece};
+use crate::engine::message::SessionId;
+use crate::engine::output::Arrival;
+
+/// The shard that is there, and two that send to it.
+const HERE: usize = 0;
+const ONE: usize = 1;
+const OTHER: usize = 2;
+
+/// The body of a CONNECT of 3.1.1 without its client identifier.
+const CONNECT: &[u8] = b"\0\x04MQTT\x04\x02\0\0";
+
+fn scene() -> Scene {
+    let mut scene = Scene::among(3, 64, Config::default());
+    scene.core.shard.set_copies_per_input_max(1);
+    scene
+}
+
+/// A client identifier whose home is this shard, and that no other number has.
+fn id_at(scene: &Scene, shard: usize, number: usize) -> String {
+    let ids = (0..).map(|tried| format!("client-{number}-{tried}"));
+    ids.into_iter().find(|id| scene.core.shard.home_of(id).index() == shard).unwrap()
+}
+
+/// The body of CONNECT of this client.
+fn connect_of(id: &str) -> Vec<u8> {
+    [CONNECT, &[0, u8::try_from(id.len()).unwrap()], id.as_bytes()].concat()
+}
+
+/// What has come so far.
+fn take(stream: &mut impl Read, heard: &mut Vec<u8>) {
+    let mut buffer = [0; 4096];
+    match stream.read(&mut buffer) {
+        Ok(count) => heard.extend_from_slice(&buffer[..count]),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    }
+}
+
+/// A client of this shard that is connected and has subscribed to everything.
+fn subscriber(scene: &mut Scene) -> TcpStream {
+    let mut stream = TcpStream::connect(scene.address).unwrap();
+    let body = connect_of(&id_at(scene, HERE, 0));
+    stream.write_all(&[&[0x10, u8::try_from(body.len()).unwrap()], &body[..]].concat()).unwrap();
+    stream.write_all(b"\x82\x06\0\x01\0\x01#\0").unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let mut heard = Vec::new();
+    scene.until("SUBACK", |_| {
+        take(&mut stream, &mut heard);
+        heard.len() == 9
+    });
+    stream
+}
+
+/// A message that says only its number.
+fn message(number: u8) -> [u8; 6] {
+    [0x30, 4, 0, 1, b't', number]
+}
+
+/// The numbers of the messages that came.
+fn numbers(heard: &[u8]) -> Vec<u8> {
+    heard.chunks_exact(6).map(|bytes| bytes[5]).collect()
+}
+
+/// Another shard sends these messages in one batch.
+fn send(scene: &Scene, from: usize, numbers: impl IntoIterator<Item = u8>) {
+    let letter = |number: u8| {
+        let bytes = message(number).to_vec().into();
+        let run = RunPiece { bytes, count: 1, is_v5: false, origin: SessionId::BROKER };
+        Mesh::Run { run, publisher: None }
+    };
+    let letters = numbers.into_iter().map(letter).collect();
+    Batch::each(letters, ShardId::new(from), 0, |batch| {
+        scene.ways.put(ShardId::new(HERE), Parcel::Batch(batch)).unwrap();
+    });
+}
+
+/// A client comes in by another shard; what it hears.
+fn move_in(scene: &Scene, number: usize) -> UnixStream {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let id = id_at(scene, HERE, number);
+    let arrival = Arrival {
+        peer: Peer { address: ([127, 0, 0, 1], 4711).into(), listener: 0 },
+        seat: None,
+        certificate: None,
+        connect: connect_of(&id).into(),
+        first: 0x10,
+        client_id: id.into(),
+        is_assigned: false,
+        identity: Arc::new(Identity::anonymous()),
+        policy: 0,
+        auth_data: None,
+        unread: BytesMut::new(),
+    };
+    let parts = Box::new(LineParts { fd: ours.into(), outbox: None, layers: None });
+    let moved = Parcel::Moved { parts, arrival: Box::new(arrival) };
+    scene.ways.put(ShardId::new(HERE), moved).unwrap();
+    theirs
+}
+
+#[test]
+fn threat_3_what_is_too_much_of_one_shard_holds_up_no_other_and_nobody_who_comes_in() {
+    const FLOOD: u8 = 100;
+    const LAST: u8 = 200;
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    send(&scene, ONE, 0..FLOOD);
+    send(&scene, ONE, [FLOOD]);
+    send(&scene, OTHER, [LAST]);
+    let mut newcomer = move_in(&scene, 1);
+    let (mut heard, mut answered) = (Vec::new(), Vec::new());
+    scene.until("the other's message and the newcomer", |_| {
+        take(&mut reader, &mut heard);
+        take(&mut newcomer, &mut answered);
+        numbers(&heard).contains(&LAST) && answered.len() == 4
+    });
+    let before = numbers(&heard).len();
+    assert!(before < usize::from(FLOOD) / 2, "{before} messages of the flood came first");
+    let report = scene.core.report().shell;
+    assert_eq!(report.mesh_depth, 2, "what is left of a batch, and the one behind it");
+    assert!(report.mesh_bytes > 0, "they take room until they are read");
+    scene.until("the rest", |_| {
+        take(&mut reader, &mut heard);
+        heard.len() == 6 * (usize::from(FLOOD) + 2)
+    });
+    let flood: Vec<u8> = numbers(&heard).into_iter().filter(|number| *number != LAST).collect();
+    assert_eq!(flood, (0..=FLOOD).collect::<Vec<_>>(), "letters of one sender stay in their order");
+    let report = scene.core.report().shell;
+    assert_eq!((report.mesh_depth, report.mesh_bytes, report.mesh_batches_received), (0, 0, 3));
+}
+
+#[test]
+fn who_comes_in_does_not_keep_letters_waiting() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    let mut newcomers: Vec<UnixStream> = (0..8).map(|number| move_in(&scene, 1 + number)).collect();
+    send(&scene, ONE, [7]);
+    let mut heard = Vec::new();
+    scene.core.turn();
+    take(&mut reader, &mut heard);
+    assert_eq!(numbers(&heard), [7], "one input of letters is a part of each turn");
+    for newcomer in &mut newcomers {
+        let mut answered = Vec::new();
+        scene.until("CONNACK", |_| {
+            take(newcomer, &mut answered);
+            answered.len() == 4
+        });
+    }
+}
+
+/// Turns until the reader is closed; what it has heard.
+fn heard_until_closed(scene: &mut Scene, reader: &mut TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    scene.until("the end of the connection", |_| {
+        let mut buffer = [0; 4096];
+        match reader.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(count) => heard.extend_from_slice(&buffer[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        false
+    });
+    numbers(&heard)
+}
+
+#[test]
+fn clients_hear_of_the_stop_behind_what_was_there_before_it() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    send(&scene, ONE, 0..30);
+    send(&scene, ONE, 30..50);
+    let until_ns = scene.core.clock.now_ns() + 3_600_000_000_000;
+    scene.ways.put(ShardId::new(HERE), Parcel::Stop { until_ns }).unwrap();
+    scene.core.turn();
+    assert!(TcpStream::connect(scene.address).is_err(), "nobody comes in from the first moment on");
+    assert!(!scene.core.is_finished());
+    for number in 0..100 {
+        send(&scene, ONE, [100 + number]);
+        scene.core.turn(); // what comes later is not waited for
+    }
+    let heard = heard_until_closed(&mut scene, &mut reader);
+    assert!(heard.len() < 100 && heard.starts_with(&(0..50).collect::<Vec<_>>()), "{heard:?}");
+    drop(reader);
+}
+
+#[test]
+fn a_stop_waits_for_letters_no_longer_than_there_is_time() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    send(&scene, ONE, 0..100);
+    let until_ns = scene.core.clock.now_ns();
+    scene.ways.put(ShardId::new(HERE), Parcel::Stop { until_ns }).unwrap();
+    let heard = heard_until_closed(&mut scene, &mut reader);
+    assert!(heard.len() < 100, "{heard:?}");
+}
+
+#[test]
+fn what_a_client_says_before_it_has_moved_moves_with_it() {
+    let mut config = Config::default();
+    config.turn.read_bytes_max = 4 << 10;
+    let mut scene = Scene::among(3, 64, config);
+    let body = connect_of(&id_at(&scene, ONE, 0));
+    let mut said = vec![0x10, u8::try_from(body.len()).unwrap()];
+    said.extend_from_slice(&body);
+    let behind: Vec<u8> = (0..6_000).flat_map(|number| message(u8::try_from(number % 251).unwrap())).collect();
+    let mut stream = TcpStream::connect(scene.address).unwrap();
+    stream.write_all(&[&said[..], &behind[..16 << 10]].concat()).unwrap();
+    scene.until("the way home", |core| core.stats.handed_over == 1);
+    let Some(Parcel::Moved { parts, arrival }) = scene.inboxes[ONE - 1].take_client() else { panic!("it moves") };
+    stream.write_all(&behind[16 << 10..32 << 10]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut heard = arrival.unread.to_vec();
+    let mut rest = TcpStream::from(parts.fd);
+    rest.set_nonblocking(false).unwrap();
+    rest.read_to_end(&mut heard).unwrap();
+    assert!(heard == behind[..32 << 10], "nothing is lost on the way, {} bytes came", heard.len());
+}
