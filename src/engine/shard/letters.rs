@@ -142,7 +142,7 @@ impl Shard {
                 self.page_came(scan, messages, cursor, is_last, now, out);
             }
             Mesh::Pressure { publisher } => self.press(publisher, out),
-            Mesh::Relief { publisher } => self.ease(publisher, now, out),
+            Mesh::Relief { publisher } => self.ease(publisher, now),
             Mesh::Join { .. }
             | Mesh::Joined { .. }
             | Mesh::Leave { .. }
@@ -269,11 +269,11 @@ impl Shard {
         }
     }
 
-    fn ease(&mut self, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
+    fn ease(&mut self, publisher: ConnectionKey, now: Time) {
         if let Some(connection) = self.connections.get_mut(publisher) {
             connection.pressing_shards -= 1;
             if connection.pressing_shards == 0 {
-                self.release(publisher, Hold::Pressure, now, out);
+                self.release(publisher, Hold::Pressure, now);
             }
         }
     }
@@ -429,7 +429,7 @@ impl Shard {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.full_ways.remove(to.bit());
             if connection.full_ways.is_empty() {
-                self.release(key, Hold::Mesh, now, out);
+                self.release(key, Hold::Mesh, now);
             }
         }
     }

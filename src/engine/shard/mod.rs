@@ -21,6 +21,7 @@
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
+//! | `turns` | what an input leaves for later ones, and who is not read meanwhile |
 //! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
@@ -61,6 +62,7 @@ mod runs;
 mod subscribe;
 mod sweep;
 mod timers;
+mod turns;
 mod unproven;
 mod verbatim;
 mod wills;
@@ -86,7 +88,7 @@ use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
-use crate::engine::connection::{Connection, ConnectionKey, Hold};
+use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::input::Input;
@@ -224,7 +226,7 @@ pub struct Shard {
     full_shards: Bits64,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
-    /// Connections whose last hold was lifted: their held bytes come next.
+    /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
     resumed: VecDeque<ConnectionKey>,
     wall: Wall,
     is_stopping: bool,
@@ -427,6 +429,7 @@ impl Shard {
         assert!(holdings.lent <= UNPROVEN_POOL_BYTES_MAX, "no more is lent than there is");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
+        self.check_line();
         self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
@@ -494,53 +497,6 @@ impl Shard {
         }
     }
 
-    /// Keeps us from reading a connection.
-    fn hold(&mut self, key: ConnectionKey, why: Hold, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.holds == 0 {
-            out.reads.push((key, false));
-        }
-        connection.holds |= why as u8;
-    }
-
-    /// Lifts one reason for not reading; the last one brings the held bytes back.
-    fn release(&mut self, key: ConnectionKey, why: Hold, now: Time, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.holds & why as u8 == 0 {
-            return;
-        }
-        connection.holds &= !(why as u8);
-        if connection.holds == 0 {
-            out.reads.push((key, true));
-            // We did not listen: its silence said nothing, and what it said meanwhile lies unread.
-            connection.last_received = connection.last_received.max(now);
-            if let Some(begun) = &mut connection.held {
-                begun.by = now.after_ms(self.limits.read_stall_ms);
-            }
-            self.resumed.push_back(key);
-        }
-    }
-
-    /// The work that an input left behind: letters to ourselves, held bytes that may go on.
-    fn settle(&mut self, now: Time, out: &mut Outputs) {
-        for _ in 0..SETTLE_STEPS_MAX {
-            if self.copies_left == 0 {
-                break;
-            }
-            if let Some(letter) = self.letters.pop_front() {
-                let rest = self.letter(self.id, letter, now, out);
-                debug_assert!(rest.is_none(), "runs go to other shards only");
-            } else if let Some(key) = self.resumed.pop_front() {
-                self.go_on_receiving(key, now, out);
-            } else {
-                break;
-            }
-        }
-        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
-            out.wake_at = Some(now);
-        }
-    }
-
     /// The bounds of clients that have come in by this listener.
     fn limits_of(&self, listener: u16) -> &Limits {
         self.own_limits.get(usize::from(listener)).unwrap_or(&self.limits)
@@ -560,9 +516,6 @@ impl Shard {
         self.stats.last_reason = Some(reason);
     }
 }
-
-/// Letters and resumed connections that one call settles before it leaves the rest to a tick.
-const SETTLE_STEPS_MAX: usize = 1024;
 
 /// How much of everything a shard holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

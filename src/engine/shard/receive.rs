@@ -206,7 +206,7 @@ impl Shard {
             return Taken::Held;
         }
         if self.copies_left == 0 {
-            self.resumed.push_back(key); // the rest of its bytes is for the next turn
+            self.hold_for_turn(key, out);
             return Taken::Held;
         }
         let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
