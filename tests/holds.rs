@@ -2,9 +2,11 @@
 
 mod support;
 
+use pregon::base::hash::Seed;
 use pregon::engine::auth::policy::Policy;
+use pregon::engine::homes::Homes;
 use pregon::engine::input::Input;
-use pregon::engine::limits::Limits;
+use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits};
 use pregon::mqtt::Version;
 use support::story::{Client, Hello, Post, Story};
 use support::world::World;
@@ -16,6 +18,30 @@ fn alone(copies: usize, change: impl FnOnce(&mut Limits)) -> Story {
     let mut story = Story::over(World::with(1, limits, Policy::open(), 7));
     story.world.set_copies_per_input_max(copies);
     story
+}
+
+/// A client whose home is this shard.
+fn connect_at(story: &mut Story, shard: usize, name: &str) -> Client {
+    for attempt in 0..64 {
+        let client = story.connect(Hello::v311(&format!("{name}{attempt}")));
+        if story.world.links[client.0].at.is_some_and(|(at, _)| at == shard) {
+            return client;
+        }
+        story.cut(client);
+    }
+    panic!("one of 64 names has its home here");
+}
+
+/// What of so many shards has its home at this one, by a number that is part of its name.
+fn at_home(shard: usize, shards: usize, home: impl Fn(&Homes, u32) -> usize) -> u32 {
+    let homes = Homes::new(Seed::new(7), shards);
+    (0..).find(|number| home(&homes, *number) == shard).expect("one of all numbers")
+}
+
+/// A shared subscription whose group lives there.
+fn group_at(shard: usize, shards: usize, filter: &str) -> String {
+    let number = at_home(shard, shards, |homes, number| homes.group(&format!("g{number}"), filter).index());
+    format!("$share/g{number}/{filter}")
 }
 
 fn audience(story: &mut Story, filter: &str, count: usize) -> Vec<Client> {
@@ -92,5 +118,52 @@ fn a_connection_that_another_reason_holds_meanwhile_goes_on_when_that_is_over() 
     story.wait_s(60);
     for client in audience {
         assert_eq!(heard_numbers(&mut story, client), (0..200).collect::<Vec<_>>());
+    }
+}
+
+/// Jobs with their numbers to one topic, which are one run, or to two topics in turn.
+fn jobs(topics: u32, numbers: std::ops::Range<u32>) -> Vec<u8> {
+    let post =
+        |number: u32| Post::to(&format!("jobs/{}", number % topics)).payload(number.to_string()).encode(Version::V311);
+    numbers.flat_map(post).collect()
+}
+
+#[test]
+fn threat_1_a_shard_has_few_letters_to_itself_however_many_messages_come_for_a_group() {
+    for topics in [1, 2] {
+        let mut story = alone(COPIES_PER_INPUT_MAX, |_| {});
+        let member = story.connect(Hello::v311("m"));
+        story.subscribe(member, "$share/workers/jobs/#", 0);
+        let publisher = story.connect(Hello::v311("p"));
+        let count: u32 = 60_000;
+        for part in 0..3 {
+            offer(&mut story, publisher, &jobs(topics, part * count..(part + 1) * count));
+        }
+        let letters = story.world.shards[0].sizes().memory.letters;
+        let letter_bytes = 512 * LETTERS_MAX as u64;
+        assert!(letters <= letter_bytes, "{letters} bytes of letters wait");
+        let unread = story.world.links[publisher.0].outgoing.len();
+        assert!(unread >= jobs(topics, 0..count).len(), "the rest is left to the network");
+        story.world.drive();
+        assert_eq!(heard_numbers(&mut story, member), (0..3 * count).collect::<Vec<_>>());
+        assert_eq!(story.world.shards[0].sizes().memory.letters, 0);
+    }
+}
+
+#[test]
+fn threat_1_the_same_where_they_come_from_another_shard() {
+    let mut story = Story::new(2);
+    let share = group_at(0, 2, "jobs/#");
+    let member = connect_at(&mut story, 0, "m");
+    story.subscribe(member, &share, 0);
+    let publisher = connect_at(&mut story, 1, "p");
+    for topics in [1, 2] {
+        let count: u32 = 60_000;
+        offer(&mut story, publisher, &jobs(topics, 0..count));
+        story.world.deliver_mesh(1, 0, usize::MAX);
+        let letters = story.world.shards[0].sizes().memory.letters;
+        assert!(letters <= 512 * LETTERS_MAX as u64, "{letters} bytes of letters wait");
+        story.world.drive();
+        assert_eq!(heard_numbers(&mut story, member), (0..count).collect::<Vec<_>>());
     }
 }

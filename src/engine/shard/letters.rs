@@ -70,7 +70,7 @@ impl Shard {
     /// Messages of another shard, as far as an input may go. The others stay in the batch, in their order.
     pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
         let (mut letters, mut left) = (batch.drain(..), Vec::new());
-        while self.copies_left > 0
+        while !self.has_caused_enough()
             && let Some(letter) = letters.next()
         {
             if let Some(rest) = self.letter(from, letter, now, out) {

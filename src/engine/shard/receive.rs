@@ -205,7 +205,7 @@ impl Shard {
         if connection.is_held() {
             return Taken::Held;
         }
-        if self.copies_left == 0 {
+        if self.has_caused_enough() {
             self.hold_for_turn(key, out);
             return Taken::Held;
         }

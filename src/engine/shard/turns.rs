@@ -1,15 +1,13 @@
 //! What an input leaves for later ones, and who is not read meanwhile.
 //!
-//! An input has caused enough when its copies are used up. What is left of the bytes that it brought waits with their connection, which is held for
+//! An input has caused enough when its copies are used up, or when so many letters of the shard to itself wait that they are to be read first. What is left of the bytes that it brought waits with their connection, which is held for
 //! its turn and stands in line, once: the network holds back what its client has not sent yet.
 
 use super::Shard;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
+use crate::engine::limits::{LETTERS_MAX, RESUMED_PER_INPUT_MAX};
 use crate::engine::output::Outputs;
-
-/// Letters and resumed connections that one call settles before it leaves the rest to a tick.
-const SETTLE_STEPS_MAX: usize = 1024;
 
 impl Shard {
     /// Keeps us from reading a connection.
@@ -54,16 +52,33 @@ impl Shard {
         self.go_on_receiving(key, now, out);
     }
 
+    /// Whether the present input has caused as much as it may: what it has brought beyond that waits.
+    pub(super) fn has_caused_enough(&self) -> bool {
+        self.copies_left == 0 || self.letters.len() >= self.letters_max()
+    }
+
+    /// Letters to ourselves that the present input may still cause.
+    pub(super) fn room_for_letters(&self) -> usize {
+        self.letters_max().saturating_sub(self.letters.len())
+    }
+
+    /// As few as copies, for whoever wants to see what happens at that.
+    fn letters_max(&self) -> usize {
+        LETTERS_MAX.min(self.copies_per_input_max)
+    }
+
     /// The work that an input left behind: letters to ourselves, held bytes that may go on.
     pub(super) fn settle(&mut self, now: Time, out: &mut Outputs) {
-        for _ in 0..SETTLE_STEPS_MAX {
-            if self.copies_left == 0 {
-                break;
-            }
+        let mut resumed = 0;
+        while self.copies_left > 0 {
             if let Some(letter) = self.letters.pop_front() {
+                self.charge(1);
                 let rest = self.letter(self.id, letter, now, out);
                 debug_assert!(rest.is_none(), "runs go to other shards only");
-            } else if let Some(key) = self.resumed.pop_front() {
+            } else if resumed < RESUMED_PER_INPUT_MAX
+                && let Some(key) = self.resumed.pop_front()
+            {
+                resumed += 1;
                 self.resume(key, now, out);
             } else {
                 break;
@@ -83,5 +98,8 @@ impl Shard {
         let mut held: Vec<ConnectionKey> = self.connections.iter().filter_map(is_held).collect();
         held.sort_unstable();
         assert_eq!(line, held, "who waits for his turn stands in line once");
+        // A group hands out all that waits for it where a member comes that takes it, and each receiver has publishers that it lets go.
+        let at_once = self.limits.group_queue_messages_max as usize + self.connections.len() + self.index.subscription_count();
+        assert!(self.letters.len() <= LETTERS_MAX + at_once, "{} letters to ourselves wait", self.letters.len());
     }
 }
