@@ -4,7 +4,7 @@ mod support;
 
 use pregon::base::hash::Seed;
 use pregon::engine::auth::policy::Policy;
-use pregon::engine::homes::Homes;
+use pregon::engine::homes::{Homes, ShardId};
 use pregon::engine::input::Input;
 use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits};
 use pregon::mqtt::Version;
@@ -166,4 +166,91 @@ fn threat_1_the_same_where_they_come_from_another_shard() {
         story.world.drive();
         assert_eq!(heard_numbers(&mut story, member), (0..count).collect::<Vec<_>>());
     }
+}
+
+fn room(story: &mut Story, from: usize, to: usize, has_room: bool) {
+    story.world.input(from, Input::MeshRoom { to: ShardId::new(to), has_room });
+}
+
+fn queued(story: &Story, shard: usize) -> u64 {
+    story.world.shards[shard].stats().ledger.queued()
+}
+
+#[test]
+fn threat_1_messages_for_members_behind_a_full_way_wait_in_their_group_and_so_does_their_publisher() {
+    for (at, topics) in [(0, 1), (0, 2), (2, 1), (2, 2)] {
+        let mut story = Story::new(3);
+        let member = connect_at(&mut story, 1, "m");
+        story.subscribe(member, &group_at(0, 3, "jobs/#"), 0);
+        let publisher = connect_at(&mut story, at, "p");
+        room(&mut story, 0, 1, false);
+        for part in 0..30 {
+            offer(&mut story, publisher, &jobs(topics, part * 100..(part + 1) * 100));
+            story.world.deliver_mesh(2, 0, usize::MAX);
+            story.world.deliver_mesh(0, 2, usize::MAX);
+        }
+        assert!(story.world.mesh[0][1].len() <= 1, "{} letters wait for room", story.world.mesh[0][1].len());
+        assert!((1..=100).contains(&queued(&story, 0)), "{} messages wait in the group", queued(&story, 0));
+        assert!(!story.world.links[publisher.0].outgoing.is_empty(), "the publisher is not read");
+        room(&mut story, 0, 1, true);
+        story.world.drive();
+        assert_eq!(heard_numbers(&mut story, member), (0..3_000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn members_on_other_ways_take_what_those_behind_a_full_one_cannot() {
+    let mut story = Story::new(3);
+    let members = [1, 2].map(|shard| connect_at(&mut story, shard, &format!("m{shard}-")));
+    for member in members {
+        story.subscribe(member, &group_at(0, 3, "jobs/#"), 0);
+    }
+    let publisher = connect_at(&mut story, 0, "p");
+    room(&mut story, 0, 1, false);
+    story.send(publisher, &jobs(2, 0..100));
+    assert!(story.world.links[publisher.0].is_read, "nothing waits");
+    assert_eq!(members.map(|member| story.deliveries(member).len()), [0, 100]);
+    room(&mut story, 0, 1, true);
+    story.send(publisher, &jobs(2, 0..100));
+    assert_eq!(members.map(|member| story.deliveries(member).len()), [50, 50]);
+}
+
+#[test]
+fn threat_1_who_publishes_retained_messages_waits_for_a_full_way_to_their_home() {
+    let mut story = Story::new(2);
+    let number = at_home(1, 2, |homes, number| homes.topic(&format!("r/{number}")).index());
+    let publisher = connect_at(&mut story, 0, "p");
+    room(&mut story, 0, 1, false);
+    let post = Post::to(&format!("r/{number}")).payload("x").retain().encode(Version::V311).repeat(10);
+    for _ in 0..10 {
+        offer(&mut story, publisher, &post);
+    }
+    assert_eq!(story.world.mesh[0][1].len(), 1);
+    assert!(story.world.links[publisher.0].outgoing.len() >= 9 * post.len());
+    room(&mut story, 0, 1, true);
+    story.world.drive();
+    assert!(story.world.links[publisher.0].outgoing.is_empty());
+    assert_eq!(story.world.shards[1].sizes().retained, 1);
+}
+
+#[test]
+fn threat_1_a_publisher_waits_where_the_home_of_its_retained_messages_cannot_tell_who_wants_them() {
+    let mut story = Story::new(3);
+    let number = at_home(1, 3, |homes, number| homes.topic(&format!("r/{number}")).index());
+    let reader = connect_at(&mut story, 2, "s");
+    story.subscribe(reader, "r/#", 0);
+    let publisher = connect_at(&mut story, 0, "p");
+    room(&mut story, 1, 2, false);
+    let post = Post::to(&format!("r/{number}")).payload("x").retain().encode(Version::V311);
+    for _ in 0..10 {
+        offer(&mut story, publisher, &post);
+        for (from, to) in [(0, 1), (0, 2), (1, 0)] {
+            story.world.deliver_mesh(from, to, usize::MAX);
+        }
+    }
+    assert_eq!(story.world.mesh[1][2].len(), 1);
+    assert!(!story.world.links[publisher.0].is_read);
+    room(&mut story, 1, 2, true);
+    story.world.drive();
+    assert_eq!(story.deliveries(reader).len(), 10);
 }

@@ -105,7 +105,7 @@ use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
-use crate::engine::subscriptions::shared::Groups;
+use crate::engine::subscriptions::shared::{GroupKey, Groups};
 use crate::mqtt::Reason;
 use asked_wills::AskedWills;
 use durable::Journaling;
@@ -224,6 +224,8 @@ pub struct Shard {
     sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
     full_shards: Bits64,
+    /// Groups that hand out what waits for members behind a way that has room again.
+    reopened: VecDeque<GroupKey>,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
     /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
@@ -298,6 +300,7 @@ impl Shard {
             sweeping: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
+            reopened: VecDeque::new(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
             wall: Wall::UNKNOWN,

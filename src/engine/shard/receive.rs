@@ -201,7 +201,7 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Taken {
-        let Some(connection) = self.connections.get_mut(key) else { return Taken::Gone };
+        let Some(connection) = self.connections.get(key) else { return Taken::Gone };
         if connection.is_held() {
             return Taken::Held;
         }

@@ -16,6 +16,7 @@ impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
         self.go_on_with_fanout(now, out);
+        self.go_on_with_groups(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
         let more_quotas = self.sweep_quotas(now);

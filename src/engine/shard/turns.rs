@@ -84,7 +84,8 @@ impl Shard {
                 break;
             }
         }
-        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
+        let is_done = self.letters.is_empty() && self.resumed.is_empty() && self.reopened.is_empty();
+        if !is_done || !self.fanouts.is_empty() {
             out.wake_at = Some(now);
         }
     }

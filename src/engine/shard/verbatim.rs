@@ -244,7 +244,7 @@ impl Shard {
         if !route.groups.is_empty() {
             for mut publication in run.publications() {
                 for group in &route.groups {
-                    self.deliver_to_group(*group, &mut publication, now, out);
+                    self.deliver_to_group(*group, &mut publication, publisher, now, out);
                 }
             }
         }
