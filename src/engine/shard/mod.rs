@@ -235,6 +235,8 @@ pub struct Shard {
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
     copies_per_input_max: usize,
+    /// Copies that all inputs before have caused.
+    caused: u64,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
     /// The first connection that has not been looked at since the policy changed.
@@ -307,6 +309,7 @@ impl Shard {
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
             copies_per_input_max: COPIES_PER_INPUT_MAX,
+            caused: 0,
             owners_changed: 0,
             reviewing: None,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
@@ -356,6 +359,13 @@ impl Shard {
             Input::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);
+        self.caused += (self.copies_per_input_max - self.copies_left) as u64;
+    }
+
+    /// Copies that all inputs so far have caused, and work that costs as much. What the last message of an input has caused beyond its bound is
+    /// not counted.
+    pub fn caused(&self) -> u64 {
+        self.caused
     }
 
     /// The clock on the wall shows this now. Said now and then: in between it is reckoned on. Before it was said at all nobody comes in whose proof
