@@ -95,8 +95,8 @@ pub enum Hold {
     Quota = 2,
     /// A receiver of its messages is full.
     Pressure = 4,
-    /// A fan-out of its message is not finished.
-    Fanout = 8,
+    /// An input has caused as much as it may: what is left of its bytes waits for a later one, and its connection stands in line.
+    Turn = 8,
     /// The way to another shard is full.
     Mesh = 16,
     /// Too many answers are owed to it.
@@ -272,6 +272,19 @@ impl Connection {
     /// Whether something keeps us from reading.
     pub fn is_held(&self) -> bool {
         self.holds != 0
+    }
+
+    /// Whether this does.
+    pub fn is_held_for(&self, why: Hold) -> bool {
+        self.holds & why as u8 != 0
+    }
+
+    /// We did not listen until now: its silence said nothing, and what it said meanwhile lies unread.
+    pub fn excuse_silence(&mut self, now: Time, read_stall_ms: u64) {
+        self.last_received = self.last_received.max(now);
+        if let Some(begun) = &mut self.held {
+            begun.by = now.after_ms(read_stall_ms);
+        }
     }
 
     /// The certificate that it has shown.

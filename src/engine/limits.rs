@@ -52,6 +52,10 @@ pub const FETCHING_BYTES_MAX: u64 = 8 << 20;
 pub const FETCH_READY_MIN: usize = 32;
 /// Copies that one input may cause before the rest waits for the next turn; what it takes to find out who gets them counts like copies.
 pub const COPIES_PER_INPUT_MAX: usize = 100_000;
+/// Letters of a shard to itself that may wait: at the bound an input has caused enough. What one message or one packet causes comes on top.
+pub const LETTERS_MAX: usize = 4_096;
+/// Connections whose held bytes go on in one input, before the others are left to the next one.
+pub const RESUMED_PER_INPUT_MAX: usize = 1_024;
 /// Subscription identifiers in a copy that cost as much as one more copy.
 pub const IDS_PER_COPY: usize = 16;
 /// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.

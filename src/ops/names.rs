@@ -458,6 +458,7 @@ const MEMORY: &[Part] = &[
     ("queues", |r| r.sizes.memory.queues),
     ("stowage", |r| r.sizes.memory.stowage),
     ("payloads", |r| r.sizes.memory.payloads),
+    ("letters", |r| r.sizes.memory.letters),
 ];
 
 /// Each type of packet with the place of its number.

@@ -14,12 +14,13 @@ use super::ring::{Ended, Ready};
 use super::transport::layers::Heard;
 use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
-use crate::engine::connection::ConnectionKey;
+use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::input::Input;
 
-/// Reads between two looks at the clock, and bytes: what is read is sent to many in the same turn.
+/// Reads between two looks at the clock, bytes, and copies that come of them: what is read is sent to many in the same turn.
 const READS_PER_LOOK: usize = 16;
 const BYTES_PER_LOOK: usize = 32 << 10;
+const COPIES_PER_LOOK: u64 = 1_024;
 
 /// Whose connections are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl Core {
     pub(super) fn read_lines(&mut self, start_ns: u64, now: Time) {
         let budget_ns = self.turn.time_us_max * 1_000;
         let (mut inputs, mut bytes) = (0, 0);
-        let mut look_at = (READS_PER_LOOK, BYTES_PER_LOOK);
+        let mut look_at = (READS_PER_LOOK, BYTES_PER_LOOK, self.shard.caused() + COPIES_PER_LOOK);
         let written_max = self.out.written_bytes() + self.turn.bytes_max;
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max && self.out.written_bytes() < written_max {
             let Some(due) = self.due.pop_front() else { return };
@@ -167,11 +168,11 @@ impl Core {
                 }
             };
             inputs += 1;
-            if inputs >= look_at.0 || bytes >= look_at.1 {
+            if inputs >= look_at.0 || bytes >= look_at.1 || self.shard.caused() >= look_at.2 {
                 if self.clock.now_ns() - start_ns > budget_ns {
                     return;
                 }
-                look_at = (inputs + READS_PER_LOOK, bytes + BYTES_PER_LOOK);
+                look_at = (inputs + READS_PER_LOOK, bytes + BYTES_PER_LOOK, self.shard.caused() + COPIES_PER_LOOK);
             }
         }
     }
@@ -292,15 +293,16 @@ impl Core {
                 if line.warms_up(count, now) {
                     self.unwatched.push(key);
                 }
-                if count == room_bytes || line.state.is_ending {
-                    enqueue(line, &mut self.due); // there is more, or the end comes next
-                }
+                let has_more = count == room_bytes || line.state.is_ending; // or the end comes next
                 let has_layers = line.layers().is_some();
                 if has_layers {
                     self.open_layers(key, start + count, now);
                 } else {
                     let bytes = &self.buffer[..count];
                     self.shard.handle(Input::Received { connection: key, bytes }, now, &mut self.out);
+                }
+                if has_more {
+                    self.read_again(key);
                 }
                 return count;
             }
@@ -321,6 +323,16 @@ impl Core {
     /// Whether the engine keeps bytes of a connection that it has not handled.
     fn has_held(&self, key: ConnectionKey) -> bool {
         self.shard.connection(key).is_some_and(|connection| connection.held.is_some())
+    }
+
+    /// There is more to read of a connection: in this turn, or once nothing holds it any more.
+    fn read_again(&mut self, key: ConnectionKey) {
+        let Some(line) = self.lines.get_mut(key) else { return };
+        if self.shard.connection(key).is_some_and(Connection::is_held) {
+            line.state.has_unread = true;
+        } else {
+            enqueue(line, &mut self.due);
+        }
     }
 
     /// Connections that the ring does not watch and that are still here.

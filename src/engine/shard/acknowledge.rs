@@ -204,7 +204,7 @@ impl Shard {
         if owed >= ANSWERS_OWED_MAX {
             self.hold(key, Hold::Answers, out);
         } else if owed <= ANSWERS_OWED_MAX / 2 {
-            self.release(key, Hold::Answers, now, out);
+            self.release(key, Hold::Answers, now);
         }
     }
 

@@ -237,7 +237,7 @@ impl Shard {
         self.asked_wills.waiting.remove(client_id);
         let link = self.find_session(client_id).and_then(|key| self.sessions.get(key)?.link());
         if let Some(link) = link {
-            self.release(link.connection, Hold::Will, now, out);
+            self.release(link.connection, Hold::Will, now);
         }
     }
 

@@ -335,7 +335,7 @@ impl Shard {
         if is_deaf {
             self.hold(key, Hold::Backlog, out);
         } else {
-            self.release(key, Hold::Backlog, now, out);
+            self.release(key, Hold::Backlog, now);
         }
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session_key) = connection.session else { return };

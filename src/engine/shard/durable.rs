@@ -63,6 +63,11 @@ impl Journaling {
         *self = Self { is_on: true, made: last, stored: last, ..Self::default() };
     }
 
+    /// What the words are charged that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|(_, _, letter)| letter.charged_bytes()).sum()
+    }
+
     /// What is promised now waits for this change: the last one, or none where that is safe.
     pub fn pending(&self) -> Serial {
         if self.made > self.stored { self.made } else { Serial::NONE }

@@ -118,7 +118,7 @@ impl Shard {
         }
         self.charge(route.groups.len());
         for group in &route.groups {
-            outcome = outcome.merge(self.deliver_to_group(*group, publication, now, out));
+            outcome = outcome.merge(self.deliver_to_group(*group, publication, publisher, now, out));
         }
         if outcome.noted {
             self.slow_down_for_journal(publisher, out);

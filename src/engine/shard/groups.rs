@@ -1,6 +1,7 @@
 //! Shared subscriptions: the group's part on its home, the member's part on the session's home.
 
 use super::Shard;
+use super::fanout::Publisher;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
@@ -28,11 +29,12 @@ impl Membership {
 
 /// The group's part.
 impl Shard {
-    /// A publication for a group: into its queue, and on to whoever is free.
+    /// A publication for a group: into its queue, and on to whoever is free. Where it waits because ways are full, its publisher waits as well.
     pub(super) fn deliver_to_group(
         &mut self,
         key: GroupKey,
         publication: &mut Publication<'_>,
+        publisher: Publisher,
         now: Time,
         out: &mut Outputs,
     ) -> Outcome {
@@ -60,7 +62,21 @@ impl Shard {
         }
         self.note_settled_of(key, out);
         self.dispatch(key, now, out);
+        if let Some(publisher) = publisher
+            && let Some(way) = self.way_awaited_by(key)
+        {
+            self.wait_for_way(way, publisher, out);
+        }
         outcome
+    }
+
+    /// Groups for whose members ways have room again hand out what waits, as long as this input may cause more.
+    pub(super) fn go_on_with_groups(&mut self, now: Time, out: &mut Outputs) {
+        while !self.has_caused_enough()
+            && let Some(key) = self.reopened.pop_front()
+        {
+            self.dispatch(key, now, out);
+        }
     }
 
     /// Accounts for what a message has cost others, or for the message itself, and then says why.
@@ -107,9 +123,14 @@ impl Shard {
         let Some(group) = self.groups.get_mut(key) else { return };
         let mut dispatches = Vec::new();
         let mut expired = 0;
+        group.note_full_ways(self.full_shards);
         group.dispatch(now, self.limits.shared_strategy, &mut self.random, &mut dispatches, &mut expired);
+        let awaits_way = group.awaited_way().is_some();
         self.stats.ledger.drop_copies(DropReason::Expired, expired as u64);
         self.note_settled_of(key, out);
+        if awaits_way {
+            self.group_awaits_way(key);
+        }
         for Dispatch { member, terms, message, qos, delivery, copy, .. } in dispatches {
             let retain = message.retain && terms.retain_as_published;
             let ids = match terms.subscription_id {
@@ -123,7 +144,9 @@ impl Shard {
                 self.lend(copy, delivery);
             }
             // Nobody gets what may be owed again after a restart. Here all that is sent waits for the same disk.
-            let is_noted = copy != Serial::NONE && (delivery == 0 || member.shard != self.id);
+            let is_elsewhere = member.shard != self.id;
+            let is_noted = copy != Serial::NONE && (delivery == 0 || is_elsewhere);
+            self.charge(usize::from(is_elsewhere)); // a letter to ourselves costs when it is read
             let copy = SharedCopy { member, message, qos, retain, ids, group: key, delivery, copy };
             self.tell_once(is_noted, member.shard, Mesh::SharedDeliver(copy), out);
         }

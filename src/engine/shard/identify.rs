@@ -79,7 +79,7 @@ impl Shard {
         if !is_open || connection.extras().question != number {
             return;
         }
-        self.release(key, Hold::Question, now, out);
+        self.release(key, Hold::Question, now);
         match answer {
             Answer::Credentials(verdict) => {
                 self.admit_and_move_rest(key, |shard, out| shard.credentials_answered(key, verdict, now, out), out);

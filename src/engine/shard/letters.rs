@@ -17,6 +17,7 @@ use crate::engine::output::Outputs;
 use crate::engine::session::Link;
 use crate::engine::session::pipeline::{Outcome, Ticket};
 use crate::engine::stats::Limit;
+use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::Reason;
 
 /// Receivers that cannot take more for the moment, and the publishers that wait for them.
@@ -30,6 +31,10 @@ pub(super) struct Pressure {
     publishers: Map<(ShardId, ConnectionKey), u32>,
     /// Publishers of this shard that wait because the way to a shard is full; a publisher knows for which.
     for_shards: Vec<(ShardId, ConnectionKey)>,
+    /// Publishers of any shard that wait because what they cause here finds no room on the way to a shard.
+    for_ways: BTreeSet<(ShardId, (ShardId, ConnectionKey))>,
+    /// Groups with something for members behind a full way.
+    groups: BTreeSet<GroupKey>,
     /// Publishers that wait because the journal is tight.
     for_journal: BTreeSet<(ShardId, ConnectionKey)>,
     /// When the receivers are looked at again.
@@ -39,8 +44,15 @@ pub(super) struct Pressure {
 impl Pressure {
     /// Nobody is slowed down.
     pub fn new(seed: Seed) -> Self {
-        let (receivers, publishers) = (map(seed), map(seed));
-        Self { receivers, publishers, for_shards: Vec::new(), for_journal: BTreeSet::new(), next_sweep: Time::ZERO }
+        Self {
+            receivers: map(seed),
+            publishers: map(seed),
+            for_shards: Vec::new(),
+            for_ways: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            for_journal: BTreeSet::new(),
+            next_sweep: Time::ZERO,
+        }
     }
 
     /// When somebody has to look at the receivers again.
@@ -70,7 +82,7 @@ impl Shard {
     /// Messages of another shard, as far as an input may go. The others stay in the batch, in their order.
     pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
         let (mut letters, mut left) = (batch.drain(..), Vec::new());
-        while self.copies_left > 0
+        while !self.has_caused_enough()
             && let Some(letter) = letters.next()
         {
             if let Some(rest) = self.letter(from, letter, now, out) {
@@ -120,7 +132,8 @@ impl Shard {
                 let publisher = publisher.map(|key| (from, key));
                 let outcome = self.retain_here(&message, Serial::NONE, publisher, owner.as_deref(), now, out);
                 let answer = reply.map(|reply| (from, reply)).filter(|_| self.journaling.is_on());
-                let late = self.tell_late_comers(from, &message, told, stamp, outcome.kept, answer, once, out);
+                let late =
+                    self.tell_late_comers(from, publisher, &message, told, stamp, outcome.kept, answer, once, out);
                 if let Some(reply) = reply {
                     let letter = Mesh::Stored { reply, outcome: outcome.safe(), has_passed: false, late };
                     self.tell_once(outcome.noted, from, letter, out);
@@ -142,7 +155,7 @@ impl Shard {
                 self.page_came(scan, messages, cursor, is_last, now, out);
             }
             Mesh::Pressure { publisher } => self.press(publisher, out),
-            Mesh::Relief { publisher } => self.ease(publisher, now, out),
+            Mesh::Relief { publisher } => self.ease(publisher, now),
             Mesh::Join { .. }
             | Mesh::Joined { .. }
             | Mesh::Leave { .. }
@@ -269,11 +282,11 @@ impl Shard {
         }
     }
 
-    fn ease(&mut self, publisher: ConnectionKey, now: Time, out: &mut Outputs) {
+    fn ease(&mut self, publisher: ConnectionKey, now: Time) {
         if let Some(connection) = self.connections.get_mut(publisher) {
             connection.pressing_shards -= 1;
             if connection.pressing_shards == 0 {
-                self.release(publisher, Hold::Pressure, now, out);
+                self.release(publisher, Hold::Pressure, now);
             }
         }
     }
@@ -429,9 +442,33 @@ impl Shard {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.full_ways.remove(to.bit());
             if connection.full_ways.is_empty() {
-                self.release(key, Hold::Mesh, now, out);
+                self.release(key, Hold::Mesh, now);
             }
         }
+        let freed: Vec<_> = self.pressure.for_ways.extract_if(.., |(way, _)| *way == to).collect();
+        self.relieve(freed.into_iter().map(|(_, publisher)| publisher), out);
+        self.reopened.extend(std::mem::take(&mut self.pressure.groups));
+        self.go_on_with_groups(now, out);
+    }
+
+    /// Something that a publisher, wherever it is, has caused here finds no room on the way to a shard: it is read no more until there is some.
+    pub(super) fn wait_for_way(&mut self, to: ShardId, publisher: (ShardId, ConnectionKey), out: &mut Outputs) {
+        if self.pressure.for_ways.insert((to, publisher)) {
+            self.pause(publisher, out);
+        }
+    }
+
+    /// A group holds something back for members behind a full way.
+    pub(super) fn group_awaits_way(&mut self, key: GroupKey) {
+        self.pressure.groups.insert(key);
+    }
+
+    /// The way that a group waits for.
+    pub(super) fn way_awaited_by(&self, key: GroupKey) -> Option<ShardId> {
+        if self.pressure.groups.is_empty() {
+            return None; // as nearly always
+        }
+        self.groups.get(key)?.awaited_way()
     }
 
     /// A publication went to a shard whose way is full: it is kept, but its publisher is read no more for now.

@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::engine::connection::{Connection, Phase};
 use crate::engine::limits::UNPROVEN_BYTES_MAX;
+use crate::engine::mesh::Mesh;
 use crate::engine::message::Message;
 
 /// Bytes on the heap by what they are for, without what the allocator adds.
@@ -33,6 +34,8 @@ pub struct Memory {
     pub routes: u64,
     /// Chunks that small messages of QoS 0 are cut from.
     pub payloads: u64,
+    /// What the shard has to say to itself, what it says to others once the journal has stored it, and which retained publications are on their way.
+    pub letters: u64,
 }
 
 impl Shard {
@@ -55,7 +58,13 @@ impl Shard {
             interest: (self.declared.memory_bytes() + shared_interest) as u64,
             routes: self.routes.memory_bytes() as u64,
             payloads: self.chunks.heap_bytes() as u64,
+            letters: self.letter_bytes() as u64,
         }
+    }
+
+    fn letter_bytes(&self) -> usize {
+        let to_itself: usize = self.letters.iter().map(Mesh::charged_bytes).sum();
+        to_itself + self.journaling.waiting_bytes() + self.on_their_way.allocation_size()
     }
 
     /// Topics and table, whose they are, and the messages, whose fixed part is charged with each and stands in the table.

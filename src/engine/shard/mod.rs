@@ -21,6 +21,7 @@
 //! | `restore` | the same changes given back after a restart |
 //! | `sweep` | what is held noted again, so that old changes can go |
 //! | `letters` | what other shards say; back-pressure |
+//! | `turns` | what an input leaves for later ones, and who is not read meanwhile |
 //! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
 //! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
@@ -61,6 +62,7 @@ mod runs;
 mod subscribe;
 mod sweep;
 mod timers;
+mod turns;
 mod unproven;
 mod verbatim;
 mod wills;
@@ -86,7 +88,7 @@ use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
-use crate::engine::connection::{Connection, ConnectionKey, Hold};
+use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::event::Cause;
 use crate::engine::homes::{Homes, ShardId};
 use crate::engine::input::Input;
@@ -103,7 +105,7 @@ use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
-use crate::engine::subscriptions::shared::Groups;
+use crate::engine::subscriptions::shared::{GroupKey, Groups};
 use crate::mqtt::Reason;
 use asked_wills::AskedWills;
 use durable::Journaling;
@@ -222,15 +224,19 @@ pub struct Shard {
     sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
     full_shards: Bits64,
+    /// Groups that hand out what waits for members behind a way that has room again.
+    reopened: VecDeque<GroupKey>,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
-    /// Connections whose last hold was lifted: their held bytes come next.
+    /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
     resumed: VecDeque<ConnectionKey>,
     wall: Wall,
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
     copies_per_input_max: usize,
+    /// Copies that all inputs before have caused.
+    caused: u64,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
     /// The first connection that has not been looked at since the policy changed.
@@ -296,12 +302,14 @@ impl Shard {
             sweeping: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
+            reopened: VecDeque::new(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
             copies_per_input_max: COPIES_PER_INPUT_MAX,
+            caused: 0,
             owners_changed: 0,
             reviewing: None,
             chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
@@ -351,6 +359,13 @@ impl Shard {
             Input::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);
+        self.caused += (self.copies_per_input_max - self.copies_left) as u64;
+    }
+
+    /// Copies that all inputs so far have caused, and work that costs as much. What the last message of an input has caused beyond its bound is
+    /// not counted.
+    pub fn caused(&self) -> u64 {
+        self.caused
     }
 
     /// The clock on the wall shows this now. Said now and then: in between it is reckoned on. Before it was said at all nobody comes in whose proof
@@ -427,6 +442,7 @@ impl Shard {
         assert!(holdings.lent <= UNPROVEN_POOL_BYTES_MAX, "no more is lent than there is");
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
+        self.check_line();
         self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
@@ -494,53 +510,6 @@ impl Shard {
         }
     }
 
-    /// Keeps us from reading a connection.
-    fn hold(&mut self, key: ConnectionKey, why: Hold, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.holds == 0 {
-            out.reads.push((key, false));
-        }
-        connection.holds |= why as u8;
-    }
-
-    /// Lifts one reason for not reading; the last one brings the held bytes back.
-    fn release(&mut self, key: ConnectionKey, why: Hold, now: Time, out: &mut Outputs) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.holds & why as u8 == 0 {
-            return;
-        }
-        connection.holds &= !(why as u8);
-        if connection.holds == 0 {
-            out.reads.push((key, true));
-            // We did not listen: its silence said nothing, and what it said meanwhile lies unread.
-            connection.last_received = connection.last_received.max(now);
-            if let Some(begun) = &mut connection.held {
-                begun.by = now.after_ms(self.limits.read_stall_ms);
-            }
-            self.resumed.push_back(key);
-        }
-    }
-
-    /// The work that an input left behind: letters to ourselves, held bytes that may go on.
-    fn settle(&mut self, now: Time, out: &mut Outputs) {
-        for _ in 0..SETTLE_STEPS_MAX {
-            if self.copies_left == 0 {
-                break;
-            }
-            if let Some(letter) = self.letters.pop_front() {
-                let rest = self.letter(self.id, letter, now, out);
-                debug_assert!(rest.is_none(), "runs go to other shards only");
-            } else if let Some(key) = self.resumed.pop_front() {
-                self.go_on_receiving(key, now, out);
-            } else {
-                break;
-            }
-        }
-        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
-            out.wake_at = Some(now);
-        }
-    }
-
     /// The bounds of clients that have come in by this listener.
     fn limits_of(&self, listener: u16) -> &Limits {
         self.own_limits.get(usize::from(listener)).unwrap_or(&self.limits)
@@ -560,9 +529,6 @@ impl Shard {
         self.stats.last_reason = Some(reason);
     }
 }
-
-/// Letters and resumed connections that one call settles before it leaves the rest to a tick.
-const SETTLE_STEPS_MAX: usize = 1024;
 
 /// How much of everything a shard holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -201,12 +201,12 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Taken {
-        let Some(connection) = self.connections.get_mut(key) else { return Taken::Gone };
+        let Some(connection) = self.connections.get(key) else { return Taken::Gone };
         if connection.is_held() {
             return Taken::Held;
         }
-        if self.copies_left == 0 {
-            self.resumed.push_back(key); // the rest of its bytes is for the next turn
+        if self.has_caused_enough() {
+            self.hold_for_turn(key, out);
             return Taken::Held;
         }
         let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());

@@ -116,6 +116,7 @@ impl Shard {
         let home = self.homes.topic(message.topic());
         let (owner, once) = (publication.owner.clone(), publication.once);
         self.tell(home, Mesh::Retain { message, told, stamp, reply: routing, publisher, owner, once }, out);
+        self.slow_down_for_shard(home, publisher, out);
         Outcome::default()
     }
 
@@ -209,7 +210,8 @@ impl Shard {
     #[expect(clippy::too_many_arguments, reason = "a publication and who has to do with it")]
     pub(super) fn tell_late_comers(
         &mut self,
-        publisher: ShardId,
+        from: ShardId,
+        publisher: Publisher,
         message: &Message,
         told: Bits64,
         stamp: NonZeroU64,
@@ -219,11 +221,15 @@ impl Shard {
         out: &mut Outputs,
     ) -> u32 {
         let wanted = if is_kept { self.interested(message.topic()) } else { Bits64::default() };
-        let others = wanted.union(told).difference(Bits64::of(publisher.bit()));
+        let others = wanted.union(told).difference(Bits64::of(from.bit()));
         for bit in others.iter() {
-            let told_by = told.contains(bit).then_some((publisher, stamp));
+            let told_by = told.contains(bit).then_some((from, stamp));
             let message = message.clone();
-            self.tell(ShardId::of_bit(bit), Mesh::RetainedLate { told_by, is_kept, message, reply, once }, out);
+            let to = ShardId::of_bit(bit);
+            self.tell(to, Mesh::RetainedLate { told_by, is_kept, message, reply, once }, out);
+            if let Some(publisher) = publisher.filter(|_| self.full_shards.contains(bit)) {
+                self.wait_for_way(to, publisher, out);
+            }
         }
         let answers = reply.map_or(0, |_| others.iter().count());
         u32::try_from(answers).expect("there are 64 shards at most")

@@ -177,7 +177,7 @@ impl Shard {
             done = count;
         }
         for message in NumberedRun::find(version, &run.bytes[done.bytes..], u32::MAX).into_iter().flatten() {
-            if done.packets > 0 && self.copies_left == 0 {
+            if done.packets > 0 && self.has_caused_enough() {
                 break;
             }
             let mut publication = Publication::new(topic, b"", message.payload, QoS::AtLeastOnce, run.origin);

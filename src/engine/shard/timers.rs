@@ -16,9 +16,10 @@ impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
         self.go_on_with_fanout(now, out);
+        self.go_on_with_groups(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
-        let more_quotas = self.sweep_quotas(now, out);
+        let more_quotas = self.sweep_quotas(now);
         let more_rates = self.sweep_rates(now, out);
         self.look_at_asked_wills(now, out);
         self.sweep_backlogs(now, out);
@@ -57,7 +58,7 @@ impl Shard {
     }
 
     /// Clients whose quota has filled up are read again.
-    fn sweep_quotas(&mut self, now: Time, out: &mut Outputs) -> bool {
+    fn sweep_quotas(&mut self, now: Time) -> bool {
         let mut due: Vec<ConnectionKey> = Vec::new();
         let connections = &mut self.connections;
         let swept: Swept = self.quota_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
@@ -66,7 +67,7 @@ impl Shard {
             look_at_pause(extras.taken.as_deref_mut(), now, || due.push(key))
         });
         for key in due {
-            self.release(key, Hold::Quota, now, out);
+            self.release(key, Hold::Quota, now);
         }
         swept.has_more
     }

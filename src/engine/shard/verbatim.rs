@@ -179,11 +179,13 @@ impl Shard {
         self.stats.forwards_useless += u64::from(!has_matched);
     }
 
-    /// Shortens a run of which many receivers need each packet made for them to what this input may deliver, and to one packet at least.
+    /// Shortens a run of which many receivers need each packet made for them, or groups hand each on by a letter, to what this input may deliver, and to
+    /// one packet at least.
     fn shorten(&self, run: &mut RunView<'_>, kept: &mut Option<Payload>, route: &Route) {
         let others = route.groups.len() + route.ids.len() / IDS_PER_COPY;
         let copies_max = (route.targets.len() + others).saturating_mul(run.count as usize);
-        if copies_max <= self.copies_per_input_max {
+        let letters_max = self.room_for_letters().checked_div(route.groups.len());
+        if copies_max <= self.copies_per_input_max && letters_max.is_none() {
             return; // as nearly always
         }
         let is_alone = |target: &&Target| self.needs_own_packets(target, run.origin);
@@ -192,7 +194,8 @@ impl Shard {
         } else {
             route.targets.iter().filter(is_alone).count()
         };
-        let Some(count) = self.copies_left.checked_div(alone + others) else { return };
+        let copies_max = self.copies_left.checked_div(alone + others);
+        let Some(count) = copies_max.into_iter().chain(letters_max).min() else { return };
         if count < run.count as usize {
             *run = run.first(u32::try_from(count).expect("it is below another one").max(1));
             *kept = kept.take().map(|bytes| bytes.slice(..run.bytes.len()));
@@ -241,7 +244,7 @@ impl Shard {
         if !route.groups.is_empty() {
             for mut publication in run.publications() {
                 for group in &route.groups {
-                    self.deliver_to_group(*group, &mut publication, now, out);
+                    self.deliver_to_group(*group, &mut publication, publisher, now, out);
                 }
             }
         }

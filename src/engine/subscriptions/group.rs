@@ -1,10 +1,12 @@
 //! One shared group: its queue, its members, and what they have not acknowledged yet.
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::Seed;
 use crate::base::random::Random;
 use crate::base::slab::Key;
 use crate::base::time::Time;
 use crate::engine::change::Serial;
+use crate::engine::homes::ShardId;
 use crate::engine::limits::Strategy;
 use crate::engine::message::Message;
 use crate::engine::stats::DropReason;
@@ -194,6 +196,16 @@ impl Group {
         self.queue.push(message, bounds, &mut self.settled)
     }
 
+    /// The ways to these shards are full, and those to all others have room: from the next dispatch on members behind them are passed over.
+    pub fn note_full_ways(&mut self, full: Bits64) {
+        self.members.note_full_ways(full);
+    }
+
+    /// A shard with members for whom something may wait because the way to it is full.
+    pub fn awaited_way(&self) -> Option<ShardId> {
+        self.members.awaited_way().filter(|_| self.queued_count() > 0)
+    }
+
     /// Hands out what waits, as long as members have room. Adds to `expired` what it had to drop instead.
     pub fn dispatch(
         &mut self,
@@ -326,6 +338,9 @@ impl Group {
             let Some(member) = self.members.pick(random) else {
                 return;
             };
+            if self.members.shut_out(member) {
+                continue;
+            }
             let (waiting, is_redelivery) = self.queue.pop_front().expect("there is a front");
             out.push(self.send(member, waiting, is_redelivery));
         }
@@ -342,6 +357,7 @@ impl Group {
             from = sequence + 1;
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => passed += 1,
+                Fate::Send(member) if self.members.shut_out(member) => passed += 1,
                 Fate::Expired => {
                     self.settled.extend(self.queue.take_returned(sequence).known_as());
                     *expired += 1;
@@ -358,6 +374,7 @@ impl Group {
         {
             match fate(&self.members, self.seed, strategy, waiting, now) {
                 Fate::Wait => (passed, at) = (passed + 1, at + 1),
+                Fate::Send(member) if self.members.shut_out(member) => (passed, at) = (passed + 1, at + 1),
                 Fate::Expired => {
                     self.settled.extend(self.queue.take_fresh(at).known_as());
                     *expired += 1;

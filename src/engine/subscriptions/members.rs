@@ -15,6 +15,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::bitset::Bits64;
 use crate::base::hash::{Map, Seed, map};
 use crate::base::random::Random;
 use crate::base::slab::{Key, Slab};
@@ -63,6 +64,8 @@ pub struct Member {
     pub is_lasting: bool,
     /// Whether it was sent more than its rate allows for: it is given nothing until it says that it may be.
     pub is_above_rate: bool,
+    /// Whether the way to its shard was full when it was its turn: it is given nothing until that has room.
+    is_shut_out: bool,
     /// When it was last served; the earlier, the sooner it is next.
     turn: u64,
     /// Where it stands in the index, if it stands there.
@@ -95,7 +98,7 @@ impl Member {
         let Some(window) = self.window else {
             return false;
         };
-        let is_open = !self.has_left && !self.is_above_rate;
+        let is_open = !self.has_left && !self.is_above_rate && !self.is_shut_out;
         is_open && (self.terms.qos == QoS::AtMostOnce || self.outstanding < u32::from(window))
     }
 }
@@ -114,6 +117,10 @@ pub struct Members {
     /// The index of the strategies that hash.
     ring: HashRing,
     sticky: Option<Key<Member>>,
+    /// Shards whose way is full.
+    full_ways: Bits64,
+    /// Who was passed over for that.
+    shut_out: Vec<Key<Member>>,
     turn: u64,
     left_count: usize,
     /// lasting = members that have not left and outlive their connections
@@ -134,6 +141,8 @@ impl Members {
             listed: Vec::new(),
             ring: HashRing::default(),
             sticky: None,
+            full_ways: Bits64::EMPTY,
+            shut_out: Vec::new(),
             turn: 0,
             left_count: 0,
             lasting_count: 0,
@@ -198,6 +207,7 @@ impl Members {
             has_left: false,
             is_lasting: false,
             is_above_rate: false,
+            is_shut_out: false,
             turn: self.turn,
             rank: None,
             listed_at: 0,
@@ -211,6 +221,7 @@ impl Members {
     /// Takes a member out for good; nothing it was sent is unacknowledged any more.
     pub fn remove(&mut self, key: Key<Member>) {
         self.change(key, |member| (member.window, member.is_lasting) = (None, false));
+        self.shut_out.retain(|shut_out| *shut_out != key);
         let member = self.slab.remove(key).expect("the member was changed a moment ago");
         assert_eq!(member.outstanding, 0, "what a member was sent is settled before it goes");
         self.left_count -= usize::from(member.has_left);
@@ -233,6 +244,40 @@ impl Members {
         self.present_count += usize::from(member.is_present());
         self.ready_count += usize::from(member.has_room());
         self.place(key);
+    }
+
+    /// The ways to these shards are full, and those to all others have room.
+    pub fn note_full_ways(&mut self, full: Bits64) {
+        if full == self.full_ways {
+            return; // as nearly always
+        }
+        self.full_ways = full;
+        for key in std::mem::take(&mut self.shut_out) {
+            let is_still = self.slab.get(key).is_some_and(|member| full.contains(member.id.shard.bit()));
+            if is_still {
+                self.shut_out.push(key);
+            } else {
+                self.change(key, |member| member.is_shut_out = false);
+            }
+        }
+    }
+
+    /// Passes over a member whose turn it is, where the way to its shard is full. Whether it is so.
+    pub fn shut_out(&mut self, key: Key<Member>) -> bool {
+        if self.full_ways.is_empty() {
+            return false; // as nearly always
+        }
+        let is_full = self.slab.get(key).is_some_and(|member| self.full_ways.contains(member.id.shard.bit()));
+        if is_full {
+            self.change(key, |member| member.is_shut_out = true);
+            self.shut_out.push(key);
+        }
+        is_full
+    }
+
+    /// The shard of somebody who was passed over because the way to it is full.
+    pub fn awaited_way(&self) -> Option<ShardId> {
+        self.shut_out.first().and_then(|key| self.slab.get(*key)).map(|member| member.id.shard)
     }
 
     /// Notes that the member was given a message, and whether it will acknowledge it.
@@ -288,6 +333,9 @@ impl Members {
         assert_eq!(self.left_count, count(|member| member.has_left), "those who left are counted");
         assert_eq!(self.lasting_count, count(Member::keeps), "those who last are counted");
         assert_eq!(self.by_id.len(), self.slab.len(), "each member is found by its session");
+        assert_eq!(self.shut_out.len(), count(|member| member.is_shut_out), "those who were passed over are known");
+        let is_shut_out = |key: &Key<Member>| self.slab.get(*key).is_some_and(|member| member.is_shut_out);
+        assert!(self.shut_out.iter().all(is_shut_out), "and nobody else");
         let placed = if kind(self.strategy) == Kind::Hashed { self.present_count } else { self.ready_count };
         assert_eq!(
             self.ranked.len() + self.listed.len() + self.ring.len(),
@@ -440,6 +488,25 @@ mod tests {
             assert_eq!(picked(&mut members, &mut random), vec![keys[0]; 20], "{strategy:?}");
             members.check();
         }
+    }
+
+    #[test]
+    fn who_is_behind_a_full_way_is_passed_over_until_that_has_room() {
+        let (mut members, keys) = members_of(2, 100, Strategy::RoundRobin);
+        let mut random = Random::from_seed(1);
+        members.note_full_ways(Bits64::of(3));
+        assert!(!members.shut_out(keys[0]) && members.awaited_way().is_none(), "another way is full");
+        members.note_full_ways(Bits64::of(0));
+        while let Some(key) = members.pick(&mut random) {
+            assert!(members.shut_out(key));
+        }
+        assert!(!members.has_ready() && members.has_present());
+        assert_eq!(members.awaited_way(), Some(ShardId::new(0)));
+        members.check();
+        members.remove(keys[1]);
+        members.note_full_ways(Bits64::EMPTY);
+        assert_eq!((members.pick(&mut random), members.awaited_way()), (Some(keys[0]), None));
+        members.check();
     }
 
     #[test]
