@@ -5,11 +5,14 @@ mod support;
 use pregon::engine::auth::Decision;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::Answer;
-use pregon::engine::limits::{Limits, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX};
+use pregon::engine::limits::{
+    Limits, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_OF_CLIENT_MAX,
+    WILLS_WAITING_USER_PART,
+};
 use pregon::engine::output::{About, OwnedAction};
 use pregon::engine::shard::Shard;
 use pregon::mqtt::Version;
-use support::policies::{Rules, Verb};
+use support::policies::{Rules, Users, Verb};
 use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
 
@@ -221,4 +224,56 @@ fn a_lasting_will_that_had_to_wait_comes_to_other_shards_once() {
     let late = story.connect(Hello::v5("late"));
     story.subscribe(late, "w", 0);
     assert_eq!(payloads(&mut story, late), ["gone"]);
+}
+
+#[test]
+fn threat_5_a_word_of_before_a_change_is_asked_for_anew() {
+    let (mut story, watcher) = story(1);
+    let mortal = come_in(&mut story, &Hello::v5("mortal").will("w", "gone", 1, false));
+    story.cut(mortal);
+    story.world.change_policy(asking());
+    answer(&mut story, Decision::Allow);
+    assert!(payloads(&mut story, watcher).is_empty(), "the server may have changed its mind with the rules");
+    assert_eq!(story.world.questions.len(), 1, "it is asked again");
+    answer(&mut story, Decision::Deny);
+    assert!(payloads(&mut story, watcher).is_empty());
+    assert_eq!(counts(&story), (0, 1));
+}
+
+#[test]
+fn threat_10_wills_of_one_client_leave_the_line_to_others() {
+    let (mut story, watcher) = story(1);
+    for number in 0..20 {
+        let mortal = come_in(&mut story, &Hello::v5("mortal").will("w", &number.to_string(), 1, false));
+        story.cut(mortal);
+    }
+    let other = come_in(&mut story, &Hello::v5("other").will("w", "other", 1, false));
+    story.cut(other);
+    assert_eq!(story.world.shards[0].asked_wills(), WILLS_WAITING_OF_CLIENT_MAX + 1);
+    for _ in 0..=WILLS_WAITING_OF_CLIENT_MAX {
+        answer(&mut story, Decision::Allow);
+    }
+    let mut heard = payloads(&mut story, watcher);
+    heard.sort_unstable();
+    assert_eq!(heard, ["0", "17", "18", "19", "other"], "the newest, and the first, which was asked about");
+    assert_eq!(counts(&story), (5, 16));
+}
+
+#[test]
+fn threat_10_wills_of_one_user_leave_room_to_others() {
+    let users = Users(&[("mortal", "m"), ("other", "o")]);
+    let policy = Policy::new(vec![Box::new(users)], Box::new(Rules::default().later(Verb::Will, "#")));
+    let mut story = Story::over(World::with(1, Limits::default(), policy, 7));
+    let payload = "x".repeat(60_000);
+    let most = WILLS_WAITING_BYTES_MAX / WILLS_WAITING_USER_PART / payload.len();
+    for number in 0..most + 10 {
+        let hello = Hello::v5(&format!("mortal-{number}")).login("mortal", "m");
+        let mortal = come_in(&mut story, &hello.will("w", &payload, 0, false));
+        story.cut(mortal);
+    }
+    let of_one = story.world.shards[0].asked_wills();
+    assert!((most - 2..=most).contains(&of_one), "{of_one} of {most}");
+    let other = come_in(&mut story, &Hello::v5("other").login("other", "o").will("w", "other", 1, false));
+    story.cut(other);
+    assert_eq!(story.world.shards[0].asked_wills(), of_one + 1);
 }

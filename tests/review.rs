@@ -9,6 +9,7 @@ use pregon::engine::auth::policy::{Anonymous, Open, Policy};
 use pregon::engine::auth::{Action, Authoriser, ClientId, Decision, Verdict};
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{Limits, REVIEWED_CONNECTIONS_MAX};
+use pregon::mqtt::Version;
 use support::policies::{Rules, Slow, Users, Verb};
 use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
@@ -288,4 +289,28 @@ fn who_waits_for_an_answer_when_rules_begin_to_ask_for_an_origin_has_one() {
     story.world.answer(Answer::Action(Decision::Allow));
     story.world.drive();
     assert!(matches!(story.hear(client), Some(Heard::ConnAck(_, 0, _))));
+}
+
+#[test]
+fn threat_5_an_answer_of_before_a_change_is_asked_for_anew() {
+    let asking = || Rules::default().later(Verb::Publish, "asked/#").policy();
+    let mut story = Story::with(|_| {}, asking());
+    let from = story.connect(Hello::v5("publisher"));
+    let reader = story.connect(Hello::v5("reader"));
+    story.subscribe(reader, "#", 1);
+    story.send(from, &Post::to("asked/x").qos(1).id(1).payload("x").encode(Version::V5));
+    assert_eq!(story.world.questions.len(), 1);
+    story.world.change_policy(asking());
+    story.world.answer(Answer::Action(Decision::Allow));
+    story.world.drive();
+    assert_eq!(
+        topics(&mut story, reader),
+        Vec::<String>::new(),
+        "whoever answers may have changed his mind with the rules"
+    );
+    assert_eq!(story.world.questions.len(), 1, "it is asked again");
+    story.world.answer(Answer::Action(Decision::Deny));
+    story.world.drive();
+    assert!(matches!(story.hear(from), Some(Heard::PubAck(1, 0x87, _))));
+    assert_eq!(topics(&mut story, reader), Vec::<String>::new());
 }

@@ -135,6 +135,8 @@ pub struct Extras {
     pub given: Option<Box<Meter>>,
     /// Answers to actions of the packet that waits.
     pub answers: Vec<(OwnedAction, Decision)>,
+    /// The number of the policy under which they were asked for: those of an older one count no more.
+    pub answers_policy: u64,
     /// What is settled of the SUBSCRIBE that waits.
     pub settled: Option<Box<Settled>>,
     /// The action whose answer is awaited.

@@ -95,6 +95,10 @@ pub const WILLS_ASKED_MAX: usize = 32;
 pub const WILLS_WAITING_MAX: usize = 10_000;
 /// Bytes of these; the same at the bound.
 pub const WILLS_WAITING_BYTES_MAX: usize = 64 << 20;
+/// Wills of one client among these: one more, and the oldest behind the first, which has its place in the line, is given up.
+pub const WILLS_WAITING_OF_CLIENT_MAX: usize = 4;
+/// Which part of these bytes the wills of one user may hold.
+pub const WILLS_WAITING_USER_PART: usize = 8;
 /// How long a will waits until somebody can be asked about it; then the same.
 pub const WILL_PATIENCE_MS: u64 = 60_000;
 /// How long nobody is asked about wills after everybody who answers was busy.

@@ -33,7 +33,7 @@ use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
 use crate::engine::auth::token::terms::Terms;
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
-use crate::shell::files::whole::{Place, read_placed, read_up_to};
+use crate::shell::files::whole::{Found, read_placed, read_up_to};
 use crate::shell::web::client::{Client, Trust, WebError, bearer};
 use crate::shell::web::hook::{Hook, HookRules};
 use crate::shell::web::keys::{Fetched, IssuedTokens};
@@ -216,15 +216,7 @@ impl Reader {
     /// The same for this reason, and how much of it may come into force.
     pub fn read_anew(&mut self, occasion: Occasion) -> Result<(Policy, Taken), PolicyError> {
         let files = OfFiles::read(&self.auth, self.passwords.as_deref())?;
-        let rules = match placed_rules(&self.auth) {
-            Ok(rules) => rules,
-            Err(mut errors) => {
-                if errors.iter().any(|error| matches!(error, PolicyError::Unreadable { .. })) {
-                    self.caution.miss();
-                }
-                return Err(errors.swap_remove(0));
-            }
-        };
+        let rules = placed_rules(&self.auth).map_err(|mut errors| errors.swap_remove(0))?;
         let path = rules.as_ref().map_or_else(String::new, |(file, _)| file.path.display().to_string());
         self.prepare_web()?;
         let known = files.with_web(&self.auth, self.hook.as_ref(), self.fetched.as_ref());
@@ -395,8 +387,9 @@ fn placed_rules(auth: &Auth) -> Result<Option<(RuleFile, Origin)>, Vec<PolicyErr
         [_, mosquittos] if !mosquittos.as_os_str().is_empty() => (mosquittos, RuleFormat::Mosquitto),
         [_, _] => return Ok(None),
     };
-    let (text, place) = placed_text(path).map_err(one)?;
-    let at = Origin::of(place, &text);
+    let found = placed_text(path).map_err(one)?;
+    let at = Origin::of(&found);
+    let text = found.text;
     let must_end = auth.acl_end && format == RuleFormat::Mosquitto;
     let end = if must_end { AclFile::check_end(&String::from_utf8_lossy(&text)) } else { Ok(()) };
     let file = parse_rules(path, format, text)?;
@@ -406,10 +399,10 @@ fn placed_rules(auth: &Auth) -> Result<Option<(RuleFile, Origin)>, Vec<PolicyErr
 
 /// The text of a file of rules, as it lies there.
 pub fn rule_text(path: &Path) -> Result<Vec<u8>, PolicyError> {
-    placed_text(path).map(|(text, _)| text)
+    placed_text(path).map(|found| found.text)
 }
 
-fn placed_text(path: &Path) -> Result<(Vec<u8>, Place), PolicyError> {
+fn placed_text(path: &Path) -> Result<Found, PolicyError> {
     read_placed(path, FILE_BYTES_MAX).map_err(|error| PolicyError::Unreadable { path: path.into(), error })
 }
 

@@ -273,7 +273,7 @@ impl Watched {
                     Taken::All => tracing::info!(%unit, "files were read anew and are in force"),
                     Taken::WhatItTakes => tracing::info!(
                         %unit,
-                        "files were read anew, and rules were written into the file that was in force, so they may be half there: what they \
+                        "files were read anew, and rules were not renamed into their place but written there, so they may be half there: what they \
                          take away is in force, and what they give when the file has stayed the same for 5 s, or at a SIGHUP"
                     ),
                 }

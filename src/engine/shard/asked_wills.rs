@@ -18,6 +18,7 @@ use crate::engine::event::Event;
 use crate::engine::input::Answer;
 use crate::engine::limits::{
     WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_MAX,
+    WILLS_WAITING_OF_CLIENT_MAX, WILLS_WAITING_USER_PART,
 };
 use crate::engine::message::SessionId;
 use crate::engine::output::{About, Outputs, OwnedAction, Question};
@@ -54,19 +55,26 @@ pub(super) struct AskedWills {
     waiting: BTreeMap<Box<str>, VecDeque<Waiting>>,
     /// Whose first one is asked about next.
     line: VecDeque<Box<str>>,
-    /// By the number of the question.
-    asked: BTreeMap<u32, Box<str>>,
+    /// By the number of the question, each with the number of the policy under which it was asked.
+    asked: BTreeMap<u32, (Box<str>, u64)>,
     /// The last number.
     number: u32,
     /// count = sum of what waits ≤ `WILLS_WAITING_MAX`
     count: usize,
     /// bytes = sum of what these hold ≤ `WILLS_WAITING_BYTES_MAX`
     bytes: usize,
+    /// users = sum of what wills of each user hold, of those who have a name, ≤ a part of these bytes
+    users: BTreeMap<Box<str>, usize>,
     /// Everybody who answers was busy: nobody is asked before then.
     not_before: Option<Time>,
 }
 
 impl Waiting {
+    /// Whose it is, where he has a name.
+    fn user(&self) -> Option<&str> {
+        self.testator.owner.user.as_deref()
+    }
+
     fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.will.topic().as_str().len()
@@ -97,9 +105,42 @@ impl AskedWills {
         self.waiting.get(client_id)?.front()
     }
 
+    /// Whether one more finds room, beside all and beside those of its user.
+    fn has_room_for(&self, waiting: &Waiting) -> bool {
+        let of_user = waiting.user().and_then(|user| self.users.get(user)).copied().unwrap_or_default();
+        self.count < WILLS_WAITING_MAX
+            && self.bytes + waiting.bytes() <= WILLS_WAITING_BYTES_MAX
+            && (waiting.user().is_none()
+                || of_user + waiting.bytes() <= WILLS_WAITING_BYTES_MAX / WILLS_WAITING_USER_PART)
+    }
+
+    /// Of a client who has left too many already, the one that gives way to another one.
+    fn make_way(&mut self, client_id: &str) -> Option<Waiting> {
+        let of_client = self.waiting.get_mut(client_id).filter(|wills| wills.len() >= WILLS_WAITING_OF_CLIENT_MAX)?;
+        let oldest = of_client.remove(1)?;
+        self.forget(&oldest);
+        Some(oldest)
+    }
+
+    fn forget(&mut self, gone: &Waiting) {
+        self.count -= 1;
+        self.bytes -= gone.bytes();
+        if let Some(user) = gone.user()
+            && let Some(bytes) = self.users.get_mut(user)
+        {
+            *bytes -= gone.bytes();
+            if *bytes == 0 {
+                self.users.remove(user);
+            }
+        }
+    }
+
     fn push(&mut self, waiting: Waiting) {
         self.count += 1;
         self.bytes += waiting.bytes();
+        if let Some(user) = waiting.user() {
+            *self.users.entry(user.into()).or_default() += waiting.bytes();
+        }
         let client_id = waiting.testator.client_id.clone();
         let of_client = self.waiting.entry(client_id.clone()).or_default();
         of_client.push_back(waiting);
@@ -111,8 +152,7 @@ impl AskedWills {
     /// The first one of a client, which stands in the line no more.
     fn pop(&mut self, client_id: &str) -> Option<Waiting> {
         let first = self.waiting.get_mut(client_id)?.pop_front()?;
-        self.count -= 1;
-        self.bytes -= first.bytes();
+        self.forget(&first);
         Some(first)
     }
 
@@ -124,7 +164,18 @@ impl AskedWills {
         let all = || self.waiting.values().flatten();
         assert_eq!((all().count(), all().map(Waiting::bytes).sum()), (self.count, self.bytes), "wills are counted");
         assert_eq!(self.waiting.len(), self.line.len() + self.asked.len(), "each client has one place");
-        let mut places = self.line.iter().chain(self.asked.values());
+        let mut of_users: BTreeMap<Box<str>, usize> = BTreeMap::new();
+        for waiting in all() {
+            if let Some(user) = waiting.user() {
+                *of_users.entry(user.into()).or_default() += waiting.bytes();
+            }
+        }
+        assert_eq!(of_users, self.users, "wills of each user are counted");
+        assert!(
+            self.waiting.values().all(|wills| wills.len() <= WILLS_WAITING_OF_CLIENT_MAX),
+            "no client has too many"
+        );
+        let mut places = self.line.iter().chain(self.asked.values().map(|(client_id, _)| client_id));
         assert!(places.all(|client_id| self.first(client_id).is_some()), "who has a place has a will");
         assert!(self.asked.len() <= WILLS_ASKED_MAX && self.count <= WILLS_WAITING_MAX);
     }
@@ -167,8 +218,10 @@ impl Shard {
 
     fn ask_about_will(&mut self, testator: Testator, will: Will, now: Time, out: &mut Outputs) {
         let waiting = Waiting { will, testator, until: now.after_ms(WILL_PATIENCE_MS) };
-        let bytes = self.asked_wills.bytes + waiting.bytes();
-        if self.asked_wills.count == WILLS_WAITING_MAX || bytes > WILLS_WAITING_BYTES_MAX {
+        if let Some(Waiting { will, testator, .. }) = self.asked_wills.make_way(&waiting.testator.client_id) {
+            self.deny_will(&testator, &will, out);
+        }
+        if !self.asked_wills.has_room_for(&waiting) {
             return self.deny_will(&waiting.testator, &waiting.will, out);
         }
         self.asked_wills.push(waiting);
@@ -190,13 +243,18 @@ impl Shard {
             let about = About::Action { identity: Arc::clone(owner), client_id: of.clone(), action };
             wills.number = wills.number.wrapping_add(1);
             out.questions.push(Question { connection: None, number: wills.number, about });
-            wills.asked.insert(wills.number, client_id);
+            wills.asked.insert(wills.number, (client_id, self.policy.number()));
         }
     }
 
     /// The word about a will has come. What the operator's files say meanwhile counts as well.
     pub(super) fn will_answered(&mut self, number: u32, answer: &Answer, now: Time, out: &mut Outputs) {
-        let Some(client_id) = self.asked_wills.asked.remove(&number) else { return };
+        let Some((client_id, policy)) = self.asked_wills.asked.remove(&number) else { return };
+        if policy != self.policy.number() {
+            // Whoever answers may have changed his mind with the policy; what it says by itself is known.
+            self.go_on_with_wills(&client_id, now, out);
+            return self.ask_about_next_wills(now, out);
+        }
         let decision = match answer {
             Answer::Action(decision) => *decision,
             Answer::Credentials(_) | Answer::Exchange(..) => Decision::Deny, // nobody has asked for that

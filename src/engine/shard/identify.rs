@@ -54,6 +54,9 @@ impl Shard {
         }
         let Some(connection) = self.connections.get_mut(key) else { return Decision::Deny };
         let extras = connection.extras();
+        if std::mem::replace(&mut extras.answers_policy, self.policy.number()) != self.policy.number() {
+            extras.answers.clear();
+        }
         if let Some((_, decision)) = extras.answers.iter().find(|(asked, _)| asked.as_action() == action) {
             return *decision;
         }
@@ -110,7 +113,10 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let is_connected = connection.is_connected();
         let extras = connection.extras();
-        if let Some(asked) = extras.asked.take() {
+        // What was asked for under another policy is asked for anew: whoever answers may have changed his mind with it.
+        if let Some(asked) = extras.asked.take()
+            && extras.answers_policy == self.policy.number()
+        {
             // A second "later" is no answer: who cannot say yes has said no.
             let decision = if decision == Decision::Later { Decision::Deny } else { decision };
             extras.answers.push((asked, decision));

@@ -15,13 +15,24 @@ pub struct Place {
     made: Option<SystemTime>,
 }
 
+/// What lies in a file.
+#[derive(Debug)]
+pub struct Found {
+    /// All of it.
+    pub text: Vec<u8>,
+    /// Which file it is.
+    pub place: Place,
+    /// Whether it has been given its name, or another owner or mode, since something was last written into it: its writer is done with it.
+    pub is_done: bool,
+}
+
 /// A file that is longer than it may be is refused, and not cut.
 pub fn read_up_to(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    read_placed(path, bytes_max).map(|(text, _)| text)
+    read_placed(path, bytes_max).map(|found| found.text)
 }
 
 /// The same, and which file it was.
-pub fn read_placed(path: &Path, bytes_max: usize) -> io::Result<(Vec<u8>, Place)> {
+pub fn read_placed(path: &Path, bytes_max: usize) -> io::Result<Found> {
     let mut text = Vec::new();
     let mut file = File::open(path)?;
     let found = file.metadata()?;
@@ -29,5 +40,7 @@ pub fn read_placed(path: &Path, bytes_max: usize) -> io::Result<(Vec<u8>, Place)
     if text.len() > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok((text, Place { device: found.dev(), inode: found.ino(), made: found.created().ok() }))
+    let place = Place { device: found.dev(), inode: found.ino(), made: found.created().ok() };
+    let is_done = (found.ctime(), found.ctime_nsec()) > (found.mtime(), found.mtime_nsec());
+    Ok(Found { text, place, is_done })
 }
