@@ -237,6 +237,10 @@ impl Field for ListenAddress {
     }
 
     fn set_value(&mut self, value: Value) {
+        if let Value::ListenPortless(host) = value {
+            *self = Self::Tcp(SocketAddr::new(host, 0)); // until it is known what is spoken there
+            return;
+        }
         let Value::Listen(address) = value else { unreachable!("the table says that the key takes where to listen") };
         *self = address;
     }

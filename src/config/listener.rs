@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::address::{PLAIN_PORT, TLS_PORT};
 use super::{Anonymous, Auth, Listeners};
 use crate::base::network::Network;
 use crate::engine::accounts::terms::ListenerTerms;
@@ -246,6 +247,15 @@ impl Listener {
     /// Whether TLS is spoken.
     pub fn is_encrypted(&self) -> bool {
         !self.certificates.is_empty()
+    }
+
+    /// The port that is meant where its address says none.
+    pub fn usual_port(&self) -> Option<u16> {
+        match (self.protocol, self.is_encrypted()) {
+            (Protocol::Mqtt, false) => Some(PLAIN_PORT),
+            (Protocol::Mqtt, true) => Some(TLS_PORT),
+            (Protocol::WebSocket, _) => None,
+        }
     }
 
     /// Whether somebody may come in by nothing that was said, here or in `[auth]`: for want of a word, not by one.
