@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::address::{PLAIN_PORT, TLS_PORT};
+use super::plaintext::PlaintextPasswords;
 use super::{Anonymous, Auth, Listeners};
 use crate::base::network::Network;
 use crate::engine::accounts::terms::ListenerTerms;
@@ -141,6 +142,8 @@ pub struct Listener {
     pub origins: Vec<Box<str>>,
     /// By what clients show who they are, in this order; none for what `[auth]` says.
     pub chain: Vec<Proof>,
+    /// What becomes of passwords that can be read on their way here; nothing for what `[auth]` says.
+    pub plaintext_passwords: Option<PlaintextPasswords>,
     /// Connections of this listener, on all shards; none for no bound but that of the broker.
     pub connections_max: Option<usize>,
     /// Connections of this listener from one address; none for no bound.
@@ -225,6 +228,7 @@ impl Listener {
             path: "/mqtt".into(),
             origins: Vec::new(),
             chain: Vec::new(),
+            plaintext_passwords: None,
             connections_max: None,
             connections_per_address_max: None,
             connect_rate: 0,

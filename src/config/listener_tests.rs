@@ -113,6 +113,7 @@ fn every_key_of_a_listener_is_read_from_a_file() {
         path: "/ws".into(),
         origins: vec!["https://casa.example".into()],
         chain: vec![Proof::Certificate, Proof::Token, Proof::Password, Proof::Anonymous],
+        plaintext_passwords: None, // there is TLS
         connections_max: Some(1_000),
         connections_per_address_max: Some(10),
         connect_rate: 50,

@@ -148,7 +148,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 136] = [
+pub const METRICS: [Metric; 137] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -173,6 +173,8 @@ pub const METRICS: [Metric; 136] = [
         "Connections that were ended because the files of users and rules say something else since."),
     counter("pregon_proofs_failed_total", Shard(|r| r.stats.proofs_failed),
         "Passwords, tokens and other proofs of clients that did not hold."),
+    counter("pregon_plaintext_passwords_refused_total", Shard(|r| r.stats.plaintext_passwords_refused),
+        "Clients that were refused since they have shown a password, or a token, where others can read it on its way."),
     counter("pregon_bans_total", Shard(|r| r.stats.bans), "Times an address was banned since too many proofs had failed."),
     gauge("pregon_banned_addresses", Broker(|s| s.reports.first().map_or(0, |r| r.census.banned)),
         "Addresses that are banned at this moment."),
