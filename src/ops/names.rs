@@ -497,6 +497,34 @@ mod tests {
         }
     }
 
+    /// Every metric, as the manual lists them.
+    fn manual() -> String {
+        let mut text = "# Metrics\n\nEvery metric that `/metrics` of the operator's door tells, with its labels and what it means. A test keeps this \
+             list true.\n\n| metric | kind | labels | what it is |\n|---|---|---|---|\n"
+            .to_owned();
+        for metric in &METRICS {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+                Kind::Info => "info",
+            };
+            let labels: Vec<String> = metric.reading.labels().iter().map(|label| format!("`{label}`")).collect();
+            text += &format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(", "), metric.help);
+        }
+        text
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/metrics.md");
+        if std::env::var("PREGON_WRITE_EXAMPLE").is_ok() {
+            std::fs::write(path, manual()).unwrap();
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text == manual(), "PREGON_WRITE_EXAMPLE=1 cargo test --lib ops:: writes {path} anew");
+    }
+
     #[test]
     fn no_name_stands_twice_and_no_family_is_named_like_another() {
         let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
