@@ -21,7 +21,7 @@
 //! can name a runtime.
 //!
 //! The manual, `src/manual/`, is a part of this documentation: architecture, invariants, decisions,
-//! configuration, operations.
+//! configuration, operations, metrics.
 
 pub mod base;
 pub mod carrier;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::complain;
 use super::exit::Exit;
 use super::signals::Interrupts;
+use crate::config::plaintext::Overheard;
 use crate::config::{Config, Durability};
 use crate::ops::control::Control;
 use crate::ops::http::{Admin, Readiness};
@@ -94,6 +95,9 @@ impl Running {
         for open in self.broker.listeners() {
             let (address, name) = (&open.address, Some(&*open.name).filter(|name| !name.is_empty()));
             tracing::info!(%address, name, "listening");
+        }
+        for overheard in config.listeners.overheard(&config.auth).filter(Overheard::wants_a_word) {
+            tracing::warn!("{overheard}");
         }
         if let Some(door) = &self.door {
             tracing::info!(address = %door.address(), "metrics and health");

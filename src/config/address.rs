@@ -1,10 +1,16 @@
 //! The text forms of where one listens and what comes in there: sockets, devices, permissions, paths and origins of pages.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::complaint::{Mistake, excerpt};
 use super::listener::ListenAddress;
 use super::text::parse_address;
+
+/// The port of plain MQTT, where none is said.
+pub const PLAIN_PORT: u16 = 1883;
+
+/// The port of MQTT over TLS, where none is said.
+pub const TLS_PORT: u16 = 8883;
 
 /// How the address of a Unix socket begins.
 const UNIX: &str = "unix:";
@@ -24,24 +30,68 @@ pub const WEB_URL_BYTES_MAX: usize = 1_024;
 /// The longest host that the domain name system has.
 const HOST_BYTES_MAX: usize = 253;
 
-/// `ADDRESS:PORT` or `unix:/path`.
-pub fn parse_listen(text: &str) -> Result<ListenAddress, Mistake> {
+/// Where to listen, as far as one text says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All of it is said.
+    Whole(ListenAddress),
+    /// The port is the usual one of whatever is spoken there.
+    Portless(IpAddr),
+}
+
+/// `ADDRESS:PORT`, `ADDRESS` or `unix:/path`.
+pub fn parse_listen(text: &str) -> Result<Place, Mistake> {
     if let Some(path) = text.strip_prefix(UNIX) {
         let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains(char::is_control);
         let fits = path.len() <= UNIX_PATH_BYTES_MAX;
         return if is_path && fits {
-            Ok(ListenAddress::Unix(path.into()))
+            Ok(Place::Whole(ListenAddress::Unix(path.into())))
         } else {
             Err(Mistake::UnixInvalid { text: excerpt(text), maximum: UNIX_PATH_BYTES_MAX })
         };
     }
-    let address = parse_address(text)?;
-    let plain = SocketAddr::new(address.ip().to_canonical(), address.port());
-    if plain.is_ipv4() != address.is_ipv4() {
+    let (host, port) = parse_host(text)?;
+    let plain = host.to_canonical();
+    if plain.is_ipv4() != host.is_ipv4() {
         // A socket of IPv6 alone, which all of ours are, cannot have it.
-        return Err(Mistake::AddressInvalid { text: excerpt(text), instead: Some(plain.to_string().into()) });
+        let instead = port.map_or_else(|| plain.to_string(), |port| SocketAddr::new(plain, port).to_string());
+        return Err(Mistake::AddressInvalid { text: excerpt(text), instead: Some(instead.into()) });
     }
-    Ok(ListenAddress::Tcp(address))
+    let whole = |port| Place::Whole(ListenAddress::Tcp(SocketAddr::new(host, port)));
+    Ok(port.map_or(Place::Portless(host), whole))
+}
+
+/// Where plain MQTT is spoken: `ADDRESS:PORT` or `ADDRESS`.
+pub fn parse_plain(text: &str) -> Result<SocketAddr, Mistake> {
+    let (host, port) = parse_host(text)?;
+    Ok(SocketAddr::new(host, port.unwrap_or(PLAIN_PORT)))
+}
+
+/// An address of the network, and its port if it says one.
+fn parse_host(text: &str) -> Result<(IpAddr, Option<u16>), Mistake> {
+    if let Ok(host) = text.parse::<Ipv4Addr>() {
+        return Ok((host.into(), None));
+    }
+    if let Some(host) = in_brackets(text).and_then(|host| host.parse::<Ipv6Addr>().ok()) {
+        return Ok((host.into(), None));
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        let with_port = text.rsplit_once(':').map(|(host, port)| format!("[{host}]:{port}"));
+        let with_port = with_port.filter(|whole| whole.parse::<SocketAddr>().is_ok());
+        return Err(Mistake::AddressUnclear { text: excerpt(text), with_port: with_port.map(Into::into) });
+    }
+    parse_address(text).map(|address| (address.ip(), Some(address.port())))
+}
+
+/// What stands in brackets, if all of it does.
+fn in_brackets(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
+/// Whether a text begins with an address of IPv6 in its own brackets, which are then none of a list.
+pub fn begins_with_ipv6(text: &str) -> bool {
+    let first = text.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    first.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
 }
 
 /// The name of a network device, or nothing.
@@ -92,7 +142,7 @@ pub fn parse_web_url(text: &str) -> Result<Box<str>, Mistake> {
 pub fn is_overheard(url: &str) -> bool {
     let Some(("http", authority, _)) = split_web_url(url) else { return false };
     let (host, _) = split_port(authority);
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let literal = in_brackets(host).unwrap_or(host);
     host != "localhost" && !literal.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
@@ -139,7 +189,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    if let Some(address) = in_brackets(host) {
         return address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
     }
     let is_label = |label: &str| {
@@ -159,10 +209,11 @@ mod tests {
 
     #[test]
     fn a_listener_has_a_port_or_a_socket_in_the_file_system() {
-        assert_eq!(parse_listen("[::1]:8883"), Ok(ListenAddress::Tcp("[::1]:8883".parse().unwrap())));
-        assert_eq!(parse_listen("unix:/run/pregon.sock"), Ok(ListenAddress::Unix("/run/pregon.sock".into())));
+        let whole = |address| Ok(Place::Whole(address));
+        assert_eq!(parse_listen("[::1]:8883"), whole(ListenAddress::Tcp("[::1]:8883".parse().unwrap())));
+        assert_eq!(parse_listen("unix:/run/pregon.sock"), whole(ListenAddress::Unix("/run/pregon.sock".into())));
         for text in ["[::1]:8883", "0.0.0.0:0", "unix:/run/größe.sock"] {
-            assert_eq!(parse_listen(text).unwrap().to_string(), text);
+            assert!(matches!(parse_listen(text), Ok(Place::Whole(address)) if address.to_string() == text));
         }
         let mapped =
             Mistake::AddressInvalid { text: "[::ffff:127.0.0.1]:1".into(), instead: Some("127.0.0.1:1".into()) };
@@ -172,6 +223,35 @@ mod tests {
         assert!(parse_listen(&longest).is_ok());
         for text in ["unix:", "unix:run/x", "unix:/run/", "unix:/", "unix:/a\0b", "unix:@abstract", &(longest + "s")] {
             assert!(matches!(parse_listen(text), Err(Mistake::UnixInvalid { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_one_and_ipv6_needs_its_brackets() {
+        for (text, host) in
+            [("0.0.0.0", "0.0.0.0"), ("[::]", "::"), ("[::1]", "::1"), ("[fe80::1:8883]", "fe80::1:8883")]
+        {
+            let host: IpAddr = host.parse().unwrap();
+            assert_eq!(parse_listen(text), Ok(Place::Portless(host)));
+            assert_eq!(parse_plain(text), Ok(SocketAddr::new(host, PLAIN_PORT)));
+        }
+        assert_eq!(parse_plain("[::1]:5"), Ok("[::1]:5".parse().unwrap()));
+        for (text, with_port) in [
+            ("::", None),
+            ("::1", None),
+            ("fe80::1:8883", Some("[fe80::1]:8883")),
+            ("::1:88", Some("[::1]:88")),
+            ("fe80::a", None),
+            ("1:2:3:4:5:6:7:8", None),
+        ] {
+            let unclear = Mistake::AddressUnclear { text: text.into(), with_port: with_port.map(Into::into) };
+            assert_eq!(parse_listen(text), Err(unclear.clone()));
+            assert_eq!(parse_plain(text), Err(unclear));
+        }
+        let mapped = Mistake::AddressInvalid { text: "[::ffff:127.0.0.1]".into(), instead: Some("127.0.0.1".into()) };
+        assert_eq!(parse_listen("[::ffff:127.0.0.1]"), Err(mapped));
+        for text in ["", "localhost", "1883", ":1883", "[127.0.0.1]", "[::1", "::1]", "[]", "127.0.0.1:", "[::1]:"] {
+            assert!(matches!(parse_listen(text), Err(Mistake::AddressInvalid { .. })), "{text}");
         }
     }
 

@@ -54,6 +54,8 @@ pub enum Mistake {
     TooFine { finest: &'static str },
     #[error("\"{text}\" is not an address and a port{}", suggestion(instead.as_deref()))]
     AddressInvalid { text: Box<str>, instead: Option<Box<str>> },
+    #[error("\"{text}\" is IPv6 without brackets, so nobody can tell a port from it: \"[{text}]\" is an address{}", or(with_port.as_deref()))]
+    AddressUnclear { text: Box<str>, with_port: Option<Box<str>> },
     #[error("the list is empty")]
     ListEmpty,
     #[error("the list has more than {maximum} entries")]
@@ -106,12 +108,18 @@ pub enum Mistake {
     ListenersTooMany { maximum: usize },
     #[error("a listener says where it listens, and nothing does here")]
     AddressMissing,
+    #[error("a WebSocket has no usual port: one has to be said")]
+    PortMissing,
     #[error("{0}")]
     Contradiction(Box<str>),
 }
 
 fn suggestion(instead: Option<&str>) -> String {
     instead.map_or_else(String::new, |instead| format!("; \"{instead}\" is one"))
+}
+
+fn or(with_port: Option<&str>) -> String {
+    with_port.map_or_else(String::new, |address| format!(", \"{address}\" one with its port"))
 }
 
 /// Text from outside, fit for a line of a terminal: what does not print is escaped.

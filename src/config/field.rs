@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use super::kind::{NOTHING, Value};
 use super::levels::{Level, Levels};
 use super::listener::{ClientCertificates, ListenAddress, Proof, Protocol, ProxyProtocol, TlsVersion, UserFrom};
+use super::plaintext::PlaintextPasswords;
 use super::{Anonymous, Cores, Driver, Durability, LogFormat};
 use crate::base::network::Network;
 use crate::engine::auth::token::terms::{Carrier, UserName};
 use crate::engine::limits::{Overlap, QueuePolicy, Strategy};
 use crate::mqtt::QoS;
+
+/// The word for what the whole broker has.
+pub const INHERIT: &str = "inherit";
 
 /// A field that a key can fill. Which kind of value it takes stands in the table of keys, and a test holds both together.
 pub trait Field {
@@ -60,6 +64,7 @@ macro_rules! spelled {
 spelled! {
     Driver { Auto = "auto", Ring = "ring", Plain = "plain" }
     Anonymous { Auto = "auto", Yes = "yes", No = "no" }
+    PlaintextPasswords { Allow = "allow", Warn = "warn", Refuse = "refuse" }
     Carrier { Password = "password", UserName = "user-name" }
     UserName { Ignored = "ignore", Equal = "equal" }
     Durability { Fsync = "fsync", Interval = "interval", Memory = "memory" }
@@ -144,6 +149,18 @@ macro_rules! optional_fields {
 }
 
 optional_fields!(u16 = 0, u32 = 0, u64 = 0, usize = 0, QoS = QoS::AtMostOnce);
+
+/// Nothing is a word of its own, which stands first among those of the key.
+impl Field for Option<PlaintextPasswords> {
+    fn to_value(&self) -> Value {
+        Value::Word(self.map_or(INHERIT, Spelled::word))
+    }
+
+    fn set_value(&mut self, value: Value) {
+        let Value::Word(word) = value else { unreachable!("the table says that the key takes a word") };
+        *self = PlaintextPasswords::of_word(word);
+    }
+}
 
 impl Field for QoS {
     fn to_value(&self) -> Value {
@@ -237,6 +254,10 @@ impl Field for ListenAddress {
     }
 
     fn set_value(&mut self, value: Value) {
+        if let Value::ListenPortless(host) = value {
+            *self = Self::Tcp(SocketAddr::new(host, 0)); // until it is known what is spoken there
+            return;
+        }
         let Value::Listen(address) = value else { unreachable!("the table says that the key takes where to listen") };
         *self = address;
     }

@@ -3,6 +3,7 @@
 use super::field::{Field, Spelled};
 use super::kind::{FreeText, Kind, NOTHING};
 use super::list::List;
+use super::plaintext::PlaintextPasswords;
 use super::schema::{Key, Section};
 use super::text::Unit::{Micros, Millis, Seconds};
 use super::{Anonymous, Config, Driver, Durability, LogFormat};
@@ -378,7 +379,12 @@ pub const KEYS: &[Key<Config>] = &[
     key!(
         auth.anonymous,
         Kind::Word(Anonymous::WORDS),
-        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file, no token_keys and no hook."
+        "Whether clients come in that give neither name nor password; \"auto\" is where there is no password file, no token_keys, no token_keys_url and no hook_url."
+    ),
+    key!(
+        auth.plaintext_passwords,
+        Kind::Word(PlaintextPasswords::WORDS),
+        "What becomes of passwords and tokens that come over a network without TLS, where anybody on the way can read them: \"warn\" tells the operator at the start, \"refuse\" refuses their clients. Not of what comes from a proxy."
     ),
     key!(
         auth.password_file,

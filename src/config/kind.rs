@@ -1,13 +1,13 @@
 //! What kinds of values there are: how each is read from TOML and from plain text, and how it is written.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeValue};
 
 use super::Cores;
-use super::address::{self, URL_PATH_BYTES_MAX, WEB_URL_BYTES_MAX};
+use super::address::{self, PLAIN_PORT, Place, TLS_PORT, URL_PATH_BYTES_MAX, WEB_URL_BYTES_MAX};
 use super::complaint::{Mistake, excerpt};
 use super::field::Spelled;
 use super::levels::{self, Level, LevelFault, Levels};
@@ -54,6 +54,8 @@ pub enum Value {
     Address(Option<SocketAddr>),
     /// Where to listen, on the network or in the file system.
     Listen(ListenAddress),
+    /// Where to listen on the network, at the usual port of whatever is spoken there.
+    ListenPortless(IpAddr),
     /// Networks.
     Networks(Vec<Network>),
     /// Free texts.
@@ -180,7 +182,10 @@ impl Kind {
             Kind::Path | Kind::File => parse_path(text).map(Value::Text),
             Kind::Text(free) if free.is_optional && text.is_empty() => Ok(Value::Text("".into())),
             Kind::Text(_) => parse_free_text(text).map(Value::Text),
-            Kind::Listen => address::parse_listen(text).map(Value::Listen),
+            Kind::Listen => address::parse_listen(text).map(|place| match place {
+                Place::Whole(address) => Value::Listen(address),
+                Place::Portless(host) => Value::ListenPortless(host),
+            }),
             Kind::UrlPath => address::parse_url_path(text).map(Value::Text),
             Kind::WebUrl => address::parse_web_url(text).map(Value::Text),
             Kind::Interface => address::parse_interface(text).map(Value::Text),
@@ -237,6 +242,7 @@ impl Kind {
             Value::Address(None) => "\"off\"".to_owned(),
             Value::Address(Some(address)) => format!("\"{address}\""),
             Value::Listen(address) => quoted(&address.to_string()),
+            Value::ListenPortless(_) => unreachable!("a listener has a port"),
             Value::Networks(networks) => listed(networks.iter().map(|network| format!("\"{network}\""))),
             Value::Texts(texts) => listed(texts.iter().map(|text| quoted(text))),
             Value::Words(words) => listed(words.iter().map(|word| format!("\"{word}\""))),
@@ -277,10 +283,10 @@ impl Kind {
                 format!("{what} such as \"{example}\", up to {TEXT_BYTES_MAX} bytes{none}")
             }
             Kind::Path => format!("a path such as \"/var/lib/pregon\", up to {PATH_BYTES_MAX} bytes"),
-            Kind::Listen => {
-                "an address with its port such as \"0.0.0.0:8883\", or a socket such as \"unix:/run/pregon/mqtt\""
-                    .into()
-            }
+            Kind::Listen => format!(
+                "an address such as \"0.0.0.0:{TLS_PORT}\", without a port at {TLS_PORT} with TLS and at {PLAIN_PORT} without, or a socket \
+                 such as \"unix:/run/pregon/mqtt\""
+            ),
             Kind::UrlPath => format!("the path of a URL such as \"/mqtt\", up to {URL_PATH_BYTES_MAX} bytes"),
             Kind::WebUrl => {
                 format!(

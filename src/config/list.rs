@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use toml::de::DeArray;
 
-use super::address;
+use super::address::{self, PLAIN_PORT};
 use super::complaint::{Mistake, excerpt};
 use super::kind::{Fault, TEXT_BYTES_MAX, Value, either, find_word, name_of, parse_free_text, parse_path};
 use super::text::{self, LIST_ENTRIES_MAX};
@@ -13,7 +13,7 @@ use crate::base::network::Network;
 /// What stands in a list. Any number of entries does, also none.
 #[derive(Clone, Copy, Debug)]
 pub enum List {
-    /// Addresses with their ports.
+    /// Addresses, with their ports or at the one of plain MQTT.
     Addresses,
     /// Networks.
     Networks,
@@ -30,7 +30,9 @@ pub enum List {
 impl List {
     /// Reads the text form; the first entry that is wrong is told.
     pub fn read_text(self, text: &str) -> Result<Value, Mistake> {
-        let entries = text::parse_list(text)?.into_iter().map(Ok);
+        let is_entry = matches!(self, List::Addresses) && address::begins_with_ipv6(text.trim());
+        let listed = if is_entry { format!("[{text}]") } else { text.to_owned() };
+        let entries = text::parse_list(&listed)?.into_iter().map(Ok);
         self.read(entries).map_err(|mut wrong| wrong.swap_remove(0).1)
     }
 
@@ -52,7 +54,7 @@ impl List {
 
     fn read<'a>(self, entries: impl Iterator<Item = Result<&'a str, Mistake>>) -> Result<Value, Vec<(usize, Mistake)>> {
         match self {
-            List::Addresses => each(entries, text::parse_address).map(Value::Addresses),
+            List::Addresses => each(entries, address::parse_plain).map(Value::Addresses),
             List::Networks => each(entries, parse_network).map(Value::Networks),
             List::Files => each(entries, parse_path).map(Value::Texts),
             List::Origins => each(entries, address::parse_origin).map(Value::Texts),
@@ -75,7 +77,11 @@ impl List {
     /// What stands in it, in words.
     pub fn allowed(self) -> String {
         let (entries, example) = match self {
-            List::Addresses => ("addresses with their ports", "[\"0.0.0.0:1883\", \"[::1]:1883\"]"),
+            List::Addresses => {
+                return format!(
+                    "a list of addresses such as [\"0.0.0.0:{PLAIN_PORT}\", \"[::1]:{PLAIN_PORT}\"], at {PLAIN_PORT} where no port is said"
+                );
+            }
             List::Networks => ("networks", "[\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7\"]"),
             List::Files => ("paths", "[\"/etc/pregon/broker.pem\"]"),
             List::Origins => ("origins", "[\"https://casa.example\", \"http://localhost:8080\"]"),

@@ -4,6 +4,8 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::address::{PLAIN_PORT, TLS_PORT};
+use super::plaintext::PlaintextPasswords;
 use super::{Anonymous, Auth, Listeners};
 use crate::base::network::Network;
 use crate::engine::accounts::terms::ListenerTerms;
@@ -140,6 +142,8 @@ pub struct Listener {
     pub origins: Vec<Box<str>>,
     /// By what clients show who they are, in this order; none for what `[auth]` says.
     pub chain: Vec<Proof>,
+    /// What becomes of passwords that can be read on their way here; nothing for what `[auth]` says.
+    pub plaintext_passwords: Option<PlaintextPasswords>,
     /// Connections of this listener, on all shards; none for no bound but that of the broker.
     pub connections_max: Option<usize>,
     /// Connections of this listener from one address; none for no bound.
@@ -224,6 +228,7 @@ impl Listener {
             path: "/mqtt".into(),
             origins: Vec::new(),
             chain: Vec::new(),
+            plaintext_passwords: None,
             connections_max: None,
             connections_per_address_max: None,
             connect_rate: 0,
@@ -246,6 +251,15 @@ impl Listener {
     /// Whether TLS is spoken.
     pub fn is_encrypted(&self) -> bool {
         !self.certificates.is_empty()
+    }
+
+    /// The port that is meant where its address says none.
+    pub fn usual_port(&self) -> Option<u16> {
+        match (self.protocol, self.is_encrypted()) {
+            (Protocol::Mqtt, false) => Some(PLAIN_PORT),
+            (Protocol::Mqtt, true) => Some(TLS_PORT),
+            (Protocol::WebSocket, _) => None,
+        }
     }
 
     /// Whether somebody may come in by nothing that was said, here or in `[auth]`: for want of a word, not by one.

@@ -1,6 +1,6 @@
 //! The table of the keys of a listener; reading, printing and the example are driven by it as by that of the configuration.
 
-use super::field::{Field, Spelled};
+use super::field::{Field, INHERIT, Spelled};
 use super::keys::{
     BYTE_RATE, CONNECT_TIMEOUT, INFLIGHT, KEEP_ALIVE, PACKET_BYTES, QOS, RATE, SUBSCRIPTIONS, TOPIC_LEVELS,
     USER_PROPERTIES, WILL_BYTES,
@@ -10,8 +10,8 @@ use super::list::List;
 use super::listener::{ClientCertificates, Listener, Proof, Protocol, ProxyProtocol, TlsVersion, UserFrom};
 use super::schema::{Key, LISTENERS};
 
-/// The word for what `[limits]` says.
-const INHERIT: &str = "inherit";
+/// What `[auth]` says of passwords in the clear, or one of its words.
+const PLAINTEXT_PASSWORDS: &[&str] = &[INHERIT, "allow", "warn", "refuse"];
 
 /// Connections, as many as it likes unless it is said.
 const CONNECTIONS: Kind = Kind::count(1, 1_000_000_000).or("unlimited", NOTHING);
@@ -90,6 +90,11 @@ pub const LISTENER_KEYS: &[Key<Listener>] = &[
         chain,
         Kind::List(List::Words(Proof::WORDS)),
         "By what clients show who they are, in the order in which it is asked; none is what [auth] says."
+    ),
+    key!(
+        plaintext_passwords,
+        Kind::Word(PLAINTEXT_PASSWORDS),
+        "What becomes of passwords that come here, where there is no TLS; \"inherit\" is what [auth] says."
     ),
     key!(connections_max, CONNECTIONS, "Connections of this listener; limits.connections_max holds as well."),
     key!(connections_per_address_max, CONNECTIONS, "Connections of this listener from one address."),

@@ -20,7 +20,7 @@ struct Idle {
     why: &'static str,
 }
 
-const IDLE: [Idle; 10] = [
+const IDLE: [Idle; 11] = [
     Idle {
         names: &[
             "keys",
@@ -53,6 +53,12 @@ const IDLE: [Idle; 10] = [
         because: "client_ca",
         is_idle: |listener| asks_for_certificates(listener) && listener.client_ca.is_empty(),
         why: "who signs is not asked for, and so not what was revoked",
+    },
+    Idle {
+        names: &["plaintext_passwords"],
+        because: "certificates",
+        is_idle: |listener| !listener.is_overheard(),
+        why: "what comes in here is encrypted, never leaves this machine, or comes from a proxy",
     },
     Idle {
         names: &["path", "origins"],

@@ -51,8 +51,8 @@ inflight_max = 9
 "#;
 
 /// What `address` takes, in words.
-const ADDRESS_ALLOWED: &str =
-    "allowed: an address with its port such as \"0.0.0.0:8883\", or a socket such as \"unix:/run/pregon/mqtt\"";
+const ADDRESS_ALLOWED: &str = "allowed: an address such as \"0.0.0.0:8883\", without a port at 8883 with TLS and at 1883 without, or a \
+     socket such as \"unix:/run/pregon/mqtt\"";
 
 #[test]
 fn where_the_syntax_is_broken_nobody_is_told_what_a_listener_lacks() {
@@ -113,6 +113,7 @@ fn every_key_of_a_listener_is_read_from_a_file() {
         path: "/ws".into(),
         origins: vec!["https://casa.example".into()],
         chain: vec![Proof::Certificate, Proof::Token, Proof::Password, Proof::Anonymous],
+        plaintext_passwords: None, // there is TLS
         connections_max: Some(1_000),
         connections_per_address_max: Some(10),
         connect_rate: 50,
@@ -421,8 +422,53 @@ fn a_listener_without_an_address_is_pointed_at_where_it_is_named_first() {
     assert_eq!(complaints(later), missing("pregon.toml:1:12"));
     // What may have been meant as the address is not missed as well.
     assert_eq!(about("[listeners.a]\nadress = \"127.0.0.1:4\"").len(), 1);
-    assert_eq!(about("[listeners.a]\naddress = \"127.0.0.1\"").len(), 1);
+    assert_eq!(about("[listeners.a]\naddress = \"localhost\"").len(), 1);
     assert_eq!(about("[listeners.a]\naddress = 127.0.0.1:4\n").len(), 1);
+}
+
+#[test]
+fn an_address_without_a_port_has_the_one_of_what_is_spoken_there() {
+    let at = |keys: &str| loaded(vec![file(&format!("listeners.tcp = []\n[listeners.a]\n{keys}"))]);
+    for (keys, wanted) in [
+        ("address = \"127.0.0.1\"", "127.0.0.1:1883"),
+        ("address = \"127.0.0.1\"\ncertificates = [\"a\"]", "127.0.0.1:8883"),
+        ("certificates = [\"a\"]\naddress = \"[::1]\"", "[::1]:8883"),
+        ("address = \"127.0.0.1:0\"\ncertificates = [\"a\"]", "127.0.0.1:0"),
+    ] {
+        assert_eq!(only(&at(keys)).address, address(wanted), "{keys}");
+    }
+    // Who has the last word about the address says whether there is a port; who speaks of certificates may come later.
+    let said = |more: Vec<Source>| {
+        let first = file("listeners.tcp = []\n[listeners.a]\naddress = \"127.0.0.1\"");
+        only(&loaded(std::iter::once(first).chain(more).collect())).address.clone()
+    };
+    assert_eq!(said(vec![Source::set("listeners.a.certificates=a")]), address("127.0.0.1:8883"));
+    assert_eq!(said(vec![Source::set("listeners.a.address=127.0.0.1:7")]), address("127.0.0.1:7"));
+    let plain = loaded(vec![Source::set("listeners.tcp=127.0.0.1, [::1]")]);
+    assert_eq!(plain.config().listeners.tcp, ["127.0.0.1:1883", "[::1]:1883"].map(|text| text.parse().unwrap()));
+    for text in ["[::1]", "[[::1]]", "[::1]:1883"] {
+        let plain = loaded(vec![Source::set(format!("listeners.tcp={text}"))]);
+        assert_eq!(plain.config().listeners.tcp, ["[::1]:1883".parse().unwrap()], "{text}");
+    }
+
+    let told = |keys: &str| about(&format!("listeners.tcp = []\n[listeners.a]\n{keys}"));
+    let allowed = ADDRESS_ALLOWED;
+    assert_eq!(
+        told("address = \"127.0.0.1\"\nprotocol = \"websocket\""),
+        [format!("3:1: listeners.a.address: a WebSocket has no usual port: one has to be said; {allowed}")]
+    );
+    assert_eq!(
+        told("address = \"fe80::1:8883\""),
+        [format!(
+            "3:11: listeners.a.address: \"fe80::1:8883\" is IPv6 without brackets, so nobody can tell a port from it: \
+             \"[fe80::1:8883]\" is an address, \"[fe80::1]:8883\" one with its port; {allowed}"
+        )]
+    );
+    // What is wrong elsewhere may change the port, so nothing is said of it.
+    assert_eq!(told("address = \"127.0.0.1\"\nprotocol = \"ws\"").len(), 1);
+    let two = "address = \"127.0.0.1\"\ncertificates = [\"a\"]\n[listeners.b]\naddress = \"127.0.0.1:8883\"";
+    assert!(told(two)[0].contains("127.0.0.1:8883 and 127.0.0.1:8883 cannot share a place"));
+    assert_eq!(told(&two.replace("[\"a\"]", "3")).len(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::complaint::{Complaint, Complaints, Mistake, Remedy, escaped, excerpt};
 use super::kind::{Fault, Kind, Value, name_of};
-use super::listener::{LISTENER_NAME_BYTES_MAX, LISTENERS_MAX, Listener};
+use super::listener::{LISTENER_NAME_BYTES_MAX, LISTENERS_MAX, ListenAddress, Listener};
 use super::nearest;
 use super::rules;
 use super::schema::{self, LISTENERS, Target, Variable};
@@ -65,6 +65,8 @@ struct Loader {
     complaints: Vec<Complaint>,
     /// Whether some source has a wrong value for it, or may have meant it by a name that is none.
     is_faulty: PerSetting<bool>,
+    /// Whether its last value is an address that says no port.
+    is_portless: PerSetting<bool>,
     /// Whether some file has an error of syntax, so that it is a guess which listener a line belongs to.
     is_guessed: bool,
 }
@@ -73,10 +75,12 @@ impl Loader {
     fn new() -> Self {
         let places = PerSetting::all(&Place::whole(&Origin::Default));
         let checked = Checked { config: Config::default(), places, heads: Vec::new() };
-        Self { checked, complaints: Vec::new(), is_faulty: PerSetting::all(&false), is_guessed: false }
+        let [is_faulty, is_portless] = [(); 2].map(|()| PerSetting::all(&false));
+        Self { checked, complaints: Vec::new(), is_faulty, is_portless, is_guessed: false }
     }
 
     fn finish(mut self) -> Result<Checked, Complaints> {
+        (0..self.checked.config.listeners.named.len()).for_each(|listener| self.fill_in_port(listener));
         for contradiction in rules::contradictions(&self.checked) {
             if !contradiction.settings.iter().any(|setting| self.is_unsure(*setting)) {
                 self.complaints.push(contradiction.complaint);
@@ -86,6 +90,27 @@ impl Loader {
         let place = |complaint: &Complaint| (complaint.place.origin.clone(), complaint.place.at);
         self.complaints.sort_by_key(place);
         if self.complaints.is_empty() { Ok(self.checked) } else { Err(Complaints(self.complaints)) }
+    }
+
+    /// An address that says no port has the usual one of what is spoken there, which other keys say, whatever their order.
+    fn fill_in_port(&mut self, listener: usize) {
+        let setting = |name| Setting::Listener { listener, key: schema::find_in_listener(name).expect("it is a key") };
+        let address = setting("address");
+        if !self.is_portless[address] {
+            return;
+        }
+        let is_unsure = ["protocol", "certificates"].iter().any(|name| self.is_unsure(setting(name)));
+        let named = &mut self.checked.config.listeners.named[listener];
+        match (named.usual_port(), &mut named.address) {
+            (Some(port), ListenAddress::Tcp(address)) => address.set_port(port),
+            (None, ListenAddress::Tcp(_)) if !is_unsure => {
+                let (path, place) = (address.path(&self.checked.config), self.checked.places[address].clone());
+                self.complaints.push(about_value(path, address.kind(), Mistake::PortMissing, place));
+                self.is_faulty[address] = true;
+            }
+            (_, ListenAddress::Tcp(_) | ListenAddress::Unix(_)) => {}
+        }
+        self.is_faulty[address] |= is_unsure;
     }
 
     /// Whether its value may be another one once all else is mended.
@@ -181,6 +206,7 @@ impl Loader {
         self.checked.places.open(at, &Place::whole(&Origin::Default));
         self.checked.heads.insert(at, place.clone());
         self.is_faulty.open(at, &false);
+        self.is_portless.open(at, &false);
         Ok(at)
     }
 
@@ -196,6 +222,7 @@ impl Loader {
     }
 
     fn accept(&mut self, setting: Setting, value: Value, place: Place) {
+        self.is_portless[setting] = matches!(value, Value::ListenPortless(_));
         setting.set(&mut self.checked.config, value);
         self.checked.places[setting] = place;
     }

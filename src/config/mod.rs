@@ -15,6 +15,7 @@
 //! | [`text`], [`address`] | how values are written |
 //! | [`levels`] | how loud each area of the log is |
 //! | [`field`] | the bridge from a kind to the type of a field |
+//! | [`plaintext`] | where passwords can be read on their way |
 //! | [`rules`], [`listener_rules`] | contradictions between values, and within a listener |
 //! | [`complaint`] | what may be wrong, and how it is told |
 //! | [`mod@print`] | values with their origin; the example file |
@@ -44,6 +45,7 @@ pub mod listener_rules;
 mod listener_tests;
 pub mod load;
 pub mod nearest;
+pub mod plaintext;
 pub mod print;
 pub mod rules;
 pub mod schema;
@@ -59,6 +61,7 @@ pub use complaint::Complaints;
 pub use levels::{Level, Levels};
 pub use listener::Listener;
 pub use load::{Checked, load};
+use plaintext::PlaintextPasswords;
 pub use source::{Origin, Source};
 
 use core::net::{Ipv4Addr, SocketAddr};
@@ -196,6 +199,8 @@ pub enum Anonymous {
 pub struct Auth {
     /// Whether clients come in that give neither name nor password.
     pub anonymous: Anonymous,
+    /// What becomes of passwords that can be read on their way.
+    pub plaintext_passwords: PlaintextPasswords,
     /// Users and the hashes of their passwords; empty for none.
     pub password_file: PathBuf,
     /// What they may do, as mosquitto writes it; empty where everybody may do everything.
@@ -430,6 +435,7 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             anonymous: Anonymous::Auto,
+            plaintext_passwords: PlaintextPasswords::Warn,
             password_file: PathBuf::new(),
             acl_file: PathBuf::new(),
             acl_end: false,

@@ -155,7 +155,8 @@ fn everything_that_is_wrong_is_told_at_once() {
         Source::drop_in("conf.d/10-a.toml", "[limits]\nqueue_polici = \"refuse-new\""),
         file("[limit]\na = 1\n\n[listeners]\n  backlog = \"many\"\n  tcp = [\"127.0.0.1:1\", \"localhost:2\", 3]\n"),
     ];
-    let addresses = "allowed: a list of addresses with their ports such as [\"0.0.0.0:1883\", \"[::1]:1883\"]";
+    let addresses =
+        "allowed: a list of addresses such as [\"0.0.0.0:1883\", \"[::1]:1883\"], at 1883 where no port is said";
     let wanted = [
         "pregon.toml:1:2: limit: there is no section of this name; did you mean limits?".to_owned(),
         "pregon.toml:5:13: listeners.backlog: text does not belong here; allowed: 1 to 1_000_000".to_owned(),

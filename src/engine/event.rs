@@ -79,6 +79,11 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// A client has shown a password where others can read it: [`Event::Refused`] follows.
+    PasswordInTheClear {
+        /// Where it came from.
+        peer: Peer,
+    },
     /// Too many proofs from one address have failed: nobody from there is listened to for a while.
     Banned {
         /// Which one.

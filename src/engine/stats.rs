@@ -290,6 +290,8 @@ pub struct Stats {
     pub shared_limits_reached: SharedLimitsReached,
     /// Proofs that did not hold.
     pub proofs_failed: u64,
+    /// Clients that were refused since they have shown a password where others can read it.
+    pub plaintext_passwords_refused: u64,
     /// Times that an address was banned for it.
     pub bans: u64,
     /// Connections that were ended because the operator has changed who may be here.

@@ -17,3 +17,6 @@ pub mod configuration {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}

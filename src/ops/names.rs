@@ -148,7 +148,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 136] = [
+pub const METRICS: [Metric; 137] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -173,6 +173,8 @@ pub const METRICS: [Metric; 136] = [
         "Connections that were ended because the files of users and rules say something else since."),
     counter("pregon_proofs_failed_total", Shard(|r| r.stats.proofs_failed),
         "Passwords, tokens and other proofs of clients that did not hold."),
+    counter("pregon_plaintext_passwords_refused_total", Shard(|r| r.stats.plaintext_passwords_refused),
+        "Clients that were refused since they have shown a password, or a token, where others can read it on its way."),
     counter("pregon_bans_total", Shard(|r| r.stats.bans), "Times an address was banned since too many proofs had failed."),
     gauge("pregon_banned_addresses", Broker(|s| s.reports.first().map_or(0, |r| r.census.banned)),
         "Addresses that are banned at this moment."),
@@ -494,6 +496,34 @@ mod tests {
             assert!(!is_duration || is_in("seconds"), "{name}: durations");
             assert!(!matches!(metric.reading, Reading::Sizes(_)) || is_in("bytes"), "{name}: sizes");
         }
+    }
+
+    /// Every metric, as the manual lists them.
+    fn manual() -> String {
+        let mut text = "# Metrics\n\nEvery metric that `/metrics` of the operator's door tells, with its labels and what it means. A test keeps this \
+             list true.\n\n| metric | kind | labels | what it is |\n|---|---|---|---|\n"
+            .to_owned();
+        for metric in &METRICS {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+                Kind::Info => "info",
+            };
+            let labels: Vec<String> = metric.reading.labels().iter().map(|label| format!("`{label}`")).collect();
+            text += &format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(", "), metric.help);
+        }
+        text
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/metrics.md");
+        if std::env::var("PREGON_WRITE_EXAMPLE").is_ok() {
+            std::fs::write(path, manual()).unwrap();
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text == manual(), "PREGON_WRITE_EXAMPLE=1 cargo test --lib ops:: writes {path} anew");
     }
 
     #[test]

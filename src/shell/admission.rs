@@ -5,6 +5,7 @@
 
 mod caution;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use self::caution::{Caution, Origin};
 use super::reloading::{Occasion, Taken};
 use crate::base::hash::Seed;
 use crate::config::listener::{Proof, UserFrom};
+use crate::config::plaintext::PlaintextPasswords;
 use crate::config::{Auth, Listener, Listeners};
 use crate::engine::auth::acl::Acl;
 use crate::engine::auth::acl::explain::Explanation;
@@ -31,7 +33,7 @@ use crate::engine::auth::rules::RulesFault;
 use crate::engine::auth::token::authenticator::Tokens;
 use crate::engine::auth::token::fault::KeysFault;
 use crate::engine::auth::token::keys::{KEYS_BYTES_MAX, Keys};
-use crate::engine::auth::token::terms::Terms;
+use crate::engine::auth::token::terms::{Carrier, Terms};
 use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId};
 use crate::shell::files::whole::{Found, read_placed, read_up_to};
 use crate::shell::web::client::{Client, Trust, WebError, bearer};
@@ -227,12 +229,19 @@ impl Reader {
         };
         let mut policy = Policy::new(known.usual_chain(&self.auth), authoriser)
             .with_rules_of(&path)
+            .without_passwords_at(self.in_the_clear(), self.auth.token_carrier == Carrier::UserName)
             .with_claims(self.auth.token_acl_claim.is_some());
         for (listener, proofs) in &self.chains {
             policy = policy.with_chain(*listener, known.chain(proofs));
         }
         self.passwords = known.passwords;
         Ok((policy, taken))
+    }
+
+    /// The listeners at which passwords can be read on their way and are refused for it.
+    fn in_the_clear(&self) -> BTreeSet<u16> {
+        let overheard = self.listeners.overheard(&self.auth);
+        overheard.filter(|at| at.passwords == PlaintextPasswords::Refuse).map(|at| at.number).collect()
     }
 
     fn authoriser(&mut self, rules: Option<(RuleFile, Origin)>, occasion: Occasion) -> (Box<dyn Authoriser>, Taken) {

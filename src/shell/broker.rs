@@ -20,7 +20,7 @@ use super::executor;
 use super::listening::{ListenError, Listening, by_shard, listen};
 use super::mesh::{Parcel, Ways, connect};
 use super::progress::Progress;
-use super::reloading::{Force, Order, ReloadError, Reloading, Tally, Unit};
+use super::reloading::{Force, Looked, Order, ReloadError, Reloading, Tally, Unit};
 use super::report::{Promise, Report};
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
@@ -124,8 +124,8 @@ pub struct Broker {
 /// What the operator's files have made.
 #[derive(Debug)]
 struct Files {
-    /// Reads them; with whoever looks at them, once somebody does.
-    reader: Option<Reader>,
+    /// Reads them, and how they looked before; with whoever looks at them, once somebody does.
+    reader: Option<(Reader, Looked)>,
     force: Arc<Force>,
     tally: Arc<Tally>,
 }
@@ -150,6 +150,7 @@ impl Broker {
     pub fn begin(config: &Config) -> Result<Starting, StartError> {
         let places = places(config)?;
         let mut reader = Reader::new(&config.auth, &config.listeners);
+        let looked = Looked::at(reader.files());
         let policy = Arc::new(reader.read()?);
         let open_files =
             raise_open_files().map_err(|error| StartError::System { what: "the limit of open files", error })?;
@@ -210,7 +211,7 @@ impl Broker {
             drain_timeout_ms: config.runtime.drain_timeout_ms,
             clerks,
             askers,
-            files: Files { reader: Some(reader), force, tally },
+            files: Files { reader: Some((reader, looked)), force, tally },
             reloading: None,
             storage,
             promise,
@@ -259,11 +260,11 @@ impl Broker {
         let (ways, force) = (self.reporter.ways.clone(), Arc::clone(&self.files.force));
         let mut units: Vec<Unit> =
             (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
-        if let Some(mut reader) = self.files.reader.take() {
+        if let Some((mut reader, files)) = self.files.reader.take() {
             let keys = self.askers.order();
             units.push(Unit {
                 name: "auth".to_owned(),
-                files: reader.files(),
+                files,
                 reload: Box::new(move |occasion| {
                     let (policy, taken) = reader.read_anew(occasion).map_err(|error| ReloadError::new(&error))?;
                     force.change(policy, &ways);

@@ -24,6 +24,9 @@ pub fn log(shard: ShardId, event: &Event, policy: &Policy) {
             debug!(shard, %client_id, user = ?identity.user, peer = %peer.address, ?version, is_resumed, ?session, "connected");
         }
         Event::Refused { peer, reason, .. } => debug!(shard, peer = %peer.address, reason = reason.name(), "refused"),
+        Event::PasswordInTheClear { peer } => {
+            debug!(shard, peer = %peer.address, "a password has come without TLS, where it is refused (plaintext_passwords)");
+        }
         // A thing that operators act on; it takes many failures, and there is a bound on lines.
         Event::Banned { address, lasts_ms } => {
             info!(shard, %address, lasts_ms, "an address is banned: too many proofs have failed");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::broker::post;
 use super::listener::{self, Socket, SocketOptions};
 use super::mesh::{Parcel, Ways};
-use super::reloading::{ReloadError, Taken, Unit};
+use super::reloading::{Looked, ReloadError, Taken, Unit};
 use super::transport::plan::{Plan, TlsFiles};
 use super::transport::secrets::FileError;
 use crate::config::listener::ListenAddress;
@@ -59,8 +59,17 @@ pub struct Listening {
     pub address: ListenAddress,
     /// One socket a shard.
     sockets: Vec<OwnedFd>,
-    /// What its connections have in common, and the files that it is made of.
-    plan: Option<(Arc<Plan>, Listener)>,
+    /// What its connections have in common, and what it is made of.
+    plan: Option<Planned>,
+}
+
+/// What the connections of a listener have in common, and what it was made of.
+#[derive(Clone, Debug)]
+struct Planned {
+    plan: Arc<Plan>,
+    named: Listener,
+    /// Its files before they were read; none where nothing is encrypted.
+    files: Option<Looked>,
 }
 
 /// Opens all of them: first those of `listeners.tcp`, then those with a name, in the order of the configuration.
@@ -72,6 +81,7 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
         open.push(Listening { name: "".into(), address, sockets, plan: None });
     }
     for named in &listeners.named {
+        let files = TlsFiles::of(named).map(|files| Looked::at(files.paths()));
         let plan = read(named, None)?;
         let (address, sockets) = match &named.address {
             ListenAddress::Tcp(address) => {
@@ -91,7 +101,7 @@ pub fn listen(listeners: &Listeners, shards: usize) -> Result<Vec<Listening>, Li
             name: named.name.clone(),
             address,
             sockets,
-            plan: plan.map(|plan| (plan, named.clone())),
+            plan: plan.map(|plan| Planned { plan, named: named.clone(), files }),
         });
     }
     Ok(open)
@@ -143,8 +153,8 @@ impl Listening {
 
     /// What is done when its files change: new connections follow the new plan. It is the listener of this number.
     pub fn unit(&self, number: u16, ways: &Ways) -> Option<Unit> {
-        let (mut plan, named) = self.plan.clone()?;
-        let (files, ways) = (TlsFiles::of(&named)?.paths(), ways.clone());
+        let Planned { mut plan, named, files } = self.plan.clone()?;
+        let (files, ways) = (files?, ways.clone());
         Some(Unit {
             name: format!("listeners.{}", named.name),
             files,
@@ -165,7 +175,7 @@ impl Listening {
 pub fn by_shard(listeners: &mut [Listening], shards: usize) -> Vec<Vec<Socket>> {
     let mut sockets: Vec<Vec<Socket>> = (0..shards).map(|_| Vec::new()).collect();
     for open in listeners {
-        let plan = open.plan.as_ref().map(|(plan, _)| plan);
+        let plan = open.plan.as_ref().map(|planned| &planned.plan);
         for (shard, fd) in sockets.iter_mut().zip(open.sockets.drain(..)) {
             shard.push(Socket { fd, plan: plan.cloned() });
         }

@@ -56,6 +56,7 @@ impl Core {
                 }
                 Event::Disconnected { .. }
                 | Event::Refused { .. }
+                | Event::PasswordInTheClear { .. }
                 | Event::Banned { .. }
                 | Event::SessionEnded { .. }
                 | Event::SubscribeDenied { .. }

@@ -123,12 +123,28 @@ pub enum Taken {
     WhatItTakes,
 }
 
+/// Files, and how they looked before anybody read them. Whatever happens to them from then on is a change, also while a broker is still starting:
+/// between the first reading and the first client lies a journal, which may take long.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    paths: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
+}
+
+impl Looked {
+    /// Looks at them. They are read behind this, and not before.
+    pub fn at(paths: Vec<PathBuf>) -> Self {
+        let stamps = Stamp::of_all(&paths);
+        Self { paths, stamps }
+    }
+}
+
 /// Files that are read together, and what is done with what they say.
 pub struct Unit {
     /// What they are, for the log.
     pub name: String,
-    /// Which ones are looked at.
-    pub files: Vec<PathBuf>,
+    /// Which ones are looked at, and how they looked before they were read for the first time.
+    pub files: Looked,
     /// Reads them and has what they say come into force.
     pub reload: Box<dyn FnMut(Occasion) -> Result<Taken, ReloadError> + Send>,
 }
@@ -206,6 +222,10 @@ impl Stamp {
             Err(error) => Self::Missing(error.raw_os_error()),
         }
     }
+
+    fn of_all(paths: &[PathBuf]) -> Vec<Self> {
+        paths.iter().map(|path| Self::of(path)).collect()
+    }
 }
 
 /// A unit, and how its files have looked.
@@ -239,12 +259,12 @@ fn watch(units: Vec<Unit>, tally: &Tally, wishes: &Receiver<Wish>) {
 
 impl Watched {
     fn new(unit: Unit) -> Self {
-        let read: Vec<Stamp> = unit.files.iter().map(|path| Stamp::of(path)).collect();
+        let read = unit.files.stamps.clone();
         Self { unit, seen: read.clone(), read, quiet_looks: 0, is_partly_taken: false, is_failing: false }
     }
 
     fn look(&mut self, is_wished: bool, tally: &Tally) {
-        let found: Vec<Stamp> = self.unit.files.iter().map(|path| Stamp::of(path)).collect();
+        let found = Stamp::of_all(&self.unit.files.paths);
         let is_settled = found == self.seen;
         self.quiet_looks = if is_settled { self.quiet_looks.saturating_add(1) } else { 0 };
         self.seen.clone_from(&found);
@@ -319,7 +339,7 @@ mod tests {
             told.send(fs::read_to_string(&own).unwrap()).unwrap();
             Ok(Taken::All)
         };
-        let unit = Unit { name: "rules".into(), files: vec![path.to_owned()], reload: Box::new(reload) };
+        let unit = Unit { name: "rules".into(), files: Looked::at(vec![path.to_owned()]), reload: Box::new(reload) };
         (Watched::new(unit), read)
     }
 
@@ -340,6 +360,33 @@ mod tests {
         assert_eq!(read.try_iter().collect::<Vec<_>>(), [text], "once");
         watched.look(true, &tally);
         assert_eq!(read.len(), 1, "the operator knows that it is whole");
+    }
+
+    #[test]
+    fn threat_7_what_has_changed_since_it_was_read_for_the_first_time_is_read_again() {
+        let scratch = Scratch::new();
+        let path = |name: &str| scratch.path().join(name);
+        for name in ["kept", "changed", "gone"] {
+            fs::write(path(name), "as it was read").unwrap();
+        }
+        // Between the first reading and the first look lies a start of any length.
+        let (mut kept, read_kept) = watched(&path("kept"));
+        let (mut changed, read_changed) = watched(&path("changed"));
+        fs::write(path("changed"), "meanwhile").unwrap();
+        let unit = |files| Unit {
+            name: "gone".into(),
+            files,
+            reload: Box::new(|_occasion| Err(ReloadError { what: "it is missing".into(), is_passing: false })),
+        };
+        let mut gone = Watched::new(unit(Looked::at(vec![path("gone")])));
+        fs::remove_file(path("gone")).unwrap();
+        let tally = Tally::default();
+        for watched in [&mut kept, &mut changed, &mut gone] {
+            (0..3).for_each(|_| watched.look(false, &tally));
+        }
+        assert!(read_kept.is_empty());
+        assert_eq!(read_changed.try_iter().collect::<Vec<_>>(), ["meanwhile"], "once");
+        assert!(gone.is_failing && tally.read().failed == 1, "told, and what was in force stays");
     }
 
     #[test]

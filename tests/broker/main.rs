@@ -66,6 +66,7 @@ mod last_words;
 mod lending;
 mod moves;
 mod names;
+mod overheard;
 mod power;
 mod proxied;
 mod reload;

@@ -1,8 +1,10 @@
 //! The operator's files change while the broker runs.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pregon::mqtt::Version;
 
@@ -11,6 +13,7 @@ use crate::folder::Folder;
 use crate::patience::wait_for;
 use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
+use crate::tls::{self, Trust};
 
 /// By `mosquitto_passwd` 2.0.11: `alice` with `correct horse`, `bob` with `ñandú €`.
 pub const ALICE: &str = "alice:$7$101$sW+MWAyltInm8zDb$\
@@ -93,6 +96,34 @@ fn threat_5_a_user_who_is_gone_is_gone_at_once_and_the_others_notice_nothing() {
     scene.replace("users", &[ALICE, BOB].concat());
     scene.await_reloads(2);
     scene.bob("b").leave();
+}
+
+#[test]
+fn threat_5_a_user_who_is_taken_away_while_the_broker_starts_does_not_come_in() {
+    let trust = Trust::new("reload-start");
+    let (users, pipe) = (trust.path("users"), trust.path("pipe.pem"));
+    fs::write(&users, [ALICE, BOB].concat()).expect("there is room");
+    // The certificate is read behind the users, and out of a pipe: so the start goes no further until somebody writes.
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("there is one").success());
+    let chain = fs::read(&trust.server.path).expect("it is there");
+    let users_are = format!("auth.password_file={}", users.display());
+    let chain_is = format!("listeners.tls.certificates={}", pipe.display());
+    let options = Options::shards(2).set(&users_are).set("listeners.tls.address=127.0.0.1:0").set(&chain_is);
+    let broker = options.launch();
+    let mut writer = wait_for("the broker to read its certificate", || {
+        OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe).ok()
+    });
+    tls::replace(&users, ALICE);
+    fs::rename(&trust.server.path, &pipe).expect("it is the same folder"); // what is read later is a file
+    writer.write_all(&chain).expect("a pipe has room for it");
+    drop(writer);
+    let login = |name: &str, password: &str| {
+        let mut client = Client::over(tls::open(&broker, &trust.anybody()), Version::V5);
+        client.send(&Hello::v5("x").login(name, password).encode());
+        client.hear()
+    };
+    wait_for("the user to be gone", || matches!(login("bob", "ñandú €"), Heard::ConnAck(_, 0x86, _)).then_some(()));
+    assert!(matches!(login("alice", "correct horse"), Heard::ConnAck(_, 0, _)));
 }
 
 #[test]

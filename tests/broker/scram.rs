@@ -65,8 +65,9 @@ fn ask_to_come_in(stream: impl stream::Stream + 'static, id: &str, user: &str, p
     (client, signature)
 }
 
+/// The user of the file comes in.
 #[track_caller]
-fn come_in(stream: impl stream::Stream + 'static, id: &str) -> Client {
+pub fn come_in(stream: impl stream::Stream + 'static, id: &str) -> Client {
     let (mut client, signature) = ask_to_come_in(stream, id, "user", "pencil");
     let Heard::ConnAck(_, 0, raw) = client.hear() else { panic!("no success") };
     assert_eq!(data_of(&raw, Place::ConnAck), signature, "the broker has the secret as well");

@@ -107,6 +107,28 @@ fn check_shows_each_value_with_its_origin() {
 }
 
 #[test]
+fn check_tells_where_passwords_can_be_read_on_their_way_and_calls_it_no_mistake() {
+    let users = Scratch::new(
+        "overheard",
+        "alice:$7$101$sW+MWAyltInm8zDb$\
+         pN8dTsBm243zvnu3HL7m3+iRLKCgw+G+sOs1vtxMySdA03cU5UrexmtnJlyGZzHKTIAeiPDlkTI3Ed+FfPIySw==\n",
+    );
+    let line = |more: &str| {
+        let users = format!("--set auth.password_file={}", users.path());
+        format!("check --listen 0.0.0.0 --listen 127.0.0.1:5 --set listeners.lan.address=[::] {users} {more}")
+    };
+    let output = run(&line("--set listeners.tls.address=0.0.0.0 --set listeners.tls.certificates=a.pem"));
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    let told = errors(&output);
+    let [tcp, lan] = told.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {told}") };
+    assert!(tcp.starts_with("pregon: listeners.tcp: passwords that come to 0.0.0.0:1883 can be read"), "{tcp}");
+    assert!(lan.starts_with("pregon: listeners.lan: passwords that come to [::]:1883 can be read"), "{lan}");
+    assert!(printed(&output).contains("= \"0.0.0.0:8883\""), "{}", printed(&output));
+    let output = run(&line("--set auth.plaintext_passwords=refuse"));
+    assert_eq!((code(&output), errors(&output).as_str()), (0, ""));
+}
+
+#[test]
 fn check_complains_of_everything_at_once() {
     let file = Scratch::new("complaints", "[turn]\ninputs_max = \"many\"\nbites_max = 5\n");
     let output = run(&format!("check --config {} --cores x", file.path()));

@@ -52,6 +52,11 @@ fn nothing_is_left_unfinished() {
 }
 
 #[test]
+fn documents_hold_nothing_that_was_pasted_from_a_terminal() {
+    demand_none(&repository().iter().flat_map(words::pasted).collect::<Vec<_>>());
+}
+
+#[test]
 fn every_module_that_writes_events_is_an_area_of_the_log() {
     let files = repository();
     demand_none(&events::findings(files.iter().filter(|file| !shape::is_test_only(file, &files))));

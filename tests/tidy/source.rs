@@ -42,6 +42,10 @@ impl Source {
         Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
     }
 
+    pub fn is_markdown(&self) -> bool {
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "md")
+    }
+
     /// The folder under `src/` that holds the file: its floor, if it has one.
     pub fn floor(&self) -> Option<&str> {
         self.path.strip_prefix("src/")?.split_once('/').map(|(folder, _)| folder)

@@ -9,7 +9,7 @@ const HEADING: &str = "## Roots of broken brokers";
 /// How many there are.
 const RULES: usize = 10;
 
-/// Rules without a test, and names that stand for no test or at another rule.
+/// Rules without a test, names that stand for no test or at another rule, and tests of a rule that the list does not name.
 pub fn findings(files: &[Source]) -> Vec<String> {
     let tests: BTreeSet<String> = files.iter().filter(|file| file.is_rust()).flat_map(functions).collect();
     let mut found = Vec::new();
@@ -21,7 +21,7 @@ pub fn findings(files: &[Source]) -> Vec<String> {
     let Some(manual) = files.iter().find(|file| file.path == MANUAL) else {
         return vec![format!("there is no {MANUAL}")];
     };
-    let mut listed = BTreeSet::new();
+    let (mut listed, mut told) = (BTreeSet::new(), BTreeSet::new());
     for (line, text) in list(manual) {
         let Some(rule) = text.split('.').next().and_then(|number| number.parse().ok()) else {
             found.push(manual.finding(line, "a line that begins with no number"));
@@ -39,7 +39,11 @@ pub fn findings(files: &[Source]) -> Vec<String> {
         if !names.is_empty() {
             listed.insert(rule);
         }
+        told.extend(names);
     }
+    let of_rules = tests.iter().filter(|name| (1..=RULES).any(|rule| name.starts_with(&prefix(rule))));
+    let unlisted = of_rules.filter(|name| !told.contains(name.as_str()));
+    found.extend(unlisted.map(|name| format!("{MANUAL}: {name} is not listed")));
     found.extend(
         (1..=RULES).filter(|rule| !listed.contains(rule)).map(|rule| format!("{MANUAL}: no test at rule {rule}")),
     );
@@ -114,9 +118,10 @@ mod tests {
     #[test]
     fn a_rule_without_a_test_and_a_name_without_one_are_found() {
         let found = findings(&repository(&good().replace("threat_3_holds", "threat_3_hopes")));
-        assert_eq!(found, [format!("{MANUAL}:5: there is no test threat_3_hopes")]);
+        let unlisted = |rule: usize| format!("{MANUAL}: threat_{rule}_holds is not listed");
+        assert_eq!(found, [format!("{MANUAL}:5: there is no test threat_3_hopes"), unlisted(3)]);
         let found = findings(&repository(&good().replace("10. It holds: `threat_10_holds`.\n", "")));
-        assert_eq!(found, [format!("{MANUAL}: no test at rule 10")]);
+        assert_eq!(found, [unlisted(10), format!("{MANUAL}: no test at rule 10")]);
         let mut files = repository(&good());
         files[0] = Source::new("tests/x.rs", "#[test] fn threat_1_holds() {}");
         assert_eq!(findings(&files).len(), 2 * (RULES - 1));
@@ -125,7 +130,15 @@ mod tests {
     #[test]
     fn a_name_at_another_rule_is_found() {
         let found = findings(&repository(&good().replace("threat_2_holds", "threat_1_holds")));
-        assert_eq!(found, [format!("{MANUAL}:4: threat_1_holds belongs to another rule than 2")]);
+        let unlisted = format!("{MANUAL}: threat_2_holds is not listed");
+        assert_eq!(found, [format!("{MANUAL}:4: threat_1_holds belongs to another rule than 2"), unlisted]);
+    }
+
+    #[test]
+    fn a_test_that_the_list_does_not_name_is_found() {
+        let mut files = repository(&good());
+        files.push(Source::new("src/y.rs", "#[test] fn threat_10_holds_elsewhere() {}\n#[test] fn other() {}"));
+        assert_eq!(findings(&files), [format!("{MANUAL}: threat_10_holds_elsewhere is not listed")]);
     }
 
     #[test]

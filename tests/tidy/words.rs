@@ -41,6 +41,10 @@ const BANNED_PATHS: [(&[&str], &str); 26] = [
 /// Macros that print, from a pure room.
 const BANNED_MACROS: [&str; 5] = ["println", "print", "eprintln", "eprint", "dbg"];
 
+/// What no document says of itself: where somebody works, and how a program ends that has broken.
+const PASTED: [&str; 7] =
+    ["/home/", "/root/", "/work/", "/wt/", "panicked at", "stack backtrace", "RUST_BACKTRACE=full"];
+
 /// The files that may hold `unsafe`.
 const UNSAFE_FILES: [&str; 5] = [
     "src/shell/ring/buffers.rs",
@@ -109,6 +113,17 @@ pub fn unfinished(source: &Source) -> Vec<String> {
 
 fn has_mark(line: &str) -> bool {
     line.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "TODO" || word == "FIXME")
+}
+
+/// What comes into a document by pasting: paths of somebody's machine, and what a program said when it broke.
+pub fn pasted(source: &Source) -> Vec<String> {
+    if !source.is_markdown() {
+        return Vec::new();
+    }
+    let is_path_of_code = |word: &str| word.starts_with('/') && word.contains(".rs:");
+    let is_pasted = |line: &str| PASTED.iter().any(|mark| line.contains(mark)) || line.split(' ').any(is_path_of_code);
+    let lines = source.text.lines().enumerate().filter(|(_, line)| is_pasted(line));
+    lines.map(|(at, line)| source.finding(at + 1, format!("pasted: {}", line.trim()))).collect()
 }
 
 /// `let _ =` without a comment on its line or the one above.
@@ -183,6 +198,25 @@ mod tests {
         assert_eq!(rust("#[test] #[ignore = \"slow\"] fn f() {}"), 1);
         assert_eq!(rust("const A: &str = \"TODO\"; fn todo() {} // a method of todos"), 0);
         assert_eq!(unfinished(&Source::new("README.md", "one\n- TODO two")), ["README.md:2: unfinished: - TODO two"]);
+    }
+
+    #[test]
+    fn what_was_pasted_into_a_document_is_found() {
+        let found = |path: &str, text: &str| pasted(&Source::new(path, text)).len();
+        for line in [
+            "thread 'main' (1) panicked at src/lib.rs:1:1:",
+            "stack backtrace:",
+            "   at /rustc/59807616/library/core/src/ops/function.rs:250:5",
+            "cd /home/somebody/pregon",
+            "/work/x",
+        ] {
+            assert_eq!(found("bench/README.md", &format!("one\n{line}\n")), 1, "{line}");
+            assert_eq!(found("src/base/x.rs", line), 0, "only documents");
+        }
+        let plain = "pregon journal export /var/lib/pregon /tmp/carry\n`home/%u/#`, /etc/pregon, src/lib.rs:3, a panic";
+        assert_eq!(found("src/manual/operations.md", plain), 0);
+        let finding = pasted(&Source::new("README.md", "\n stack backtrace:"));
+        assert_eq!(finding, ["README.md:2: pasted: stack backtrace:"]);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The chain of authenticators and the authoriser behind it.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::acl::deliveries::Deliveries;
 use super::certificate::Certificate;
 use super::exchange::Dialogue;
 use super::identity::Identity;
+use super::token::compact::Compact;
+use super::token::fault::TokenFault;
 use super::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
 use crate::mqtt::reason::Reason;
 
@@ -17,6 +19,10 @@ pub struct Policy {
     authenticators: Chain,
     /// Chains of listeners, by their numbers.
     own: BTreeMap<u16, Chain>,
+    /// Listeners at which passwords can be read on their way and are refused for it.
+    in_the_clear: BTreeSet<u16>,
+    /// Whether a user name may be a token, which is then a password.
+    has_tokens_in_names: bool,
     authoriser: Box<dyn Authoriser>,
     /// Where its rules were read; empty where there are none.
     rules_file: Box<str>,
@@ -59,7 +65,16 @@ pub enum Outcome {
 impl Policy {
     /// A policy; the authenticators are asked in this order.
     pub fn new(authenticators: Vec<Box<dyn Authenticator>>, authoriser: Box<dyn Authoriser>) -> Self {
-        Self { authenticators, own: BTreeMap::new(), authoriser, rules_file: "".into(), has_claims: false, number: 0 }
+        Self {
+            authenticators,
+            own: BTreeMap::new(),
+            in_the_clear: BTreeSet::new(),
+            has_tokens_in_names: false,
+            authoriser,
+            rules_file: "".into(),
+            has_claims: false,
+            number: 0,
+        }
     }
 
     /// The same, where who comes by the listener of this number is judged by a chain of its own.
@@ -67,6 +82,12 @@ impl Policy {
     pub fn with_chain(mut self, listener: u16, chain: Chain) -> Self {
         self.own.insert(listener, chain);
         self
+    }
+
+    /// The same, where nobody may show a password to the listeners of these numbers: others could read it on its way.
+    #[must_use]
+    pub fn without_passwords_at(self, listeners: BTreeSet<u16>, has_tokens_in_names: bool) -> Self {
+        Self { in_the_clear: listeners, has_tokens_in_names, ..self }
     }
 
     /// The same, whose rules were read from this file.
@@ -94,6 +115,14 @@ impl Policy {
     /// What of that stands in the operator's files.
     pub fn rules(&self) -> &dyn Authoriser {
         self.authoriser().files().unwrap_or_else(|| self.authoriser())
+    }
+
+    /// Whether a client has shown what nobody may show to this listener, whether it is right or not: a password, or a token in the place of one.
+    /// Proofs by enhanced authentication show nothing to whoever reads them.
+    pub fn refuses_what_is_shown(&self, listener: u16, user_name: Option<&str>, password: Option<&[u8]>) -> bool {
+        let is_token = |name: &str| !matches!(Compact::parse(name.as_bytes()), Err(TokenFault::NoToken));
+        self.in_the_clear.contains(&listener)
+            && (password.is_some() || (self.has_tokens_in_names && user_name.is_some_and(is_token)))
     }
 
     fn chain(&self, listener: u16) -> &Chain {

@@ -41,11 +41,25 @@ impl Shard {
         if let Err(reason) = self.within_limits(key, &connect) {
             return self.refuse(key, Some(connect.version), reason, now, out);
         }
+        if self.is_overheard(key, &connect, out) {
+            return self.refuse(key, Some(connect.version), Reason::NotAuthorized, now, out);
+        }
         self.start_handshake(key, frame, &connect);
         match connect.properties.auth_method() {
             Some(method) => self.begin_exchange(key, method, connect.properties.auth_data(), now, out),
             None => self.check_credentials(key, &connect, now, out),
         }
+    }
+
+    /// Whether it shows a password where nobody may, for others can read it on its way. Then nobody looks whether it is right.
+    fn is_overheard(&mut self, key: ConnectionKey, connect: &Connect<'_>, out: &mut Outputs) -> bool {
+        let Some(peer) = self.connections.get(key).map(|connection| connection.peer) else { return false };
+        let is_refused = self.policy.refuses_what_is_shown(peer.listener, connect.user_name, connect.password);
+        if is_refused {
+            self.stats.plaintext_passwords_refused += 1;
+            out.events.push(Event::PasswordInTheClear { peer });
+        }
+        is_refused
     }
 
     /// The checks that need nobody's word but the configuration's.

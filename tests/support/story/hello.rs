@@ -63,6 +63,12 @@ impl Hello {
         self
     }
 
+    /// A user name alone.
+    pub fn user(mut self, user: &str) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
     /// One more property.
     pub fn with(mut self, property: Property<'_>) -> Self {
         self.properties.push(property);
