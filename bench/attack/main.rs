@@ -25,6 +25,8 @@ mod crowds;
 mod field;
 #[path = "../../tests/broker/folder.rs"]
 mod folder;
+#[path = "../../tests/attack/layers.rs"]
+mod layers;
 #[path = "../../tests/attack/malformed.rs"]
 mod malformed;
 #[path = "../../tests/attack/overload.rs"]
@@ -64,7 +66,7 @@ use std::time::Duration;
 
 use field::{Attack, KIBIBYTE, Row, Stage};
 
-const ALL: [Attack; 28] = [
+const ALL: [Attack; 30] = [
     malformed::FIRST_BYTES,
     malformed::CUTS,
     malformed::PROPERTY_RULES,
@@ -72,6 +74,8 @@ const ALL: [Attack; 28] = [
     malformed::LEVELS,
     crowds::IDLE,
     crowds::ANNOUNCEMENTS,
+    layers::SILENT,
+    layers::GREEDY,
     strangers::NEARLY_WHOLE,
     crowds::CONNECTS,
     crowds::PASSWORDS,

@@ -6,18 +6,19 @@ import os
 import socket
 import ssl
 import struct
+from pathlib import Path
 
 from brokers import BrokerError
 
 ANSWER_SECONDS_MAX = 20
 
 
-def connect(host: str, port: int, client_id: str, is_tls: bool, is_websocket: bool = False) -> socket.socket:
-    """A client that has connected with a clean session."""
+def connect(host: str, port: int, client_id: str, is_tls: bool, is_websocket: bool = False, context: ssl.SSLContext | None = None) -> socket.socket:
+    """A client that has connected with a clean session, by TLS 1.3 and without a certificate where nothing else is said."""
     client = socket.create_connection((host, port), timeout=ANSWER_SECONDS_MAX)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if is_tls:
-        client = trusting().wrap_socket(client, server_hostname="localhost")
+        client = (context or trusting()).wrap_socket(client, server_hostname="localhost")
     if is_websocket:
         upgrade(client, host)
     name = client_id.encode()
@@ -39,11 +40,13 @@ def publication(topic: str, payload: bytes) -> bytes:
 
 
 @functools.cache
-def trusting() -> ssl.SSLContext:
-    """Takes any certificate, speaks TLS 1.3 alone, and keeps no session."""
+def trusting(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, shown: Path | None = None) -> ssl.SSLContext:
+    """Takes any certificate, speaks this version alone, keeps no session, and shows what is in this file if it is asked for it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = context.maximum_version = version
+    if shown:
+        context.load_cert_chain(shown)
     return context
 
 

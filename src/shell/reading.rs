@@ -196,10 +196,11 @@ impl Core {
     pub(super) fn open_layers(&mut self, key: ConnectionKey, upto: usize, now: Time) {
         let Self { id, lines, shard, out, buffer, wire, stats, .. } = self;
         let Some(line) = lines.get_mut(key) else { return };
-        let is_unheard = line.is_unheard();
+        let (is_unheard, is_fresh) = (line.is_unheard(), line.state.is_fresh);
         let Some(layers) = line.layers() else { return };
         wire.clear();
         layers.note_unheard(is_unheard);
+        layers.note_stranger(is_fresh);
         let believes_names = layers.believes_common_names();
         let opened = layers.open(&mut buffer[..upto], wire, |heard| match heard {
             Heard::Bytes(bytes) => {

@@ -31,7 +31,7 @@ pub const LOG: Attack = Attack { name: "log flood", run: log };
 pub const CROWD: usize = 9_000;
 pub const DESCRIPTORS_MAX: u32 = 20_000;
 /// What a connection may cost that has said nothing.
-const SILENT_BYTES_MAX: u64 = 8 * KIBIBYTE;
+pub const SILENT_BYTES_MAX: u64 = 8 * KIBIBYTE;
 /// What one may cost that does its worst.
 pub const HOSTILE_BYTES_MAX: u64 = 64 * KIBIBYTE;
 /// What the tables of a crowd that has left may still take.

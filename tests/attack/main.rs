@@ -41,6 +41,7 @@ mod tls;
 mod crowds;
 #[expect(dead_code, reason = "bench/attack reads what is written down")]
 mod field;
+mod layers;
 mod malformed;
 mod overload;
 mod packets;
@@ -105,6 +106,16 @@ fn threat_1_thousands_of_announcements_of_256_mb_reserve_nothing() {
 #[test]
 fn threat_1_whoever_proves_nothing_makes_us_hold_at_most_64_kib() {
     play(&strangers::NEARLY_WHOLE);
+}
+
+#[test]
+fn threat_1_whoever_stops_before_connect_costs_at_most_8_kib_in_each_layer() {
+    play(&layers::SILENT);
+}
+
+#[test]
+fn threat_1_whoever_is_greedy_before_connect_costs_at_most_64_kib_in_each_layer() {
+    play(&layers::GREEDY);
 }
 
 #[test]

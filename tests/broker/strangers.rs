@@ -115,8 +115,13 @@ fn threat_10_one_deadline_holds_from_accept_to_connect_over_all_layers() {
             stranger.write_all(part).expect("the broker takes bytes");
             slow.push(stranger);
         }
-        let mut shaken = shake(&broker, &trust.anybody());
-        shaken.write_all(&Hello::v5("slow").encode()[..5]).expect("the broker takes bytes");
+        let mut shaken = [shake(&broker, &trust.anybody()), shake(&broker, &trust.anybody())];
+        shaken[0].write_all(&Hello::v5("slow").encode()[..5]).expect("the broker takes bytes");
+        // Of the other one there is not even a whole record.
+        shaken[1].conn.writer().write_all(&Hello::v5("slow").encode()).expect("there is room");
+        let mut record = Vec::new();
+        shaken[1].conn.write_tls(&mut record).expect("a vector takes all");
+        shaken[1].sock.write_all(&record[..record.len() / 2]).expect("the broker takes bytes");
         let asked = request("/mqtt", None);
         let mut asking = stream::tcp(broker.named("web"));
         asking.write_all(&asked.as_bytes()[..asked.len() - 2]).expect("the broker takes bytes");
@@ -125,7 +130,9 @@ fn threat_10_one_deadline_holds_from_accept_to_connect_over_all_layers() {
         for stranger in &mut slow {
             read_to_end(stranger);
         }
-        assert!(!matches!(shaken.read(&mut [0; 1]), Ok(1..)), "nothing is answered");
+        for stranger in &mut shaken {
+            assert!(!matches!(stranger.read(&mut [0; 1]), Ok(1..)), "nothing is answered");
+        }
         while upgraded.hear().expect("the broker closes in order").is_some() {}
         expect_undisturbed(&broker, &mut witnesses);
     }

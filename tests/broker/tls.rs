@@ -100,10 +100,14 @@ pub fn replace(path: &Path, content: &str) {
     fs::rename(new, path).expect("it is the same folder");
 }
 
+/// Whom a client looks for.
+pub fn name() -> ServerName<'static> {
+    ServerName::try_from(HOST).expect("it is a name")
+}
+
 /// The beginning of a session upon this stream; nothing is said yet.
 pub fn over(config: &Arc<ClientConfig>, stream: impl Stream + 'static) -> Tls {
-    let name = ServerName::try_from(HOST).expect("it is a name");
-    let session = ClientConnection::new(Arc::clone(config), name).expect("the client's words are good");
+    let session = ClientConnection::new(Arc::clone(config), name()).expect("the client's words are good");
     StreamOwned::new(session, Box::new(stream))
 }
 
@@ -115,7 +119,13 @@ pub fn open(broker: &Broker, config: &Arc<ClientConfig>) -> Tls {
 /// The same with the handshake gone through.
 #[track_caller]
 pub fn shake(broker: &Broker, config: &Arc<ClientConfig>) -> Tls {
-    let mut tls = open(broker, config);
+    shake_over(config, stream::tcp(broker.named("tls")))
+}
+
+/// The same upon this stream.
+#[track_caller]
+pub fn shake_over(config: &Arc<ClientConfig>, stream: impl Stream + 'static) -> Tls {
+    let mut tls = over(config, stream);
     while tls.conn.is_handshaking() {
         tls.conn.complete_io(&mut tls.sock).expect("the handshake succeeds");
     }

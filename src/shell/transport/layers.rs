@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rustls::HandshakeKind;
 use rustls::pki_types::UnixTime;
+use rustls::{CommonState, HandshakeKind};
 
 use super::clients::Clients;
 use super::plan::Plan;
@@ -20,24 +20,25 @@ use crate::carrier::websocket::{close::CloseCode, writer};
 use crate::engine::auth::certificate::{Certificate, CertificateError, NameRule};
 use crate::engine::limits::UNPROVEN_BYTES_MAX;
 
-/// Bytes that may wait for the rest of what they begin: a message of a handshake and its headers. The longest are chains of certificates, of which
-/// three with signatures that no quantum computer forges have room. Who needs more is not served.
+/// Bytes of a client's handshake in all, with those that wait for the rest of what they begin. The longest are chains of certificates, of which
+/// three of ML-DSA-65, which no quantum computer forges, have room. Who needs more is not served.
 pub const PENDING_BYTES_MAX: usize = 24 * 1024;
-/// The same behind the handshake: a record, and what it may add to its clear bytes.
+/// Certificates that a client has shown; the library keeps them as long as the session lives.
+pub const CHAIN_BYTES_MAX: usize = 18 * 1024;
+/// Bytes that may wait behind the handshake: a record, and what it may add to its clear bytes.
 const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2 * 1024;
 /// What layers and engine may keep of somebody who has proven nothing. The rest of 64 KiB is for the session of TLS and the connection itself.
 const STRANGER_BYTES_MAX: usize = 56 * 1024;
-const _: () =
-    assert!(2 * PENDING_BYTES_MAX <= STRANGER_BYTES_MAX, "a hello that is kept, and a chain that is not whole");
-const _: () = assert!(RECORD_BYTES_MAX + 2 * REQUEST_BYTES_MAX <= STRANGER_BYTES_MAX, "a request grows by doubling");
-const _: () = assert!(RECORD_BYTES_MAX + UNPROVEN_BYTES_MAX <= STRANGER_BYTES_MAX, "CONNECT comes behind the request");
+const _: () = assert!(2 * PENDING_BYTES_MAX <= STRANGER_BYTES_MAX, "what was said is kept to be signed, and a chain");
+const _: () = assert!(PENDING_BYTES_MAX + UNPROVEN_BYTES_MAX <= STRANGER_BYTES_MAX, "a chain, a record and a CONNECT");
+const _: () = assert!(PENDING_BYTES_MAX + 2 * REQUEST_BYTES_MAX <= STRANGER_BYTES_MAX, "a request grows by doubling");
 
 /// Answers to the pings of one read, about.
 const PONG_BYTES_MAX: usize = 16 * 1024;
 
 /// The layers between a socket and its MQTT. One per connection that has any, on the shard that has the connection.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all of them together are four bytes")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and together they are less than a word")]
 pub struct Layers {
     plan: Arc<Plan>,
     /// A header of the PROXY protocol comes first.
@@ -57,6 +58,8 @@ pub struct Layers {
     has_answered: bool,
     /// The peer takes nothing of what it is answered: its pings are not answered either.
     is_unheard: bool,
+    /// The peer has not come in yet.
+    is_stranger: bool,
 }
 
 /// How far a WebSocket has come.
@@ -124,8 +127,8 @@ pub enum LayerError {
     /// It has failed before.
     #[error("the connection has failed")]
     Failed,
-    /// More waits than any layer needs.
-    #[error("{0} bytes wait for the rest of what they begin")]
+    /// More is kept than any layer needs.
+    #[error("{0} bytes are to be kept, or wait for the rest of what they begin")]
     Pending(usize),
 }
 
@@ -151,6 +154,7 @@ impl Layers {
             has_ended: false,
             has_answered: false,
             is_unheard: false,
+            is_stranger: true,
         })
     }
 
@@ -187,6 +191,11 @@ impl Layers {
     /// Whether the peer takes nothing of what it is answered.
     pub fn note_unheard(&mut self, is_unheard: bool) {
         self.is_unheard = is_unheard;
+    }
+
+    /// Whether the peer has not come in yet: then it holds less.
+    pub fn note_stranger(&mut self, is_stranger: bool) {
+        self.is_stranger = is_stranger;
     }
 
     /// Whether some of them are done: the peer has been answered.
@@ -261,9 +270,16 @@ impl Layers {
 
     /// What has to wait for more of the same.
     fn keep(&mut self, rest: &[u8], goes_on: bool) -> Result<bool, LayerError> {
-        let bytes_max = if self.tls.is_some() && !self.is_handshaking() { RECORD_BYTES_MAX } else { PENDING_BYTES_MAX };
-        if rest.len() > bytes_max {
-            return Err(LayerError::Pending(rest.len()));
+        let (kept_bytes, bytes_max) = match &self.tls {
+            Some(tls) if tls.is_handshaking() => (tls.shaken_bytes() + rest.len(), PENDING_BYTES_MAX),
+            Some(tls) if self.is_stranger && rest.len() <= RECORD_BYTES_MAX => {
+                (chain_bytes(tls.agreed()) + rest.len(), PENDING_BYTES_MAX)
+            }
+            Some(_) => (rest.len(), RECORD_BYTES_MAX),
+            None => (rest.len(), PENDING_BYTES_MAX),
+        };
+        if kept_bytes > bytes_max {
+            return Err(LayerError::Pending(kept_bytes));
         }
         self.pending = rest.to_vec(); // no byte of room is kept while nothing is pending
         Ok(goes_on)
@@ -293,7 +309,7 @@ impl Layers {
         let Self { plan, tls, socket, judged_at, is_outdated, is_unheard, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
         let clients = clients_of(plan);
-        let (mut answers, mut inner, mut unreadable) = (Vec::new(), Ok(true), None);
+        let (mut answers, mut inner, mut refused) = (Vec::new(), Ok(true), None);
         let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
                 match socket {
@@ -307,13 +323,17 @@ impl Layers {
                 let is_resumed = agreed.handshake_kind() == Some(HandshakeKind::Resumed);
                 let chain = agreed.peer_certificates();
                 let now = UnixTime::now();
+                if chain_bytes(agreed) > CHAIN_BYTES_MAX {
+                    refused = Some(LayerError::Pending(chain_bytes(agreed)));
+                    return Err(rustls::CertificateError::BadEncoding.into());
+                }
                 if let Some(clients) = clients.filter(|_| is_resumed || *is_outdated) {
                     clients.judge_again(chain, now)?;
                 }
                 let rule = plan.user_from.unwrap_or_default();
                 let shown = chain.and_then(<[_]>::first).map(|leaf| Certificate::parse(leaf, rule));
                 let shown = shown.transpose().map_err(|error| {
-                    unreadable = Some(error);
+                    refused = Some(LayerError::Unreadable(error));
                     rustls::CertificateError::BadEncoding
                 })?;
                 *judged_at = Some(now);
@@ -321,8 +341,7 @@ impl Layers {
                 Ok(())
             }
         });
-        let Opened { consumed, is_over } =
-            opened.map_err(|error| unreadable.map_or(LayerError::Tls(error), LayerError::Unreadable))?;
+        let Opened { consumed, is_over } = opened.map_err(|error| refused.unwrap_or(LayerError::Tls(error)))?;
         let is_going_on = self.keep(&raw[consumed..], !is_over)?;
         if !answers.is_empty() {
             self.seal_records(&answers, wire)?;
@@ -382,6 +401,11 @@ impl Layers {
             let _ = tls.say_goodbye(&mut self.pending, wire);
         }
     }
+}
+
+/// How long the certificates are that a client has shown.
+fn chain_bytes(agreed: &CommonState) -> usize {
+    agreed.peer_certificates().into_iter().flatten().map(|certificate| certificate.len()).sum()
 }
 
 fn clients_of(plan: &Plan) -> Option<&Arc<Clients>> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`layers`] | the layers of one connection, from the socket inward |
 //! | [`tls`] | one TLS session, driven by hand |
-//! | `opening` | keys for records that come, small while nothing comes |
+//! | `keys` | keys of records, small while nothing is said |
 //! | [`plan`] | what all connections of a listener have in common |
 //! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
 //! | [`clients`] | which client certificates are good |
@@ -22,12 +22,14 @@ pub(in crate::shell) mod authority;
 #[cfg(test)]
 mod chains_tests;
 pub mod clients;
+#[cfg(test)]
+mod greed_tests;
+mod keys;
+#[cfg(test)]
+mod keys_tests;
 pub mod layers;
 #[cfg(test)]
 mod layers_tests;
-mod opening;
-#[cfg(test)]
-mod opening_tests;
 #[cfg(test)]
 pub(in crate::shell) mod pair;
 pub mod plan;

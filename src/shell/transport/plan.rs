@@ -19,7 +19,7 @@ use rustls::{Error, RootCertStore, client};
 use sha2::{Digest as _, Sha256};
 
 use super::clients::{Clients, Fingerprint, fingerprint};
-use super::opening::thrifty;
+use super::keys::thrifty;
 use super::secrets::{FileError, FileFault, certificates, fingerprints, passphrase, revocations, secret};
 use crate::base::network::Network;
 use crate::config::Listener;

@@ -19,6 +19,8 @@ const SLACK_BYTES: usize = 128;
 /// One session. One per connection, on the shard that has the connection.
 pub struct Tls {
     session: UnbufferedServerConnection,
+    /// Bytes of the handshake that are done with.
+    shaken_bytes: usize,
 }
 
 impl fmt::Debug for Tls {
@@ -47,12 +49,17 @@ pub enum Told<'a> {
 impl Tls {
     /// A session that waits for the peer's hello.
     pub fn new(config: &Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self { session: UnbufferedServerConnection::new(Arc::clone(config))? })
+        Ok(Self { session: UnbufferedServerConnection::new(Arc::clone(config))?, shaken_bytes: 0 })
     }
 
     /// Whether the handshake is not over.
     pub fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
+    }
+
+    /// Bytes of the handshake that are done with: the library may keep all of them as long as it lasts.
+    pub fn shaken_bytes(&self) -> usize {
+        self.shaken_bytes
     }
 
     /// What both have agreed on so far.
@@ -112,6 +119,7 @@ impl Tls {
                 }
             };
             consumed += discard;
+            self.shaken_bytes += if was_handshaking { discard } else { 0 };
             if was_handshaking
                 && !self.session.is_handshaking()
                 && let Err(error) = told(Told::Established(&self.session))
