@@ -32,6 +32,8 @@ pub struct Attack {
 pub struct Stage {
     /// How long a base and an attack are measured; nothing in a test.
     pub measured: Option<Duration>,
+    /// Has the thread of the attackers, and all that it begins from then on, give way to broker and witnesses, who run already.
+    pub give_way: fn(),
     /// What was measured.
     pub rows: RefCell<Vec<Row>>,
 }
@@ -89,6 +91,7 @@ impl Stage {
 impl Field<'_> {
     /// The attack: once in a test, and as often as the time allows where it is measured. Then all must be as before.
     pub fn attack(self, mut round: impl FnMut(&Self, usize)) {
+        (self.stage.give_way)();
         let before: Vec<usize> = self.witnesses.iter().map(Witness::heard_count).collect();
         let (watch, spent_before, mut count) = (Stopwatch::start(), self.broker.processor_time(), 0);
         while count == 0 || self.stage.measured.is_some_and(|time| watch.elapsed() < time) {

@@ -64,7 +64,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[track_caller]
 fn play(attack: &Attack) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    (attack.run)(&Stage { measured: None, rows: RefCell::default() });
+    (attack.run)(&Stage { measured: None, give_way: || (), rows: RefCell::default() });
 }
 
 #[test]

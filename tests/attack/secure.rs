@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 
 use crate::authority::{Authority, Saying};
 use crate::client::Client;
-use crate::field::{Attack, MEBIBYTE, SHARDS, Stage};
+use crate::field::{Attack, MEBIBYTE, SHARDS, Stage, metric};
 use crate::patience::{Stopwatch, wait_until};
 use crate::process::{Broker, Options};
 use crate::stream::{read_to_end, tcp};
@@ -157,7 +157,6 @@ fn reloads(stage: &Stage) {
         let mut speaker = Client::join(&field.broker, Version::V5, "speaker");
         for turn in 0..6_u64 {
             let in_force = shown(&shake(&field.broker, &trust.anybody()));
-            let log = field.broker.log();
             let is_good = turn % 2 == 0;
             let serial = 100 + 10 * round as u64 + turn;
             let next = trust.authority.certify(&Saying {
@@ -168,11 +167,11 @@ fn reloads(stage: &Stage) {
                 ..Saying::default()
             });
             let text = fs::read_to_string(&next.path).expect("it is there");
+            let name = if is_good { "pregon_reloads_total" } else { "pregon_reloads_failed_total" };
+            let count = metric(&field.broker, name, "");
             replace(&trust.server.path, if is_good { &text } else { &text[..text.len() / 2] });
             field.broker.signal("HUP");
-            let word = if is_good { "were read anew" } else { "is not in force" };
-            let count = log.matches(word).count();
-            wait_until("the files to be read", || field.broker.log().matches(word).count() > count);
+            wait_until("the files to be read", || metric(&field.broker, name, "") > count);
             let expected = if is_good { next.certificate.der().clone().into_owned() } else { in_force };
             // Each shard is told on its own way.
             wait_until("the right certificate", || shown(&shake(&field.broker, &trust.anybody())) == expected);
