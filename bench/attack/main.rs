@@ -3,8 +3,10 @@
 //! ```text
 //! cargo bench --bench attack                     every attack, five seconds of each
 //! cargo bench --bench attack -- 20 handshake     twenty seconds of those whose names have this word
-//! cargo bench --bench attack -- prompt           no attack: how soon what a file takes away ends, and a wrong packet's connection
+//! cargo bench --bench attack -- prompt           no attack: how soon what a file takes away ends, a wrong packet's connection, and a flood
 //! ```
+//!
+//! It ends with status 1 if a row says NO.
 //!
 //! The rule of the house is that the 99th percentile stays within twice that of the base or ten milliseconds above it. A witness is late from
 //! the moment at which its message was due, so a publisher who had to wait counts. Attackers and witnesses run on the same cores as the
@@ -19,6 +21,8 @@ mod authority;
 #[path = "../../tests/broker/client.rs"]
 #[expect(dead_code, reason = "tests/broker has the rest of its uses")]
 mod client;
+#[path = "../../tests/attack/costly.rs"]
+mod costly;
 #[path = "../../tests/attack/crowds.rs"]
 mod crowds;
 #[path = "../../tests/attack/field.rs"]
@@ -62,11 +66,12 @@ mod web;
 mod witness;
 
 use std::cell::RefCell;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use field::{Attack, KIBIBYTE, Row, Stage};
 
-const ALL: [Attack; 30] = [
+const ALL: [Attack; 33] = [
     malformed::FIRST_BYTES,
     malformed::CUTS,
     malformed::PROPERTY_RULES,
@@ -88,6 +93,9 @@ const ALL: [Attack; 30] = [
     quotas::WILLS,
     quotas::PACKETS,
     quotas::IDENTIFIERS,
+    costly::OVERLAPS,
+    costly::REPEATS,
+    costly::AUDIENCE,
     overload::TEN_TIMES,
     slow::BYTE_BY_BYTE,
     slow::READERS,
@@ -106,13 +114,13 @@ const SECONDS: u64 = 5;
 /// The word for what is no attack.
 const PROMPT: &str = "prompt";
 
-fn main() {
+fn main() -> ExitCode {
     // Cargo says `--bench` to every bench.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let seconds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(SECONDS);
     let wanted = words.iter().find(|word| word.parse::<u64>().is_err());
     if wanted.is_some_and(|word| word == PROMPT) {
-        return prompt::run();
+        return told(prompt::run());
     }
     let has_precedence = precedence::take();
     if !has_precedence {
@@ -122,23 +130,32 @@ fn main() {
         "| attack | messages | base p99 ms | attack p99 ms | at most ms | worst ms | holds | broker's part | memory KiB |"
     );
     println!("|---|---:|---:|---:|---:|---:|---|---:|---:|");
+    let mut all_hold = true;
     for attack in ALL.iter().filter(|attack| wanted.is_none_or(|word| attack.name.contains(word.as_str()))) {
         precedence::take();
         let measured = Some(Duration::from_secs(seconds));
         let stage = Stage { measured, give_way: precedence::give_up, rows: RefCell::default() };
         (attack.run)(&stage);
         for mut row in stage.rows.take() {
-            print_row(attack.name, &mut row);
+            all_hold &= print_row(attack.name, &mut row);
         }
     }
+    told(all_hold)
 }
 
-fn print_row(name: &str, row: &mut Row) {
+/// For scripts: 1 if a single row says NO.
+fn told(all_hold: bool) -> ExitCode {
+    if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the rule holds.
+fn print_row(name: &str, row: &mut Row) -> bool {
     row.base.sort_unstable();
     row.attack.sort_unstable();
     let (base, attack) = (p99(&row.base), p99(&row.attack));
     let most = (base * FACTOR).max(base + ABOVE_US);
-    let verdict = if attack <= most { "yes" } else { "NO" };
+    let holds = attack <= most;
+    let verdict = if holds { "yes" } else { "NO" };
     let worst = row.attack.last().copied().unwrap_or_default();
     println!(
         "| {name} | {} | {} | {} | {} | {} | {verdict} | {} % | {} |",
@@ -150,6 +167,7 @@ fn print_row(name: &str, row: &mut Row) {
         row.broker_percent,
         row.growth_bytes / KIBIBYTE
     );
+    holds
 }
 
 /// The value that 99 in a hundred do not exceed; they are in order.

@@ -19,16 +19,16 @@ use crate::process::{Broker, Options, raise_own_limit};
 use crate::stream::{read_to_end, tcp};
 use crate::support::story::{Heard, Hello, Post};
 
-pub const IDLE: Attack = Attack { name: "9,000 silent connections", run: idle };
-pub const ANNOUNCEMENTS: Attack = Attack { name: "9,000 announcements of 256 MB", run: announcements };
+pub const IDLE: Attack = Attack { name: "10,000 silent connections", run: idle };
+pub const ANNOUNCEMENTS: Attack = Attack { name: "10,000 announcements of 256 MB", run: announcements };
 pub const CONNECTS: Attack = Attack { name: "connect flood", run: connects };
 pub const PASSWORDS: Attack = Attack { name: "wrong passwords", run: passwords };
 pub const DESCRIPTORS: Attack = Attack { name: "no descriptors left", run: descriptors };
 pub const ONE_NAME: Attack = Attack { name: "reconnect war", run: one_name };
 pub const LOG: Attack = Attack { name: "log flood", run: log };
 
-/// As many as 20,000 descriptors of the test and of the broker allow, with what else they open.
-pub const CROWD: usize = 9_000;
+/// 20,000 descriptors of the test and as many of the broker allow it, with what else they open.
+pub const CROWD: usize = 10_000;
 pub const DESCRIPTORS_MAX: u32 = 20_000;
 /// What a connection may cost that has said nothing.
 pub const SILENT_BYTES_MAX: u64 = 8 * KIBIBYTE;

@@ -38,6 +38,7 @@ mod support;
 #[expect(dead_code, reason = "tests/broker has the rest of its uses")]
 mod tls;
 
+mod costly;
 mod crowds;
 #[expect(dead_code, reason = "bench/attack reads what is written down")]
 mod field;
@@ -99,7 +100,7 @@ fn threat_1_silent_connections_cost_at_most_8_kib() {
 }
 
 #[test]
-fn threat_1_thousands_of_announcements_of_256_mb_reserve_nothing() {
+fn threat_1_ten_thousand_announcements_of_256_mb_reserve_nothing() {
     play(&crowds::ANNOUNCEMENTS);
 }
 
@@ -171,6 +172,21 @@ fn aliases_and_user_properties_stop_at_what_was_agreed() {
 #[test]
 fn threat_8_packet_identifiers_in_use_are_never_given_again() {
     play(&quotas::IDENTIFIERS);
+}
+
+#[test]
+fn threat_3_topics_that_thousands_of_filters_match_hold_up_nobody() {
+    play(&costly::OVERLAPS);
+}
+
+#[test]
+fn threat_3_known_filters_that_are_asked_for_again_and_again_hold_up_nobody() {
+    play(&costly::REPEATS);
+}
+
+#[test]
+fn threat_3_an_audience_of_9999_on_both_shards_gets_all_and_holds_up_nobody() {
+    play(&costly::AUDIENCE);
 }
 
 #[test]

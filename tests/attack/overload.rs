@@ -9,8 +9,8 @@ use pregon::mqtt::Version;
 
 use crate::client::Client;
 use crate::field::{Attack, Field, MEBIBYTE, SHARDS, Stage, metric, metric_now};
-use crate::patience::{Deadline, wait_until};
-use crate::process::Options;
+use crate::patience::{Deadline, Stopwatch, wait_until};
+use crate::process::{Broker, Options};
 use crate::support::story::{Heard, Hello, Post};
 
 pub const TEN_TIMES: Attack = Attack { name: "ten times too much", run: ten_times };
@@ -40,7 +40,7 @@ fn ten_times(stage: &Stage) {
             client.subscribe("attacked/1", 1);
             client.cut();
         }
-        flood(field, round);
+        flood_within_bounds(field, round);
         field.expect_nobody_else();
         expect_books_to_close(field);
         at_full_rate(field);
@@ -51,13 +51,25 @@ fn ten_times(stage: &Stage) {
     });
 }
 
-fn flood(field: &Field<'_>, round: usize) {
-    let is_over = AtomicBool::new(false);
+/// The flood, while its bounds are watched.
+fn flood_within_bounds(field: &Field<'_>, round: usize) {
     let unsent = || metric(&field.broker, "pregon_memory_bytes", "component=\"backlog\"");
-    let (deadline, mut most, mut most_unsent) = (Deadline::after(FOR), 0, 0);
+    let (mut most, mut most_unsent) = (0, 0);
+    flood(&field.broker, round, || (most, most_unsent) = (most.max(field.memory()), most_unsent.max(unsent())));
+    // Behind the threads, which would wait for ever for who fails before them.
+    let growth = most.saturating_sub(field.base_bytes);
+    let unsent_max = HEARERS as u64 * UNSENT_BYTES_MAX;
+    assert!(most_unsent <= unsent_max, "{} of {} MiB were not sent", most_unsent / MEBIBYTE, unsent_max / MEBIBYTE);
+    assert!(growth <= GROWTH_BYTES_MAX, "grew by {} of {} MiB", growth / MEBIBYTE, GROWTH_BYTES_MAX / MEBIBYTE);
+}
+
+/// All speak as fast as they can, and somebody looks at the broker again and again; since when nobody says anything new.
+pub fn flood(broker: &Broker, round: usize, mut look: impl FnMut()) -> Stopwatch {
+    let is_over = AtomicBool::new(false);
+    let deadline = Deadline::after(FOR);
     scope(|scope| {
         for number in 0..HEARERS {
-            let mut client = Client::join(&field.broker, Version::V5, &format!("hears-{round}-{number}"));
+            let mut client = Client::join(broker, Version::V5, &format!("hears-{round}-{number}"));
             client.subscribe(&format!("attacked/{}", number % 2), 0);
             let is_over = &is_over;
             scope.spawn(move || {
@@ -71,7 +83,7 @@ fn flood(field: &Field<'_>, round: usize) {
         }
         for number in 0..SPEAKERS {
             let qos = u8::from(number % 2 == 1);
-            let mut client = Client::join(&field.broker, Version::V311, &format!("says-{round}-{number}"));
+            let mut client = Client::join(broker, Version::V311, &format!("says-{round}-{number}"));
             let is_over = &is_over;
             let post = |id| Post::to(&format!("attacked/{qos}")).qos(qos).id(id).payload(vec![b'x'; PAYLOAD_BYTES]);
             let burst: Vec<u8> = (1..=100).flat_map(|id| post(id).encode(Version::V311)).collect();
@@ -85,16 +97,12 @@ fn flood(field: &Field<'_>, round: usize) {
             });
         }
         while deadline.left().is_some() {
-            (most, most_unsent) = (most.max(field.memory()), most_unsent.max(unsent()));
+            look();
             crate::field::wait(Duration::from_millis(100));
         }
         is_over.store(true, Ordering::Relaxed);
-    });
-    // Behind the threads, which would wait for ever for who fails before them.
-    let growth = most.saturating_sub(field.base_bytes);
-    let unsent_max = HEARERS as u64 * UNSENT_BYTES_MAX;
-    assert!(most_unsent <= unsent_max, "{} of {} MiB were not sent", most_unsent / MEBIBYTE, unsent_max / MEBIBYTE);
-    assert!(growth <= GROWTH_BYTES_MAX, "grew by {} of {} MiB", growth / MEBIBYTE, GROWTH_BYTES_MAX / MEBIBYTE);
+        Stopwatch::start()
+    })
 }
 
 /// Each copy is somewhere: delivered, dropped for a reason that is counted, or waiting.
@@ -113,19 +121,43 @@ fn expect_books_to_close(field: &Field<'_>) {
 fn at_full_rate(field: &Field<'_>) {
     let dropped = || metric_now(&field.broker, "pregon_messages_dropped_total", "");
     let before = dropped();
-    let mut hearer = Client::join(&field.broker, Version::V5, "hearer");
-    hearer.subscribe("afterwards", 1);
-    let mut speaker = Client::join(&field.broker, Version::V5, "speaker");
-    for first in (1..=AFTERWARDS).step_by(50) {
-        for id in first..first + 50 {
-            speaker.publish(&Post::to("afterwards").qos(1).id(id).payload(id.to_be_bytes()));
-        }
-        for id in first..first + 50 {
-            assert_eq!(hearer.take().payload, id.to_be_bytes());
-            speaker.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(found, 0, _) if *found == id));
+    let mut pair = Pair::join(&field.broker);
+    pair.exchange(AFTERWARDS);
+    assert_eq!(dropped(), before, "nothing is dropped any more");
+    pair.leave();
+}
+
+/// Messages of a pair that are on their way at the same time.
+const TOGETHER: u16 = 50;
+
+/// A publisher and a subscriber who exchange messages as fast as they go.
+pub struct Pair {
+    speaker: Client,
+    hearer: Client,
+}
+
+impl Pair {
+    pub fn join(broker: &Broker) -> Self {
+        let mut hearer = Client::join(broker, Version::V5, "hearer");
+        hearer.subscribe("afterwards", 1);
+        Self { speaker: Client::join(broker, Version::V5, "speaker"), hearer }
+    }
+
+    /// So many messages, each of which comes once and in order and is acknowledged.
+    pub fn exchange(&mut self, count: u16) {
+        for first in (1..=count).step_by(usize::from(TOGETHER)) {
+            for id in first..first + TOGETHER {
+                self.speaker.publish(&Post::to("afterwards").qos(1).id(id).payload(id.to_be_bytes()));
+            }
+            for id in first..first + TOGETHER {
+                assert_eq!(self.hearer.take().payload, id.to_be_bytes());
+                self.speaker.expect("PUBACK", |heard| matches!(heard, Heard::PubAck(found, 0, _) if *found == id));
+            }
         }
     }
-    assert_eq!(dropped(), before, "nothing is dropped any more");
-    hearer.leave();
-    speaker.leave();
+
+    pub fn leave(self) {
+        self.hearer.leave();
+        self.speaker.leave();
+    }
 }

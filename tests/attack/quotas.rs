@@ -23,40 +23,81 @@ pub const IDENTIFIERS: Attack = Attack { name: "packet identifiers", run: identi
 const QUOTA_EXCEEDED: u8 = 0x97;
 const LEFT_BYTES_MAX: u64 = 16 * MEBIBYTE;
 
-/// What a broker keeps of an absent session without subscriptions, with room to spare.
+/// What a broker keeps of an absent session with its subscriptions and what waits for it, with room to spare.
 const SESSION_BYTES_MAX: u64 = 4 * 1024;
+const SESSIONS_MAX: u64 = 10_000;
+/// More than there may be: so many at least are refused.
+const SESSIONS_TOO_MANY: u64 = 100;
+/// The first crowd leaves tables of its size behind, and all that follow find them.
+const CROWDS: u64 = 3;
+/// What may be counted of the witnesses.
+const WITNESSED_MAX: u64 = 300;
+/// What the crowds behind the first one may leave: some 150 bytes for each of their sessions.
+const FORGOTTEN_BYTES_MAX: u64 = 3 * MEBIBYTE;
 
+/// Crowd after crowd with new names, which expires and leaves nothing.
 fn sessions(stage: &Stage) {
-    const SESSIONS_MAX: u64 = 300;
-    stage.open(Options::shards(SHARDS).set(&format!("limits.sessions_max={SESSIONS_MAX}"))).attack(|field, round| {
-        let hello = |number: u64| Hello::v5(&format!("s-{round}-{number}"));
-        let (mut taken, mut refused) = (Vec::new(), 0_u64);
-        for number in 0..SESSIONS_MAX + 100 {
-            let mut client = Client::hello(&field.broker, &hello(number).expiry(600));
-            match client.hear() {
-                Heard::ConnAck(false, 0, _) => {
-                    client.cut();
-                    taken.push(number);
-                }
-                Heard::ConnAck(false, QUOTA_EXCEEDED, _) => refused += 1,
-                other => panic!("neither in nor over the quota: {other:?}"),
+    let field = stage.open(Options::shards(SHARDS).set(&format!("limits.sessions_max={SESSIONS_MAX}")));
+    field.attack(|field, round| {
+        let own = metric_now(&field.broker, "pregon_sessions", "");
+        let mut settled_bytes = 0;
+        for crowd in 0..CROWDS {
+            let name = |number: u64| format!("s-{round}-{crowd}-{number}");
+            let taken = fill(field, name);
+            field.expect_growth(SESSIONS_MAX * SESSION_BYTES_MAX + LEFT_BYTES_MAX);
+            // Whoever has one comes back to it, also above the quota, and says that a second is enough.
+            for number in taken {
+                let hello = Hello::v5(&name(number)).resume().receive_maximum(1).expiry(1);
+                let (client, is_present) = Client::connect_present(&field.broker, &hello);
+                assert!(is_present, "session {number} is there");
+                client.cut();
+            }
+            field.expect_nobody_else();
+            wait_until("sessions to expire", || metric(&field.broker, "pregon_sessions", "") == own);
+            for what in ["pregon_subscriptions", "pregon_messages_queued"] {
+                assert!(metric_now(&field.broker, what, "") < WITNESSED_MAX, "{what} of the witnesses alone");
+            }
+            if crowd == 0 {
+                field.expect_shrunk(LEFT_BYTES_MAX);
+                settled_bytes = field.memory().saturating_sub(field.base_bytes);
             }
         }
-        let kept = metric_now(&field.broker, "pregon_sessions", "");
-        assert!(kept <= SESSIONS_MAX && refused > 0, "{kept} sessions, {refused} refused");
-        field.expect_growth(SESSIONS_MAX * SESSION_BYTES_MAX + LEFT_BYTES_MAX);
-        // Whoever has one comes back to it, also above the quota, and says that a second is enough.
-        for number in taken {
-            let (client, is_present) = Client::connect_present(&field.broker, &hello(number).resume().expiry(1));
-            assert!(is_present, "session {number} is there");
-            client.cut();
-        }
-        field.expect_nobody_else();
-        let is_empty = || metric(&field.broker, "pregon_sessions", "") <= 2 * SHARDS as u64 + 2;
-        wait_until("expired sessions to go", is_empty);
-        Client::join(&field.broker, Version::V5, "new").expect_silence();
-        field.expect_shrunk(LEFT_BYTES_MAX);
+        field.expect_shrunk(settled_bytes + FORGOTTEN_BYTES_MAX);
     });
+}
+
+/// As many sessions as there may be, each with two subscriptions and messages that wait: the numbers of those that were let in.
+fn fill(field: &Field<'_>, name: impl Fn(u64) -> String) -> Vec<u64> {
+    let (mut taken, mut refused) = (Vec::new(), 0_u64);
+    for number in 0..SESSIONS_MAX + SESSIONS_TOO_MANY {
+        let mut client = Client::hello(&field.broker, &Hello::v5(&name(number)).expiry(600));
+        match client.hear() {
+            Heard::ConnAck(false, 0, _) => {
+                let own = format!("own/{}/+", name(number));
+                assert_eq!(client.subscribe_to(&[Wish::to("attacked/#", 1), Wish::to(&own, 1)]), [1, 1]);
+                client.cut();
+                taken.push(number);
+            }
+            Heard::ConnAck(false, QUOTA_EXCEEDED, _) => refused += 1,
+            other => panic!("neither in nor over the quota: {other:?}"),
+        }
+    }
+    let kept = metric_now(&field.broker, "pregon_sessions", "");
+    assert!(kept <= SESSIONS_MAX && refused >= SESSIONS_TOO_MANY, "{kept} sessions, {refused} refused");
+    // A client without a session of its own would find no place.
+    let hello = Hello::v5(&name(taken[0])).resume().receive_maximum(1).expiry(600);
+    let mut speaker = Client::connect(&field.broker, &hello);
+    for id in 1..=3 {
+        speaker.publish(&Post::to("attacked/all").qos(1).id(id).payload(vec![b'x'; 100]));
+    }
+    let mut acknowledged = 0;
+    while acknowledged < 3 {
+        acknowledged += usize::from(matches!(speaker.hear(), Heard::PubAck(_, 0, _)));
+    }
+    speaker.cut();
+    let queued = metric_now(&field.broker, "pregon_messages_queued", "");
+    assert!(queued >= 3 * (taken.len() as u64 - 1), "{queued} messages wait for {} sessions", taken.len());
+    taken
 }
 
 fn subscriptions(stage: &Stage) {

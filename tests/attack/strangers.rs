@@ -18,7 +18,7 @@ use crate::support::story::{Heard, Hello};
 use crate::tls::{Trust, shake};
 use crate::web::{BINARY, WebSocket, frame, request};
 
-pub const NEARLY_WHOLE: Attack = Attack { name: "9,000 that are nearly whole", run: nearly_whole };
+pub const NEARLY_WHOLE: Attack = Attack { name: "10,000 that are nearly whole", run: nearly_whole };
 
 /// Those who come and go while the others stay.
 const PASSERS: usize = 1_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pregon::mqtt::Version;
 
 use crate::client::Client;
-use crate::patience::Stopwatch;
+use crate::patience::{Stopwatch, wait_until};
 use crate::process::{Broker, Options};
 use crate::stream::{self, read_to_end};
 use crate::support::story::{Heard, Hello, Post, Wish};
@@ -79,6 +79,33 @@ fn threat_10_each_listener_has_its_own_time_for_a_handshake() {
     patient.write_all(&Hello::v5("patient").encode()).expect("the broker takes bytes");
     let mut patient = Client::over(patient, Version::V5);
     patient.expect("success", |heard| matches!(heard, Heard::ConnAck(_, 0, _)));
+}
+
+#[test]
+fn threat_10_who_stops_in_the_middle_of_a_packet_is_closed_and_who_rests_between_two_is_not() {
+    const STALLED: u64 = 18;
+    for shards in [1, 3] {
+        let broker = Options::shards(shards).set("limits.read_stall=1s").with_metrics().start();
+        let mut resting = Client::join(&broker, Version::V311, "resting");
+        // Over several names, so that some of them live on another shard than the one that they come to.
+        let stall = |number: u64| {
+            let version = Version::ALL[usize::try_from(number).expect("there are few") % Version::ALL.len()];
+            let mut client = Client::join(&broker, version, &format!("stalled-{number}"));
+            let packet = Post::to("t").qos(1).payload(vec![b'x'; 10_000]).encode(version);
+            client.send(&packet[..9_000]);
+            client
+        };
+        let stalled: Vec<Client> = (0..STALLED).map(stall).collect();
+        stalled.into_iter().for_each(|mut client| client.expect_closed_for(0x80));
+        resting.expect_silence();
+        let reached = || -> u64 {
+            let text = broker.metrics();
+            let lines = text.lines().filter(|line| line.starts_with("pregon_limits_reached_total{"));
+            let of_it = lines.filter(|line| line.contains("limit=\"read_stall\""));
+            of_it.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+        };
+        wait_until("each of them to be counted", || reached() == STALLED);
+    }
 }
 
 #[test]

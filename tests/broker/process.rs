@@ -18,6 +18,9 @@ const SETTINGS: &str = "PREGON_TEST_SETTINGS";
 /// What `/proc/PID/stat` counts processor time in: a hundredth of a second on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
+/// What starts a command under a user who owns nothing and is in no group.
+const AS_NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// A running broker; it is killed where a test forgets it.
 pub struct Broker {
     child: Child,
@@ -33,6 +36,9 @@ pub struct Options {
     address: SocketAddr,
     settings: Vec<String>,
     descriptors_max: Option<u32>,
+    address_space_max: Option<u64>,
+    nobodys: Option<PathBuf>,
+    is_plain_open: bool,
     has_metrics: bool,
 }
 
@@ -40,7 +46,16 @@ impl Options {
     /// So many shards and the defaults.
     pub fn shards(shards: usize) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { shards, address, settings: Vec::new(), descriptors_max: None, has_metrics: false }
+        Self {
+            shards,
+            address,
+            settings: Vec::new(),
+            descriptors_max: None,
+            address_space_max: None,
+            nobodys: None,
+            is_plain_open: true,
+            has_metrics: false,
+        }
     }
 
     /// This address instead of a port of the kernel's choice.
@@ -58,6 +73,24 @@ impl Options {
     /// A limit of open descriptors for the process.
     pub fn descriptors_max(mut self, count: u32) -> Self {
         self.descriptors_max = Some(count);
+        self
+    }
+
+    /// A limit of memory for the process, in bytes of addresses.
+    pub fn address_space_max(mut self, bytes: u64) -> Self {
+        self.address_space_max = Some(bytes);
+        self
+    }
+
+    /// Under a user who owns nothing, by the [program that is his](nobodys_program).
+    pub fn as_nobody(mut self, program: &Path) -> Self {
+        self.nobodys = Some(program.to_owned());
+        self
+    }
+
+    /// Without a listener for plain TCP: only what its settings name.
+    pub fn without_plain_listener(mut self) -> Self {
+        self.is_plain_open = false;
         self
     }
 
@@ -106,7 +139,10 @@ impl Options {
         let address = self.address.to_string();
         // The short form at port 0 closes the door.
         let door = if self.has_metrics { ["--set", "admin.listen=127.0.0.1:0"] } else { ["--admin", "127.0.0.1:0"] };
-        let fixed = [env!("CARGO_BIN_EXE_pregon"), "--listen", &address].into_iter().chain(door);
+        let plain: &[&str] = if self.is_plain_open { &["--listen", &address] } else { &["--set", "listeners.tcp=[]"] };
+        let own =
+            self.nobodys.as_ref().map_or(env!("CARGO_BIN_EXE_pregon"), |path| path.to_str().expect("it is a name"));
+        let fixed = [own].into_iter().chain(plain.iter().copied()).chain(door);
         let mut words: Vec<String> = fixed.map(str::to_owned).collect();
         let shards = format!("runtime.shards={}", self.shards);
         let further = std::env::var(SETTINGS).unwrap_or_default();
@@ -119,15 +155,18 @@ impl Options {
         words
     }
 
-    /// The command, behind a shell that lowers the limit where one is asked for.
+    /// The command, behind a shell that lowers its limits where that is asked for.
     fn limited(&self, words: Vec<String>) -> Command {
-        let Some(count) = self.descriptors_max else {
-            let mut command = Command::new(&words[0]);
-            command.args(&words[1..]);
-            return command;
-        };
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).args(words);
+        let descriptors = self.descriptors_max.map(|count| format!("ulimit -n {count} && "));
+        let memory = self.address_space_max.map(|bytes| format!("ulimit -v {} && ", bytes / 1024));
+        let limits: String = descriptors.into_iter().chain(memory).collect();
+        let shell = ["sh".to_owned(), "-c".to_owned(), format!("{limits}exec \"$0\" \"$@\"")];
+        let before = if limits.is_empty() { Vec::new() } else { shell.to_vec() };
+        let user: &[&str] = if self.nobodys.is_some() { &AS_NOBODY } else { &[] };
+        let all: Vec<String> =
+            before.into_iter().chain(user.iter().map(|word| (*word).to_owned())).chain(words).collect();
+        let mut command = Command::new(&all[0]);
+        command.args(&all[1..]);
         command
     }
 }
@@ -187,6 +226,29 @@ impl Broker {
     /// Open descriptors.
     pub fn descriptor_count(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the broker runs").count()
+    }
+
+    /// The ports of TCP, of either version, at which it listens, as the kernel knows them.
+    pub fn ports(&self) -> Vec<u16> {
+        let process = format!("/proc/{}", self.child.id());
+        let descriptors = fs::read_dir(format!("{process}/fd")).expect("the broker runs");
+        let links: Vec<PathBuf> = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+        let is_its = |inode: &str| links.iter().any(|link| link.as_os_str() == format!("socket:[{inode}]").as_str());
+        let mut ports = Vec::new();
+        for table in ["tcp", "tcp6"] {
+            let table = read(Path::new(&format!("{process}/net/{table}")));
+            for line in table.lines().skip(1) {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                // 0A is a socket that listens; the tenth field is its inode.
+                if fields[3] == "0A" && is_its(fields[9]) {
+                    let (_, port) = fields[1].rsplit_once(':').expect("address and port");
+                    ports.push(u16::from_str_radix(port, 16).expect("a port in hexadecimal digits"));
+                }
+            }
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// The most memory that was ever resident, in bytes.
@@ -265,10 +327,30 @@ fn spawn(mut command: Command) -> (Child, PathBuf) {
     (command.spawn().expect("the broker can be started"), log)
 }
 
+/// A program in this folder that can be started under a user who owns nothing, if this process may do so: ours may lie where he cannot enter.
+pub fn nobodys_program(folder: &Path) -> Option<PathBuf> {
+    let program = folder.join("pregon");
+    fs::copy(env!("CARGO_BIN_EXE_pregon"), &program).expect("there is room");
+    let mut command = Command::new(AS_NOBODY[0]);
+    command.args(&AS_NOBODY[1..]).arg(&program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success()).then_some(program)
+}
+
 /// Runs our broker with these arguments to its end: exit code and standard error.
 pub fn run_to_end(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pregon"));
     command.args(arguments);
+    end_of(command)
+}
+
+/// The same under a user who owns nothing, by his program.
+pub fn run_to_end_as_nobody(program: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(AS_NOBODY[0]);
+    command.args(&AS_NOBODY[1..]).arg(program).args(arguments);
+    end_of(command)
+}
+
+fn end_of(command: Command) -> (Option<i32>, String) {
     let (child, log) = spawn(command);
     let mut broker = Broker { child, log, address: SocketAddr::from(([0; 4], 0)) };
     let status = broker.wait();

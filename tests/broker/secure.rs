@@ -217,6 +217,29 @@ fn only_the_versions_that_are_allowed_are_spoken() {
 }
 
 #[test]
+fn without_plain_listeners_clients_come_by_tls_and_no_other_port_is_open() {
+    let trust = Trust::new("secure-only");
+    for shards in [1, 3] {
+        // Where something plain is open as well, the kernel tells of both.
+        let both = trust.options(shards).start();
+        let mut expected = [both.address.port(), both.named("tls").port()];
+        expected.sort_unstable();
+        assert_eq!(both.ports(), expected);
+        let broker = trust.options(shards).without_plain_listener().start();
+        assert_eq!(broker.ports(), [broker.named("tls").port()]);
+        for version in Version::ALL {
+            let mut plain = stream::tcp(broker.named("tls"));
+            plain.write_all(&Hello::new(version, "plain").encode()).expect("the broker takes bytes");
+            let told = stream::read_to_end(&mut plain);
+            assert_ne!(told.first(), Some(&0x20), "nobody is let in without TLS: {told:02x?}");
+            for tls in BOTH {
+                join(&broker, &trust.client(None, &[tls]), &Hello::new(version, "secure")).leave();
+            }
+        }
+    }
+}
+
+#[test]
 fn silence_ends_a_connection_and_pings_keep_it() {
     let trust = Trust::new("secure-keep-alive");
     let broker = trust.options(3).start();

@@ -1,4 +1,6 @@
 //! Files that are there and cannot be read: a folder, a link to itself, one that is somebody else's.
+//!
+//! Root reads what is forbidden to all others. So the broker is started under a user who owns nothing, where this is root who may do so.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +9,7 @@ use std::path::Path;
 use crate::client::Client;
 use crate::folder::Folder;
 use crate::patience::wait_until;
-use crate::process::{Options, run_to_end};
+use crate::process::{Options, nobodys_program, run_to_end, run_to_end_as_nobody};
 use crate::reload::{ALICE, BOB};
 use crate::support::story::{Heard, Hello, Post};
 
@@ -35,8 +37,8 @@ enum Obstacle {
 impl Obstacle {
     const ALL: [Self; 3] = [Self::Folder, Self::Loop, Self::Forbidden];
 
-    /// Puts it there. Whether nobody can read it: root reads what is forbidden to all others.
-    fn put(self, path: &Path) -> bool {
+    /// Puts it there. Whether the broker cannot read it: it may be root, which reads what is forbidden to all others.
+    fn put(self, path: &Path, is_nobody: bool) -> bool {
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
             fs::remove_dir(path).expect("it is empty");
         }
@@ -57,7 +59,7 @@ impl Obstacle {
                 fs::rename(&new, path).expect("it is the same folder");
             }
         }
-        File::open(path).map_or(true, |file| file.metadata().expect("it is open").is_dir())
+        is_nobody || File::open(path).map_or(true, |file| file.metadata().expect("it is open").is_dir())
     }
 
     fn words(self) -> &'static str {
@@ -82,16 +84,20 @@ fn settings(key: &str, path: &Path) -> Vec<String> {
 fn threat_7_a_broker_that_cannot_read_a_file_does_not_start_and_says_why() {
     let folder = Folder::new("unreadable-start");
     fs::create_dir(folder.path()).expect("the name is this test's");
+    let nobodys = nobodys_program(folder.path());
     for (key, _) in FILES {
         let path = folder.path().join(key);
         for obstacle in Obstacle::ALL {
-            if !obstacle.put(&path) {
+            if !obstacle.put(&path, nobodys.is_some()) {
                 continue;
             }
             let settings = settings(key, &path);
             let mut arguments = vec!["--listen", "127.0.0.1:0", "--memory"];
             arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-            let (code, told) = run_to_end(&arguments);
+            let (code, told) = match &nobodys {
+                Some(program) => run_to_end_as_nobody(program, &arguments),
+                None => run_to_end(&arguments),
+            };
             let is_told = told.contains(&format!("{}: {}", path.display(), obstacle.words()));
             assert!(code.is_some_and(|code| code != 0) && is_told, "{key}: {code:?} {told}");
         }
@@ -103,6 +109,7 @@ fn threat_7_a_file_that_cannot_be_read_any_more_leaves_in_force_what_was() {
     let folder = Folder::new("unreadable-reload");
     fs::create_dir(folder.path()).expect("the name is this test's");
     let path = |key: &str| folder.path().join(key);
+    let nobodys = nobodys_program(folder.path());
     // One file of rules at a time; the secret of a hook is read wherever it is named.
     for left_out in ["acl_file", "rules_file"] {
         let files: Vec<_> = FILES.iter().filter(|(key, _)| *key != left_out).collect();
@@ -111,6 +118,7 @@ fn threat_7_a_file_that_cannot_be_read_any_more_leaves_in_force_what_was() {
             fs::write(path(key), text).expect("there is room");
             options = options.set(&format!("auth.{key}={}", path(key).display()));
         }
+        let options = nobodys.iter().fold(options, |options, program| options.as_nobody(program));
         // Who is in the password file is asked for his password alone.
         let options = options.set("listeners.own.address=127.0.0.1:0").set("listeners.own.chain=password");
         let broker = options.start();
@@ -124,7 +132,7 @@ fn threat_7_a_file_that_cannot_be_read_any_more_leaves_in_force_what_was() {
         let mut here = come_in("here");
         for (key, text) in &files {
             for obstacle in Obstacle::ALL {
-                if !obstacle.put(&path(key)) {
+                if !obstacle.put(&path(key), nobodys.is_some()) {
                     continue;
                 }
                 let told = format!("{}: {}", path(key).display(), obstacle.words());

@@ -113,6 +113,11 @@ impl Route {
             merge(&mut self.own, target, &ids, &mut self.ids);
         }
         self.targets = merged;
+        // It is kept, and thousands of subscriptions may have become one target.
+        self.targets.shrink_to_fit();
+        self.own.shrink_to_fit();
+        self.ids.shrink_to_fit();
+        self.filters.shrink_to_fit();
     }
 
     /// What a session gets of its own messages, if one of its subscriptions is for them.
