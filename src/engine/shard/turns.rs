@@ -105,12 +105,14 @@ impl Shard {
         let mut line: Vec<ConnectionKey> =
             self.resumed.iter().copied().filter(|key| self.connections.contains(*key)).collect();
         line.sort_unstable();
-        let is_held = |(key, connection): (ConnectionKey, &Connection)| connection.is_held_for(Hold::Turn).then_some(key);
+        let is_held =
+            |(key, connection): (ConnectionKey, &Connection)| connection.is_held_for(Hold::Turn).then_some(key);
         let mut held: Vec<ConnectionKey> = self.connections.iter().filter_map(is_held).collect();
         held.sort_unstable();
         assert_eq!(line, held, "who waits for his turn stands in line once");
         // A group hands out all that waits for it where a member comes that takes it, and each receiver has publishers that it lets go.
-        let at_once = self.limits.group_queue_messages_max as usize + self.connections.len() + self.index.subscription_count();
+        let at_once =
+            self.limits.group_queue_messages_max as usize + self.connections.len() + self.index.subscription_count();
         assert!(self.letters.len() <= LETTERS_MAX + at_once, "{} letters to ourselves wait", self.letters.len());
     }
 }
