@@ -8,7 +8,9 @@ use pregon::engine::homes::{Homes, ShardId};
 use pregon::engine::input::Input;
 use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits};
 use pregon::mqtt::Version;
-use support::story::{Client, Hello, Post, Story};
+use pregon::mqtt::property::Property;
+use support::policies::{Rules, Verb};
+use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
 
 /// A broker of one shard whose inputs cause no more copies than that.
@@ -253,4 +255,96 @@ fn threat_1_a_publisher_waits_where_the_home_of_its_retained_messages_cannot_tel
     room(&mut story, 1, 2, true);
     story.world.drive();
     assert_eq!(story.deliveries(reader).len(), 10);
+}
+
+fn wills_published(story: &Story) -> u64 {
+    story.world.shards[0].stats().wills_published
+}
+
+/// Twenty clients whose wills are for forty others, where an input causes a hundred copies.
+fn with_wills(hello: impl Fn(Hello) -> Hello) -> (Story, Vec<Client>, Vec<Client>) {
+    let mut story = alone(100, |_| {});
+    let audience = audience(&mut story, "wills/#", 40);
+    let client = |number: u32| story.connect(hello(Hello::v5(&format!("c{number}")).will("wills/a", "gone", 0, false)));
+    let clients = (0..20).map(client).collect();
+    (story, audience, clients)
+}
+
+/// What has ended all of them has published some wills, and the others come with the next ticks.
+fn expect_wills_in_pieces(story: &mut Story, audience: Vec<Client>) {
+    let published = wills_published(story);
+    assert!((1..=4).contains(&published), "{published} wills in one input");
+    story.world.input(0, Input::Tick);
+    assert!((2..=10).contains(&wills_published(story)), "{} wills in two inputs", wills_published(story));
+    story.world.drive();
+    assert_eq!(wills_published(story), 20);
+    for client in audience {
+        assert_eq!(story.hear_all(client).into_iter().filter(|heard| matches!(heard, Heard::Publish(_))).count(), 20);
+    }
+}
+
+#[test]
+fn threat_3_wills_of_clients_that_fall_silent_together_are_published_some_in_a_tick() {
+    let (mut story, audience, clients) = with_wills(|hello| hello.keep_alive(10));
+    story.world.now = story.world.now.after_ms(60_000);
+    story.world.input(0, Input::Tick);
+    expect_wills_in_pieces(&mut story, audience);
+    clients.into_iter().for_each(|client| story.expect_closed_for(client, &[0x8D]));
+}
+
+#[test]
+fn threat_3_wills_that_are_due_together_are_published_some_in_a_tick() {
+    let (mut story, audience, clients) = with_wills(|hello| hello.expiry(5).will_with(Property::WillDelay(5)));
+    clients.into_iter().for_each(|client| story.cut(client));
+    assert_eq!(wills_published(&story), 0);
+    story.world.now = story.world.now.after_ms(60_000);
+    story.world.input(0, Input::Tick);
+    expect_wills_in_pieces(&mut story, audience);
+    assert_eq!(story.world.shards[0].sizes().sessions, 40);
+}
+
+#[test]
+fn threat_3_wills_of_clients_that_are_not_welcome_any_more_are_published_some_in_an_input() {
+    let (mut story, audience, clients) = with_wills(|hello| hello);
+    let rules = (0..20).map(|number| &*format!("c{number}").leak());
+    story.world.change_policy(rules.fold(Rules::default(), |rules, name| rules.deny(Verb::Connect, name)).policy());
+    expect_wills_in_pieces(&mut story, audience);
+    clients.into_iter().for_each(|client| story.expect_closed_for(client, &[0x87]));
+}
+
+#[test]
+fn threat_3_wills_of_a_broker_that_stops_are_published_some_in_an_input() {
+    let (mut story, audience, clients) = with_wills(|hello| hello);
+    story.world.input(0, Input::Shutdown);
+    let closed = clients.iter().filter(|client| story.world.links[client.0].is_closed).count();
+    assert!((0..20).contains(&closed), "not all of them end at once");
+    story.world.drive();
+    assert_eq!(story.world.shards[0].sizes().connections, 0);
+    clients.into_iter().for_each(|client| story.expect_closed_for(client, &[0x8B]));
+    drop(audience);
+}
+
+#[test]
+fn who_speaks_while_he_stands_in_line_stays() {
+    let (mut story, _audience, clients) = with_wills(|hello| hello.keep_alive(10));
+    story.world.now = story.world.now.after_ms(60_000);
+    story.world.input(0, Input::Tick);
+    let is_here = |client: &&Client| !story.world.links[client.0].is_closed;
+    let last = *clients.iter().find(is_here).expect("some stand in line");
+    offer(&mut story, last, &[0xC0, 0]);
+    story.world.drive();
+    assert_eq!(wills_published(&story), 19);
+    assert_eq!(story.hear(last), Some(Heard::PingResp));
+    story.expect_open(last);
+}
+
+#[test]
+fn an_input_is_told_what_it_has_caused() {
+    let mut story = alone(COPIES_PER_INPUT_MAX, |_| {});
+    audience(&mut story, "a/#", 40);
+    let publisher = story.connect(Hello::v311("p"));
+    let before = story.world.shards[0].caused();
+    offer(&mut story, publisher, &numbered(0..100));
+    let caused = story.world.shards[0].caused() - before;
+    assert!((4_000..4_200).contains(&caused), "{caused} copies");
 }

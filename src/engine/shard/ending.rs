@@ -151,13 +151,25 @@ impl Shard {
     }
 
     /// The broker stops: no new connections, and every client is told. It is our end of the connection, not the
-    /// client's, so wills are published as after any other close without DISCONNECT.
+    /// client's, so wills are published as after any other close without DISCONNECT, some in each turn.
     pub(super) fn shutdown(&mut self, now: Time, out: &mut Outputs) {
         self.is_stopping = true;
-        let keys: Vec<ConnectionKey> = self.connections.iter().map(|(key, _)| key).collect();
-        for key in keys {
+        self.due.leaving.extend(self.connections.iter().map(|(key, _)| key));
+        if self.go_on_leaving(now, out) {
+            out.wake_at = Some(now);
+        }
+    }
+
+    /// Ends the next connections of a broker that stops; whether there are more.
+    pub(super) fn go_on_leaving(&mut self, now: Time, out: &mut Outputs) -> bool {
+        let reserve = self.reserve();
+        while self.may_cause_more(reserve)
+            && let Some(key) = self.due.leaving.pop_front()
+        {
+            self.charge(1);
             self.say_goodbye(key, Reason::ServerShuttingDown, None, out);
             self.end(key, Cause::Shutdown, now, out);
         }
+        !self.due.leaving.is_empty()
     }
 }

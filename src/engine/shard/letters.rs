@@ -424,6 +424,11 @@ impl Shard {
         dead.sort_unstable();
         self.relieve(relieved, out);
         for key in dead {
+            if self.has_caused_enough() {
+                (self.pressure.next_sweep, out.wake_at) = (now, Some(now)); // the others are found again
+                break;
+            }
+            self.charge(1);
             self.reached(Limit::WriteStall);
             self.say_goodbye(key, Reason::UnspecifiedError, None, out);
             self.end(key, Cause::WriteStall, now, out);

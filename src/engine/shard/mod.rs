@@ -121,6 +121,7 @@ use retain::Scan;
 use routes::Routes;
 use routing::Routing;
 use sweep::Sweep;
+use timers::Due;
 use verbatim::Receivers;
 use wills::Bequests;
 use young::Young;
@@ -230,6 +231,7 @@ pub struct Shard {
     letters: VecDeque<Mesh>,
     /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
     resumed: VecDeque<ConnectionKey>,
+    due: Due,
     wall: Wall,
     is_stopping: bool,
     /// Copies that the present input may still cause before the rest waits for the next turn.
@@ -305,6 +307,7 @@ impl Shard {
             reopened: VecDeque::new(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
+            due: Due::default(),
             wall: Wall::UNKNOWN,
             is_stopping: false,
             copies_left: COPIES_PER_INPUT_MAX,
@@ -443,6 +446,7 @@ impl Shard {
         let backlog: u64 = self.connections.iter().map(|(_, connection)| u64::from(connection.backlog)).sum();
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
         self.check_line();
+        self.due.check();
         self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");

@@ -34,14 +34,19 @@ impl Shard {
         let Some(start) = self.reviewing else { return false };
         let bound = self.connections.index_bound();
         let end = start.saturating_add(REVIEWED_CONNECTIONS_MAX).min(bound);
-        for index in start..end {
-            let Some(key) = self.connections.key_at(index) else { continue };
+        let reserve = self.reserve();
+        let mut next = start;
+        while next < end && self.may_cause_more(reserve) {
+            let found = self.connections.key_at(next);
+            next += 1;
+            let Some(key) = found else { continue };
             self.place_again(key);
             if !self.is_welcome(key) {
+                self.charge(1);
                 self.revoke(key, now, out);
             }
         }
-        self.reviewing = (end < bound).then_some(end);
+        self.reviewing = (next < bound).then_some(next);
         self.reviewing.is_some()
     }
 

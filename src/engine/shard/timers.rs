@@ -1,4 +1,8 @@
 //! Time passes: silent clients, ended sessions, due wills, put-off work.
+//!
+//! What ends leaves a will, and a will may be for very many. So what is due stands in line, and each tick serves as much of it as an input may cause.
+
+use std::collections::VecDeque;
 
 use super::Shard;
 use crate::base::time::{Tick, Time};
@@ -12,13 +16,38 @@ use crate::engine::session::SessionKey;
 use crate::engine::stats::Limit;
 use crate::mqtt::Reason;
 
+/// What is due and has not been served. One per shard.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Connections whose time was over when their wheel was swept. It is swept again when none is left, so there are no more than a sweep finds.
+    connections: VecDeque<ConnectionKey>,
+    /// The same of sessions.
+    sessions: VecDeque<SessionKey>,
+    /// Connections that end because the broker stops.
+    pub(super) leaving: VecDeque<ConnectionKey>,
+}
+
+impl Due {
+    /// Proves that no more stands in line than may.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub(super) fn check(&self) {
+        assert!(self.connections.len() <= SWEEP_ENTRIES_MAX, "no more connections are due than a sweep finds");
+        assert!(self.sessions.len() <= SWEEP_ENTRIES_MAX, "no more sessions are due than a sweep finds");
+    }
+}
+
 impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
-        self.go_on_with_fanout(now, out);
-        self.go_on_with_groups(now, out);
+        // Each of these leaves at least half of what is left to those behind it.
+        let more_reviews = self.go_on_reviewing(now, out);
+        let more_leaving = self.go_on_leaving(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
+        self.go_on_with_fanout(now, out);
+        self.go_on_with_groups(now, out);
         let more_quotas = self.sweep_quotas(now);
         let more_rates = self.sweep_rates(now, out);
         self.look_at_asked_wills(now, out);
@@ -27,8 +56,7 @@ impl Shard {
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }
-        let more_reviews = self.go_on_reviewing(now, out);
-        if more_connections || more_sessions || more_quotas || more_rates || more_reviews {
+        if more_reviews || more_leaving || more_connections || more_sessions || more_quotas || more_rates {
             out.wake_at = Some(now);
         }
     }
@@ -45,16 +73,24 @@ impl Shard {
     }
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
-        let mut due: Vec<ConnectionKey> = Vec::new();
-        let (connections, reach) = (&mut self.connections, self.connection_wheel.reach());
-        let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(connection) = connections.get_mut(key) else { return Look::Gone };
-            look(connection.deadline(), &mut connection.looked_at, now, reach, || due.push(key))
-        });
-        for key in due {
+        let mut has_more = false;
+        if self.due.connections.is_empty() {
+            let (connections, due) = (&mut self.connections, &mut self.due.connections);
+            let reach = self.connection_wheel.reach();
+            let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+                let Some(connection) = connections.get_mut(key) else { return Look::Gone };
+                look(connection.deadline(), &mut connection.looked_at, now, reach, || due.push_back(key))
+            });
+            has_more = swept.has_more;
+        }
+        let reserve = self.reserve();
+        while self.may_cause_more(reserve)
+            && let Some(key) = self.due.connections.pop_front()
+        {
+            self.charge(1);
             self.connection_due(key, now, out);
         }
-        swept.has_more
+        has_more || !self.due.connections.is_empty()
     }
 
     /// Clients whose quota has filled up are read again.
@@ -141,16 +177,24 @@ impl Shard {
         if self.lending.awaits_members() {
             return false; // not all shards know their subscriptions again
         }
-        let mut due: Vec<SessionKey> = Vec::new();
-        let (sessions, reach) = (&mut self.sessions, self.session_wheel.reach());
-        let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(session) = sessions.get_mut(key) else { return Look::Gone };
-            look(session.deadline(), &mut session.looked_at, now, reach, || due.push(key))
-        });
-        for key in due {
+        let mut has_more = false;
+        if self.due.sessions.is_empty() {
+            let (sessions, due) = (&mut self.sessions, &mut self.due.sessions);
+            let reach = self.session_wheel.reach();
+            let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+                let Some(session) = sessions.get_mut(key) else { return Look::Gone };
+                look(session.deadline(), &mut session.looked_at, now, reach, || due.push_back(key))
+            });
+            has_more = swept.has_more;
+        }
+        let reserve = self.reserve();
+        while self.may_cause_more(reserve)
+            && let Some(key) = self.due.sessions.pop_front()
+        {
+            self.charge(1);
             self.session_due(key, now, out);
         }
-        swept.has_more
+        has_more || !self.due.sessions.is_empty()
     }
 
     fn session_due(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {

@@ -57,6 +57,16 @@ impl Shard {
         self.copies_left == 0 || self.letters.len() >= self.letters_max()
     }
 
+    /// What one of several kinds of work of an input leaves to those behind it.
+    pub(super) fn reserve(&self) -> usize {
+        self.copies_left / 2
+    }
+
+    /// Whether the present input may cause more and leave so much.
+    pub(super) fn may_cause_more(&self, reserve: usize) -> bool {
+        self.copies_left > reserve && !self.has_caused_enough()
+    }
+
     /// Letters to ourselves that the present input may still cause.
     pub(super) fn room_for_letters(&self) -> usize {
         self.letters_max().saturating_sub(self.letters.len())
