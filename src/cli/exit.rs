@@ -35,7 +35,7 @@ pub const ACL_HELP: &str = "\
 Exit codes:
   0  it is allowed
   1  it is denied
-  2  the arguments, the configuration or its file of rules are wrong";
+  2  the arguments, the configuration, its file of rules or the token are wrong";
 
 /// What the help of `acl diff` says about them.
 pub const ACL_DIFF_HELP: &str = "\

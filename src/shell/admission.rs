@@ -438,7 +438,8 @@ fn passwords(path: &Path, before: Option<&Passwords>) -> Result<Passwords, Polic
     read.map_err(|fault| PolicyError::Passwords { path: path.into(), fault })
 }
 
-fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
+/// Tokens as the keys of the file judge them.
+pub fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
     let path = &auth.token_keys;
     let text =
         read_up_to(path, KEYS_BYTES_MAX).map_err(|error| PolicyError::Unreadable { path: path.clone(), error })?;
@@ -446,7 +447,8 @@ fn tokens(auth: &Auth) -> Result<Tokens, PolicyError> {
     Ok(Tokens::new(keys, terms(auth)))
 }
 
-fn terms(auth: &Auth) -> Terms {
+/// What tokens must say.
+pub fn terms(auth: &Auth) -> Terms {
     Terms {
         carrier: auth.token_carrier,
         user_name: auth.token_user,

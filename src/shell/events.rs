@@ -8,7 +8,7 @@ use super::transport::layers::LayerError;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
-use crate::engine::auth::{Action, ClientId, Decision};
+use crate::engine::auth::{Action, ClientId, Decision, Ground};
 use crate::engine::event::{Denied, Event};
 use crate::engine::homes::ShardId;
 use crate::mqtt::Reason;
@@ -77,12 +77,13 @@ impl Refused {
         let is_of_hook =
             policy.authoriser().files().is_some_and(|rules| rules.decide(who, client, action) == Decision::Allow);
         let is_of_token = who.claims.as_ref().is_some_and(|claims| !claims.allow(who, client, action));
-        let rule = match (policy.rules_file(), ground) {
+        let before = if matches!(ground, Ground::Before(_)) { " before its last change" } else { "" };
+        let rule = match (policy.rules_file(), policy.authoriser().rule(ground)) {
             _ if is_of_token => Some("the token".to_owned()),
             _ if is_of_hook => Some("the hook".to_owned()),
             ("", _) => None,
-            (file, Some(rule)) => Some(format!("{file}:{}", rule.line)),
-            (file, None) => Some(format!("{file}: no rule")),
+            (file, Some(rule)) => Some(format!("{file}:{}{before}", rule.line)),
+            (file, None) => Some(format!("{file}: no rule{before}")),
         };
         let (action, topic) = match action {
             Action::Connect => ("connect", None),

@@ -313,17 +313,14 @@ impl Core {
                 return 0;
             }
             // A reset is an end like any other: what waits here was said before it.
-            Err(_) if self.has_held(key) => Input::Ended { connection: key },
+            Err(_) if self.shard.connection(key).is_some_and(|open| open.held.is_some()) => {
+                Input::Ended { connection: key }
+            }
             Err(_) => Input::Lost { connection: key },
         };
         line.state.is_ending = true;
         self.shard.handle(input, now, &mut self.out);
         0
-    }
-
-    /// Whether the engine keeps bytes of a connection that it has not handled.
-    fn has_held(&self, key: ConnectionKey) -> bool {
-        self.shard.connection(key).is_some_and(|connection| connection.held.is_some())
     }
 
     /// There is more to read of a connection: in this turn, or once nothing holds it any more.

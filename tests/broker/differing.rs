@@ -1,5 +1,6 @@
 //! `pregon acl diff`: what other rules would change for those who are connected to a running broker.
 
+use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -8,7 +9,7 @@ use std::process::{Command, Output};
 
 use crate::client::Client;
 use crate::folder::Folder;
-use crate::patience::wait_until;
+use crate::patience::{wait_for, wait_until};
 use crate::process::{Broker, Options};
 use crate::reload::{ALICE, BOB};
 use crate::support::story::{Hello, Post, Wish};
@@ -49,15 +50,17 @@ actions = 'all'
 topics = 'c/#'
 ";
 
-struct Scene {
+pub struct Scene {
     folder: Folder,
+    /// Which key names the rules in force, and in which file they are.
+    rules: (&'static str, &'static str),
 }
 
 impl Scene {
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let folder = Folder::new(test);
         fs::create_dir(folder.path()).expect("the name is this test's");
-        let scene = Self { folder };
+        let scene = Self { folder, rules: ("rules_file", "rules.toml") };
         for (name, text) in
             [("users", [ALICE, BOB].concat()), ("rules.toml", RULES.to_owned()), ("new.toml", OTHERS.to_owned())]
         {
@@ -66,21 +69,26 @@ impl Scene {
         scene
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
     fn settings(&self) -> Vec<String> {
         vec![
             format!("auth.password_file={}", self.path("users")),
-            format!("auth.rules_file={}", self.path("rules.toml")),
+            format!("auth.{}={}", self.rules.0, self.path(self.rules.1)),
             "storage.durability=memory".to_owned(),
             format!("admin.control={}", self.path("control")),
         ]
     }
 
     fn start(&self, shards: usize) -> Broker {
-        let options = self.settings().iter().fold(Options::shards(shards), |options, setting| options.set(setting));
+        self.start_with(shards, &[])
+    }
+
+    pub fn start_with(&self, shards: usize, further: &[String]) -> Broker {
+        let settings = [&self.settings()[..], further].concat();
+        let options = settings.iter().fold(Options::shards(shards), |options, setting| options.set(setting));
         let broker = options.start();
         wait_until("the inner door", || self.socket().exists());
         broker
@@ -100,7 +108,7 @@ impl Scene {
         command
     }
 
-    fn diff(&self, new: &str, further: &[&str]) -> Output {
+    pub fn diff(&self, new: &str, further: &[&str]) -> Output {
         self.command(new, further).output().expect("it can be started")
     }
 }
@@ -110,7 +118,7 @@ fn alice(broker: &Broker, id: &str) -> Client {
 }
 
 /// Exit code, lines in order, complaints.
-fn told(output: &Output) -> (Option<i32>, Vec<String>, String) {
+pub fn told(output: &Output) -> (Option<i32>, Vec<String>, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it is text");
     let mut lines: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
     let summary = lines.pop();
@@ -184,6 +192,73 @@ fn what_is_gained_is_told_apart() {
     let (code, lines, _) = told(&scene.diff("new.toml", &[]));
     let gained = format!("gained  alice as a: receive a/secret/x by subscribe a/secret/x: {rules}:1 -> {new}:1");
     assert_eq!((code, lines), (Some(0), vec![gained, "0 lost, 1 gained: 1 subscriptions of 1 sessions".to_owned()]));
+}
+
+#[test]
+fn threat_7_while_rules_may_be_half_written_what_is_in_force_is_told_by_both() {
+    let scene = Scene { rules: ("acl_file", "acl"), ..Scene::new("diff-cautious") };
+    let (acl, new) = (scene.path("acl"), scene.path("new.acl"));
+    let old = "user alice\ntopic a/#\ntopic b/#\ntopic deny a/old\n";
+    fs::write(&acl, old).expect("there is room");
+    fs::write(&new, "user alice\ntopic a/#\ntopic c/#\n").expect("there is room");
+    let broker = scene.start(2);
+    let mut a = alice(&broker, "a");
+    assert_eq!(a.subscribe_to(&["a/#", "b/#", "c/#"].map(|filter| Wish::to(filter, 1))), [1, 1, 1]);
+    let whole = told(&scene.diff("new.acl", &[]));
+    let gained = [
+        format!("gained  alice as a: receive a/old by subscribe a/#: {acl}:4 -> {new}:2"),
+        format!("gained  alice as a: receive c/# by subscribe c/#: {acl}: no rule -> {new}:3"),
+    ];
+    let lost = format!("lost    alice as a: receive b/# by subscribe b/#: {acl}:3 -> {new}: no rule");
+    let end = "1 lost, 2 gained: 3 subscriptions of 1 sessions".to_owned();
+    assert_eq!(whole, (Some(1), [&gained[..], &[lost, end]].concat(), String::new()));
+    // Written in place: `a/new` is denied at once, and what is given waits. A file that has stayed as it is for some seconds is taken for whole,
+    // so on a slow machine all of it is done once more.
+    let tries = Cell::new(0);
+    let cautious = |diff: &dyn Fn() -> Output, is_cautious: &dyn Fn(&Output) -> bool| {
+        let await_more = |words: &str, change: &dyn Fn()| {
+            let before = broker.log().matches(words).count();
+            change();
+            wait_until(words, || broker.log().matches(words).count() > before);
+        };
+        wait_for("an answer while nobody knows", || {
+            tries.set(tries.get() + 1);
+            let number = tries.get();
+            await_more("were read anew and are in force", &|| {
+                fs::write(scene.path("beside"), format!("{old}# {number}\n")).expect("there is room");
+                fs::rename(scene.path("beside"), &acl).expect("it is the same folder");
+            });
+            await_more("may be half there", &|| {
+                let text = format!("user alice\ntopic a/#\ntopic c/#\ntopic deny a/new\n# {number}\n");
+                fs::write(&acl, text).expect("there is room");
+            });
+            Some(diff()).filter(is_cautious)
+        })
+    };
+    let is_noted = |output: &Output| output.stdout.windows(7).any(|some| some == b"note   ");
+    let output = cautious(&|| scene.diff("new.acl", &[]), &is_noted);
+    let note =
+        format!("note    {acl} may be half written: what it gives counts only where it did before the change, too");
+    let gained = [
+        format!("gained  alice as a: receive a/new by subscribe a/#: {acl}:4 -> {new}:2"),
+        format!("gained  alice as a: receive a/old by subscribe a/#: {acl}:4 before its last change -> {new}:2"),
+        format!("gained  alice as a: receive c/# by subscribe c/#: {acl}: no rule before its last change -> {new}:3"),
+    ];
+    let end = "0 lost, 3 gained: 3 subscriptions of 1 sessions".to_owned();
+    assert_eq!(told(&output), (Some(0), [&gained[..], &[note, end]].concat(), String::new()));
+    assert!(output.stdout.starts_with(b"note"), "it is told first");
+    let rows = |output: &Output| -> Vec<serde_json::Value> {
+        let text = String::from_utf8(output.stdout.clone()).expect("it is text");
+        text.lines().map(|row| serde_json::from_str(row).expect("it is JSON")).collect()
+    };
+    let is_said = |output: &Output| rows(output).last().is_some_and(|summary| summary["cautious"] == true);
+    let rows = rows(&cautious(&|| scene.diff("new.acl", &["--json"]), &is_said));
+    let gained = rows.iter().find(|row| row["part"] == "a/old").expect("it is told");
+    assert_eq!(gained["now"], serde_json::json!({ "file": acl, "line": 4, "before_change": true }));
+    assert_eq!(gained["then"], serde_json::json!({ "file": new, "line": 2 }));
+    // Now somebody says that it is whole.
+    broker.signal("HUP");
+    wait_until("the rules alone", || !is_noted(&scene.diff("new.acl", &[])));
 }
 
 #[test]

@@ -52,6 +52,7 @@ mod crash;
 mod crowd;
 mod denied;
 mod differing;
+mod differing_claims;
 mod disk;
 mod ending;
 mod fairness;

@@ -18,7 +18,7 @@ use crate::support::story::{Heard, Hello, Post, Wish};
 const ED25519_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Whoever signs.
-enum Issuer {
+pub enum Issuer {
     /// By a secret that the broker has as well.
     Secret([u8; 32]),
     /// By a key of which the broker has the public half.
@@ -31,7 +31,7 @@ impl Issuer {
     }
 
     /// The file that the broker gets.
-    fn keys(&self) -> String {
+    pub fn keys(&self) -> String {
         match self {
             Self::Secret(secret) => format!(r#"{{"keys":[{{"kty":"oct","k":"{}"}}]}}"#, part(secret)),
             Self::Pair(pair) => {
@@ -41,7 +41,7 @@ impl Issuer {
         }
     }
 
-    fn token(&self, claims: &str) -> String {
+    pub fn token(&self, claims: &str) -> String {
         let name = match self {
             Self::Secret(_) => "HS256",
             Self::Pair(_) => "EdDSA",

@@ -24,10 +24,10 @@ topics = \"home/#\"
 ";
 
 /// A folder with a file of rules that goes with the test.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn with(name: &str, files: &[(&str, &str)]) -> Self {
+    pub fn with(name: &str, files: &[(&str, &str)]) -> Self {
         let path = std::env::temp_dir().join(format!("pregon-acl-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap();
         for (file, text) in files {
@@ -36,7 +36,7 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self, file: &str) -> String {
+    pub fn path(&self, file: &str) -> String {
         self.0.join(file).display().to_string()
     }
 
@@ -131,10 +131,12 @@ fn explain_speaks_json() {
     };
     let told = parsed("--user alice --client c1 --address 10.0.0.1 subscribe home/#");
     assert_eq!((&told["allowed"], &told["line"], &told["number"]), (&true.into(), &9.into(), &2.into()));
+    assert_eq!((&told["refused_by"], &told["claim"]), (&serde_json::json!([]), &serde_json::Value::Null));
     assert_eq!(told["deliveries"][0]["filter"], "home/safe/#");
     assert_eq!(told["deliveries"][0]["delivered"], false);
     let told = parsed("--user alice --client c1 publish home/x");
     assert_eq!((&told["allowed"], &told["near"][0]["line"]), (&false.into(), &9.into()));
+    assert_eq!(told["refused_by"], serde_json::json!(["rules"]));
 }
 
 #[test]

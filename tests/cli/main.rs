@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "everything here is a test")]
 
 mod acl;
+mod acl_tokens;
 mod journal;
 mod passwd;
 mod played;

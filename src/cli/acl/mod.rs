@@ -3,26 +3,30 @@
 //! | file | what lives there |
 //! |---|---|
 //! | here | from the arguments to the question |
+//! | [`token`] | the token that a client comes with, or its claim |
 //! | [`telling`] | the answer, for people and as JSON |
 //! | [`diff`] | a question to the running broker |
 
 pub mod diff;
 pub mod telling;
+pub mod token;
 
 use self::telling::Answer;
+use self::token::{Token, TokenError};
 use crate::cli::arguments::acl::{Explain, Fingerprint, Verb};
 use crate::cli::exit::Exit;
 use crate::cli::{complain, complain_of, misused};
 use crate::config::Auth;
 use crate::engine::auth::acl::deliveries::Deliveries;
 use crate::engine::auth::acl::explain::{Explanation, Reason};
+use crate::engine::auth::claims::Claimed;
 use crate::engine::auth::identity::{CommonName, Identity, Shown};
 use crate::engine::auth::policy::Open;
 use crate::engine::auth::{Action, Authoriser, ClientId, Decision};
 use crate::mqtt::{QoS, Subscription, Topic};
 use crate::shell::admission::{RuleFile, rule_file};
 
-/// Answers one question by the rules that this configuration names.
+/// Answers one question by the rules that this configuration names, and by what a token says.
 pub fn explain(arguments: &Explain, auth: &Auth) -> Exit {
     let action = match action(arguments) {
         Ok(action) => action,
@@ -35,45 +39,75 @@ pub fn explain(arguments: &Explain, auth: &Auth) -> Exit {
             return Exit::Misused;
         }
     };
-    let (who, client_id) = (identity(arguments), ClientId::Text(&arguments.client));
-    let (explanation, deliveries) = asked(file.as_ref(), &who, client_id, action);
-    let answer = Answer { arguments, action, file: file.as_ref(), explanation: &explanation, deliveries };
+    let token = match arguments.token.as_ref().map(|path| Token::read(path, arguments, auth)).transpose() {
+        Ok(token) => token,
+        Err(error) => return misused(&error.to_string()),
+    };
+    let who = match identity(arguments, token.as_ref()) {
+        Ok(who) => who,
+        Err(error) => return misused(&error.to_string()),
+    };
+    let client_id = ClientId::Text(&arguments.client);
+    let explanation = asked(file.as_ref(), &who, client_id, action);
+    let claim = who.claims.as_deref().map(|claims| claims.explain(&who, client_id, action));
+    let answer = Answer {
+        arguments,
+        who: &who,
+        action,
+        file: file.as_ref(),
+        token: token.as_ref(),
+        claim_name: auth.token_acl_claim.as_deref(),
+        claim,
+        explanation: &explanation,
+        deliveries: deliveries(file.as_ref(), &who, client_id, action),
+    };
     if let Err(error) = answer.tell(arguments.json) {
         complain(format_args!("standard output: {error}"));
         return Exit::Failed;
     }
-    if explanation.is_allowed { Exit::Done } else { Exit::Failed }
+    if answer.is_allowed() { Exit::Done } else { Exit::Failed }
 }
 
-/// The decision; of a filter that may be had, also what it would bring.
+/// The decision of the rules.
 fn asked<'a>(
     file: Option<&'a RuleFile>,
     who: &'a Identity,
     client_id: ClientId<'a>,
     action: Action<'a>,
-) -> (Explanation<'a>, Option<Deliveries>) {
-    let rules: &dyn Authoriser = file.map_or(&Open, |file| file.rules.authoriser());
-    let explanation = if let Some(file) = file {
-        file.rules.explain(who, client_id, action)
-    } else {
-        let is_allowed = rules.decide(who, client_id, action) == Decision::Allow;
-        Explanation { is_allowed, reason: Reason::NoRule, near: Vec::new() }
-    };
-    let deliveries = match action {
-        Action::Subscribe { filter, .. } if explanation.is_allowed => Some(rules.deliveries(who, client_id, filter)),
+) -> Explanation<'a> {
+    if let Some(file) = file {
+        return file.rules.explain(who, client_id, action);
+    }
+    let is_allowed = Open.decide(who, client_id, action) == Decision::Allow;
+    Explanation { is_allowed, reason: Reason::NoRule, near: Vec::new() }
+}
+
+/// What a filter would bring that may be had, by rules and claim.
+fn deliveries(
+    file: Option<&RuleFile>,
+    who: &Identity,
+    client_id: ClientId<'_>,
+    action: Action<'_>,
+) -> Option<Deliveries> {
+    let rules = Claimed(file.map_or(&Open, |file| file.rules.authoriser()));
+    let is_allowed = rules.decide(who, client_id, action) == Decision::Allow;
+    match action {
+        Action::Subscribe { filter, .. } if is_allowed => Some(rules.deliveries(who, client_id, filter)),
         Action::Subscribe { .. }
         | Action::Connect
         | Action::Publish { .. }
         | Action::Receive { .. }
         | Action::Will { .. } => None,
-    };
-    (explanation, deliveries)
+    }
 }
 
-/// Who the arguments describe.
-fn identity(arguments: &Explain) -> Identity {
-    let Explain { user, group, address, certificate, common_name, .. } = arguments;
-    let named = user.as_ref().map_or_else(Identity::anonymous, |name| Identity::user(name, "password"));
+/// Who the arguments describe, and the token.
+fn identity(arguments: &Explain, token: Option<&Token>) -> Result<Identity, TokenError> {
+    let Explain { user, group, claim, address, certificate, common_name, .. } = arguments;
+    let mut named = user.as_ref().map_or_else(Identity::anonymous, |name| Identity::user(name, "password"));
+    named.groups = group.iter().map(|name| name.as_str().into()).collect();
+    named.claims = claim.as_deref().map(token::claim).transpose()?;
+    let named = token.map_or(named, |token| token.identity.clone());
     let has_certificate = certificate.is_some() || common_name.is_some();
     let certificate = has_certificate.then(|| {
         // Without a fingerprint it is one that no rule names.
@@ -81,8 +115,7 @@ fn identity(arguments: &Explain) -> Identity {
         let common_name = common_name.as_deref().map_or(CommonName::None, |name| CommonName::One(name.into()));
         Box::new(Shown { fingerprint, common_name })
     });
-    let groups = group.iter().map(|name| name.as_str().into()).collect();
-    Identity { groups, address: address.map(|address| address.to_canonical()), certificate, ..named }
+    Ok(Identity { address: address.map(|address| address.to_canonical()), certificate, ..named })
 }
 
 /// What they ask for, or what is wrong with it.

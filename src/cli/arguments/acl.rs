@@ -14,7 +14,7 @@ use crate::mqtt::QoS;
 /// What can be asked of the rules.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Acl {
-    /// Say whether a client may do something, and which rule says so
+    /// Say whether a client may do something, and which rule or which claim of its token says so
     ///
     /// Reads the configuration and its file of rules as the broker would with the same flags, and asks no broker. Of what no rule allows it tells
     /// the nearest rules; of a subscription, what would be delivered and what withheld.
@@ -79,6 +79,14 @@ pub struct Explain {
     /// A group that the authenticator puts it into, beside those of the rules themselves; may be repeated
     #[arg(short, long, value_name = "NAME")]
     pub group: Vec<String>,
+
+    /// A file with the token that it comes with: who it is, and what its claim lets it do
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "group", "claim"])]
+    pub token: Option<PathBuf>,
+
+    /// What a claim of its token would let it do: a JSON object with lists of filters, pub and sub
+    #[arg(long, value_name = "JSON", requires = "user")]
+    pub claim: Option<String>,
 
     /// Where it comes from; left out, nobody knows, as of a session after a restart
     #[arg(short, long, value_name = "ADDRESS")]

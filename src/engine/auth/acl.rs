@@ -35,7 +35,7 @@ use self::rule::{Actions, Effect, Rule};
 use self::who::{Condition, Groups};
 use super::identity::Identity;
 use super::rules::{self, RulesError};
-use super::{Action, Authoriser, ClientId, Decision};
+use super::{Action, Authoriser, ClientId, Decision, Ground};
 use crate::base::hash::Seed;
 
 /// The list. It does not change: a reload makes a new one. Shared by all shards.
@@ -137,13 +137,16 @@ impl Authoriser for Acl {
         }
     }
 
-    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
-        let question = Question::new(who, client_id, action).ok()?;
-        self.first(&question).map(|number| &self.rules[number])
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Ground {
+        let question = Question::new(who, client_id, action);
+        question.ok().and_then(|question| self.first(&question)).map_or(Ground::NoRule, Ground::Rule)
     }
 
-    fn rule(&self, number: usize) -> Option<&Rule> {
-        self.rules.get(number)
+    fn rule(&self, ground: Ground) -> Option<&Rule> {
+        match ground {
+            Ground::Rule(number) => self.rules.get(number),
+            Ground::NoRule | Ground::Before(_) | Ground::Claims => None,
+        }
     }
 
     fn checks_receive(&self) -> bool {

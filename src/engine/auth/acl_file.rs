@@ -25,7 +25,7 @@ use super::acl::rule::{Actions, Effect, Rule};
 use super::acl::who::{Condition, Groups, Who};
 use super::identity::Identity;
 use super::pattern::{Pattern, PatternError};
-use super::{Action, Authoriser, ClientId, Decision};
+use super::{Action, Authoriser, ClientId, Decision, Ground};
 use crate::base::hash::Seed;
 use crate::mqtt::topic::Filter;
 
@@ -170,13 +170,16 @@ impl Authoriser for AclFile {
         }
     }
 
-    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
-        let needs_rule = !matches!(action, Action::Subscribe { .. });
-        needs_rule.then(|| self.acl.ground(who, client_id, action)).flatten()
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Ground {
+        if matches!(action, Action::Subscribe { .. }) {
+            Ground::NoRule
+        } else {
+            self.acl.ground(who, client_id, action)
+        }
     }
 
-    fn rule(&self, number: usize) -> Option<&Rule> {
-        self.acl.rule(number)
+    fn rule(&self, ground: Ground) -> Option<&Rule> {
+        self.acl.rule(ground)
     }
 
     fn checks_receive(&self) -> bool {

@@ -6,7 +6,7 @@ use super::acl::deliveries::Deliveries;
 use super::acl::rule::Rule;
 use super::acl_file::AclFile;
 use super::identity::Identity;
-use super::{Action, Authoriser, ClientId, Decision};
+use super::{Action, Authoriser, ClientId, Decision, Ground};
 
 /// What a text takes away counts at once, and what it gives when it is known to be whole: until then what is done must be allowed by
 /// the rules of before, too. So no text that is half there gives anybody a right, whatever it denies further down. Shared by all shards.
@@ -44,24 +44,45 @@ impl Authoriser for Cautious {
         }
     }
 
-    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Ground {
         match self.objection(who, client_id, action) {
-            Some(before) => before.ground(who, client_id, action),
+            Some(before) => of_before(before.ground(who, client_id, action)),
             None => self.now.ground(who, client_id, action),
         }
     }
 
-    fn rule(&self, number: usize) -> Option<&Rule> {
-        self.now.rule(number)
+    fn rule(&self, ground: Ground) -> Option<&Rule> {
+        match ground {
+            Ground::Before(number) => self.before.as_ref()?.rule(Ground::Rule(number?)),
+            Ground::Rule(_) | Ground::NoRule | Ground::Claims => self.now.rule(ground),
+        }
+    }
+
+    fn is_cautious(&self) -> bool {
+        self.before.is_some()
     }
 
     fn checks_receive(&self) -> bool {
         true
     }
 
-    /// As if the rules were whole: that is what they are compared for.
     fn deliveries(&self, who: &Identity, client_id: ClientId<'_>, filter: &str) -> Deliveries {
-        self.now.deliveries(who, client_id, filter)
+        let now = self.now.deliveries(who, client_id, filter);
+        let Some(before) = &self.before else { return now };
+        let mut before = before.deliveries(who, client_id, filter);
+        for part in &mut before.parts {
+            part.ground = of_before(part.ground);
+        }
+        now.within(&before)
+    }
+}
+
+/// The same, where the rules of before have said it.
+const fn of_before(ground: Ground) -> Ground {
+    match ground {
+        Ground::Rule(number) => Ground::Before(Some(number)),
+        Ground::NoRule => Ground::Before(None),
+        Ground::Before(_) | Ground::Claims => ground,
     }
 }
 
@@ -82,7 +103,8 @@ mod tests {
             let action = Action::Receive { topic };
             let client_id = ClientId::Text("c");
             let is_allowed = rules.decide(&Identity::anonymous(), client_id, action) == Decision::Allow;
-            (is_allowed, rules.ground(&Identity::anonymous(), client_id, action).map(|rule| rule.line))
+            let ground = rules.ground(&Identity::anonymous(), client_id, action);
+            (is_allowed, rules.rule(ground).map(|rule| rule.line))
         };
         let cautious = Cautious::instead_of(before, Arc::clone(&now));
         let topics = ["old", "new", "both", "denied"];
@@ -95,5 +117,30 @@ mod tests {
             topics.map(|topic| may(&whole, topic)),
             [(false, None), (true, Some(1)), (true, Some(2)), (true, Some(3))]
         );
+        assert!(cautious.is_cautious() && !whole.is_cautious());
+    }
+
+    #[test]
+    fn what_a_subscription_brings_is_told_by_both() {
+        let (before, now) = (rules("topic a/#\ntopic deny a/old\n"), rules("topic a/+\ntopic b\ntopic deny a/new\n"));
+        let cautious = Cautious::instead_of(before, now);
+        let told = cautious.deliveries(&Identity::anonymous(), ClientId::Text("c"), "#");
+        let told: Vec<_> = told.parts.iter().map(|part| (&*part.filter, part.is_delivered, part.ground)).collect();
+        assert_eq!(
+            told,
+            [
+                ("a/new", false, Ground::Rule(0)),
+                ("a/old", false, Ground::Before(Some(0))),
+                ("a/+", true, Ground::Rule(1)),
+                ("b", false, Ground::Before(None)),
+                ("a/#", false, Ground::NoRule),
+                ("#", false, Ground::NoRule)
+            ]
+        );
+        for (topic, is_delivered) in [("a/x", true), ("a/old", false), ("a/new", false), ("b", false), ("a/x/y", false)]
+        {
+            let decided = cautious.decide(&Identity::anonymous(), ClientId::Text("c"), Action::Receive { topic });
+            assert_eq!(decided == Decision::Allow, is_delivered, "{topic}");
+        }
     }
 }

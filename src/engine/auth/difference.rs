@@ -3,7 +3,7 @@
 use super::acl::deliveries::Deliveries;
 use super::identity::Identity;
 use super::pattern::{Names, Pattern, covers};
-use super::{Action, Authoriser, ClientId, Decision};
+use super::{Action, Authoriser, ClientId, Decision, Ground};
 use crate::mqtt::topic::Filter;
 use crate::mqtt::version::QoS;
 
@@ -25,7 +25,7 @@ pub struct Wanted<'a> {
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is refused as before, or brings what it brought.
+    /// It brings what it brought; or it brought nothing and would bring nothing.
     Same,
     /// It would be refused, and was not.
     Lost,
@@ -47,10 +47,10 @@ pub enum Fate {
 pub struct Share {
     /// The topics.
     pub filter: Box<str>,
-    /// The rule that delivers it, by its number in the list that does; none where none is needed.
-    pub delivers: Option<usize>,
-    /// The rule that withholds it, by its number in the list that does; none where no rule speaks of it.
-    pub withholds: Option<usize>,
+    /// What delivers it, on the side that does.
+    pub delivers: Ground,
+    /// What withholds it, on the side that does.
+    pub withholds: Ground,
 }
 
 /// What becomes of one subscription. An answer that takes time counts as a refusal, for nobody waits for it here.
@@ -62,10 +62,10 @@ pub fn fate(old: &dyn Authoriser, new: &dyn Authoriser, wanted: &Wanted<'_>) -> 
     let action = Action::Subscribe { filter, qos, is_shared };
     let is_granted = |rules: &dyn Authoriser| rules.decide(who, client_id, action) == Decision::Allow;
     match (is_granted(old), is_granted(new)) {
-        (false, false) => return Fate::Same,
         (true, false) => return Fate::Lost,
         (false, true) => return Fate::Gained,
-        (true, true) => {}
+        // One that would not be granted again stays, and brings what its owner may be sent.
+        (true, true) | (false, false) => {}
     }
     let (before, after) = (old.deliveries(who, client_id, filter), new.deliveries(who, client_id, filter));
     if !before.is_complete || !after.is_complete {
@@ -96,7 +96,7 @@ fn missing(one: &Deliveries, other: &Deliveries) -> Vec<Share> {
             let is_known = found.iter().any(|known| covers(&known.filter, filter));
             if !is_known && samples(&shared, depth).any(|sample| !is_taken(&sample)) {
                 found.retain(|known| !Filter::parse(&known.filter).is_ok_and(|known| covers(&shared, known)));
-                found.push(Share { filter: shared.into(), delivers: part.rule, withholds: withheld.rule });
+                found.push(Share { filter: shared.into(), delivers: part.ground, withholds: withheld.ground });
             }
         }
     }
@@ -200,9 +200,13 @@ mod tests {
         let shut =
             acl(&[("deny", "", "receive", "'a'"), ("deny", "", "receive", "'b'"), ("allow", "", "subscribe", "'#'")]);
         let Fate::Changed { lost, gained } = of(&open, &shut, "#") else { panic!("parts change") };
-        let share = |filter: &str, delivers, withholds| Share { filter: filter.into(), delivers, withholds };
-        assert_eq!(lost, [share("a", Some(1), Some(0)), share("b", Some(1), Some(1))]);
-        assert_eq!(gained, [share("x", Some(2), Some(0))]);
+        let share = |filter: &str, delivers, withholds| Share {
+            filter: filter.into(),
+            delivers: Ground::Rule(delivers),
+            withholds: Ground::Rule(withholds),
+        };
+        assert_eq!(lost, [share("a", 1, 0), share("b", 1, 1)]);
+        assert_eq!(gained, [share("x", 2, 0)]);
     }
 
     #[test]

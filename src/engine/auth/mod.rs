@@ -231,21 +231,39 @@ pub enum Decision {
     Later,
 }
 
+/// What decides, for logs and for those who look at rules from outside. Rules are told by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// This rule.
+    Rule(usize),
+    /// No rule: none applies, or none is needed.
+    NoRule,
+    /// The rules of before, as long as those in their place [may not be whole](cautious): this one of them, or that none of them applies.
+    Before(Option<usize>),
+    /// What a [token](claims) has said.
+    Claims,
+}
+
 /// Decides what identities may do. Shared by all shards.
 pub trait Authoriser: Send + Sync {
     /// Whether `who`, connected as `client_id`, may do this.
     fn decide(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Decision;
 
-    /// The rule that decides this, for logs and for those who look at rules from outside; none where no rule applies, or none is needed.
-    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+    /// What decides this, for logs and for those who look at rules from outside.
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Ground {
         let _ = (who, client_id, action); // unless an authoriser has rules
+        Ground::NoRule
+    }
+
+    /// The rule that is meant, as [`Self::ground`] and [`Self::deliveries`] count them; none where it is none.
+    fn rule(&self, ground: Ground) -> Option<&Rule> {
+        let _ = ground; // unless an authoriser has rules
         None
     }
 
-    /// The rule of this number, as [`Self::deliveries`] counts them.
-    fn rule(&self, number: usize) -> Option<&Rule> {
-        let _ = number; // unless an authoriser has rules
-        None
+    /// Whether what these rules give counts only where those of before give it, too, since nobody knows yet whether they are whole.
+    fn is_cautious(&self) -> bool {
+        false
     }
 
     /// The rules of the operator's files, where somebody else has a word beside them: these can be compared with other ones.

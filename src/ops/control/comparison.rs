@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::words::Form;
-use crate::engine::auth::acl::rule::Rule;
+use crate::engine::auth::claims::Claimed;
 use crate::engine::auth::difference::{Fate, Share, Wanted, fate};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::{Policy, placed};
-use crate::engine::auth::{Action, Authoriser, ClientId, Decision};
+use crate::engine::auth::{Action, Authoriser, ClientId, Decision, Ground};
 use crate::engine::shard::listing::{Listed, Subscribed};
 use crate::shell::admission::RuleFile;
 
@@ -24,6 +24,8 @@ pub struct Comparison {
     gained: u64,
     unclear: u64,
     sessions: u64,
+    /// Those of them whose tokens say what they may do.
+    claimed: u64,
     subscriptions: u64,
 }
 
@@ -62,23 +64,32 @@ struct Owner<'a> {
     is_connected: bool,
 }
 
-/// The rule of either side that decides; none where no rule does.
+/// What decides on either side.
 #[derive(Clone, Copy)]
-struct Grounds<'a> {
-    now: Option<&'a Rule>,
-    then: Option<&'a Rule>,
+struct Grounds {
+    now: Ground,
+    then: Ground,
 }
 
 impl Comparison {
     /// Of what is in force with these rules.
     pub fn new(policy: Arc<Policy>, new: RuleFile, form: Form) -> Self {
         let new_path = new.path.display().to_string();
-        Self { policy, new, new_path, form, lost: 0, gained: 0, unclear: 0, sessions: 0, subscriptions: 0 }
+        Self { policy, new, new_path, form, lost: 0, gained: 0, unclear: 0, sessions: 0, claimed: 0, subscriptions: 0 }
     }
 
     /// How much would be lost; what nobody can say counts as lost.
     pub fn lost(&self) -> u64 {
         self.lost + self.unclear
+    }
+
+    /// What has to be known of the rules that are in force, in a line; a program finds it in the summary.
+    pub fn preface(&self) -> Option<String> {
+        let is_told = self.form == Form::Text && self.policy.rules().is_cautious();
+        is_told.then(|| {
+            let path = self.policy.rules_file().replace('\n', " ");
+            format!("note    {path} may be half written: what it gives counts only where it did before the change, too")
+        })
     }
 
     /// What becomes of a session: a line for each thing that changes.
@@ -92,6 +103,7 @@ impl Comparison {
         let mut lines = Vec::new();
         if !session.goes_on {
             self.sessions += 1;
+            self.claimed += u64::from(who.claims.is_some());
             self.judge_action(&owner, Action::Connect, &Thing::Connection, &mut lines);
         }
         if let Some(will) = &session.will {
@@ -106,11 +118,14 @@ impl Comparison {
 
     /// What was found, in a line.
     pub fn summary(&self) -> String {
-        let Self { lost, gained, unclear, sessions, subscriptions, .. } = *self;
+        let Self { lost, gained, unclear, sessions, claimed, subscriptions, .. } = *self;
         match self.form {
             Form::Text => {
                 let unclear = if unclear > 0 { format!(", {unclear} unclear") } else { String::new() };
-                format!("{lost} lost, {gained} gained{unclear}: {subscriptions} subscriptions of {sessions} sessions")
+                let claimed = if claimed > 0 { format!(", {claimed} with claims") } else { String::new() };
+                format!(
+                    "{lost} lost, {gained} gained{unclear}: {subscriptions} subscriptions of {sessions} sessions{claimed}"
+                )
             }
             Form::Json => {
                 let counts = [
@@ -118,10 +133,12 @@ impl Comparison {
                     ("gained", gained),
                     ("unclear", unclear),
                     ("sessions", sessions),
+                    ("claims", claimed),
                     ("subscriptions", subscriptions),
                 ];
                 let counts = counts.map(|(name, count)| (name.to_owned(), Value::from(count)));
-                Value::Object(counts.into_iter().collect()).to_string()
+                let cautious = ("cautious".to_owned(), Value::from(self.policy.rules().is_cautious()));
+                Value::Object(counts.into_iter().chain([cautious]).collect()).to_string()
             }
         }
     }
@@ -131,8 +148,8 @@ impl Comparison {
         if owner.who.is_superuser {
             return; // no rule applies to it
         }
-        let is_allowed = |rules: &dyn Authoriser| rules.decide(owner.who, client_id, action) == Decision::Allow;
-        let (old, new) = (self.policy.rules(), self.new.rules.authoriser());
+        let is_allowed = |rules: Claimed<'_>| rules.decide(owner.who, client_id, action) == Decision::Allow;
+        let (old, new) = self.sides();
         let change = match (is_allowed(old), is_allowed(new)) {
             (true, false) => Change::Lost,
             (false, true) => Change::Gained,
@@ -149,7 +166,7 @@ impl Comparison {
         let Subscribed { filter, qos, share } = subscribed;
         let client_id = ClientId::Text(owner.client_id);
         let is_shared = share.is_some();
-        let (old, new) = (self.policy.rules(), self.new.rules.authoriser());
+        let (old, new) = self.sides();
         let wanted = Wanted { who: owner.who, client_id, filter, qos: *qos, is_shared };
         let action = Action::Subscribe { filter, qos: *qos, is_shared };
         let name = share.as_ref().map_or_else(|| filter.to_string(), |share| format!("$share/{share}/{filter}"));
@@ -160,18 +177,14 @@ impl Comparison {
             };
             vec![(change, self.line(change, owner, &Thing::Subscription(&name), grounds))]
         };
-        let told: Vec<(Change, String)> = match fate(old, new, &wanted) {
+        let told: Vec<(Change, String)> = match fate(&old, &new, &wanted) {
             Fate::Same => return,
             Fate::Lost => whole(Change::Lost),
             Fate::Gained => whole(Change::Gained),
             Fate::Unclear => whole(Change::Unclear),
             Fate::Changed { lost, gained } => {
-                let part = |change, share: &Share, now: Option<usize>, then: Option<usize>| {
-                    let grounds = Grounds {
-                        now: now.and_then(|number| old.rule(number)),
-                        then: then.and_then(|number| new.rule(number)),
-                    };
-                    (change, self.line(change, owner, &Thing::Part(&share.filter, &name), grounds))
+                let part = |change, share: &Share, now, then| {
+                    (change, self.line(change, owner, &Thing::Part(&share.filter, &name), Grounds { now, then }))
                 };
                 let lost = lost.iter().map(|share| part(Change::Lost, share, share.delivers, share.withholds));
                 let gained = gained.iter().map(|share| part(Change::Gained, share, share.withholds, share.delivers));
@@ -184,6 +197,11 @@ impl Comparison {
         }
     }
 
+    /// The rules in force and those that are asked about, each within what tokens say: a right that a token does not give is nobody's to lose.
+    fn sides(&self) -> (Claimed<'_>, Claimed<'_>) {
+        (Claimed(self.policy.rules()), Claimed(self.new.rules.authoriser()))
+    }
+
     fn count(&mut self, change: Change) {
         *match change {
             Change::Lost => &mut self.lost,
@@ -192,7 +210,7 @@ impl Comparison {
         } += 1;
     }
 
-    fn line(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds<'_>) -> String {
+    fn line(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds) -> String {
         match self.form {
             Form::Text => self.text(change, owner, thing, grounds),
             Form::Json => self.row(change, owner, thing, grounds),
@@ -200,7 +218,7 @@ impl Comparison {
     }
 
     /// `lost    alice as c1: subscribe home/#: /etc/pregon/rules.toml:9 -> new.toml: no rule`
-    fn text(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds<'_>) -> String {
+    fn text(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds) -> String {
         let who =
             owner.who.user.as_deref().map_or_else(|| "who has no name".into(), |name| name.escape_debug().to_string());
         let mut text = format!("{:7} {who} as {}: ", change.word(), owner.client_id.escape_debug());
@@ -213,31 +231,38 @@ impl Comparison {
             }
         };
         said.expect("a string takes all text");
-        let place = |path: &str, rule: Option<&Rule>| match (path, rule) {
-            ("", _) => "no rules".to_owned(),
-            (path, Some(rule)) => format!("{path}:{}", rule.line),
-            (path, None) => format!("{path}: no rule"),
+        let place = |path: &str, rules: Claimed<'_>, ground| {
+            let before = if matches!(ground, Ground::Before(_)) { " before its last change" } else { "" };
+            match (path, rules.rule(ground)) {
+                ("", _) => "no rules".to_owned(),
+                (path, Some(rule)) => format!("{path}:{}{before}", rule.line),
+                (path, None) => format!("{path}: no rule{before}"),
+            }
         };
-        let (now, then) = (place(self.policy.rules_file(), grounds.now), place(&self.new_path, grounds.then));
+        let (old, new) = self.sides();
+        let (now, then) = (place(self.policy.rules_file(), old, grounds.now), place(&self.new_path, new, grounds.then));
         text.extend([": ", &now, " -> ", &then]);
         text.replace('\n', " ") // a path may have one
     }
 
     /// The same as a JSON object.
-    fn row(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds<'_>) -> String {
+    fn row(&self, change: Change, owner: &Owner<'_>, thing: &Thing<'_>, grounds: Grounds) -> String {
         let (action, filter, part) = match *thing {
             Thing::Connection => ("connect", None, None),
             Thing::Will(topic) => ("will", Some(topic), None),
             Thing::Subscription(filter) => ("subscribe", Some(filter), None),
             Thing::Part(part, filter) => ("receive", Some(filter), Some(part)),
         };
-        let place = |path: &str, rule: Option<&Rule>| {
+        let place = |path: &str, rules: Claimed<'_>, ground| {
             let mut place = Map::new();
             if !path.is_empty() {
                 place.insert("file".into(), path.into());
             }
-            if let Some(rule) = rule {
+            if let Some(rule) = rules.rule(ground) {
                 place.insert("line".into(), rule.line.into());
+            }
+            if matches!(ground, Ground::Before(_)) {
+                place.insert("before_change".into(), true.into());
             }
             Value::Object(place)
         };
@@ -245,14 +270,16 @@ impl Comparison {
         row.insert("change".into(), change.word().into());
         row.insert("client".into(), owner.client_id.into());
         row.insert("connected".into(), owner.is_connected.into());
+        row.insert("claims".into(), owner.who.claims.is_some().into());
         row.insert("action".into(), action.into());
         for (name, value) in [("user", owner.who.user.as_deref()), ("topic", filter), ("part", part)] {
             if let Some(value) = value {
                 row.insert(name.into(), value.into());
             }
         }
-        row.insert("now".into(), place(self.policy.rules_file(), grounds.now));
-        row.insert("then".into(), place(&self.new_path, grounds.then));
+        let (old, new) = self.sides();
+        row.insert("now".into(), place(self.policy.rules_file(), old, grounds.now));
+        row.insert("then".into(), place(&self.new_path, new, grounds.then));
         Value::Object(row).to_string()
     }
 }

@@ -203,6 +203,9 @@ impl Door {
             .map_err(|errors| Failure::Rules(errors.first().map_or_else(String::new, ToString::to_string)))?;
         let mut comparison = Comparison::new(self.enquiry.policy(), rules, form);
         let mut out = BufWriter::new(stream);
+        if let Some(line) = comparison.preface() {
+            out.write_all(Reply::Line(&line).line().as_bytes())?;
+        }
         for shard in 0..self.enquiry.shards() {
             let mut next = Some(Cursor::default());
             while let Some(from) = next {

@@ -14,7 +14,9 @@ use crate::engine::auth::hook::flights::{Begun, Flights};
 use crate::engine::auth::hook::shelves::Shelves;
 use crate::engine::auth::hook::{METHOD, Said, question};
 use crate::engine::auth::identity::Identity;
-use crate::engine::auth::{Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Helper, Verdict};
+use crate::engine::auth::{
+    Action, Authenticator, Authoriser, ClientId, Credentials, Decision, Ground, Helper, Verdict,
+};
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
@@ -352,17 +354,21 @@ impl Authoriser for HookRules {
     }
 
     /// Where the files allow something, no rule of theirs refuses it.
-    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Option<&Rule> {
+    fn ground(&self, who: &Identity, client_id: ClientId<'_>, action: Action<'_>) -> Ground {
         let is_theirs = self.files.decide(who, client_id, action) == Decision::Deny;
-        is_theirs.then(|| self.files.ground(who, client_id, action)).flatten()
+        if is_theirs { self.files.ground(who, client_id, action) } else { Ground::NoRule }
     }
 
-    fn rule(&self, number: usize) -> Option<&Rule> {
-        self.files.rule(number)
+    fn rule(&self, ground: Ground) -> Option<&Rule> {
+        self.files.rule(ground)
     }
 
     fn files(&self) -> Option<&dyn Authoriser> {
         Some(&*self.files)
+    }
+
+    fn is_cautious(&self) -> bool {
+        self.files.is_cautious()
     }
 
     fn checks_receive(&self) -> bool {
@@ -417,8 +423,9 @@ mod tests {
         assert_eq!(fate(policy.rules(), &*acl(allowed), &wanted), Fate::Same);
         let subscribe = |filter| Action::Subscribe { filter, qos, is_shared: false };
         assert_eq!(policy.authoriser().decide(&who, client_id, subscribe("a/b")), Decision::Later);
-        assert!(policy.rules().ground(&who, client_id, subscribe("a/b")).is_some());
-        assert!(policy.authoriser().ground(&who, client_id, subscribe("a/b")).is_none(), "the hook decides this");
-        assert!(policy.authoriser().rule(0).is_some());
+        assert_eq!(policy.rules().ground(&who, client_id, subscribe("a/b")), Ground::Rule(0));
+        let ground = policy.authoriser().ground(&who, client_id, subscribe("a/b"));
+        assert_eq!(ground, Ground::NoRule, "the hook decides this");
+        assert!(policy.authoriser().rule(Ground::Rule(0)).is_some());
     }
 }

@@ -25,8 +25,9 @@ def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def token(user, groups=(), ends_in=3600, secret=SECRET):
-    claims = {"sub": user, "groups": list(groups), "exp": int(time.time()) + ends_in}
+def token(user, groups=(), ends_in=3600, secret=SECRET, **further):
+    """What an issuer signs; `further` are claims beside the usual ones."""
+    claims = {"sub": user, "groups": list(groups), "exp": int(time.time()) + ends_in, **further}
     signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return signed + "." + base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))
 
@@ -93,9 +94,9 @@ class Files:
 
 
 class Broker:
-    """A process; `rules` is the text of its first rules, `key` the setting that names their file."""
+    """A process; `rules` is the text of its first rules, `key` the setting that names their file, `more` are settings beside the usual ones."""
 
-    def __init__(self, program, files, rules=None, key="auth.rules_file"):
+    def __init__(self, program, files, rules=None, key="auth.rules_file", more=None):
         self.files, self.changes, self.rules = files, 0, f"rules-{time.monotonic_ns()}"
         self.socket = files.path(f"s{time.monotonic_ns()}")
         settings = {
@@ -106,7 +107,7 @@ class Broker:
             "listeners.proxy.proxy_protocol": "required", "listeners.proxy.proxy_trusted": "127.0.0.1",
             "listeners.ws.protocol": "websocket", "listeners.wss.protocol": "websocket",
             "listeners.mutual.client_certificates": "required", "listeners.mutual.client_ca": files.path("authority.pem"),
-            "listeners.mutual.user_from": "common-name", "listeners.mutual.chain": "certificate",
+            "listeners.mutual.user_from": "common-name", "listeners.mutual.chain": "certificate", **(more or {}),
         }
         for name in ("tls", "mutual", "ws", "wss", "proxy"):
             settings[f"listeners.{name}.address"] = "127.0.0.1:0"
@@ -116,6 +117,7 @@ class Broker:
         if rules is not None:
             files.write(self.rules, rules)
             settings[key] = files.path(self.rules)
+        self.asks_for_claims = "auth.token_acl_claim" in settings
         self.admin = free_port()
         arguments = [program, "--memory", "--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{self.admin}"]
         for name, value in settings.items():

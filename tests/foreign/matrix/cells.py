@@ -1,5 +1,5 @@
 """What the matrix is made of: who comes, by which names and ways, which topics and filters, and the rules of each moment."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PASSWORD = "open sesame"
 VERSIONS = {3: "3.1", 4: "3.1.1", 5: "5"}
@@ -19,9 +19,16 @@ class Actor:
     token: bool = False
     groups: tuple = ()
     certificate: str | None = None
+    claim: dict | None = None  # what its token says of rights
+    later: object = ...  # what the next one says; the same, if nothing is said here
 
     def ways(self):
         return ("mutual",) if self.certificate else WAYS
+
+
+    def again(self):
+        """The same with its next token."""
+        return self if self.later is ... else replace(self, claim=self.later, later=...)
 
 
 USERS = ["alice", "Alice", "bob", "+", "a/b", "%u", "%c", "*", "žofie", "$x", "alice-x"]
@@ -33,6 +40,55 @@ ACTORS = (
        Actor("certificate cnx", "cnx", certificate="cnx"), Actor("certificate +", "+", certificate="+")]
     + [Actor(f"alice as {client}", "alice", client) for client in "+ # a/b %c %u * alice $x žofie".split()]
 )
+
+
+def claim(pub="", sub=""):
+    """What a token may say of rights, beside what all these clients need to be heard here."""
+    return {"pub": ["$barrier/done", *pub.split()], "sub": ["$barrier/#", *sub.split()]}
+
+
+SEVERAL = claim(
+    "m/open/# m/u/%u/# m/c/%c/# m/+/gap m/will/x m/nowill/+ m/quick/x $x/y +/other m/once/# m/group/#",
+    "m/open/+ m/open/deep/# m/u/+/x m/c/%c/# m/safe/# $x/# +/other m//+ m/quick/x m/group/# m/star/+",
+)
+EVERYTHING = claim("# $x/# $SYS/#", "# $x/# $SYS/#")
+
+# Clients whose tokens say what they may do, and a few of whom nothing is said; `later` is the token that they come back with.
+CLAIMING = [
+    Actor("anonymous"),
+    Actor("user alice", "alice"),
+    Actor("certificate cnx", "cnx", certificate="cnx"),
+    Actor("token without a claim", "tina", token=True, groups=("crew",)),
+    Actor("token that says less later", "tina", token=True, groups=("crew",), later=claim("m/u/%u/x m/open", "m/open m/c/%c/x")),
+    Actor("claim of several filters", "tina", token=True, groups=("crew",), claim=SEVERAL, later=claim("", "m/open/deep $x/y")),
+    Actor("claim of alice", "alice", token=True, claim=SEVERAL, later=EVERYTHING),
+    Actor("claim that is gone later", "bob", token=True, claim=SEVERAL, later=None),
+    Actor("claim of nothing", "bob", token=True, claim=claim(), later=claim("#", "#")),
+    Actor("claim of everything", "alice", token=True, groups=("staff",), claim=EVERYTHING, later=claim()),
+    Actor("claim of #", "žofie", token=True, claim=claim("#", "#"), later=claim("+/+", "+/+ m/+/deep/#")),
+    Actor("claim to publish", "tina", token=True, claim={"pub": ["m/#", "/m/+", "$barrier/done"], "sub": ["$barrier/#"]}),
+    Actor("claim to subscribe", "$x", token=True, claim=claim("", "m/# %u/y m/u/%u/+ /m/+"), later=claim("m/open", "m/+/+")),
+    Actor("claim of +/+", "+/+", token=True, groups=("staff",), claim=claim("%u/y m/u/%u/# m/+/x m/%u", "%u/# m/u/%u/# m/c/%c/+ m/%u")),
+    Actor("claim of %u", "%u", token=True, claim=claim("m/u/%u/# %u/y m/star/%u", "m/u/%u/# m/u/+/x m/star/%u")),
+    Actor("claim as %c", "alice", "%c", token=True, claim=SEVERAL),
+    Actor("claim as #", "tina", "#", token=True, claim=claim("m/c/%c/# m/u/%u/#", "m/c/%c/# m/u/%u/# m/c/+/x")),
+    Actor("claim as a/b", "bob", "a/b", token=True, claim=EVERYTHING),
+]
+
+# Claims by themselves: what a token with one of these lets somebody do is told by the model, and nothing by one that is malformed.
+CLAIMS = [
+    {}, {"pub": []}, {"sub": []}, {"pub": [], "sub": []}, {"pub": ["m/open"]}, {"sub": ["m/open"]}, {"sub": ["m/+", "m/u/%u/x"]},
+    {"pub": ["#"], "sub": ["#"]}, {"pub": ["m/c/%c"], "sub": ["m/c/%c"]}, {"pub": ["%u"], "sub": ["%c/#"]},
+    {"pub": [f"m/{number}" for number in range(63)] + ["m/open"], "sub": ["m/open"] * 64},
+    {"pub": ["m/open", "$SYS/fake"], "sub": ["$SYS/#"]}, {"pub": ["M/open"], "sub": ["m/open/#"]}, {"pub": ["%"], "sub": ["%a"]},
+    None, True, 1, 1.5, "", "m/#", [], ["m/#"], {"pub": None}, {"pub": "m/#"}, {"pub": {"m/#": 1}}, {"pub": 1}, {"sub": True},
+    {"pub": [1]}, {"sub": [None]}, {"sub": [["m/#"]]}, {"sub": ["m/#", 2]}, {"pub": ["m/#/x"]}, {"sub": ["m+"]}, {"sub": ["m/#", ""]},
+    {"sub": ["m/x#"]}, {"pub": ["m/open"] * 65}, {"sub": ["$share/g/m/open"]}, {"pub": ["$share/g/m/open"]}, {"pub": ["m/%ux"]},
+    {"sub": ["m/x%c/y"]}, {"Pub": ["m/#"]}, {"publish": ["m/#"]}, {"pub": ["m/#"], "all": []}, {"pub": ["m/#"], "": []},
+    {"sub": ["m/open"], "subs": ["m/#"]},
+]
+CLAIM_TOPICS = "m/open m/open/deep m/u/{u}/x m/c/{c} m/1 {u} M/open $SYS/fake n/other".split()
+CLAIM_FILTERS = "m/open m/+ # m/open/# m/u/{u}/x m/c/{c} m/1 {c}/x $SYS/# $share/{g}/m/open $share/{g}/# n/other".split()
 
 # A user's and a client's own name stand for {u} and {c}, a group that nobody else is in for {g}.
 TOPICS = """

@@ -1,11 +1,12 @@
 """Who comes in: each proof with each name, by each way; and who has to go when users, rules or time say so."""
 import itertools
+import json
 
 import broker as process
 import cells
 import model
 import wire
-from phases import Guest, numbers
+from phases import CLAIM, KEEPER, Guest, numbers
 
 
 class Proof:
@@ -43,10 +44,16 @@ def proofs():
     ]
 
 
-def connecting(stage, turn):
+def claim_proofs(broker):
+    """Tokens that say something of rights: where it is asked for, one that says it in no way that is known is refused."""
+    return [Proof(f"claim {json.dumps(claim)[:80]}", "tina" if model.is_claim(claim) or not broker.asks_for_claims else False,
+                  "tina", process.token("tina", ("crew",), **{CLAIM: claim}), ("crew",)) for claim in cells.CLAIMS]
+
+
+def connecting(stage, turn, proofs):
     """Each proof with each client identifier, in turn over all versions and ways: the code in CONNACK."""
     stage.ledger.begin(f"{stage.moment}: connecting")
-    for index, proof in enumerate(proofs()):
+    for index, proof in enumerate(proofs):
         for place, form in enumerate(cells.CLIENT_IDS):
             version = proof.versions[(index + place + turn) % len(proof.versions)]
             way = "mutual" if proof.certificate else cells.WAYS[(index + 2 * place + turn) % len(cells.WAYS)]
@@ -62,6 +69,57 @@ def connecting(stage, turn):
             stage.ledger.check(what, ([wanted], True if wanted else None), (answer, ended))
             line.send(wire.packet(0xE0, b""))
             line.until(lambda: line.closed, 5.0)  # its session has ended before the next one comes
+
+
+def claiming(stage):
+    """Claims that are as short as they may be, or as long: what each lets its client do, with nothing beside it."""
+    stage.ledger.begin(f"{stage.moment}: claims by themselves")
+    for index, claim in enumerate(claim for claim in cells.CLAIMS if model.is_claim(claim)):
+        actor = cells.Actor(f"claim {json.dumps(claim)[:80]}", "tina", token=True, claim=claim)
+        for version, place in itertools.product(cells.VERSIONS, range(2)):
+            way = cells.WAYS[(3 * index + version + 4 * place) % len(cells.WAYS)]
+            alone(stage, Guest(stage.broker, actor, version, way))
+            for form in cells.CLAIM_TOPICS:
+                will = (form.replace("{u}", "tina").replace("{c}", "w"), "W", index % 2, False)
+                guest = Guest(stage.broker, actor, version, way, will=will)
+                wanted = [model.connack(stage.rules, guest.who, version, (will[0], will[2], False))]
+                answer = guest.line.answer(wire.CONNACK)
+                stage.ledger.check(stage.cell(guest, f"connect with a will for {will[0]}"), wanted, answer)
+                guest.line.leave()
+
+
+def alone(stage, guest):
+    """What one client may subscribe to, publish and be sent."""
+    line, keeper, rules = guest.line, stage.keeper, stage.rules
+    stage.ledger.check(stage.cell(guest, "connects"), [0], line.answer(wire.CONNACK))
+    names, topics = ([guest.named(form) for form in forms] for forms in (cells.CLAIM_FILTERS, cells.CLAIM_TOPICS))
+    codes = [model.suback(rules, guest.who, guest.version, name, 1) for name in names]
+    found = line.answer(wire.SUBACK, line.subscribe(*[(name, 1) for name in names]))
+    for name, code, answer in zip(names, codes, found or [None] * len(names)):
+        stage.ledger.check(stage.cell(guest, f"subscribe {name}"), code, answer)
+    granted = [name for name, code in zip(names, codes) if code < 0x80]
+    # What is said to it: one copy for all its own subscriptions, one for each shared one.
+    messages = [(topic, f"L{next(numbers)}", 1, False) for topic in topics if rules.may_publish(KEEPER, topic, 1, False)]
+    stage.say(messages)
+    due = {}
+    for topic, payload, *_ in messages:
+        hits = [name for name in granted if model.matches(model.own_filter(name), topic)]
+        shared = sum(name.startswith("$share/") for name in hits)
+        due[payload] = (shared + (len(hits) > shared)) if rules.may_receive(guest.who, topic) else 0
+    keeper.until(lambda: all(payload in keeper.seen for _, payload, *_ in messages))
+    line.until(lambda: all(line.seen.get(payload, 0) >= count for payload, count in due.items()), stage.ledger.grace())
+    # What it says.
+    said = [(topic, payload := f"P{next(numbers)}", line.publish(topic, payload, 1)) for topic in topics]
+    for topic, payload, identifier in said:
+        may = rules.may_publish(guest.who, topic, 1, False)
+        wanted = (model.puback(rules, guest.who, guest.version, topic, 1, False), may)
+        answer = (line.answer(wire.PUBACK, identifier) or ["nothing"])[0]
+        keeper.until(lambda: payload in keeper.seen, stage.ledger.grace() if may else 0)
+        stage.ledger.check(stage.cell(guest, f"publish {topic}"), wanted, (answer, payload in keeper.seen))
+    for topic, payload, *_ in messages:
+        stage.ledger.check(stage.cell(guest, f"receive {topic}"), due[payload], line.seen.get(payload, 0))
+    keeper.heard.clear()
+    line.leave()
 
 
 def owning(stage):

@@ -50,10 +50,10 @@ class Session:
         return (len(hits) > shared and might) + (shared if might or not was_there else 0)
 
     def come_back(self):
-        """Takes up the session again, and acknowledges from now on."""
+        """Takes up the session again, with its next token, and acknowledges from now on."""
         old = self.guest
         self.is_there = True
-        self.guest = Guest(self.stage.broker, old.actor, old.version, old.way, client=old.client, keep=True, clean=False)
+        self.guest = Guest(self.stage.broker, old.actor.again(), old.version, old.way, client=old.client, keep=True, clean=False)
         self.mark = 0
         line = self.guest.line
         self.stage.ledger.check(self.stage.cell(self.guest, f"comes back ({self.kind})"), [0], line.answer(wire.CONNACK))
@@ -88,7 +88,7 @@ class Lasting:
         self.ledger.begin(f"{stage.moment}: sessions that last")
         self.sessions = [
             Session(stage, kind, actor, version, actor.ways()[(index + place + version) % len(actor.ways())])
-            for index, actor in enumerate(actor for actor in cells.ACTORS if not actor.client)
+            for index, actor in enumerate(actor for actor in stage.actors if not actor.client)
             for place, kind in enumerate(KINDS) for version in cells.VERSIONS
         ]
         for session in self.sessions:

@@ -1,6 +1,6 @@
 """What the broker has to do, by its manual and the standard alone; nothing of its code was read for this.
 
-The manual is `src/manual/operations.md`: "Who may come in", "What they may do". Rules are read from the texts that the broker gets.
+The manual is `src/manual/operations.md`: "Who may come in", "What they may do", "What a token allows". Rules are read from the texts that the broker gets.
 """
 import ipaddress
 import tomllib
@@ -22,6 +22,7 @@ class Who:
     common_name: str | None = None
     certificate: str | None = None
     address: str | None = None  # None where there is none, which is as good as not known
+    claim: dict | None = None  # what the token says of rights; None where there is none that says it
     is_known: bool = True  # whether address and certificate are: not those of who was away when a rule first asked for them
 
 
@@ -85,23 +86,66 @@ def listed(value):
     return [value] if isinstance(value, str) else list(value)
 
 
-class Nothing:
-    """No rules: everybody may do everything but publish below `$SYS`."""
+def claimed(who, key, fits):
+    """Whether the claim of a token leaves it to the files: one of its filters fits, or there is no claim."""
+    if who.claim is None:
+        return True
+    names = [filled(name, who) for name in who.claim.get(key, ())]
+    return any(name is not None and fits(name) for name in names)
+
+
+FILTERS_MAX = 64  # in each list of a claim
+
+
+def is_claim(value):
+    """Whether a claim says something; one that does not refuses its token."""
+    if not isinstance(value, dict) or not set(value) <= {"pub", "sub"}:
+        return False
+    for names in value.values():
+        if not isinstance(names, list) or len(names) > FILTERS_MAX or not all(isinstance(name, str) for name in names):
+            return False
+        for name in names:
+            parts = [level for level in name.split("/") if level not in ("%u", "%c")]
+            if not is_filter(name) or name.startswith("$share/") or any("%u" in part or "%c" in part for part in parts):
+                return False
+    return True
+
+
+class Rights:
+    """What somebody may do: what the files allow and his token does not take away."""
 
     def may_connect(self, who):
-        return True
+        return self.lets_in(who)
 
     def may_publish(self, who, topic, qos, retain, action="publish"):
-        return not matches("$SYS/#", topic)
+        return claimed(who, "pub", lambda right: matches(right, topic)) and self.lets_publish(who, topic, qos, retain, action)
 
     def may_subscribe(self, who, name, qos):
-        return True
+        return claimed(who, "sub", lambda right: covers(right, name)) and self.lets_subscribe(who, name, qos)
 
     def may_receive(self, who, topic):
+        return claimed(who, "sub", lambda right: matches(right, topic)) and self.lets_receive(who, topic)
+
+
+class Nothing(Rights):
+    """No rules: everybody may do everything but publish below `$SYS`."""
+
+    asks_where = False
+
+    def lets_in(self, who):
+        return True
+
+    def lets_publish(self, who, topic, qos, retain, action):
+        return not matches("$SYS/#", topic)
+
+    def lets_subscribe(self, who, name, qos):
+        return True
+
+    def lets_receive(self, who, topic):
         return True
 
 
-class Own:
+class Own(Rights):
     """Rules in TOML: the first that applies decides."""
 
     def __init__(self, source):
@@ -159,22 +203,22 @@ class Own:
                 return rule["effect"] == "allow"
         return None
 
-    def may_connect(self, who):
+    def lets_in(self, who):
         said = self.first({"connect"}, who, None)
         is_needed = any(rule["effect"] == "allow" and "connect" in listed(rule["actions"]) for rule in self.rules)
         return not is_needed if said is None else said
 
-    def may_publish(self, who, topic, qos, retain, action="publish"):
+    def lets_publish(self, who, topic, qos, retain, action):
         return bool(self.first(ALLOWED[action], who, lambda right: matches(right, topic), qos, retain))
 
-    def may_subscribe(self, who, name, qos):
+    def lets_subscribe(self, who, name, qos):
         return bool(self.first(ALLOWED["subscribe"], who, lambda right: covers(right, name), qos))
 
-    def may_receive(self, who, topic):
+    def lets_receive(self, who, topic):
         return bool(self.first(ALLOWED["deliver"], who, lambda right: matches(right, topic)))
 
 
-class Mosquitto:
+class Mosquitto(Rights):
     """An acl_file: a client's own lines decide first, then those of everybody; denials first in either part."""
 
     asks_where = False
@@ -202,16 +246,16 @@ class Mosquitto:
                 return True
         return False
 
-    def may_connect(self, who):
+    def lets_in(self, who):
         return True
 
-    def may_publish(self, who, topic, qos, retain, action="publish"):
+    def lets_publish(self, who, topic, qos, retain, action):
         return self.may(who, topic, "write")
 
-    def may_subscribe(self, who, name, qos):
+    def lets_subscribe(self, who, name, qos):
         return True  # to subscribe needs no right
 
-    def may_receive(self, who, topic):
+    def lets_receive(self, who, topic):
         return self.may(who, topic, "read")
 
 

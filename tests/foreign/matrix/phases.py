@@ -6,6 +6,7 @@ import cells
 import model
 import wire
 
+CLAIM = "acl"  # what a broker is told to look for, where it is told
 NOT_OURS = ("$barrier/", "$SYS/broker")
 SHOWN = 40  # cells of a group that are told when they differ; all are counted
 BARRIERS = 8  # retained messages of `$barrier/`, enough to lie on every shard
@@ -58,14 +59,19 @@ class Guest:
         self.client = client or actor.client or f"{'uw'[number % 2]}{number}"
         address = cells.ADDRESS.get(way, "127.0.0.1")
         fingerprint = broker.files.prints[actor.certificate]
-        self.who = model.Who(actor.user, self.client, actor.groups, actor.certificate, fingerprint, address)
+        claim = actor.claim if broker.asks_for_claims else None
+        self.who = model.Who(actor.user, self.client, actor.groups, actor.certificate, fingerprint, address, claim)
         self.line = wire.Client(wire.reach(broker.doors, way, actor.certificate), version, acknowledges)
         user = actor.user
-        password = None if user is None else process.token(user, actor.groups, ends_in) if actor.token else cells.PASSWORD
+        password = None if user is None else self.token(ends_in) if actor.token else cells.PASSWORD
         if actor.certificate:
             user = password = None
         self.line.send(wire.connect(version, self.client, user, password, clean and (version == 5 or not keep), keep, will))
         self.line.flush()
+
+    def token(self, ends_in):
+        claim = {} if self.actor.claim is None else {CLAIM: self.actor.claim}
+        return process.token(self.actor.user, self.actor.groups, ends_in, **claim)
 
     def named(self, form):
         """A topic or filter with this guest's names in it."""
@@ -83,8 +89,9 @@ class Guest:
 class Stage:
     """A broker under the rules of one moment, the model of them, and its keeper."""
 
-    def __init__(self, broker, ledger, moment, rules, turn):
+    def __init__(self, broker, ledger, moment, rules, turn, actors=cells.ACTORS):
         self.broker, self.ledger, self.moment, self.rules, self.turn = broker, ledger, moment, rules, turn
+        self.actors = actors
         self.store = {}  # retained messages: topic to (payload, qos)
         self.keeper = self.keep()
 
@@ -121,7 +128,7 @@ class Stage:
     def guests(self, version):
         """Connections of all actors for one version; those with a name of their own come by two ways."""
         found = []
-        for index, actor in enumerate(cells.ACTORS):
+        for index, actor in enumerate(self.actors):
             ways = actor.ways()
             first = (index + version + self.turn) % len(ways)
             chosen = {ways[first]} if actor.client else {ways[first], ways[(first + 3) % len(ways)]}
@@ -269,7 +276,7 @@ class Stage:
     def wishes(self, version, has_fixed=True):
         """Guests with wills, (guest, topic, payload, qos, retain): of a name that is always the same one at a time."""
         out = []
-        for index, actor in enumerate(cells.ACTORS):
+        for index, actor in enumerate(self.actors):
             if actor.client and not has_fixed:
                 continue
             forms = [cells.WILLS[(index + self.turn + version) % len(cells.WILLS)]] if actor.client else \

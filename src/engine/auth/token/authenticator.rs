@@ -48,8 +48,13 @@ impl Tokens {
         token.key_id.is_some_and(|id| !self.keys.have_name(&id))
     }
 
+    /// Whether one of the keys has signed this.
+    pub fn verify(&self, token: &Compact<'_>) -> Result<(), TokenFault> {
+        self.keys.verify(token.algorithm, token.key_id.as_deref(), token.signed, &token.signature)
+    }
+
     fn judge_token(&self, token: &Compact<'_>, credentials: &Credentials<'_>) -> Result<Identity, TokenFault> {
-        self.keys.verify(token.algorithm, token.key_id.as_deref(), token.signed, &token.signature)?;
+        self.verify(token)?;
         self.terms.identity(&token.claims()?, credentials)
     }
 }

@@ -21,8 +21,8 @@
 //! - Nothing that a token says is believed before its signature holds, but the name of its key, which is compared.
 //! - A token without an end is refused unless the operator says otherwise, and where nobody knows what time it is all are.
 //!
-//! Not here, and why: fetching keys (`shell::web` does, and their text comes as a value), encrypted tokens (the way to the broker is what is to be encrypted), and rules in
-//! a claim: `terms` is where one would be read, and would give them to the identity beside its groups.
+//! Not here, and why: fetching keys (`shell::web` does, and their text comes as a value), encrypted tokens (the way to the broker is what is to be encrypted), and what comes
+//! of rights in a claim: `terms` reads them into the [claims](super::claims) of an identity.
 
 pub mod algorithm;
 pub mod authenticator;

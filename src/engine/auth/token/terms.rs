@@ -1,5 +1,6 @@
 //! What the claims of a token must say, and whom they make of a client.
 
+use core::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::authenticator::METHOD;
@@ -10,6 +11,7 @@ use crate::engine::auth::Credentials;
 use crate::engine::auth::claims::Claims;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::pattern::Pattern;
+use crate::mqtt::version::Version;
 
 /// Bytes of the name of a user or a group; a token with a longer one is refused.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -117,6 +119,34 @@ impl Terms {
         Ok(Identity { groups, expires_at, claims: rights, ..Identity::user(user, METHOD) })
     }
 
+    /// Whom claims make of somebody who calls itself so, and why it would be refused, if it would: for those who look at a token from outside.
+    /// What stands beside a token in CONNECT is not asked. No claims that nobody could be made of.
+    pub fn told(
+        &self,
+        claims: &Object,
+        client_id: &str,
+        now_unix_s: u64,
+    ) -> Result<(Identity, Option<TokenFault>), TokenFault> {
+        let beside = Credentials {
+            client_id,
+            user_name: None,
+            password: None,
+            peer: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            listener: 0,
+            version: Version::V5,
+            now_unix_s,
+            certificate: None,
+        };
+        let strict = Self { user_name: UserName::Ignored, ..self.clone() };
+        let fault = match strict.identity(claims, &beside) {
+            Ok(identity) => return Ok((identity, None)),
+            Err(fault) => fault,
+        };
+        let (client_id_claim, issuer, audience) = (None, None, Vec::new());
+        let lenient = Self { client_id_claim, issuer, audience, leeway_s: u64::MAX, needs_expiry: false, ..strict };
+        lenient.identity(claims, &beside).map(|identity| (identity, Some(fault)))
+    }
+
     /// The end of the time that the token holds, leeway included: the moment from which on it would be refused.
     fn check_dates(&self, claims: &Object, now: u64) -> Result<Option<u64>, TokenFault> {
         if now < CLOCK_MIN {
@@ -160,20 +190,23 @@ impl Terms {
         groups.iter().map(|group| name(group).ok_or(TokenFault::Groups)).collect()
     }
 
-    /// `{"pub": [...], "sub": [...]}`; what is left out is nothing.
     fn rights(&self, claims: &Object) -> Result<Option<Claims>, TokenFault> {
-        let Some(rights) = self.acl_claim.as_ref().and_then(|name| claims.get(&**name)) else { return Ok(None) };
-        let lists = rights.as_object().ok_or(TokenFault::Rights)?;
-        if lists.keys().any(|name| !["pub", "sub"].contains(&&**name)) {
-            return Err(TokenFault::Rights);
-        }
-        let read = |name: &str| -> Result<Vec<Pattern>, TokenFault> {
-            let Some(list) = lists.get(name) else { return Ok(Vec::new()) };
-            let list = list.as_list().filter(|list| list.len() <= FILTERS_MAX).ok_or(TokenFault::Rights)?;
-            list.iter().map(filter).collect()
-        };
-        Ok(Some(Claims::new(read("pub")?, read("sub")?)))
+        let Some(said) = self.acl_claim.as_ref().and_then(|name| claims.get(&**name)) else { return Ok(None) };
+        said.as_object().ok_or(TokenFault::Rights).and_then(rights).map(Some)
     }
+}
+
+/// `{"pub": [...], "sub": [...]}`; what is left out is nothing.
+pub fn rights(lists: &Object) -> Result<Claims, TokenFault> {
+    if lists.keys().any(|name| !["pub", "sub"].contains(&&**name)) {
+        return Err(TokenFault::Rights);
+    }
+    let read = |name: &str| -> Result<Vec<Pattern>, TokenFault> {
+        let Some(list) = lists.get(name) else { return Ok(Vec::new()) };
+        let list = list.as_list().filter(|list| list.len() <= FILTERS_MAX).ok_or(TokenFault::Rights)?;
+        list.iter().map(filter).collect()
+    };
+    Ok(Claims::new(read("pub")?, read("sub")?))
 }
 
 /// A filter as the topics of a rule are written. A shared subscription has the right of its filter.
