@@ -104,6 +104,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
+    /// Its clients are not told yet, for letters that were here before come first: until when they may.
+    pub(super) letters_until_ns: Option<u64>,
     /// Listeners whose connections are judged again.
     pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
@@ -213,6 +215,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
+            letters_until_ns: None,
             judgings: Vec::new(),
             journal: None,
             written: Vec::new(),

@@ -21,6 +21,8 @@ const CLIENTS_PER_TURN_MAX: usize = 64;
 const CLIENTS_PART: u64 = 2;
 /// Inputs that letters become in one turn.
 const LETTERS_PER_TURN_MAX: usize = 64;
+/// The part of the time to stop in which letters are read that were here before.
+const LETTERS_PART: u64 = 2;
 
 impl Core {
     /// What a turn takes in is bounded as what it reads: only behind it does the engine learn who is full, and slows down who is to blame.
@@ -31,7 +33,9 @@ impl Core {
         }
         let has_met_clients = self.meet_clients(now);
         self.sort_letters();
-        if self.read_letters(start_ns, now) || has_met_clients {
+        let has_read = self.read_letters(start_ns, now);
+        self.say_goodbye_in_time(now);
+        if has_read || has_met_clients {
             for bit in self.inbox.take_waiting().iter() {
                 self.stats.wakes_sent += u64::from(self.ways.wake(ShardId::of_bit(bit)));
             }
@@ -119,7 +123,7 @@ impl Core {
                 // See above.
                 let _nobody_waits = asker.send(self.shard.page(from));
             }
-            Parcel::Stop { until_ns } => self.stop(until_ns, now),
+            Parcel::Stop { until_ns } => self.stop(until_ns),
         }
     }
 
@@ -151,8 +155,14 @@ impl Core {
         }
     }
 
-    fn stop(&mut self, until_ns: u64, now: Time) {
+    /// Nobody comes in any more. What other shards have sent before is for those who are still here: they are told behind it, and hear of
+    /// it in the time that is left.
+    fn stop(&mut self, until_ns: u64) {
+        let now_ns = self.clock.now_ns();
         self.stop_at_ns = Some(until_ns);
+        self.letters_until_ns = Some(now_ns + until_ns.saturating_sub(now_ns) / LETTERS_PART);
+        self.sort_letters();
+        self.unread.mark();
         for (number, listener) in (0..).zip(self.listeners.drain(..)) {
             self.net.stop_accepting(number);
             // The ring may hold the socket until after the end of the process; whoever starts next wants its address now.
@@ -161,6 +171,15 @@ impl Core {
             self.closed.push(listener.fd);
         }
         self.accepted.clear();
+    }
+
+    /// Ends what is connected, once the letters that were here at the stop are read, or at the end of their time.
+    fn say_goodbye_in_time(&mut self, now: Time) {
+        let Some(until_ns) = self.letters_until_ns else { return };
+        if !self.unread.is_marked_read() && self.clock.now_ns() < until_ns {
+            return;
+        }
+        self.letters_until_ns = None;
         self.make_place(now);
         self.shard.handle(Input::Shutdown, now, &mut self.out);
         if let Some(journal) = &mut self.journal {

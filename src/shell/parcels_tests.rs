@@ -164,3 +164,49 @@ fn who_comes_in_does_not_keep_letters_waiting() {
         });
     }
 }
+
+/// Turns until the reader is closed; what it has heard.
+fn heard_until_closed(scene: &mut Scene, reader: &mut TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    scene.until("the end of the connection", |_| {
+        let mut buffer = [0; 4096];
+        match reader.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(count) => heard.extend_from_slice(&buffer[..count]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        false
+    });
+    numbers(&heard)
+}
+
+#[test]
+fn clients_hear_of_the_stop_behind_what_was_there_before_it() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    send(&scene, ONE, 0..30);
+    send(&scene, ONE, 30..50);
+    let until_ns = scene.core.clock.now_ns() + 3_600_000_000_000;
+    scene.ways.put(ShardId::new(HERE), Parcel::Stop { until_ns }).unwrap();
+    scene.core.turn();
+    assert!(TcpStream::connect(scene.address).is_err(), "nobody comes in from the first moment on");
+    assert!(!scene.core.is_finished());
+    for number in 0..100 {
+        send(&scene, ONE, [100 + number]);
+        scene.core.turn(); // what comes later is not waited for
+    }
+    let heard = heard_until_closed(&mut scene, &mut reader);
+    assert!(heard.len() < 100 && heard.starts_with(&(0..50).collect::<Vec<u8>>()), "{heard:?}");
+    drop(reader);
+}
+
+#[test]
+fn a_stop_waits_for_letters_no_longer_than_there_is_time() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    send(&scene, ONE, 0..100);
+    let until_ns = scene.core.clock.now_ns();
+    scene.ways.put(ShardId::new(HERE), Parcel::Stop { until_ns }).unwrap();
+    let heard = heard_until_closed(&mut scene, &mut reader);
+    assert!(heard.len() < 100, "{heard:?}");
+}

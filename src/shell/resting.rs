@@ -34,8 +34,11 @@ impl Core {
     /// Whether the broker stops and nothing is on its way any more. A shard that has nothing left to do waits for the last wills of the others.
     pub fn is_finished(&self) -> bool {
         let Some(until_ns) = self.stop_at_ns else { return false };
-        let has_stopped =
-            self.lines.is_empty() && self.held.is_empty() && self.out.is_empty() && self.shard.asked_wills() == 0;
+        let has_stopped = self.letters_until_ns.is_none()
+            && self.lines.is_empty()
+            && self.held.is_empty()
+            && self.out.is_empty()
+            && self.shard.asked_wills() == 0;
         if has_stopped {
             self.share.has_stopped();
         }
