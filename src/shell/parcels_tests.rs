@@ -1,7 +1,7 @@
 //! What comes to a shard by several lanes and from several senders, in a real turn: nobody waits behind what is too much of another one.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -209,4 +209,26 @@ fn a_stop_waits_for_letters_no_longer_than_there_is_time() {
     scene.ways.put(ShardId::new(HERE), Parcel::Stop { until_ns }).unwrap();
     let heard = heard_until_closed(&mut scene, &mut reader);
     assert!(heard.len() < 100, "{heard:?}");
+}
+
+#[test]
+fn what_a_client_says_before_it_has_moved_moves_with_it() {
+    let mut config = Config::default();
+    config.turn.read_bytes_max = 4 << 10;
+    let mut scene = Scene::among(3, 64, config);
+    let body = connect_of(&id_at(&scene, ONE, 0));
+    let mut said = vec![0x10, u8::try_from(body.len()).unwrap()];
+    said.extend_from_slice(&body);
+    let behind: Vec<u8> = (0..6_000).flat_map(|number| message(u8::try_from(number % 251).unwrap())).collect();
+    let mut stream = TcpStream::connect(scene.address).unwrap();
+    stream.write_all(&[&said[..], &behind[..16 << 10]].concat()).unwrap();
+    scene.until("the way home", |core| core.stats.handed_over == 1);
+    let Some(Parcel::Moved { parts, arrival }) = scene.inboxes[ONE - 1].take_client() else { panic!("it moves") };
+    stream.write_all(&behind[16 << 10..32 << 10]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut heard = arrival.unread.to_vec();
+    let mut rest = TcpStream::from(parts.fd);
+    rest.set_nonblocking(false).unwrap();
+    rest.read_to_end(&mut heard).unwrap();
+    assert!(heard == behind[..32 << 10], "nothing is lost on the way, {} bytes came", heard.len());
 }

@@ -194,10 +194,11 @@ impl Core {
         let believes_names = layers.believes_common_names();
         let opened = layers.open(&mut buffer[..upto], wire, |heard| match heard {
             Heard::Bytes(bytes) => {
-                // What comes behind a CONNECT that moves, moves with it.
-                match out.hand_overs.last_mut().filter(|moving| moving.connection == key) {
-                    Some(moving) => moving.arrival.unread.extend_from_slice(bytes),
-                    None => shard.handle(Input::Received { connection: key, bytes }, now, out),
+                if shard.connection(key).is_some() {
+                    shard.handle(Input::Received { connection: key, bytes }, now, out);
+                } else if let Some(moving) = out.hand_overs.iter_mut().rev().find(|moving| moving.connection == key) {
+                    // What comes behind a CONNECT that moves, moves with it.
+                    moving.arrival.unread.extend_from_slice(bytes);
                 }
             }
             Heard::Proxied { source, common_name, is_taken } => {
@@ -254,6 +255,9 @@ impl Core {
             return 0;
         }
         line.state.is_due = false;
+        if self.shard.connection(key).is_none() {
+            return 0; // it is gone, or it moves: what is unread moves with it in the kernel
+        }
         if line.state.is_paused {
             line.state.has_unread = true;
             return 0;

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::core::{Core, Parts};
 use super::lines::Watch;
 use super::listener;
-use super::mesh::{Ways, connect};
+use super::mesh::{Inbox, Ways, connect};
 use super::progress::Progress;
 use super::reading::Due;
 use super::reloading::Force;
@@ -36,6 +36,8 @@ pub(super) struct Scene {
     pub(super) core: Core,
     pub(super) address: SocketAddr,
     pub(super) ways: Ways,
+    /// Those of the other shards, which are not there.
+    pub(super) inboxes: Vec<Inbox>,
 }
 
 /// A client of 3.1.1 whose messages have identifiers that go up.
@@ -97,7 +99,7 @@ impl Scene {
         });
         let mut core = core.unwrap();
         core.serve();
-        Self { core, address: bound.address, ways }
+        Self { core, address: bound.address, ways, inboxes }
     }
 
     /// Turns until something is so.
