@@ -67,7 +67,8 @@ impl Gather {
             stats.packet_bytes_sent[kind] += (piece.recipients.len() * piece.len_for_one()) as u64;
             let number = u32::try_from(number).expect("a turn has fewer than 2^32 pieces");
             for recipient in piece.recipients {
-                let Some(line) = lines.get_mut(recipient.connection) else { continue };
+                let line = lines.get_mut(recipient.connection).filter(|line| !line.state.is_shut);
+                let Some(line) = line else { continue };
                 let place = u32::try_from(self.entries.len()).expect("a turn has fewer than 2^32 copies");
                 self.entries.push(Entry { piece: number, recipient: *recipient, next: NONE });
                 if line.first == NONE {

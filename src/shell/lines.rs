@@ -88,7 +88,7 @@ pub struct LineState {
     pub awaits_room: bool,
     /// It stands in the list of those whose unsent bytes changed.
     pub is_changed: bool,
-    /// Our side was closed.
+    /// Our side was closed, or the peer takes nothing any more: nothing is sent.
     pub is_shut: bool,
     /// It stands in the list of those that the kernel receives for.
     pub is_listed: bool,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -15,6 +16,7 @@ use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::input::Input;
+use crate::engine::shard::Shard;
 
 /// Reads between two looks at the clock, and bytes: what is read is sent to many in the same turn.
 const READS_PER_LOOK: usize = 16;
@@ -126,15 +128,22 @@ impl Core {
             self.shard.handle(Input::MeshRoom { to, has_room }, now, &mut self.out);
         }
         for key in std::mem::take(&mut self.broken) {
-            self.shard.handle(Input::Lost { connection: key }, now, &mut self.out);
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.give_up_sending();
+            note_change(line, &mut self.changed);
+            enqueue(line, &mut self.due); // what it has said takes effect, and behind that it ends
         }
         let mut changed = std::mem::take(&mut self.changed);
         for key in changed.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
             line.state.is_changed = false;
-            let Some(outbox) = &mut line.outbox else { continue };
-            let bytes = u32::try_from(outbox.len()).unwrap_or(u32::MAX);
-            let taken = u32::try_from(std::mem::take(&mut outbox.taken)).unwrap_or(u32::MAX);
+            let (bytes, taken) = match &mut line.outbox {
+                Some(outbox) => (outbox.len(), std::mem::take(&mut outbox.taken)),
+                None if line.state.is_shut => (0, 0),
+                None => continue,
+            };
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let taken = u32::try_from(taken).unwrap_or(u32::MAX);
             if bytes == 0 {
                 line.outbox = None;
             }
@@ -221,7 +230,10 @@ impl Core {
             stats.layer_failures += 1;
             events::layer_failed(*id, peer_of(line.fd()), error);
         }
-        let is_broken = match line.send_wire(wire) {
+        if line.state.is_shut {
+            wire.clear(); // nobody hears it
+        }
+        match line.send_wire(wire) {
             Ok(sent) => {
                 stats.sends += u64::from(!wire.is_empty());
                 stats.sent_bytes += sent as u64;
@@ -232,14 +244,13 @@ impl Core {
                     }
                     note_change(line, &mut self.changed);
                 }
-                false
             }
-            Err(_) => true,
-        };
+            Err(_) => self.broken.push(key),
+        }
         let input = match opened {
-            Ok(true) if !is_broken => return,
-            Ok(false) if !is_broken => Input::Ended { connection: key },
-            Ok(_) | Err(_) => Input::Lost { connection: key },
+            Ok(true) => return,
+            Ok(false) => Input::Ended { connection: key },
+            Err(_) => Input::Lost { connection: key },
         };
         line.state.is_ending = true;
         shard.handle(input, now, out);
@@ -299,7 +310,9 @@ impl Core {
                 enqueue(line, &mut self.due);
                 return 0;
             }
-            Err(_) => Input::Lost { connection: key }, // a reset is a lost connection like any other
+            // A reset is an end like any other: what waits here was said before it.
+            Err(_) if has_held(&self.shard, key) => Input::Ended { connection: key },
+            Err(_) => Input::Lost { connection: key },
         };
         line.state.is_ending = true;
         self.shard.handle(input, now, &mut self.out);
@@ -321,6 +334,24 @@ impl Core {
         }
         self.unwatched = unwatched; // its memory is kept
     }
+}
+
+impl Line {
+    /// The peer takes nothing any more. What it has said before is with the kernel or with us, and ends for sure: it is read like that
+    /// of a peer who has closed its side.
+    fn give_up_sending(&mut self) {
+        self.outbox = None;
+        self.state.is_ending = true;
+        if !std::mem::replace(&mut self.state.is_shut, true) {
+            // One that was reset cannot be shut, and needs not.
+            let _ = self.socket().shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Whether the engine keeps bytes of a connection that it has not handled.
+fn has_held(shard: &Shard, key: ConnectionKey) -> bool {
+    shard.connection(key).is_some_and(|connection| connection.held.is_some())
 }
 
 /// Puts a line into the list of those to be read.

@@ -118,3 +118,52 @@ fn what_waits_for_an_answer_is_not_lost_with_a_goodbye_behind_it() {
         }
     }
 }
+
+/// A client of 3.1.1 that subscribes to `noise`.
+fn listen_to_noise(stream: &mut (impl Read + Write)) {
+    stream.write_all(b"\x82\x0a\0\x01\0\x05noise\0").expect("the broker takes bytes");
+    let mut suback = [0; 5];
+    stream.read_exact(&mut suback).expect("the broker answers");
+    assert_eq!(suback, [0x90, 3, 0, 1, 0]);
+}
+
+/// Says more than may be published in a second and a goodbye, and is gone, so that what it is sent meanwhile breaks its connection.
+fn leave_in_a_hurry(mut stream: impl Read + Write, witness: &mut Client, maker: &mut Client, id: &str) {
+    let said = ["one", "two", "three"].map(|word| Post::to(&format!("last/{id}")).payload(word));
+    let mut last: Vec<u8> = said.iter().flat_map(|post| post.encode(Version::V311)).collect();
+    last.extend_from_slice(&GOODBYE);
+    stream.write_all(&last).expect("the broker takes bytes");
+    assert_eq!(witness.take().payload, b"one");
+    drop(stream);
+    for number in 1..=5 {
+        maker.post(&Post::to("noise").qos(1).id(number));
+    }
+    let heard: Vec<_> = (0..7).map(|_| witness.take()).filter(|delivery| delivery.topic != "noise").collect();
+    let words: Vec<&[u8]> = heard.iter().map(|delivery| &delivery.payload[..]).collect();
+    assert_eq!(words, [b"two".as_slice(), b"three"]);
+    // DISCONNECT was said: there is no will.
+    witness.expect_silence();
+}
+
+#[test]
+fn what_is_read_slowly_is_not_lost_when_its_client_can_be_sent_nothing_any_more() {
+    let trust = Trust::new("hurry");
+    for shards in [1, 3] {
+        let slow = ["address=127.0.0.1:0", "message_rate=1"].map(|bound| format!("listeners.slow.{bound}"));
+        let options = slow.iter().fold(trust.options(shards), |options, bound| options.set(bound));
+        let broker = options.set("listeners.tls.message_rate=1").start();
+        let mut witness = Client::join(&broker, Version::V5, "witness");
+        witness.subscribe("#", 0);
+        let mut maker = Client::join(&broker, Version::V311, "maker");
+        for id in ["a", "b"] {
+            let mut plain = stream::tcp(broker.named("slow"));
+            come_in(&mut plain, id);
+            listen_to_noise(&mut plain);
+            leave_in_a_hurry(plain, &mut witness, &mut maker, id);
+            let mut tls = shake(&broker, &trust.anybody());
+            come_in(&mut tls, id);
+            listen_to_noise(&mut tls);
+            leave_in_a_hurry(tls, &mut witness, &mut maker, id);
+        }
+    }
+}
