@@ -2,14 +2,36 @@
 
 mod support;
 
-use pregon::engine::auth::Verdict;
+use std::net::Ipv4Addr;
+
 use pregon::engine::auth::identity::Identity;
-use pregon::engine::auth::policy::{Open, Policy};
+use pregon::engine::auth::policy::{Anonymous, Open, Policy};
+use pregon::engine::auth::{Action, Authoriser, ClientId, Decision, Verdict};
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{Limits, REVIEWED_CONNECTIONS_MAX};
 use support::policies::{Rules, Slow, Users, Verb};
-use support::story::{Client, Hello, Post, Story};
+use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
+
+/// Who comes from this machine may do everything, and nobody else anything.
+struct FromHere;
+
+impl Authoriser for FromHere {
+    fn decide(&self, who: &Identity, _client_id: ClientId<'_>, _action: Action<'_>) -> Decision {
+        let is_from_here = who.address == Some(Ipv4Addr::LOCALHOST.into());
+        if is_from_here { Decision::Allow } else { Decision::Deny }
+    }
+
+    fn asks_for_origin(&self) -> bool {
+        true
+    }
+}
+
+impl FromHere {
+    fn policy() -> Policy {
+        Policy::new(vec![Box::new(Anonymous)], Box::new(Self))
+    }
+}
 
 /// Everybody may do everything.
 fn open() -> Story {
@@ -238,4 +260,32 @@ fn who_may_not_connect_any_more_goes() {
     story.world.drive();
     story.expect_closed_for(a, &[0x87]);
     story.expect_open(b);
+}
+
+#[test]
+fn who_is_on_the_way_home_when_rules_begin_to_ask_for_an_origin_has_one() {
+    for landing in 0..2 {
+        for name in ["a", "b", "c", "d"] {
+            let mut story = open();
+            let link = story.world.connect_to(landing);
+            story.world.send(link, &Hello::v5(name).encode());
+            assert!(story.world.read(link, usize::MAX));
+            story.world.change_policy(FromHere::policy());
+            story.world.drive();
+            let heard = story.world.receive(link);
+            assert_eq!((heard[0], heard[3]), (0x20, 0), "{name} by shard {landing}: {heard:?}");
+            assert!(!story.world.links[link].is_closed);
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_an_answer_when_rules_begin_to_ask_for_an_origin_has_one() {
+    let mut story = Story::with(|_| {}, Rules::default().later(Verb::Connect, "a").policy());
+    let client = story.hello(&Hello::v5("a"));
+    assert_eq!(story.world.questions.len(), 1);
+    story.world.change_policy(FromHere::policy());
+    story.world.answer(Answer::Action(Decision::Allow));
+    story.world.drive();
+    assert!(matches!(story.hear(client), Some(Heard::ConnAck(_, 0, _))));
 }

@@ -202,15 +202,7 @@ impl Shard {
         out: &mut Outputs,
     ) -> Flow {
         match step {
-            Step::Accept { identity, data } => {
-                let Some(connection) = self.connections.get(key) else { return Flow::Gone };
-                let identity = self.policy.placed(
-                    identity,
-                    connection.peer.address.ip(),
-                    connection.certificate().map(|shown| &**shown),
-                );
-                self.admit(key, identity, data, now, out)
-            }
+            Step::Accept { identity, data } => self.admit(key, identity, data, now, out),
             Step::Deny(reason) => {
                 self.proof_failed(key, reason, now, out);
                 self.refuse(key, Some(Version::V5), reason, now, out) // [MQTT-4.12.0-4]
@@ -273,6 +265,8 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
+        // It may have been found out under rules that did not ask where he comes from.
+        let identity = self.placed(key, identity);
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let certificate = connection.certificate().cloned();
         self.holdings.take_out(connection);
@@ -320,6 +314,13 @@ impl Shard {
         self.stats.connections_closed += 1;
         out.hand_overs.push(HandOver { connection: key, to: home, arrival: Box::new(arrival) });
         Flow::Moved
+    }
+
+    /// The identity of who is at the other end of a connection, with where he comes from if the rules ask for it.
+    pub(super) fn placed(&self, key: ConnectionKey, identity: Arc<Identity>) -> Arc<Identity> {
+        let Some(connection) = self.connections.get(key) else { return identity };
+        let shown = connection.certificate().map(|shown| &**shown);
+        self.policy.placed(identity, connection.peer.address.ip(), shown)
     }
 
     /// Whether the identity may connect at all, and may leave this will.

@@ -31,6 +31,8 @@ impl Shard {
     pub fn adopt(&mut self, mut arrival: Box<Arrival>, now: Time, out: &mut Outputs) -> ConnectionKey {
         let unread = mem::take(&mut arrival.unread);
         let (key, version) = self.arrive(&mut arrival, now);
+        // The rules may be others than when it set out, and whoever was here then has been asked already.
+        arrival.identity = self.placed(key, arrival.identity);
         if self.is_stopping {
             // [MQTT-3.2.2-8] "shutting down" is a word of DISCONNECT only.
             self.refuse(key, Some(version), Reason::ServerUnavailable, now, out);
