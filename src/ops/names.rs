@@ -478,6 +478,8 @@ pub(super) fn seconds(ns: u64) -> f64 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -511,7 +513,7 @@ mod tests {
                 Kind::Info => "info",
             };
             let labels: Vec<String> = metric.reading.labels().iter().map(|label| format!("`{label}`")).collect();
-            text += &format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(", "), metric.help);
+            writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help).expect("a text takes it");
         }
         text
     }

@@ -250,12 +250,12 @@ impl Ways {
 
     /// Puts a parcel on its way to a shard; gives it back if there is no room. Nobody is woken yet.
     pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
+        if let Parcel::Batch(batch) = parcel {
+            return self.put_batch(to, batch).map_err(Parcel::Batch);
+        }
         let senders = &self.senders[to.index()];
         let lane = if parcel.is_of_client() { &senders.clients } else { &senders.orders };
-        match parcel {
-            Parcel::Batch(batch) => self.put_batch(to, batch).map_err(Parcel::Batch),
-            parcel => given_back(lane.try_send(parcel)),
-        }
+        given_back(lane.try_send(parcel))
     }
 
     fn put_batch(&self, to: ShardId, batch: Batch) -> Result<(), Batch> {

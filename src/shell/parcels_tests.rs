@@ -196,7 +196,7 @@ fn clients_hear_of_the_stop_behind_what_was_there_before_it() {
         scene.core.turn(); // what comes later is not waited for
     }
     let heard = heard_until_closed(&mut scene, &mut reader);
-    assert!(heard.len() < 100 && heard.starts_with(&(0..50).collect::<Vec<_>>()), "{heard:?}");
+    assert!(heard.len() < 100 && heard.starts_with(&(0..50).collect::<Vec<u8>>()), "{heard:?}");
     drop(reader);
 }
 

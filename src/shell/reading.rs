@@ -16,6 +16,7 @@ use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::input::Input;
+use crate::engine::shard::Shard;
 
 /// Reads between two looks at the clock, bytes, and copies that come of them: what is read is sent to many in the same turn.
 const READS_PER_LOOK: usize = 16;
@@ -313,9 +314,7 @@ impl Core {
                 return 0;
             }
             // A reset is an end like any other: what waits here was said before it.
-            Err(_) if self.shard.connection(key).is_some_and(|open| open.held.is_some()) => {
-                Input::Ended { connection: key }
-            }
+            Err(_) if has_held(&self.shard, key) => Input::Ended { connection: key },
             Err(_) => Input::Lost { connection: key },
         };
         line.state.is_ending = true;
@@ -361,6 +360,11 @@ impl Line {
             let _ = self.socket().shutdown(Shutdown::Both);
         }
     }
+}
+
+/// Whether the engine keeps bytes of a connection that it has not handled.
+fn has_held(shard: &Shard, key: ConnectionKey) -> bool {
+    shard.connection(key).is_some_and(|connection| connection.held.is_some())
 }
 
 /// Puts a line into the list of those to be read.

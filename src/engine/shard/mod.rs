@@ -257,6 +257,7 @@ pub struct Shard {
 
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
+    #[expect(clippy::too_many_lines, reason = "a line for each field")]
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
         let Shared { limits, own_limits, homes, interest, policy, accounts, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);

@@ -49,6 +49,7 @@ pub struct Terms {
 
 /// One member. Owned by its group.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what keeps it from being given anything comes and goes by itself")]
 pub struct Member {
     /// Which session it is.
     pub id: MemberId,
