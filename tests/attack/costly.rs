@@ -138,7 +138,9 @@ fn repeats(stage: &Stage) {
         let now = metric_now(&field.broker, "pregon_subscriptions", "");
         assert_eq!(now, before + (clients.len() * FILTERS) as u64, "what was known is there once");
         field.expect_growth(FILTERS_BYTES_MAX);
-        clients.into_iter().for_each(|(_, client)| client.leave());
+        for (_, client) in clients {
+            client.leave();
+        }
         kept().for_each(|topic| keeper.post(&Post::to(&topic).qos(1).retain()));
         keeper.leave();
         field.expect_nobody_else();

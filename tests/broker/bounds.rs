@@ -95,8 +95,10 @@ fn threat_10_who_stops_in_the_middle_of_a_packet_is_closed_and_who_rests_between
             client.send(&packet[..9_000]);
             client
         };
-        let stalled: Vec<Client> = (0..STALLED).map(stall).collect();
-        stalled.into_iter().for_each(|mut client| client.expect_closed_for(0x80));
+        let mut stalled: Vec<Client> = (0..STALLED).map(stall).collect();
+        for client in &mut stalled {
+            client.expect_closed_for(0x80);
+        }
         resting.expect_silence();
         let reached = || -> u64 {
             let text = broker.metrics();

@@ -83,7 +83,7 @@ impl Options {
     }
 
     /// Under a user who owns nothing, by the [program that is his](nobodys_program).
-    pub fn as_nobody(mut self, program: &Path) -> Self {
+    pub fn by_nobody(mut self, program: &Path) -> Self {
         self.nobodys = Some(program.to_owned());
         self
     }

@@ -118,7 +118,7 @@ fn threat_7_a_file_that_cannot_be_read_any_more_leaves_in_force_what_was() {
             fs::write(path(key), text).expect("there is room");
             options = options.set(&format!("auth.{key}={}", path(key).display()));
         }
-        let options = nobodys.iter().fold(options, |options, program| options.as_nobody(program));
+        let options = nobodys.iter().fold(options, |options, program| options.by_nobody(program));
         // Who is in the password file is asked for his password alone.
         let options = options.set("listeners.own.address=127.0.0.1:0").set("listeners.own.chain=password");
         let broker = options.start();
