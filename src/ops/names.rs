@@ -513,7 +513,8 @@ mod tests {
                 Kind::Info => "info",
             };
             let labels: Vec<String> = metric.reading.labels().iter().map(|label| format!("`{label}`")).collect();
-            writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help).expect("a text takes it");
+            writeln!(text, "| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
+                .expect("a text takes it");
         }
         text
     }
