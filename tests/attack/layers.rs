@@ -42,7 +42,7 @@ struct Doors {
     tls: SocketAddr,
     /// Asks for one.
     mutual: SocketAddr,
-    /// WebSockets, without TLS and over it.
+    /// `WebSocket`, without TLS and over it.
     web: SocketAddr,
     secure_web: SocketAddr,
     /// A proxy speaks first, and its client TLS.
