@@ -56,6 +56,8 @@ pub mod listening;
 pub mod mesh;
 pub mod moving;
 mod parcels;
+#[cfg(test)]
+mod parcels_tests;
 mod perform;
 pub mod progress;
 mod reading;
