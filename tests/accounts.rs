@@ -3,11 +3,13 @@
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use pregon::base::network::Network;
 use pregon::engine::accounts::bans::BanTerms;
 use pregon::engine::accounts::limit::SharedLimit;
 use pregon::engine::accounts::terms::{ListenerTerms, Terms};
+use pregon::engine::auth::identity::Identity;
 use pregon::engine::auth::policy::{Open, Policy};
 use pregon::engine::auth::{Decision, Verdict};
 use pregon::engine::event::Event;
@@ -178,6 +180,18 @@ fn a_user_has_its_connections_and_who_takes_its_own_over_needs_no_other() {
     story.cut(again);
     story.cut(first);
     story.connect(alice("a3"));
+}
+
+#[test]
+fn who_comes_back_to_a_session_needs_a_place_for_its_connection() {
+    let mut story = limited(|limits| limits.connections_per_user_max = 2);
+    let away = story.connect(alice("a1").expiry(60));
+    story.cut(away);
+    let here = ["a2", "a3"].map(|id| story.connect(alice(id)));
+    assert_eq!(refused(&mut story, &alice("a1").resume().expiry(60)), QUOTA);
+    story.cut(here[0]);
+    let (_, is_present) = story.connect_present(alice("a1").resume().expiry(60));
+    assert!(is_present, "its session has waited");
 }
 
 #[test]
@@ -447,6 +461,23 @@ fn threat_10_who_was_here_before_the_ban_is_not_asked_either() {
     world.drive();
     assert_eq!(world.receive(waiting)[3], BANNED);
     assert!(world.links[waiting].is_closed && world.questions.is_empty(), "no hash is asked for");
+}
+
+#[test]
+fn threat_10_of_guesses_that_are_judged_together_none_comes_through_behind_the_ban() {
+    let mut world = banning(Policy::new(vec![Box::new(Slow)], Box::new(Open)));
+    let knocking = [0, 1, 2, 0].map(|landing| {
+        let link = world.connect_from(landing, ip("192.0.2.1"), 0);
+        world.send(link, &alice(&format!("g{link}")).encode());
+        world.drive();
+        link
+    });
+    for _ in 0..3 {
+        world.answer(Answer::Credentials(Verdict::Deny(Reason::BadUserNameOrPassword)));
+    }
+    world.answer(Answer::Credentials(Verdict::Allow(Arc::new(Identity::user("alice", "password")))));
+    world.drive();
+    assert_eq!(knocking.map(|link| world.receive(link)[3]), [0x86, 0x86, 0x86, BANNED]);
 }
 
 #[test]

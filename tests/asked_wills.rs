@@ -6,8 +6,8 @@ use pregon::engine::auth::Decision;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{
-    Limits, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_OF_CLIENT_MAX,
-    WILLS_WAITING_USER_PART,
+    Limits, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_MAX,
+    WILLS_WAITING_OF_CLIENT_MAX, WILLS_WAITING_USER_PART,
 };
 use pregon::engine::output::{About, OwnedAction};
 use pregon::engine::shard::Shard;
@@ -202,6 +202,27 @@ fn threat_1_only_so_many_wills_wait_and_all_are_accounted_for() {
     assert_eq!(payloads(&mut story, watcher).len(), waiting);
     assert_eq!(counts(&story), (waiting as u64, (count - waiting) as u64));
     story.world.shards[0].check();
+}
+
+#[test]
+fn threat_1_small_wills_that_wait_are_bounded_in_their_number() {
+    let (mut story, watcher) = story(1);
+    story.world.is_checked = false;
+    for number in 0..=WILLS_WAITING_MAX {
+        let mortal = come_in(&mut story, &Hello::v5(&format!("m{number}")).will("w", "", 0, false));
+        story.cut(mortal);
+    }
+    assert_eq!(
+        (story.world.shards[0].asked_wills(), counts(&story)),
+        (WILLS_WAITING_MAX, (0, 1)),
+        "the last is denied"
+    );
+    story.world.shards[0].check();
+    answer(&mut story, Decision::Allow);
+    let one_more = come_in(&mut story, &Hello::v5("late").will("w", "late", 0, false));
+    story.cut(one_more);
+    assert_eq!((story.world.shards[0].asked_wills(), counts(&story)), (WILLS_WAITING_MAX, (1, 1)), "there was room");
+    assert_eq!(payloads(&mut story, watcher), [""]);
 }
 
 #[test]

@@ -4,13 +4,15 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use pregon::engine::auth::Decision;
 use pregon::engine::auth::policy::Policy;
-use pregon::engine::input::Input;
+use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::{Limits, UNPROVEN_BYTES_MAX, UNPROVEN_POOL_BYTES_MAX};
 use pregon::engine::stats::{DropReason, Limit};
 use pregon::mqtt::properties::{Place, Properties};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Version};
+use support::policies::{Rules, Verb};
 use support::story::{Client, Heard, Hello, Post, Story};
 use support::world::World;
 
@@ -254,6 +256,25 @@ fn threat_10_a_sender_that_stops_in_the_middle_of_a_packet_is_closed() {
     story.send(slow, &rest[12..]);
     story.world.advance(60_000);
     assert!(!story.world.links[slow.0].is_closed, "between packets silence is none of ours");
+}
+
+/// Nobody can go on with a packet while he is not read.
+#[test]
+fn who_waits_for_our_answer_in_the_middle_of_a_packet_does_not_stall() {
+    let policy = Rules::default().later(Verb::Publish, "asked").policy();
+    let limits = Limits { read_stall_ms: 5_000, ..Limits::default() };
+    let mut story = Story::over(World::with(1, limits, policy, 7));
+    let client = story.connect(Hello::v311("patient"));
+    let post = |topic: &str| Post::to(topic).payload("x").encode(Version::V311);
+    let (whole, begun) = (post("asked"), post("next"));
+    story.send(client, &[&whole, &begun[..4]].concat());
+    story.world.advance(60_000);
+    assert!(!story.world.links[client.0].is_closed, "it is our time");
+    story.world.answer(Answer::Action(Decision::Allow));
+    story.world.advance(4_000);
+    assert!(!story.world.links[client.0].is_closed, "from now on it is its own, and all of it");
+    story.world.advance(2_000);
+    assert!(story.world.links[client.0].is_closed && reached(&story, Limit::ReadStall) == 1);
 }
 
 #[test]

@@ -150,6 +150,30 @@ fn threat_5_what_was_subscribed_to_before_a_restart_is_judged_by_the_rules_of_af
     }
 }
 
+#[test]
+fn threat_7_after_a_restart_a_certificate_that_nobody_knows_counts_against_a_will() {
+    let wills = |condition: &str| {
+        format!(
+            "rule = [
+                {{ effect = 'deny', who = {{ {condition} }}, actions = 'will', topics = '#' }},
+                {{ effect = 'allow', actions = 'all', topics = '#' }},
+            ]"
+        )
+    };
+    let other = format!("certificate = '{}'", "ab".repeat(32));
+    for (condition, is_published) in [("user = 'bob'", true), (&*other, false), ("common_name = 'cn'", false)] {
+        let mut story = Story::over(World::durable_under(1, under(&wills(condition))));
+        let hello = alice("mortal").will("w", "x", 1, false).will_with(Property::WillDelay(60));
+        let mortal = story.connect(hello); // nobody is denied who has shown no certificate
+        story.cut(mortal);
+        story.world.crash_under(under(&wills(condition)));
+        let watcher = story.connect(bob("watcher"));
+        story.subscribe(watcher, "w", 0);
+        story.wait_s(61);
+        assert_eq!(story.deliveries(watcher).len(), usize::from(is_published), "{condition}");
+    }
+}
+
 /// Everybody who is not the owner, or cannot prove that he is, with the codes of 5.0 and of 3.x.
 fn strangers(id: &str) -> Vec<(Hello, u8)> {
     let hellos = [Version::V311, Version::V5].map(|version| Hello::new(version, id));

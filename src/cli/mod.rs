@@ -175,3 +175,32 @@ fn complain(what: fmt::Arguments<'_>) {
     // Where standard error is closed, the exit code has to do.
     let _ = writeln!(io::stderr().lock(), "pregon: {what}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Says to this test that it is the program.
+    const CHILD: &str = "A_PANIC_ENDS_THE_PROGRAM";
+
+    #[test]
+    fn threat_3_whatever_the_program_was_called_for_a_panic_that_is_no_answer_ends_it() {
+        if std::env::var_os(CHILD).is_some() {
+            let _misused = run(); // a test is called with other words
+            #[expect(clippy::disallowed_methods, reason = "it ends the process from another thread, as a shard would")]
+            let joined = std::thread::spawn(|| panic!("lost")).join();
+            eprintln!("came back: {joined:?}");
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let name = "threat_3_whatever_the_program_was_called_for_a_panic_that_is_no_answer_ends_it";
+        let arguments = ["--exact", &format!("cli::tests::{name}"), "--nocapture"];
+        let output = Command::new(own).args(arguments).env(CHILD, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{said}");
+        assert!(said.contains("Usage") && said.contains("lost") && !said.contains("came back"), "{said}");
+    }
+}

@@ -460,6 +460,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_found_no_place_in_a_channel_is_not_charged_there() {
+        let (ways, inboxes) = connect(2, 2, u64::MAX).unwrap();
+        let to = ShardId::new(1);
+        let mut batches = batches(letters(9, 300 << 10)).into_iter();
+        for is_room in [true, true, false, false] {
+            assert_eq!(ways.put(to, batches.next().unwrap()).is_ok(), is_room);
+        }
+        while read(&inboxes[1]).is_some() {}
+        assert_eq!(inboxes[1].bytes(), 0);
+    }
+
+    #[test]
     fn a_sleeper_is_woken_once() {
         let (ways, inboxes) = connect(2, 8, u64::MAX).unwrap();
         let to = ShardId::new(1);

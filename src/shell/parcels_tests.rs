@@ -12,6 +12,7 @@ use super::mesh::{Batch, Parcel};
 use super::receiving_tests::Scene;
 use crate::config::Config;
 use crate::engine::auth::identity::Identity;
+use crate::engine::auth::policy::Policy;
 use crate::engine::connection::Peer;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Mesh, RunPiece};
@@ -231,4 +232,41 @@ fn what_a_client_says_before_it_has_moved_moves_with_it() {
     rest.set_nonblocking(false).unwrap();
     rest.read_to_end(&mut heard).unwrap();
     assert!(heard == behind[..32 << 10], "nothing is lost on the way, {} bytes came", heard.len());
+}
+
+/// More than a test may take.
+const TURN_US: u64 = 60_000_000;
+
+/// So many batches wait, of which two are all that a turn takes in.
+fn charged(scene: &mut Scene, batches: usize) {
+    scene.core.turn.time_us_max = TURN_US;
+    let bytes = scene.core.turn.bytes_max.div_ceil(2);
+    for _ in 0..batches {
+        let batch = Batch { from: ShardId::new(ONE), sent_ns: 0, bytes, letters: Vec::new() };
+        scene.ways.put(ShardId::new(HERE), Parcel::Batch(batch)).unwrap();
+    }
+}
+
+#[test]
+fn a_turn_takes_in_so_many_bytes_of_messages_and_leaves_the_others_to_the_next_ones() {
+    let mut scene = scene();
+    charged(&mut scene, 7);
+    let left = [0; 4].map(|_| {
+        scene.core.turn();
+        scene.core.report().shell.mesh_depth
+    });
+    assert_eq!(left, [5, 3, 1, 0]);
+}
+
+#[test]
+fn threat_5_another_policy_is_in_force_before_the_messages_that_wait() {
+    let mut scene = scene();
+    charged(&mut scene, 6);
+    let policy = Policy::open().after(scene.core.shard.policy());
+    let number = policy.number();
+    assert_ne!(scene.core.shard.policy().number(), number);
+    scene.ways.put(ShardId::new(HERE), Parcel::Policy(Arc::new(policy))).unwrap();
+    scene.core.turn();
+    assert_eq!(scene.core.report().shell.mesh_depth, 4);
+    assert_eq!(scene.core.shard.policy().number(), number);
 }

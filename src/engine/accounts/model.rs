@@ -232,6 +232,45 @@ fn what_is_sent_is_charged_beside_what_comes_and_everybody_sees_the_debt() {
 }
 
 #[test]
+fn a_debt_outlives_the_connection_that_has_run_it_up() {
+    let none = Bounds::default();
+    for (bounds, way) in [
+        (Bounds { message_rate: 1, ..none }, Way::In),
+        (Bounds { byte_rate: 1, ..none }, Way::In),
+        (Bounds { message_rate_out: 1, ..none }, Way::Out),
+        (Bounds { byte_rate_out: 1, ..none }, Way::Out),
+    ] {
+        for (address, user) in [(bounds, none), (none, bounds)] {
+            let accounts = accounts(Terms { address, user, listeners: Vec::new(), ..terms(8) });
+            let now = Time::from_millis(5_000);
+            let come = |number| {
+                let mut seat = accounts.seat(peer(number, 0), now).unwrap();
+                seat.prove(&format!("user-{number}"), now).unwrap();
+                seat
+            };
+            assert!(come(0).charge(way, 9, 9, now, |_| {}).is_some());
+            let crowd: Vec<Seat> = (1..30).map(come).collect(); // of whom each would like its place
+            assert!(accounts.census(now).uncounted > 0 && crowd[0].debt(way, now, |_| {}).is_none());
+            assert_eq!(come(0).debt(way, now, |_| {}), Some(8_000), "{way:?}: {bounds:?}");
+        }
+    }
+}
+
+#[test]
+fn users_have_their_places_also_where_only_what_they_retain_is_bounded() {
+    let plain = Terms { accounts_max: 1_024, ..Terms::of(&Limits::default()) };
+    for terms in [
+        Terms { retained_per_user_max: 1, ..plain.clone() },
+        Terms { retained_bytes_per_user_max: 1, ..plain.clone() },
+        Terms { sessions_per_user_max: 1, retained_per_user_max: 1, ..plain },
+    ] {
+        let accounts = accounts(terms);
+        let held = (0..100).map(|number| accounts.retained(&format!("user-{number}"), Time::from_millis(1)));
+        assert!(held.collect::<Vec<_>>().iter().all(Option::is_some), "{accounts:?}");
+    }
+}
+
+#[test]
 fn a_flood_of_addresses_takes_no_place_of_a_user_nor_the_other_way_round() {
     let one = Bounds { connections_max: 1, ..Bounds::default() };
     let accounts = accounts(Terms {

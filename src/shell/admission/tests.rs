@@ -274,6 +274,26 @@ fn threat_7_a_file_that_says_nothing_or_something_wrong_makes_no_policy_and_is_n
     }
 }
 
+#[test]
+fn threat_7_rules_that_are_to_say_where_they_end_are_none_where_they_do_not() {
+    let scratch = Scratch::new();
+    let read = |acl_end, text: &str| {
+        let acl_file = written(&scratch, "rules", text.as_bytes());
+        policy(&Auth { acl_file, acl_end, ..Auth::default() }).map(drop).map_err(|error| error.to_string())
+    };
+    let cut = "topic a/#\n"; // the line behind it denied something
+    assert_eq!(read(false, cut), Ok(()), "nobody could know");
+    let error = read(true, cut).expect_err("it does not say that it is whole");
+    assert!(error.contains("rules: the last line is not `# end`"), "{error}");
+    let error = read(true, "topic a/#\n# end\ntopic deny a/b\n").expect_err("it ends before its end");
+    assert!(error.contains("rules: line 2: "), "{error}");
+    assert_eq!(read(true, "topic a/#\ntopic deny a/b\n# end\n"), Ok(()));
+    // Our own rules say by themselves whether they are whole.
+    let own = "[[rule]]\neffect = 'allow'\nactions = 'publish'\ntopics = 'a/#'\n";
+    let rules_file = written(&scratch, "rules.toml", own.as_bytes());
+    assert!(policy(&Auth { rules_file, acl_end: true, ..Auth::default() }).is_ok());
+}
+
 /// Who is to find the answer, where it is put off.
 fn helper(policy: &Policy, credentials: &Credentials<'_>) -> Option<Helper> {
     match policy.authenticate(credentials) {
