@@ -342,8 +342,10 @@ fn accounted_bytes(bare: &Bare) -> u64 {
         interest,
         routes,
         payloads,
+        letters,
     } = bare.shards[0].memory();
-    connections + partial_packets + sessions + stowage + subscriptions + retained + interest + routes + payloads
+    let held = connections + partial_packets + sessions + stowage + subscriptions + retained;
+    held + interest + routes + payloads + letters
 }
 
 /// Bytes that `fill` makes a shard hold, and how many of them stand in its account.

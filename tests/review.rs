@@ -155,7 +155,7 @@ fn threat_5_the_rest_of_a_fan_out_is_judged_by_the_new_rules() {
     for reader in &readers {
         story.subscribe(*reader, "secret/#", 0);
     }
-    story.world.send(from.0, &Post::to("secret/x").payload("x").encode(pregon::mqtt::Version::V5));
+    story.world.send(from.0, &Post::to("secret/x").payload("x").encode(Version::V5));
     story.world.read(from.0, usize::MAX);
     let before = readers.iter().filter(|reader| !story.world.links[reader.0].outgoing.is_empty()).count();
     assert!(before < readers.len(), "some wait for a later turn");
@@ -221,7 +221,7 @@ fn threat_5_an_answer_to_a_question_of_before_lets_nobody_in() {
 fn threat_5_who_was_let_in_before_is_judged_again_where_it_arrives() {
     for attempt in 0..16 {
         let mut story = Story::with(|_| {}, users(BEFORE));
-        let alice = story.open(pregon::mqtt::Version::V5);
+        let alice = story.open(Version::V5);
         story.world.send(alice.0, &Hello::v5(&format!("a{attempt}")).login("alice", "secret").encode());
         story.world.read(alice.0, usize::MAX);
         let has_moved = story.world.links[alice.0].at.is_none();
@@ -240,7 +240,7 @@ fn more_connections_than_a_turn_looks_at_are_all_looked_at() {
     let count = REVIEWED_CONNECTIONS_MAX as usize + 10;
     story.world.is_checked = false;
     let come = |number: usize, story: &mut Story| {
-        let client = story.open(pregon::mqtt::Version::V311);
+        let client = story.open(Version::V311);
         story.world.send(client.0, &Hello::v311(&format!("a{number}")).login("alice", "secret").encode());
         client
     };
