@@ -59,8 +59,11 @@ fn deliver_home(story: &mut Story, count: usize) {
     say(story, &vec![Post::to("t").payload([0; 20]); count]);
 }
 
+/// What makes a bound narrow.
+type Narrow = fn(&mut Limits, &mut ListenerTerms);
+
 /// What is bounded narrowly, and what clients do who meet this bound once.
-fn meet(limit: SharedLimit) -> (fn(&mut Limits, &mut ListenerTerms), fn(&mut Story)) {
+fn meet(limit: SharedLimit) -> (Narrow, fn(&mut Story)) {
     match limit {
         SharedLimit::Ban => (
             |_, _| {},
@@ -113,7 +116,7 @@ fn meet(limit: SharedLimit) -> (fn(&mut Limits, &mut ListenerTerms), fn(&mut Sto
 }
 
 /// A broker of several shards with two users, one listener, and these bounds.
-fn bounded(narrow: fn(&mut Limits, &mut ListenerTerms)) -> Story {
+fn bounded(narrow: Narrow) -> Story {
     let (mut limits, mut listener) = (Limits::default(), ListenerTerms::default());
     narrow(&mut limits, &mut listener);
     let bans = BanTerms {
@@ -144,10 +147,10 @@ fn each_bound_that_is_met_is_counted_once_and_under_its_own_name() {
         // What is narrow is what was met: with room for it nobody meets anything.
         let mut wide = bounded(|_, _| {});
         meet(&mut wide);
-        let met: u64 = SharedLimit::ALL
+        let in_all: u64 = SharedLimit::ALL
             .iter()
             .flat_map(|other| wide.world.shards.iter().map(|shard| shard.stats().shared_limits_reached.of(*other)))
             .sum();
-        assert_eq!(met, u64::from(limit == SharedLimit::Ban), "{}", limit.name());
+        assert_eq!(in_all, u64::from(limit == SharedLimit::Ban), "{}", limit.name());
     }
 }

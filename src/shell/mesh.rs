@@ -124,21 +124,6 @@ impl Batch {
 }
 
 impl Parcel {
-    /// Whether it goes by the lane of clients; whatever else is no batch goes by that of orders.
-    fn is_of_client(&self) -> bool {
-        match self {
-            Self::Moved { .. } | Self::Asked(_) | Self::Found { .. } | Self::Answered(_) => true,
-            Self::Batch(_)
-            | Self::Kept(_)
-            | Self::Policy(_)
-            | Self::Plan { .. }
-            | Self::Serve
-            | Self::Report(_)
-            | Self::List(..)
-            | Self::Stop { .. } => false,
-        }
-    }
-
     /// Whether it is a batch of messages.
     pub fn is_batch(&self) -> bool {
         matches!(self, Self::Batch(_))
@@ -250,11 +235,20 @@ impl Ways {
 
     /// Puts a parcel on its way to a shard; gives it back if there is no room. Nobody is woken yet.
     pub fn put(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
-        if let Parcel::Batch(batch) = parcel {
-            return self.put_batch(to, batch).map_err(Parcel::Batch);
-        }
         let senders = &self.senders[to.index()];
-        let lane = if parcel.is_of_client() { &senders.clients } else { &senders.orders };
+        let (lane, parcel) = match parcel {
+            Parcel::Batch(batch) => return self.put_batch(to, batch).map_err(Parcel::Batch),
+            of_client @ (Parcel::Moved { .. } | Parcel::Asked(_) | Parcel::Found { .. } | Parcel::Answered(_)) => {
+                (&senders.clients, of_client)
+            }
+            order @ (Parcel::Kept(_)
+            | Parcel::Policy(_)
+            | Parcel::Plan { .. }
+            | Parcel::Serve
+            | Parcel::Report(_)
+            | Parcel::List(..)
+            | Parcel::Stop { .. }) => (&senders.orders, order),
+        };
         given_back(lane.try_send(parcel))
     }
 

@@ -73,7 +73,7 @@ impl Shard {
     /// Groups for whose members ways have room again hand out what waits, as long as this input may cause more.
     pub(super) fn go_on_with_groups(&mut self, now: Time, out: &mut Outputs) {
         while !self.has_caused_enough()
-            && let Some(key) = self.reopened.pop_front()
+            && let Some(key) = self.due.groups.pop_front()
         {
             self.dispatch(key, now, out);
         }

@@ -452,7 +452,7 @@ impl Shard {
         }
         let freed: Vec<_> = self.pressure.for_ways.extract_if(.., |(way, _)| *way == to).collect();
         self.relieve(freed.into_iter().map(|(_, publisher)| publisher), out);
-        self.reopened.extend(std::mem::take(&mut self.pressure.groups));
+        self.due.groups.extend(std::mem::take(&mut self.pressure.groups));
         self.go_on_with_groups(now, out);
     }
 

@@ -105,7 +105,7 @@ use crate::engine::subscriptions::declared::Declared;
 use crate::engine::subscriptions::entry::Subscriber;
 use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
-use crate::engine::subscriptions::shared::{GroupKey, Groups};
+use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use asked_wills::AskedWills;
 use durable::Journaling;
@@ -225,8 +225,6 @@ pub struct Shard {
     sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
     full_shards: Bits64,
-    /// Groups that hand out what waits for members behind a way that has room again.
-    reopened: VecDeque<GroupKey>,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
     /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
@@ -257,7 +255,6 @@ pub struct Shard {
 
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
-    #[expect(clippy::too_many_lines, reason = "a line for each field")]
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
         let Shared { limits, own_limits, homes, interest, policy, accounts, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
@@ -305,7 +302,6 @@ impl Shard {
             sweeping: None,
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
-            reopened: VecDeque::new(),
             letters: VecDeque::new(),
             resumed: VecDeque::new(),
             due: Due::default(),

@@ -14,6 +14,7 @@ use crate::engine::output::Outputs;
 use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
 use crate::engine::stats::Limit;
+use crate::engine::subscriptions::shared::GroupKey;
 use crate::mqtt::Reason;
 
 /// What is due and has not been served. One per shard.
@@ -25,6 +26,8 @@ pub(super) struct Due {
     sessions: VecDeque<SessionKey>,
     /// Connections that end because the broker stops.
     pub(super) leaving: VecDeque<ConnectionKey>,
+    /// Groups that hand out what waits for members behind a way that has room again.
+    pub(super) groups: VecDeque<GroupKey>,
 }
 
 impl Due {

@@ -94,7 +94,7 @@ impl Shard {
                 break;
             }
         }
-        let is_done = self.letters.is_empty() && self.resumed.is_empty() && self.reopened.is_empty();
+        let is_done = self.letters.is_empty() && self.resumed.is_empty() && self.due.groups.is_empty();
         if !is_done || !self.fanouts.is_empty() {
             out.wake_at = Some(now);
         }
