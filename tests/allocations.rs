@@ -333,6 +333,7 @@ fn accounted_bytes(bare: &Bare) -> u64 {
     let Memory {
         connections,
         partial_packets,
+        topic_aliases,
         backlog: _,
         sessions,
         queues: _, // copies may share their messages
@@ -343,7 +344,8 @@ fn accounted_bytes(bare: &Bare) -> u64 {
         routes,
         payloads,
     } = bare.shards[0].memory();
-    connections + partial_packets + sessions + stowage + subscriptions + retained + interest + routes + payloads
+    let clients = connections + partial_packets + topic_aliases + sessions;
+    clients + stowage + subscriptions + retained + interest + routes + payloads
 }
 
 /// Bytes that `fill` makes a shard hold, and how many of them stand in its account.

@@ -64,6 +64,11 @@ pub const CHUNKS_MAX: usize = 64;
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Acknowledgements that are handled at once before what waits behind them is sent.
 pub const ACKS_PER_RUN_MAX: usize = 1024;
+/// Bytes of topics that the aliases of a connection may stand for, its client's and ours each for itself, where that is more than
+/// [`ALIAS_BYTES_EACH`] for each: as many as the longest topic has. 0x97 above for a client's; ours are not made.
+pub const ALIAS_BYTES_MIN: usize = u16::MAX as usize;
+/// The same for each alias that there may be.
+pub const ALIAS_BYTES_EACH: usize = 256;
 /// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 /// Answers that a client may be owed before it is read no more; it is read again at half of them.

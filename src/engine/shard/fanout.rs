@@ -447,7 +447,7 @@ impl Shard {
         }
         let copy = Copy::of_publication(publication, QoS::AtMostOnce, retain, ids);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        let Some(bytes) = write_copy(connection, &link, &copy, self.seed, now, out) else {
+        let Some(bytes) = write_copy(connection, &link, &copy, &mut self.holdings, now, out) else {
             return self.drop_plain(DropReason::PacketTooLarge);
         };
         self.stats.ledger.delivered += 1;
