@@ -501,6 +501,24 @@ fn threat_3_a_filter_is_asked_about_as_often_whatever_stands_behind_it() {
 }
 
 #[test]
+fn threat_3_an_answer_makes_us_read_a_subscribe_on_and_not_again() {
+    const COUNT: usize = 300;
+    let mut story = judged_by(|_| {}, Counting::default());
+    let client = story.connect(Hello::v5("c"));
+    many_questions(&mut story, client, COUNT);
+    for number in 1..COUNT {
+        story.world.answer(Answer::Action(Decision::Allow));
+        let caused = story.world.shards[0].caused();
+        assert!(caused < 50, "answer {number} costs as much as {caused} copies");
+    }
+    assert!(story.hear_all(client).is_empty());
+    story.world.answer(Answer::Action(Decision::Allow));
+    assert!(story.world.shards[0].caused() > COUNT, "behind the last answer all of it takes effect");
+    story.world.drive();
+    assert!(matches!(story.hear(client), Some(Heard::SubAck(1, codes, _)) if codes == [0; COUNT]));
+}
+
+#[test]
 fn threat_5_what_is_settled_of_a_subscribe_is_judged_again_after_the_rules_have_changed() {
     let mut story = judged_by(|_| {}, Counting::default());
     let client = story.connect(Hello::v5("c"));

@@ -148,6 +148,8 @@ pub struct Settled {
     pub policy: u64,
     /// What it says of each.
     pub verdicts: Vec<Result<(), Reason>>,
+    /// How many bytes of the packet are left from the first one on of which it is not known.
+    pub bytes_left: usize,
 }
 
 /// One connection. Owned by the shard that serves it: the landing shard, then the client id's home.

@@ -52,6 +52,20 @@ pub const FETCHING_BYTES_MAX: u64 = 8 << 20;
 pub const FETCH_READY_MIN: usize = 32;
 /// Copies that one input may cause before the rest waits for the next turn; what it takes to find out who gets them counts like copies.
 pub const COPIES_PER_INPUT_MAX: usize = 100_000;
+/// What a copy of quality of service 1 or 2 costs, in copies of 0: it has an identifier and a place in its receiver's window.
+pub const COPIES_PER_ACKNOWLEDGED: usize = 8;
+/// What a packet costs that is looked at by itself, whatever comes of it.
+pub const COPIES_PER_PACKET: usize = 4;
+/// What a filter costs that is subscribed to, given up, or taken out behind a session that has ended.
+pub const COPIES_PER_FILTER: usize = 8;
+/// What a session costs that ends, whatever it had.
+pub const COPIES_PER_SESSION: usize = 32;
+/// Filters of a session that are gone over for as much as a copy costs.
+pub const FILTERS_COMPARED_PER_COPY: usize = 64;
+/// Filters of an ended session that are taken out at once; the others wait for the next turns.
+pub const FILTERS_PER_PIECE_MAX: usize = 500;
+/// Filters of ended sessions that may wait; at the bound as many of the oldest go at once as the next session brings.
+pub const DEPARTED_FILTERS_MAX: usize = 100_000;
 /// Subscription identifiers in a copy that cost as much as one more copy.
 pub const IDS_PER_COPY: usize = 16;
 /// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.

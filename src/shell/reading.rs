@@ -18,6 +18,8 @@ use crate::engine::input::Input;
 
 /// Reads between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
+/// What these may cause between two looks, in copies; a read may cause that much by itself.
+const COPIES_PER_LOOK: usize = 2_000;
 
 /// Whose connections are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +146,7 @@ impl Core {
 
     pub(super) fn read_lines(&mut self, start_ns: u64, now: Time) {
         let budget_ns = self.turn.time_us_max * 1_000;
-        let (mut inputs, mut bytes) = (0, 0);
+        let (mut inputs, mut bytes, mut caused) = (0, 0, 0);
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max {
             let Some(due) = self.due.pop_front() else { return };
             bytes += match due {
@@ -156,8 +158,12 @@ impl Core {
                 }
             };
             inputs += 1;
-            if inputs % READS_PER_LOOK == 0 && self.clock.now_ns() - start_ns > budget_ns {
-                return;
+            caused += self.shard.caused();
+            if inputs % READS_PER_LOOK == 0 || caused >= COPIES_PER_LOOK {
+                caused = 0;
+                if self.clock.now_ns() - start_ns > budget_ns {
+                    return;
+                }
             }
         }
     }

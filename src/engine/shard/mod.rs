@@ -23,10 +23,10 @@
 //! | `letters` | what other shards say; back-pressure |
 //! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
-//! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
+//! | `ending` `departed` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
-//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
+//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed`, `fanouts` or `departed` and asks for a tick.
 
 mod accounts;
 mod ack_runs;
@@ -34,6 +34,7 @@ mod acknowledge;
 mod asked_wills;
 mod connect;
 mod deliver;
+mod departed;
 mod durable;
 mod ending;
 mod fanout;
@@ -106,6 +107,7 @@ use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use asked_wills::AskedWills;
+use departed::Departed;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
 use fetching::Fetching;
@@ -119,6 +121,7 @@ use retain::Scan;
 use routes::Routes;
 use routing::Routing;
 use sweep::Sweep;
+use timers::Overdue;
 use verbatim::Receivers;
 use wills::Bequests;
 use young::Young;
@@ -170,6 +173,8 @@ pub struct Shard {
     /// Client id to session, by its index.
     directory: HashTable<u32>,
     client_ids: Labels,
+    /// Sessions that have ended, with subscriptions that are not out of the index yet.
+    departed: Departed,
     /// What sessions hold of their users' accounts, where those are bounded.
     session_seats: Map<SessionKey, SessionSeat>,
     /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
@@ -202,6 +207,7 @@ pub struct Shard {
 
     connection_wheel: Wheel<ConnectionKey>,
     session_wheel: Wheel<SessionKey>,
+    overdue: Overdue,
     /// When quota holds end.
     quota_wheel: Wheel<ConnectionKey>,
     /// When receivers that are above their rate get more.
@@ -261,6 +267,7 @@ impl Shard {
             sessions: Slab::new(),
             directory: HashTable::new(),
             client_ids: Labels::new(),
+            departed: Departed::default(),
             session_seats: map(seed),
             anonymous: Arc::new(Identity::anonymous()),
             seed,
@@ -281,6 +288,7 @@ impl Shard {
             repeats: map(seed),
             connection_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
             session_wheel: Wheel::new(Tick::MS, WHEEL_SLOTS),
+            overdue: Overdue::default(),
             quota_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
             rate_wheel: Wheel::new(Tick::MS, QUOTA_SLOTS),
             fanouts: VecDeque::new(),
@@ -365,6 +373,11 @@ impl Shard {
         self.copies_per_input_max = copies;
     }
 
+    /// What the last input has caused, in copies: a shell that has taken several looks at the clock by the sum.
+    pub const fn caused(&self) -> usize {
+        self.copies_per_input_max.saturating_sub(self.copies_left)
+    }
+
     /// What is in force here.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -431,8 +444,10 @@ impl Shard {
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
+        self.sessions.check();
+        self.departed.check(&self.sessions, &self.index);
         let is_subscribed = |session: SessionKey, filter| {
-            self.sessions.contains(session)
+            (self.sessions.contains(session) || self.departed.contains(session))
                 && self.index.options(filter, Subscriber::session(session.index())).is_some()
         };
         self.young.check(is_subscribed);
@@ -536,7 +551,8 @@ impl Shard {
                 break;
             }
         }
-        if !self.letters.is_empty() || !self.resumed.is_empty() || !self.fanouts.is_empty() {
+        let is_idle = self.letters.is_empty() && self.resumed.is_empty() && self.fanouts.is_empty();
+        if !is_idle || !self.departed.is_empty() {
             out.wake_at = Some(now);
         }
     }

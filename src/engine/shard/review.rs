@@ -33,8 +33,12 @@ impl Shard {
     pub(super) fn go_on_reviewing(&mut self, now: Time, out: &mut Outputs) -> bool {
         let Some(start) = self.reviewing else { return false };
         let bound = self.connections.index_bound();
-        let end = start.saturating_add(REVIEWED_CONNECTIONS_MAX).min(bound);
+        let mut end = start.saturating_add(REVIEWED_CONNECTIONS_MAX).min(bound);
         for index in start..end {
+            if self.copies_left == 0 && index > start {
+                end = index; // those who had to go took along what it takes
+                break;
+            }
             let Some(key) = self.connections.key_at(index) else { continue };
             self.place_again(key);
             if !self.is_welcome(key) {

@@ -1,5 +1,7 @@
 //! Time passes: silent clients, ended sessions, due wills, put-off work.
 
+use std::collections::VecDeque;
+
 use super::Shard;
 use crate::base::time::{Tick, Time};
 use crate::base::wheel::{Look, Swept};
@@ -12,10 +14,18 @@ use crate::engine::session::SessionKey;
 use crate::engine::stats::Limit;
 use crate::mqtt::Reason;
 
+/// Who was found on a sweep and is not served yet: what it takes to end them was too much for one tick.
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    connections: VecDeque<ConnectionKey>,
+    sessions: VecDeque<SessionKey>,
+}
+
 impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
         self.go_on_with_fanout(now, out);
+        self.go_on_with_departed();
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
         let more_quotas = self.sweep_quotas(now, out);
@@ -44,16 +54,23 @@ impl Shard {
     }
 
     fn sweep_connections(&mut self, now: Time, out: &mut Outputs) -> bool {
-        let mut due: Vec<ConnectionKey> = Vec::new();
-        let (connections, reach) = (&mut self.connections, self.connection_wheel.reach());
-        let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(connection) = connections.get_mut(key) else { return Look::Gone };
-            look(connection.deadline(), &mut connection.looked_at, now, reach, || due.push(key))
-        });
-        for key in due {
-            self.connection_due(key, now, out);
+        let mut has_more = false;
+        if self.overdue.connections.is_empty() {
+            let (connections, reach) = (&mut self.connections, self.connection_wheel.reach());
+            let due = &mut self.overdue.connections;
+            let swept: Swept = self.connection_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+                let Some(connection) = connections.get_mut(key) else { return Look::Gone };
+                look(connection.deadline(), &mut connection.looked_at, now, reach, || due.push_back(key))
+            });
+            has_more = swept.has_more;
         }
-        swept.has_more
+        while let Some(key) = self.overdue.connections.pop_front() {
+            self.connection_due(key, now, out);
+            if self.copies_left == 0 {
+                break;
+            }
+        }
+        has_more || !self.overdue.connections.is_empty()
     }
 
     /// Clients whose quota has filled up are read again.
@@ -140,16 +157,23 @@ impl Shard {
         if self.lending.awaits_members() {
             return false; // not all shards know their subscriptions again
         }
-        let mut due: Vec<SessionKey> = Vec::new();
-        let (sessions, reach) = (&mut self.sessions, self.session_wheel.reach());
-        let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
-            let Some(session) = sessions.get_mut(key) else { return Look::Gone };
-            look(session.deadline(), &mut session.looked_at, now, reach, || due.push(key))
-        });
-        for key in due {
-            self.session_due(key, now, out);
+        let mut has_more = false;
+        if self.overdue.sessions.is_empty() {
+            let (sessions, reach) = (&mut self.sessions, self.session_wheel.reach());
+            let due = &mut self.overdue.sessions;
+            let swept: Swept = self.session_wheel.advance(now, SWEEP_ENTRIES_MAX, |key| {
+                let Some(session) = sessions.get_mut(key) else { return Look::Gone };
+                look(session.deadline(), &mut session.looked_at, now, reach, || due.push_back(key))
+            });
+            has_more = swept.has_more;
         }
-        swept.has_more
+        while let Some(key) = self.overdue.sessions.pop_front() {
+            self.session_due(key, now, out);
+            if self.copies_left == 0 {
+                break;
+            }
+        }
+        has_more || !self.overdue.sessions.is_empty()
     }
 
     fn session_due(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
