@@ -333,6 +333,7 @@ fn accounted_bytes(bare: &Bare) -> u64 {
     let Memory {
         connections,
         partial_packets,
+        topic_aliases,
         backlog: _,
         sessions,
         queues: _, // copies may share their messages
@@ -344,8 +345,8 @@ fn accounted_bytes(bare: &Bare) -> u64 {
         payloads,
         letters,
     } = bare.shards[0].memory();
-    let held = connections + partial_packets + sessions + stowage + subscriptions + retained;
-    held + interest + routes + payloads + letters
+    let clients = connections + partial_packets + topic_aliases + sessions;
+    clients + stowage + subscriptions + retained + interest + routes + payloads + letters
 }
 
 /// Bytes that `fill` makes a shard hold, and how many of them stand in its account.

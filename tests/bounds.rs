@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use pregon::engine::auth::Decision;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::{Answer, Input};
-use pregon::engine::limits::{Limits, UNPROVEN_BYTES_MAX, UNPROVEN_POOL_BYTES_MAX};
+use pregon::engine::limits::{ALIAS_BYTES_MIN, Limits, UNPROVEN_BYTES_MAX, UNPROVEN_POOL_BYTES_MAX};
 use pregon::engine::stats::{DropReason, Limit};
 use pregon::mqtt::properties::{Place, Properties};
 use pregon::mqtt::property::Property;
@@ -553,6 +553,9 @@ fn meet(limit: Limit) -> Meeting {
             |story| say(story, &[Post::to("t").qos(2).id(1), Post::to("t").qos(2).id(2)]),
         ),
         Limit::TopicAliases => (|limits| limits.topic_alias_maximum = 0, |story| say(story, &[Post::to("t").alias(1)])),
+        Limit::TopicAliasBytes => {
+            (|_| {}, |story| say(story, &[1, 2].map(|alias| Post::to(&"t".repeat(ALIAS_BYTES_MIN - 10)).alias(alias))))
+        }
         Limit::Subscriptions => (
             |limits| limits.subscriptions_max = 1,
             |story| {

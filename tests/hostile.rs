@@ -501,6 +501,27 @@ fn threat_3_a_filter_is_asked_about_as_often_whatever_stands_behind_it() {
 }
 
 #[test]
+fn threat_3_an_answer_makes_us_read_a_subscribe_on_and_not_again() {
+    const COUNT: usize = 300;
+    let mut story = judged_by(|_| {}, Counting::default());
+    let client = story.connect(Hello::v5("c"));
+    many_questions(&mut story, client, COUNT);
+    let answer = |story: &mut Story| {
+        let before = story.world.shards[0].caused();
+        story.world.answer(Answer::Action(Decision::Allow));
+        story.world.shards[0].caused() - before
+    };
+    for number in 1..COUNT {
+        let caused = answer(&mut story);
+        assert!(caused < 50, "answer {number} costs as much as {caused} copies");
+    }
+    assert!(story.hear_all(client).is_empty());
+    assert!(answer(&mut story) > COUNT as u64, "behind the last answer all of it takes effect");
+    story.world.drive();
+    assert!(matches!(story.hear(client), Some(Heard::SubAck(1, codes, _)) if codes == [0; COUNT]));
+}
+
+#[test]
 fn threat_5_what_is_settled_of_a_subscribe_is_judged_again_after_the_rules_have_changed() {
     let mut story = judged_by(|_| {}, Counting::default());
     let client = story.connect(Hello::v5("c"));

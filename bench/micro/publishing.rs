@@ -2,11 +2,12 @@
 //!
 //! The answers of clients are part of a way: an acknowledged message counts with every packet of its flow.
 
+use pregon::engine::limits::FILTERS_PER_PIECE_MAX;
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Version};
 
-use super::bare::{Bare, Client, connect, publish};
+use super::bare::{Bare, Client, connect, publish, subscribe};
 use super::{Scenario, Work};
 
 const TOPIC: &str = "tenant-001/site-02/device-0000345/temperature";
@@ -41,6 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "cross-shard-qos1", unit: "message", count: 1_000, build: || at_least_once(2, V311, 1, 1) },
     Scenario { name: "connect-disconnect", unit: "connection", count: 500, build: connect_disconnect },
+    Scenario { name: "subscribe-and-leave", unit: "filter", count: 5_000, build: subscribe_and_leave },
 ];
 
 /// A publisher on the first shard, subscribers on the last one.
@@ -128,6 +130,25 @@ fn connect_disconnect() -> Work {
         for _ in 0..count {
             let client = bare.connect_as(0, &packet);
             bare.send(client, &[0xe0, 0]);
+            bare.clear();
+        }
+    })
+}
+
+/// SUBSCRIBE and SUBACK for each filter of a session, and its end, which takes all of them out in one piece.
+fn subscribe_and_leave() -> Work {
+    let mut bare = Bare::new(1);
+    let hello = connect(V311, "client-0000345", true);
+    let filters = (0..FILTERS_PER_PIECE_MAX).map(|number| format!("tenant-001/site-{number:03}/+/temperature"));
+    let wishes: Vec<Vec<u8>> = filters.map(|filter| subscribe(V311, &filter, 0)).collect();
+    Box::new(move |count| {
+        for _ in 0..(count as usize).div_ceil(wishes.len()) {
+            let client = bare.connect_as(0, &hello);
+            for wish in &wishes {
+                bare.send(client, wish);
+            }
+            bare.send(client, &[0xe0, 0]);
+            assert_eq!(bare.shards[0].sizes().subscriptions, 0, "all of them went at once");
             bare.clear();
         }
     })

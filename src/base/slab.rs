@@ -109,6 +109,8 @@ pub struct Slab<T> {
     vacant_head: u32,
     /// len = occupied slots
     len: u32,
+    /// Slots that their objects have left and that were not given back.
+    away: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -118,11 +120,24 @@ enum Slot<T> {
         value: T,
     },
     /// `generation` is the one that the next object gets, or 0 in a retired slot, which is in no
-    /// chain.
+    /// chain. Nor is one that was not given back.
     Vacant {
         generation: u32,
         next: u32,
     },
+}
+
+/// A slot that its object has left and that no other object may take yet; whoever knew that object by its index is done first. One that
+/// is not given back is lost to the slab.
+#[derive(Debug)]
+#[must_use = "a slot that is not given back is lost"]
+pub struct Vacated<T>(Key<T>);
+
+impl<T> Vacated<T> {
+    /// The key that the object had. It finds nothing.
+    pub const fn key(&self) -> Key<T> {
+        self.0
+    }
 }
 
 /// No index: the chain of vacant slots ends.
@@ -131,7 +146,7 @@ const END: u32 = u32::MAX;
 impl<T> Slab<T> {
     /// An empty slab; it allocates with its first object.
     pub const fn new() -> Self {
-        Self { slots: Pages::new(), vacant_head: END, len: 0 }
+        Self { slots: Pages::new(), vacant_head: END, len: 0, away: 0 }
     }
 
     /// Moves `value` in.
@@ -174,18 +189,36 @@ impl<T> Slab<T> {
 
     /// Moves the object out. From now on `key` finds nothing.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
+        let (value, slot) = self.vacate(key)?;
+        self.give_back(slot);
+        Some(value)
+    }
+
+    /// Moves the object out. From now on `key` finds nothing, and its index leads nowhere until the slot is given back.
+    pub fn vacate(&mut self, key: Key<T>) -> Option<(T, Vacated<T>)> {
         self.get(key)?;
         let slot = self.slots.get_mut(key.index as usize)?;
         // MAX + 1 = 0 retires the slot.
         let generation = key.generation.get().wrapping_add(1);
-        let vacant = Slot::Vacant { generation, next: if generation == 0 { END } else { self.vacant_head } };
-        if generation != 0 {
-            self.vacant_head = key.index;
-        }
+        let vacant = Slot::Vacant { generation, next: END };
         self.len -= 1;
+        self.away += u32::from(generation != 0);
         match std::mem::replace(slot, vacant) {
-            Slot::Occupied { value, .. } => Some(value),
+            Slot::Occupied { value, .. } => Some((value, Vacated(key))),
             Slot::Vacant { .. } => unreachable!("the key has just found its object"),
+        }
+    }
+
+    /// Another object may take this slot.
+    pub fn give_back(&mut self, Vacated(key): Vacated<T>) {
+        match self.slots.get_mut(key.index as usize) {
+            Some(Slot::Vacant { generation: 0, .. }) => {}
+            Some(Slot::Vacant { next, .. }) => {
+                *next = self.vacant_head;
+                self.vacant_head = key.index;
+                self.away -= 1;
+            }
+            Some(Slot::Occupied { .. }) | None => unreachable!("nobody has taken a slot that was not given back"),
         }
     }
 
@@ -264,7 +297,7 @@ impl<T> Slab<T> {
         self.slots.heap_bytes()
     }
 
-    /// Asserts the invariant: each slot is occupied, retired, or in the chain exactly once.
+    /// Asserts the invariant: each slot is occupied, retired, not given back yet, or in the chain exactly once.
     pub fn check(&self) {
         let (mut occupied, mut retired) = (0, 0);
         for slot in self.slots.iter() {
@@ -275,7 +308,8 @@ impl<T> Slab<T> {
             }
         }
         assert_eq!(occupied, self.len(), "len counts the occupied slots");
-        assert_eq!(self.chain_len() + occupied + retired, self.slots.len(), "no vacant slot is lost");
+        let known = self.chain_len() + occupied + retired + self.away as usize;
+        assert_eq!(known, self.slots.len(), "no vacant slot is lost");
     }
 
     /// Counts the chain of vacant slots; a longer walk than there are slots would be a cycle.
@@ -321,6 +355,22 @@ mod tests {
         assert_eq!(slab.get(key), None);
         assert_eq!(slab.get_mut(key), None);
         assert_eq!(slab.remove(key), None);
+        slab.check();
+    }
+
+    #[test]
+    fn nobody_takes_a_slot_before_it_is_given_back() {
+        let mut slab = Slab::new();
+        let (first, second) = (slab.insert("one"), slab.insert("two"));
+        let (value, slot) = slab.vacate(first).unwrap();
+        assert_eq!((value, slot.key(), slab.len()), ("one", first, 1));
+        assert!(slab.vacate(first).is_none() && slab.key_at(first.index()).is_none());
+        let third = slab.insert("three");
+        assert_ne!(third.index(), first.index());
+        slab.check();
+        slab.give_back(slot);
+        assert_eq!(slab.insert("four").index(), first.index());
+        assert!(slab.get(first).is_none() && slab.contains(second));
         slab.check();
     }
 

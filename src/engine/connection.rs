@@ -2,19 +2,17 @@
 
 use core::mem;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use crate::base::bitset::Bits64;
-use crate::base::hash::Map;
 use crate::base::rare::Rare;
 use crate::base::slab::Key;
 use crate::base::time::{Tick, Time};
 use crate::base::wall::Wall;
 use crate::engine::accounts::seat::Seat;
+use crate::engine::aliases::{ClientAliases, OurAliases};
 use crate::engine::auth::Decision;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
@@ -120,11 +118,9 @@ pub struct Begun {
 #[derive(Debug, Default)]
 pub struct Extras {
     /// Topic aliases that the client defined.
-    pub aliases_in: Vec<Option<Rc<str>>>,
-    /// Topic aliases that we defined: topic to alias.
-    pub aliases_out: Option<Map<Box<str>, NonZeroU16>>,
-    /// How many of them the client accepts and we use.
-    pub aliases_out_max: u16,
+    pub aliases_in: ClientAliases,
+    /// Topic aliases that we defined, where it accepts some and we use them.
+    pub aliases_out: Option<OurAliases>,
     /// The authentication method of CONNECT.
     pub auth_method: Option<Box<str>>,
     /// A re-authentication under way; the exchange is away while a question is open.
@@ -154,6 +150,8 @@ pub struct Settled {
     pub policy: u64,
     /// What it says of each.
     pub verdicts: Vec<Result<(), Reason>>,
+    /// How many bytes of the packet are left from the first one on of which it is not known.
+    pub bytes_left: usize,
 }
 
 /// One connection. Owned by the shard that serves it: the landing shard, then the client id's home.

@@ -56,6 +56,20 @@ pub const COPIES_PER_INPUT_MAX: usize = 100_000;
 pub const LETTERS_MAX: usize = 4_096;
 /// Connections whose held bytes go on in one input, before the others are left to the next one.
 pub const RESUMED_PER_INPUT_MAX: usize = 1_024;
+/// What a copy of quality of service 1 or 2 costs, in copies of 0: it has an identifier and a place in its receiver's window.
+pub const COPIES_PER_ACKNOWLEDGED: usize = 8;
+/// What a packet costs that is looked at by itself, whatever comes of it.
+pub const COPIES_PER_PACKET: usize = 4;
+/// What a filter costs that is subscribed to, given up, or taken out behind a session that has ended.
+pub const COPIES_PER_FILTER: usize = 8;
+/// What a session costs that ends, whatever it had.
+pub const COPIES_PER_SESSION: usize = 32;
+/// Filters of a session that are gone over for as much as a copy costs.
+pub const FILTERS_COMPARED_PER_COPY: usize = 64;
+/// Filters of an ended session that are taken out at once; the others wait for the next turns.
+pub const FILTERS_PER_PIECE_MAX: usize = 500;
+/// Filters of ended sessions that may wait; at the bound as many of the oldest go at once as the next session brings.
+pub const DEPARTED_FILTERS_MAX: usize = 100_000;
 /// Subscription identifiers in a copy that cost as much as one more copy.
 pub const IDS_PER_COPY: usize = 16;
 /// How many times its bound the unsent bytes of a connection may grow, while its publishers learn that they have to wait.
@@ -68,6 +82,11 @@ pub const CHUNKS_MAX: usize = 64;
 pub const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Acknowledgements that are handled at once before what waits behind them is sent.
 pub const ACKS_PER_RUN_MAX: usize = 1024;
+/// Bytes of topics that the aliases of a connection may stand for, its client's and ours each for itself, where that is more than
+/// [`ALIAS_BYTES_EACH`] for each: as many as the longest topic has. 0x97 above for a client's; ours are not made.
+pub const ALIAS_BYTES_MIN: usize = u16::MAX as usize;
+/// The same for each alias that there may be.
+pub const ALIAS_BYTES_EACH: usize = 256;
 /// Payloads up to this size are copied behind their head; longer ones are shared by reference count.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 512;
 /// Answers that a client may be owed before it is read no more; it is read again at half of them.

@@ -40,6 +40,7 @@
 //! second way to change a shard's state: every change goes through [`shard::Shard::handle`], `accept` or `adopt`.
 
 pub mod accounts;
+pub mod aliases;
 pub mod auth;
 pub mod change;
 pub mod connection;

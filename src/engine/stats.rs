@@ -156,6 +156,8 @@ pub enum Limit {
     ReceiveMaximum,
     /// Topic aliases of a client: closed.
     TopicAliases,
+    /// Bytes of the topics that they stand for: likewise. It has no key.
+    TopicAliasBytes,
     /// Subscriptions of a session: the filter was refused.
     Subscriptions,
     /// Its shared ones: likewise.
@@ -186,7 +188,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PacketBytes,
         Self::UnprovenBytes,
         Self::ClientIdBytes,
@@ -196,6 +198,7 @@ impl Limit {
         Self::MaximumQos,
         Self::ReceiveMaximum,
         Self::TopicAliases,
+        Self::TopicAliasBytes,
         Self::Subscriptions,
         Self::SharedSubscriptions,
         Self::GroupMembers,
@@ -223,6 +226,7 @@ impl Limit {
             Self::MaximumQos => "maximum_qos",
             Self::ReceiveMaximum => "receive_maximum",
             Self::TopicAliases => "topic_alias_maximum",
+            Self::TopicAliasBytes => "topic_alias_bytes",
             Self::Subscriptions => "subscriptions_max",
             Self::SharedSubscriptions => "shared_subscriptions_max",
             Self::GroupMembers => "group_members_max",

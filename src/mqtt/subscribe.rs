@@ -124,15 +124,41 @@ impl<'a> Subscribe<'a> {
     }
 
     /// The filters in the order of the packet, which is the order of SUBACK's reasons.
-    pub fn entries(&self) -> impl Iterator<Item = Requested<'a>> + use<'a> {
-        let mut reader = Reader::new(self.filters);
-        std::iter::from_fn(move || {
-            if reader.is_empty() {
-                return None;
-            }
-            let entry = Requested::decode(Version::V5, &mut reader);
-            Some(entry.expect("decode has read this entry before"))
-        })
+    pub fn entries(&self) -> Entries<'a> {
+        Entries(Reader::new(self.filters))
+    }
+
+    /// Those of them that lie in the last so many bytes of the packet.
+    pub fn last_entries(&self, bytes: usize) -> Entries<'a> {
+        Entries::in_last(self.filters, bytes)
+    }
+}
+
+/// Goes over filters of a SUBSCRIBE that `decode` has read before.
+#[derive(Clone, Debug)]
+pub struct Entries<'a>(Reader<'a>);
+
+impl<'a> Entries<'a> {
+    /// The filters in the last so many bytes of a packet, which is what [`Entries::bytes_left`] has said of it.
+    pub fn in_last(body: &'a [u8], bytes: usize) -> Self {
+        Self(Reader::new(&body[body.len() - bytes..]))
+    }
+
+    /// How many bytes of the packet have not been gone over.
+    pub const fn bytes_left(&self) -> usize {
+        self.0.remaining()
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Requested<'a>;
+
+    fn next(&mut self) -> Option<Requested<'a>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let entry = Requested::decode(Version::V5, &mut self.0);
+        Some(entry.expect("decode has read this entry before"))
     }
 }
 

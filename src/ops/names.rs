@@ -452,6 +452,7 @@ const MEMORY: &[Part] = &[
     ("backlog", |r| r.sizes.memory.backlog),
     ("connections", |r| r.sizes.memory.connections),
     ("partial_packets", |r| r.sizes.memory.partial_packets),
+    ("topic_aliases", |r| r.sizes.memory.topic_aliases),
     ("sessions", |r| r.sizes.memory.sessions),
     ("subscriptions", |r| r.sizes.memory.subscriptions),
     ("retained", |r| r.sizes.memory.retained),

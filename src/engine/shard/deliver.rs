@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use super::Shard;
 use super::acknowledge::AckKind;
-use crate::base::hash::{Seed, map};
+use super::memory::Holdings;
 use crate::base::payload::Payload;
 use crate::base::time::Time;
 use crate::engine::connection::{Connection, ConnectionKey, Hold};
@@ -93,13 +93,17 @@ pub(super) fn write_copy(
     connection: &mut Connection,
     link: &Link,
     copy: &Copy<'_>,
-    seed: Seed,
+    holdings: &mut Holdings,
     now: Time,
     out: &mut Outputs,
 ) -> Option<u32> {
     let maximum = connection.maximum_packet;
     let is_too_large = |outgoing: &Outgoing<'_>| maximum < u32::MAX && encoded_len(link.version, outgoing) > maximum;
-    let (mut alias, is_known) = find_alias(connection, copy.topic);
+    let aliases = connection.extras.as_ref().and_then(|extras| extras.aliases_out.as_ref());
+    let (mut alias, is_known) = match aliases.and_then(|aliases| aliases.find(copy.topic)) {
+        Some((alias, is_known)) => (Some(alias), is_known),
+        None => (None, false),
+    };
     let topic = if is_known { "" } else { copy.topic };
     let mut outgoing = copy.outgoing(topic, alias, now);
     if alias.is_some() && is_too_large(&outgoing) {
@@ -111,7 +115,7 @@ pub(super) fn write_copy(
     }
     if let (Some(alias), false) = (alias, is_known) {
         // Only a packet that is really sent defines an alias.
-        learn_alias(connection, copy.topic, alias, seed);
+        holdings.learn(connection, alias, copy.topic);
     }
     let draft = out.draft(copy.body.clone(), |bytes| {
         let head = encode_head(link.version, &outgoing, bytes);
@@ -122,25 +126,6 @@ pub(super) fn write_copy(
     });
     out.send(draft, &[Recipient { connection: link.connection, packet_id: copy.packet_id }]);
     Some(if link.is_metered() { encoded_len(link.version, &outgoing) } else { 0 })
-}
-
-/// The alias for a topic, and whether the client knows it already; the first topics get the aliases there are.
-fn find_alias(connection: &Connection, topic: &str) -> (Option<NonZeroU16>, bool) {
-    let Some(extras) = connection.extras.as_ref().filter(|extras| extras.aliases_out_max > 0) else {
-        return (None, false);
-    };
-    let Some(aliases) = &extras.aliases_out else { return (NonZeroU16::new(1), false) };
-    if let Some(alias) = aliases.get(topic) {
-        return (Some(*alias), true);
-    }
-    // [MQTT-3.1.2-26] not above what the client accepts.
-    let next = u16::try_from(aliases.len() + 1).ok().filter(|next| *next <= extras.aliases_out_max);
-    (next.and_then(NonZeroU16::new), false)
-}
-
-fn learn_alias(connection: &mut Connection, topic: &str, alias: NonZeroU16, seed: Seed) {
-    let aliases = connection.extras().aliases_out.get_or_insert_with(|| map(seed));
-    aliases.insert(topic.into(), alias);
 }
 
 const UNBOUNDED: QueueBounds =
@@ -288,7 +273,8 @@ impl Shard {
             return self.discard(key, delivery, DropReason::NotAuthorized, out);
         }
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        let written = write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), self.seed, now, out);
+        let written =
+            write_copy(connection, &link, &Copy::of_delivery(delivery, None, false), &mut self.holdings, now, out);
         let Some(bytes) = written else { return self.discard(key, delivery, DropReason::PacketTooLarge, out) };
         self.delivered(delivery, out);
         self.charge_receiver(key, &link, bytes, now);
@@ -308,7 +294,8 @@ impl Shard {
         let copy = Copy::of_delivery(delivery, Some(id), dup);
         let mut why = DropReason::NotAuthorized;
         if may_receive {
-            let written = out.promising(promises, |out| write_copy(connection, &link, &copy, self.seed, now, out));
+            let written =
+                out.promising(promises, |out| write_copy(connection, &link, &copy, &mut self.holdings, now, out));
             if let Some(bytes) = written {
                 return self.charge_receiver(key, &link, bytes, now);
             }

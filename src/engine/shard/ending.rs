@@ -2,10 +2,12 @@
 
 use super::Shard;
 use super::receive::Flow;
+use crate::base::slab::Vacated;
 use crate::base::time::Time;
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Phase};
 use crate::engine::event::{Cause, Event};
+use crate::engine::limits::COPIES_PER_SESSION;
 use crate::engine::output::Outputs;
 use crate::engine::session::{Session, SessionKey};
 use crate::engine::stats::DropReason;
@@ -104,6 +106,7 @@ impl Shard {
 
     /// A session ends: its will is published if it is still there, all else goes, and is counted.
     pub(super) fn end_session(&mut self, key: SessionKey, now: Time, out: &mut Outputs) {
+        self.charge(COPIES_PER_SESSION);
         let Some(session) = self.sessions.get_mut(key) else { return };
         debug_assert!(session.link().is_none(), "a session ends after its connection");
         if let Some(will) = session.take_will() {
@@ -123,22 +126,23 @@ impl Shard {
         for copy in lost {
             self.discard_waiting(key, &copy, DropReason::SessionEnded, out);
         }
-        self.unsubscribe_all(key, out);
-        if let Some(session) = self.remove_session(key) {
+        let mut filters = self.leave_all(key, out);
+        self.take_out_piece(key, &mut filters);
+        if let Some(session) = self.depart(key, filters) {
             out.events.push(Event::SessionEnded { session: session.id, copies_lost });
         }
     }
 
-    /// Takes a session out of its place; its client finds it no more.
-    pub(super) fn remove_session(&mut self, key: SessionKey) -> Option<Session> {
-        let session = self.sessions.remove(key)?;
+    /// Takes a session out of its slot; its client finds it no more.
+    pub(super) fn vacate_session(&mut self, key: SessionKey) -> Option<(Session, Vacated<Session>)> {
+        let (session, slot) = self.sessions.vacate(key)?;
         self.session_seats.remove(&key); // which gives it back
         let hash = self.seed.hash_bytes(self.client_ids.get(session.client_id).as_bytes());
         if let Ok(entry) = self.directory.find_entry(hash, |found| *found == key.index()) {
             entry.remove();
         }
         self.client_ids.remove(session.client_id);
-        Some(session)
+        Some((session, slot))
     }
 
     /// The operator ends a client's connection.

@@ -11,7 +11,9 @@ use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{FANOUTS_PENDING_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap};
+use crate::engine::limits::{
+    COPIES_PER_ACKNOWLEDGED, FANOUTS_PENDING_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap,
+};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
 use crate::engine::output::{Outputs, Recipient};
@@ -241,11 +243,13 @@ impl Shard {
         let name = Topic::parse(topic).expect("a publication's topic was parsed");
         let visited = self.index.matches(name, &mut route.filters);
         let denied = self.unjudged();
+        let mut entries = 0;
         for filter in &route.filters {
+            entries += self.index.entries(*filter).len();
             for entry in self.index.entries(*filter) {
                 match entry.subscriber.kind() {
                     SubscriberKind::Session(index) => {
-                        let session = self.sessions.key_at(index).expect("the index holds living sessions only");
+                        let Some(session) = self.sessions.key_at(index) else { continue }; // it has departed
                         route.targets.push(Target::new(session, entry.options, denied, &mut route.ids));
                     }
                     SubscriberKind::Group(index) => {
@@ -254,7 +258,7 @@ impl Shard {
                 }
             }
         }
-        self.charge(visited + route.targets.len() + route.groups.len());
+        self.charge(visited + entries);
         route.settle(self.limits.overlap);
         route
     }
@@ -350,7 +354,9 @@ impl Shard {
         out: &mut Outputs,
     ) -> Outcome {
         self.stats.ledger.routed += 1;
-        self.charge(1 + ids.len() / IDS_PER_COPY);
+        let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
+        let cost = if qos == QoS::AtMostOnce { 1 } else { COPIES_PER_ACKNOWLEDGED };
+        self.charge(cost + ids.len() / IDS_PER_COPY);
         let Some(session) = self.sessions.get(target.session) else {
             self.stats.ledger.drop_one(DropReason::SessionEnded);
             return Outcome::default();
@@ -362,7 +368,6 @@ impl Shard {
             self.stats.ledger.drop_one(why);
             return Outcome { matched: true, stored: !is_denied, ..Outcome::default() };
         }
-        let qos = publication.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = publication.retain && target.retain_as_published; // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         let is_above_rate = link.is_some_and(|link| self.is_above_rate(target.session, &link, now));
         if qos == QoS::AtMostOnce {
@@ -447,7 +452,7 @@ impl Shard {
         }
         let copy = Copy::of_publication(publication, QoS::AtMostOnce, retain, ids);
         let connection = self.connections.get_mut(link.connection).expect("a link leads to a connection");
-        let Some(bytes) = write_copy(connection, &link, &copy, self.seed, now, out) else {
+        let Some(bytes) = write_copy(connection, &link, &copy, &mut self.holdings, now, out) else {
             return self.drop_plain(DropReason::PacketTooLarge);
         };
         self.stats.ledger.delivered += 1;

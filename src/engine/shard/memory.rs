@@ -1,6 +1,9 @@
 //! What a shard holds memory for: sums that are kept anyway or cost a look at tables, made when somebody asks.
 
+use std::num::NonZeroU16;
+
 use super::Shard;
+use crate::engine::aliases::OurAliases;
 use crate::engine::connection::{Connection, Phase};
 use crate::engine::limits::UNPROVEN_BYTES_MAX;
 use crate::engine::mesh::Mesh;
@@ -15,6 +18,8 @@ pub struct Memory {
     pub connections: u64,
     /// Packets that have not arrived whole, and what may not be handled yet.
     pub partial_packets: u64,
+    /// Topics that aliases stand for, those of clients and ours.
+    pub topic_aliases: u64,
     /// What clients have not taken yet, as the shell told: its memory, not the engine's.
     pub backlog: u64,
     /// The table of sessions, their client identifiers and directory, and when they end.
@@ -49,6 +54,7 @@ impl Shard {
         Memory {
             connections: connections as u64,
             partial_packets: self.holdings.held as u64,
+            topic_aliases: self.holdings.aliases as u64,
             backlog: self.backlog_bytes,
             sessions: sessions as u64,
             queues: self.stowage.held(),
@@ -82,6 +88,8 @@ pub(super) struct Holdings {
     pub(super) held: usize,
     /// What is lent to those who have proven nothing.
     pub(super) lent: usize,
+    /// What their topic aliases hold.
+    pub(super) aliases: usize,
 }
 
 impl Holdings {
@@ -89,13 +97,31 @@ impl Holdings {
     pub(super) fn take_out(&mut self, connection: &Connection) {
         self.held -= held_bytes(connection);
         self.lent -= lent_bytes(connection);
+        self.aliases -= alias_bytes(connection);
     }
 
     /// It counts again.
     pub(super) fn put_in(&mut self, connection: &Connection) {
         self.held += held_bytes(connection);
         self.lent += lent_bytes(connection);
+        self.aliases += alias_bytes(connection);
     }
+
+    /// A client was told what one of our aliases stands for.
+    pub(super) fn learn(&mut self, connection: &mut Connection, alias: NonZeroU16, topic: &str) {
+        self.aliases -= alias_bytes(connection);
+        if let Some(aliases) = &mut connection.extras().aliases_out {
+            aliases.learn(alias, topic);
+        }
+        self.aliases += alias_bytes(connection);
+    }
+}
+
+/// What the topic aliases of a connection hold.
+fn alias_bytes(connection: &Connection) -> usize {
+    connection.extras.as_ref().map_or(0, |extras| {
+        extras.aliases_in.heap_bytes() + extras.aliases_out.as_ref().map_or(0, OurAliases::heap_bytes)
+    })
 }
 
 /// What a connection holds of packets that cannot be handled yet.

@@ -24,10 +24,10 @@
 //! | `turns` | what an input leaves for later ones, and who is not read meanwhile |
 //! | `listing` | who is here, told to whoever asks from outside |
 //! | `memory` | what all of it occupies |
-//! | `ending` `timers` | the end of connections and sessions, wills, and whatever time brings |
+//! | `ending` `departed` `timers` | the end of connections and sessions, wills, and whatever time brings |
 //!
 //! All of them are parts of one `impl Shard`: they share its state and call each other, but each file owns the fields that its
-//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed` or `fanouts` and asks for a tick.
+//! noun names. A call does bounded work; what is left over waits in `letters`, `resumed`, `fanouts` or `departed` and asks for a tick.
 
 mod accounts;
 mod ack_runs;
@@ -35,6 +35,7 @@ mod acknowledge;
 mod asked_wills;
 mod connect;
 mod deliver;
+mod departed;
 mod durable;
 mod ending;
 mod fanout;
@@ -108,6 +109,7 @@ use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
 use asked_wills::AskedWills;
+use departed::Departed;
 use durable::Journaling;
 use fanout::{Batches, Fanout};
 use fetching::Fetching;
@@ -173,6 +175,8 @@ pub struct Shard {
     /// Client id to session, by its index.
     directory: HashTable<u32>,
     client_ids: Labels,
+    /// Sessions that have ended, with subscriptions that are not out of the index yet.
+    departed: Departed,
     /// What sessions hold of their users' accounts, where those are bounded.
     session_seats: Map<SessionKey, SessionSeat>,
     /// The identity of everybody who proved nothing: one count of references for each shard, none between them.
@@ -255,6 +259,7 @@ pub struct Shard {
 
 impl Shard {
     /// An empty shard. `seed` differs from shard to shard; the same seed and inputs give the same outputs.
+    #[expect(clippy::too_many_lines, reason = "a line for each field")]
     pub fn new(id: ShardId, shared: Shared, seed: u64) -> Self {
         let Shared { limits, own_limits, homes, interest, policy, accounts, has_journal, ram_budget } = shared;
         let random = Random::from_seed(seed);
@@ -267,6 +272,7 @@ impl Shard {
             sessions: Slab::new(),
             directory: HashTable::new(),
             client_ids: Labels::new(),
+            departed: Departed::default(),
             session_seats: map(seed),
             anonymous: Arc::new(Identity::anonymous()),
             seed,
@@ -448,8 +454,10 @@ impl Shard {
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");
         self.index.check();
+        self.sessions.check();
+        self.departed.check(&self.sessions, &self.index);
         let is_subscribed = |session: SessionKey, filter| {
-            self.sessions.contains(session)
+            (self.sessions.contains(session) || self.departed.contains(session))
                 && self.index.options(filter, Subscriber::session(session.index())).is_some()
         };
         self.young.check(is_subscribed);

@@ -8,6 +8,7 @@ use super::receive::Flow;
 use crate::base::time::Time;
 use crate::engine::accounts::holding::SessionSeat;
 use crate::engine::accounts::terms::Way;
+use crate::engine::aliases::OurAliases;
 use crate::engine::auth::ClientId;
 use crate::engine::auth::identity::Identity;
 use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
@@ -204,7 +205,7 @@ impl Shard {
         connection.last_received = now;
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(aliases_out_max);
         if aliases > 0 {
-            connection.extras().aliases_out_max = aliases;
+            connection.extras().aliases_out = Some(OurAliases::new(aliases, self.seed));
         }
         if let Some(method) = connect.properties.auth_method() {
             connection.extras().auth_method = Some(method.into());

@@ -11,6 +11,7 @@ use super::routing::{Routing, Waiter};
 use crate::base::hash::Map;
 use crate::base::time::Time;
 use crate::engine::accounts::terms::Way;
+use crate::engine::aliases::NoRoom;
 use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Hold};
@@ -83,17 +84,21 @@ impl Shard {
             return Err(Reason::TopicAliasInvalid);
         }
         let connection = self.connections.get_mut(key).ok_or(Reason::UnspecifiedError)?;
-        let aliases = &mut connection.extras().aliases_in;
-        let place = usize::from(alias.get()) - 1;
-        if let Some(topic) = publish.topic {
-            if aliases.len() <= place {
-                aliases.resize(place + 1, None);
+        let known = connection.extras().aliases_in.topic(alias);
+        let Some(topic) = publish.topic else {
+            // [MQTT-3.3.2-7] an alias of an earlier connection, or of none, stands for nothing.
+            return known.cloned().map(Some).ok_or(Reason::ProtocolError);
+        };
+        if known.is_none_or(|known| **known != *topic.as_str()) {
+            self.holdings.take_out(connection);
+            let learned = connection.extras().aliases_in.learn(alias, topic.as_str(), self.limits.topic_alias_maximum);
+            self.holdings.put_in(connection);
+            if let Err(NoRoom) = learned {
+                self.reached(Limit::TopicAliasBytes);
+                return Err(Reason::QuotaExceeded);
             }
-            aliases[place] = Some(Rc::from(topic.as_str()));
-            return Ok(None);
         }
-        // [MQTT-3.3.2-7] an alias of an earlier connection, or of none, stands for nothing.
-        aliases.get(place).cloned().flatten().map(Some).ok_or(Reason::ProtocolError)
+        Ok(None)
     }
 
     /// Capabilities, flow control and permission, in this order.

@@ -12,7 +12,7 @@ use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
 use crate::engine::connection::{Begun, Connection, ConnectionKey, Peer, Phase};
 use crate::engine::event::Cause;
-use crate::engine::limits::{CONNECT_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::engine::limits::{CONNECT_BYTES_MAX, COPIES_PER_PACKET, REQUEST_BYTES_MAX};
 use crate::engine::output::Outputs;
 use crate::engine::stats::Limit;
 use crate::mqtt::frame::{Frame, Next, SHARED_BYTES_MIN, next_frame, partial_capacity};
@@ -265,6 +265,7 @@ impl Shard {
     }
 
     fn frame(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
+        self.charge(COPIES_PER_PACKET);
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         // [MQTT-3.1.2-22] any packet of the client is a sign of life, our own are not.
         connection.last_received = now;
@@ -282,6 +283,9 @@ impl Shard {
     fn packet(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
         let Some(connection) = self.connections.get(key) else { return Flow::Gone };
         let version = connection.version;
+        if frame.first >> 4 == PacketType::Subscribe.bits() && self.is_undecided(key, frame.body, out) {
+            return Flow::Wait;
+        }
         let packet = match Packet::decode(version, Sender::Client, frame.first, frame.body) {
             Ok(packet) => packet,
             Err(error) => return self.protocol_error(key, &error, now, out),

@@ -337,8 +337,9 @@ impl Shard {
         if let Some(extras) = session.extras.used() {
             extras.shared.take();
         }
-        self.unsubscribe_all(key, out);
-        self.remove_session(key);
+        let filters = self.leave_all(key, out);
+        self.take_out(key, filters);
+        self.depart(key, Vec::new());
     }
 
     fn restore_subscription(&mut self, restoring: &Restoring, session: SessionId, filter: &str, options: Options) {

@@ -12,7 +12,7 @@ use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{ANSWERS_OWED_MAX, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
+use crate::engine::limits::{ANSWERS_OWED_MAX, COPIES_PER_ACKNOWLEDGED, INLINE_PAYLOAD_BYTES_MAX, RUN_BYTES_MAX};
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId};
 use crate::engine::output::{Outputs, Recipient};
@@ -109,7 +109,8 @@ impl Shard {
             true
         };
         let outbound = self.sessions.get_mut(receiver.session).expect(FOUND).outbound();
-        let count = write_run(run, &receiver, outbound, origin, self.copies_left, accept, out);
+        let count_max = self.copies_left.div_ceil(COPIES_PER_ACKNOWLEDGED);
+        let count = write_run(run, &receiver, outbound, origin, count_max, accept, out);
         self.sessions.get_mut(publisher).expect(FOUND).put_received(open);
         self.note_copies(&count);
         self.flush_acks(key, out);
@@ -227,7 +228,7 @@ impl Shard {
 
     fn note_copies(&mut self, count: &Count) {
         self.stats.ledger.routed += u64::from(count.packets);
-        self.copies_left = self.copies_left.saturating_sub(count.packets as usize);
+        self.charge(count.packets as usize * COPIES_PER_ACKNOWLEDGED);
     }
 }
 

@@ -10,7 +10,9 @@ use crate::engine::auth::{Action, Decision};
 use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Settled};
 use crate::engine::event::Event;
-use crate::engine::limits::{FILTERS_PER_PACKET_MAX, Limits, WILDCARD_LEVELS_MAX};
+use crate::engine::limits::{
+    COPIES_PER_FILTER, FILTERS_COMPARED_PER_COPY, FILTERS_PER_PACKET_MAX, Limits, WILDCARD_LEVELS_MAX,
+};
 use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
 use crate::engine::session::pipeline::{Due, Outcome};
@@ -20,7 +22,7 @@ use crate::engine::subscriptions::entry::{Options, Subscriber};
 use crate::engine::subscriptions::group::Departure;
 use crate::engine::subscriptions::index::FilterId;
 use crate::engine::subscriptions::members::Terms;
-use crate::mqtt::subscribe::{Requested, RetainHandling, Subscribe};
+use crate::mqtt::subscribe::{Entries, Requested, RetainHandling, Subscribe};
 use crate::mqtt::unsubscribe::Unsubscribe;
 use crate::mqtt::{Filter, Reason, Subscription, Version};
 
@@ -46,6 +48,7 @@ impl Shard {
         if subscription_id != 0 && !self.limits.subscription_ids_available {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
         }
+        self.charge(packet.count().min(FILTERS_PER_PACKET_MAX) * COPIES_PER_FILTER);
         // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
         let Some(verdicts) = self.judge_all(key, session_key, &packet, out) else { return Flow::Wait };
         let mut codes = Vec::with_capacity(packet.count());
@@ -78,21 +81,67 @@ impl Shard {
         packet: &Subscribe<'_>,
         out: &mut Outputs,
     ) -> Option<Vec<Result<(), Reason>>> {
-        let policy = self.policy.number();
-        let extras = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
-        let settled = extras.and_then(|extras| extras.settled.take()).filter(|settled| settled.policy == policy);
-        let mut verdicts = settled.map(|settled| settled.verdicts).unwrap_or_default();
-        for requested in packet.entries().take(FILTERS_PER_PACKET_MAX).skip(verdicts.len()) {
-            let Some(verdict) = self.judge(key, session, &requested, out) else {
-                self.forget_answers(key);
-                let extras = self.connections.get_mut(key)?.extras();
-                extras.settled = Some(Box::new(Settled { policy, verdicts }));
-                return None;
-            };
-            verdicts.push(verdict);
+        let all = packet.entries();
+        let mut settled = self.take_settled(key).unwrap_or_else(|| Settled {
+            policy: self.policy.number(),
+            verdicts: Vec::new(),
+            bytes_left: all.bytes_left(),
+        });
+        let entries = packet.last_entries(settled.bytes_left);
+        if self.judge_on(key, session, &mut settled, entries, out) {
+            return Some(settled.verdicts);
+        }
+        self.keep_settled(key, settled);
+        None
+    }
+
+    /// A SUBSCRIBE is handled again because a late answer is there. It is read on where it has waited, and as a whole only when nothing of it
+    /// waits any more: each answer would cost its length otherwise. Whether the policy thinks about the next one.
+    pub(super) fn is_undecided(&mut self, key: ConnectionKey, body: &[u8], out: &mut Outputs) -> bool {
+        let Some(mut settled) = self.take_settled(key) else { return false };
+        let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return false };
+        let known = settled.verdicts.len();
+        let entries = Entries::in_last(body, settled.bytes_left);
+        let is_decided = self.judge_on(key, session, &mut settled, entries, out);
+        self.charge((settled.verdicts.len() - known) * COPIES_PER_FILTER);
+        self.keep_settled(key, settled);
+        !is_decided
+    }
+
+    /// Judges filters, of which these are the next ones; whether all that are looked at are settled.
+    fn judge_on(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        settled: &mut Settled,
+        mut entries: Entries<'_>,
+        out: &mut Outputs,
+    ) -> bool {
+        let mut is_decided = true;
+        while is_decided && settled.verdicts.len() < FILTERS_PER_PACKET_MAX {
+            settled.bytes_left = entries.bytes_left();
+            let Some(requested) = entries.next() else { break };
+            match self.judge(key, session, &requested, out) {
+                Some(verdict) => settled.verdicts.push(verdict),
+                None => is_decided = false,
+            }
         }
         self.forget_answers(key);
-        Some(verdicts)
+        is_decided
+    }
+
+    /// What the present policy has settled of the SUBSCRIBE that waits.
+    fn take_settled(&mut self, key: ConnectionKey) -> Option<Settled> {
+        let policy = self.policy.number();
+        let extras = self.connections.get_mut(key).and_then(|connection| connection.extras.as_mut());
+        let settled = extras.and_then(|extras| extras.settled.take());
+        settled.map(|settled| *settled).filter(|settled| settled.policy == policy)
+    }
+
+    fn keep_settled(&mut self, key: ConnectionKey, settled: Settled) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.extras().settled = Some(Box::new(settled));
+        }
     }
 
     /// Whether one filter may be subscribed to; nothing while the policy thinks about it. It may be asked again, so it counts nothing.
@@ -353,6 +402,7 @@ impl Shard {
         if packet.count() > FILTERS_PER_PACKET_MAX && !self.says_codes(key) {
             return self.violation(key, Reason::QuotaExceeded, now, out);
         }
+        self.charge(packet.count().min(FILTERS_PER_PACKET_MAX) * COPIES_PER_FILTER);
         let (mut codes, mut leaves) = (Vec::with_capacity(packet.count()), Vec::new());
         for (index, unwanted) in packet.entries().take(FILTERS_PER_PACKET_MAX).enumerate() {
             codes.push(match unwanted.subscription {
@@ -417,8 +467,10 @@ impl Shard {
             self.declared.withdraw(&self.interest, filter);
         }
         let session = self.sessions.get_mut(key).expect("a subscriber is a living session");
+        let compared = session.filters().len();
         let was_known = session.remove_filter(id);
         debug_assert!(was_known, "the session knows its own subscriptions");
+        self.charge(compared / FILTERS_COMPARED_PER_COPY);
         self.forget_scans_of(key, id);
         self.young.unsubscribed(key, id);
         self.note_of(key, |session| Change::Unsubscribed { session, filter: filter.as_str().into() }, out);
@@ -458,25 +510,15 @@ impl Shard {
         self.tell(home, Mesh::Leave { share, filter, member, departure, reply }, out);
     }
 
-    /// The session ends: all its subscriptions go.
-    pub(super) fn unsubscribe_all(&mut self, key: SessionKey, out: &mut Outputs) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+    /// The session ends: it leaves its groups. The plain subscriptions that it has are still to be taken out.
+    pub(super) fn leave_all(&mut self, key: SessionKey, out: &mut Outputs) -> Vec<FilterId> {
+        let Some(session) = self.sessions.get_mut(key) else { return Vec::new() };
         let filters = session.take_filters();
         let shared = session.extras.used().map(|extras| extras.shared.take()).unwrap_or_default();
-        let mut text = String::new();
-        for id in filters {
-            text.clear();
-            self.index.write_text(id, &mut text);
-            let removed = self.index.remove(id, Subscriber::session(key.index()));
-            self.young.unsubscribed(key, id);
-            if removed.expect("the session knows its own subscriptions").is_last {
-                let filter = Filter::parse(&text).expect("the index holds filters only");
-                self.declared.withdraw(&self.interest, filter);
-            }
-        }
         for membership in shared {
             self.leave(key, membership, Departure::SessionEnded, None, out);
         }
+        filters
     }
 }
 

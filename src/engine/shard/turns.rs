@@ -95,7 +95,7 @@ impl Shard {
             }
         }
         let is_done = self.letters.is_empty() && self.resumed.is_empty() && self.due.groups.is_empty();
-        if !is_done || !self.fanouts.is_empty() {
+        if !is_done || !self.fanouts.is_empty() || !self.departed.is_empty() {
             out.wake_at = Some(now);
         }
     }
