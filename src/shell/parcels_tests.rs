@@ -150,6 +150,7 @@ fn threat_3_what_is_too_much_of_one_shard_holds_up_no_other_and_nobody_who_comes
 #[test]
 fn who_comes_in_does_not_keep_letters_waiting() {
     let mut scene = scene();
+    scene.core.shard.set_copies_per_input_max(100); // who comes in causes something, too
     let mut reader = subscriber(&mut scene);
     let mut newcomers: Vec<UnixStream> = (0..8).map(|number| move_in(&scene, 1 + number)).collect();
     send(&scene, ONE, [7]);

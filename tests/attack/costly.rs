@@ -16,8 +16,8 @@ pub const OVERLAPS: Attack = Attack { name: "overlapping wildcards", run: overla
 pub const REPEATS: Attack = Attack { name: "known filters again and again", run: repeats };
 pub const AUDIENCE: Attack = Attack { name: "an audience of 9,999", run: audience };
 
-/// What tables and the allocator keep when all have gone.
-const LEFT_BYTES_MAX: u64 = 32 * MEBIBYTE;
+/// What tables, the cache of routes and the allocator keep when all have gone.
+const LEFT_BYTES_MAX: u64 = 48 * MEBIBYTE;
 /// Filters of one SUBSCRIBE that are looked at.
 const FILTERS_PER_PACKET: usize = 1_000;
 /// Publishers of a topic: messages come from both shards.
@@ -181,7 +181,7 @@ const MESSAGES: u16 = 10;
 /// One of so many of those who were away is asked what has waited.
 const ASKED_ONE_IN: usize = 50;
 /// What a listener may cost with all that waits for it.
-const LISTENER_BYTES_MAX: u64 = 8 * KIBIBYTE;
+const LISTENER_BYTES_MAX: u64 = 12 * KIBIBYTE;
 
 fn audience(stage: &Stage) {
     raise_own_limit(HERE + 500);

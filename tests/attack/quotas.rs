@@ -217,7 +217,7 @@ fn packets(stage: &Stage) {
         for (alias, reason) in [(32_u16, None), (33, Some(0x94)), (u16::MAX, Some(0x94))] {
             let mut client = Client::join(&field.broker, Version::V5, "alias");
             for number in 1..=alias.min(32) {
-                client.publish(&Post::to(&format!("x/{number}/{}", "y".repeat(60_000))).alias(number));
+                client.publish(&Post::to(&format!("x/{number}/{}", "y".repeat(2_000))).alias(number));
             }
             let alias = NonZeroU16::new(alias).expect("it is not zero").get();
             client.publish(&Post::to("x").alias(alias));
@@ -226,6 +226,12 @@ fn packets(stage: &Stage) {
                 None => client.expect_silence(),
             }
         }
+        // One that stands for nearly all the bytes that aliases may stand for, and one more.
+        let mut wordy = Client::join(&field.broker, Version::V5, "wordy");
+        for number in [1, 2] {
+            wordy.publish(&Post::to(&format!("x/{number}/{}", "y".repeat(60_000))).alias(number));
+        }
+        wordy.expect_closed_for(0x97);
         hearer.leave();
         speaker.leave();
         field.expect_growth(64 * MEBIBYTE);
