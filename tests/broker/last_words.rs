@@ -155,15 +155,18 @@ fn what_is_read_slowly_is_not_lost_when_its_client_can_be_sent_nothing_any_more(
         let mut witness = Client::join(&broker, Version::V5, "witness");
         witness.subscribe("#", 0);
         let mut maker = Client::join(&broker, Version::V311, "maker");
-        for id in ["a", "b"] {
+        // Each has a name of its own: the goodbye of one waits for its rate when the next one comes.
+        for number in 0..2 {
             let mut plain = stream::tcp(broker.named("slow"));
-            come_in(&mut plain, id);
+            let id = format!("plain-{number}");
+            come_in(&mut plain, &id);
             listen_to_noise(&mut plain);
-            leave_in_a_hurry(plain, &mut witness, &mut maker, id);
+            leave_in_a_hurry(plain, &mut witness, &mut maker, &id);
             let mut tls = shake(&broker, &trust.anybody());
-            come_in(&mut tls, id);
+            let id = format!("tls-{number}");
+            come_in(&mut tls, &id);
             listen_to_noise(&mut tls);
-            leave_in_a_hurry(tls, &mut witness, &mut maker, id);
+            leave_in_a_hurry(tls, &mut witness, &mut maker, &id);
         }
     }
 }
