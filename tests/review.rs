@@ -248,7 +248,7 @@ fn more_connections_than_a_turn_looks_at_are_all_looked_at() {
     story.world.drive();
     story.world.change_policy(users(AFTER));
     let left = |story: &Story| clients.iter().filter(|client| !story.world.links[client.0].is_closed).count();
-    assert_eq!(left(&story), 10);
+    assert!((10..count).contains(&left(&story)), "{} of {count} are left to the next turns", left(&story));
     story.world.drive();
     assert_eq!(left(&story), 0);
 }
