@@ -252,6 +252,8 @@ impl Core {
         let input = match opened {
             Ok(true) => return,
             Ok(false) => Input::Ended { connection: key },
+            // What came whole before takes effect.
+            Err(_) if has_held(shard, key) => Input::Ended { connection: key },
             Err(_) => Input::Lost { connection: key },
         };
         line.state.is_ending = true;

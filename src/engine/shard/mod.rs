@@ -337,6 +337,7 @@ impl Shard {
     /// Handles one thing that happened. Bounded work: what is left over asks for a tick through `out.wake_at`.
     pub fn handle(&mut self, input: Input<'_>, now: Time, out: &mut Outputs) {
         self.copies_left = self.copies_per_input_max;
+        let may_go_on = matches!(input, Input::Tick);
         match input {
             Input::Received { connection, bytes } => {
                 self.receive(connection, bytes, now, out);
@@ -364,7 +365,7 @@ impl Shard {
             Input::Kick { client_id } => self.kick(client_id, now, out),
             Input::Shutdown => self.shutdown(now, out),
         }
-        self.settle(now, out);
+        self.settle(may_go_on, now, out);
         self.caused += (self.copies_per_input_max - self.copies_left) as u64;
     }
 

@@ -40,7 +40,7 @@ impl Shard {
         } else if self.open(key, &arrival, now, out) == Flow::Next {
             self.receive(key, &unread, now, out);
         }
-        self.settle(now, out);
+        self.settle(false, now, out);
         key
     }
 
@@ -49,7 +49,7 @@ impl Shard {
         let (key, version) = self.arrive(&mut arrival, now);
         self.stats.connections_revoked += 1;
         self.refuse(key, Some(version), Reason::NotAuthorized, now, out);
-        self.settle(now, out);
+        self.settle(false, now, out);
         key
     }
 

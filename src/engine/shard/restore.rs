@@ -423,7 +423,7 @@ impl Shard {
         }
         self.ask_for_claims(out);
         self.finish_joining_again(out);
-        self.settle(now, out);
+        self.settle(false, now, out);
     }
 
     /// A shard has spoken after a restart. After the last one time goes on for what waited for them: until then a will does not find

@@ -47,11 +47,11 @@ impl Shard {
         // Each of these leaves at least half of what is left to those behind it.
         let more_reviews = self.go_on_reviewing(now, out);
         let more_leaving = self.go_on_leaving(now, out);
-        self.go_on_with_departed();
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
         self.go_on_with_fanout(now, out);
         self.go_on_with_groups(now, out);
+        self.go_on_with_departed();
         let more_quotas = self.sweep_quotas(now);
         let more_rates = self.sweep_rates(now, out);
         self.look_at_asked_wills(now, out);

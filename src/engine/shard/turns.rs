@@ -77,15 +77,17 @@ impl Shard {
         LETTERS_MAX.min(self.copies_per_input_max)
     }
 
-    /// The work that an input left behind: letters to ourselves, held bytes that may go on.
-    pub(super) fn settle(&mut self, now: Time, out: &mut Outputs) {
+    /// The work that an input left behind: letters to ourselves, and in a tick held bytes that may go on. Other inputs bring neither their own
+    /// connection nor others forward: there may be thousands of them between two looks at the clock.
+    pub(super) fn settle(&mut self, may_go_on: bool, now: Time, out: &mut Outputs) {
         let mut resumed = 0;
         while self.copies_left > 0 {
             if let Some(letter) = self.letters.pop_front() {
                 self.charge(1);
                 let rest = self.letter(self.id, letter, now, out);
                 debug_assert!(rest.is_none(), "runs go to other shards only");
-            } else if resumed < RESUMED_PER_INPUT_MAX
+            } else if may_go_on
+                && resumed < RESUMED_PER_INPUT_MAX
                 && let Some(key) = self.resumed.pop_front()
             {
                 resumed += 1;
