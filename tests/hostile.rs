@@ -509,6 +509,7 @@ fn threat_3_an_answer_makes_us_read_a_subscribe_on_and_not_again() {
     let answer = |story: &mut Story| {
         let before = story.world.shards[0].caused();
         story.world.answer(Answer::Action(Decision::Allow));
+        story.world.drive(); // it goes on in a tick
         story.world.shards[0].caused() - before
     };
     for number in 1..COUNT {
