@@ -42,8 +42,7 @@ const BANNED_PATHS: [(&[&str], &str); 26] = [
 const BANNED_MACROS: [&str; 5] = ["println", "print", "eprintln", "eprint", "dbg"];
 
 /// What no document says of itself: where somebody works, and how a program ends that has broken.
-const PASTED: [&str; 7] =
-    ["/home/", "/root/", "/work/", "/wt/", "panicked at", "stack backtrace", "RUST_BACKTRACE=full"];
+const PASTED: [&str; 4] = ["/home/", "panicked at", "stack backtrace", "RUST_BACKTRACE=full"];
 
 /// The files that may hold `unsafe`.
 const UNSAFE_FILES: [&str; 5] = [
@@ -208,7 +207,6 @@ mod tests {
             "stack backtrace:",
             "   at /rustc/59807616/library/core/src/ops/function.rs:250:5",
             "cd /home/somebody/pregon",
-            "/work/x",
         ] {
             assert_eq!(found("bench/README.md", &format!("one\n{line}\n")), 1, "{line}");
             assert_eq!(found("src/base/x.rs", line), 0, "only documents");
