@@ -15,6 +15,7 @@ use crate::crowds::{DESCRIPTORS_MAX, HOSTILE_BYTES_MAX, SILENT_BYTES_MAX};
 use crate::field::{Attack, Field, KIBIBYTE, SHARDS, Stage, metric, metric_now};
 use crate::patience::wait_until;
 use crate::process::{Broker, raise_own_limit};
+use crate::strangers::nearly_request;
 use crate::stream::{Stream, tcp};
 use crate::tls::{Tls, Trust, over, shake_over};
 use crate::web::{WebSocket, request};
@@ -346,15 +347,6 @@ fn endless_update(doors: &Doors) -> Box<dyn Stream> {
     }
     sock.write_all(&wire).expect("the broker takes bytes");
     sock
-}
-
-/// A request for a WebSocket that is as long as one may be, without its end.
-fn nearly_request() -> Vec<u8> {
-    let whole = request("/mqtt", None);
-    let mut bytes = whole.trim_end().as_bytes().to_vec();
-    bytes.extend(b"\r\nX-More: ");
-    bytes.resize(8 * 1024 - 1, b'x');
-    bytes
 }
 
 /// The longest header of a proxy.

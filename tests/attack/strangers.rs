@@ -140,8 +140,8 @@ fn nearly_hello() -> Vec<u8> {
     bytes
 }
 
-/// A request for a WebSocket without its end.
-fn nearly_request() -> Vec<u8> {
+/// A request for a WebSocket that is as long as one may be, without its end.
+pub fn nearly_request() -> Vec<u8> {
     let whole = request("/mqtt", None);
     let mut bytes = whole.trim_end().as_bytes().to_vec();
     bytes.extend(b"\r\nX-More: ");
