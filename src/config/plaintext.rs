@@ -66,27 +66,18 @@ impl Listeners {
         let plain = self.tcp.iter().map(move |address| {
             let address = ListenAddress::Tcp(*address);
             let is_overheard = address.is_reached_from_outside();
-            let passwords = auth.plaintext_passwords;
-            is_overheard.then_some(Overheard {
-                number: 0,
-                name: "",
-                address,
-                passwords,
-                takes_passwords: is_known_by_one,
-            })
+            is_overheard.then_some(("", address, auth.plaintext_passwords, is_known_by_one))
         });
         let named = self.named.iter().map(move |named| {
             let shows_one = |proof: &Proof| matches!(proof, Proof::Password | Proof::Token | Proof::Hook);
             let is_asked = if named.chain.is_empty() { is_known_by_one } else { named.chain.iter().any(shows_one) };
-            named.is_overheard().then(|| Overheard {
-                number: 0,
-                name: &named.name,
-                address: named.address.clone(),
-                passwords: named.plaintext_passwords.unwrap_or(auth.plaintext_passwords),
-                takes_passwords: is_asked,
-            })
+            let passwords = named.plaintext_passwords.unwrap_or(auth.plaintext_passwords);
+            named.is_overheard().then(|| (&*named.name, named.address.clone(), passwords, is_asked))
         });
-        (0..).zip(plain.chain(named)).filter_map(|(number, found)| Some(Overheard { number, ..found? }))
+        (0..).zip(plain.chain(named)).filter_map(|(number, found)| {
+            let (name, address, passwords, takes_passwords) = found?;
+            Some(Overheard { number, name, address, passwords, takes_passwords })
+        })
     }
 }
 
