@@ -227,12 +227,11 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) -> Flow {
+        let identity = self.placed(key, identity);
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         let Some(session) = connection.session.and_then(|session| self.sessions.get_mut(session)) else {
             return Flow::Gone;
         };
-        let identity =
-            self.policy.placed(identity, connection.peer.address.ip(), connection.certificate().map(|shown| &**shown));
         if !session.owner.same_owner(&identity) {
             self.say_goodbye(key, Reason::NotAuthorized, None, out);
             self.end(key, Cause::Refused(Reason::NotAuthorized), now, out);
