@@ -44,7 +44,7 @@ impl Due {
 impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
-        // Each of these leaves at least half of what is left to those behind it.
+        // Of the copies that are left, each of these four leaves half to those behind it, the last thing that it does excepted.
         let more_reviews = self.go_on_reviewing(now, out);
         let more_leaving = self.go_on_leaving(now, out);
         let more_connections = self.sweep_connections(now, out);
