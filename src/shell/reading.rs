@@ -18,9 +18,10 @@ use crate::engine::connection::{Connection, ConnectionKey};
 use crate::engine::input::Input;
 use crate::engine::shard::Shard;
 
-/// Reads between two looks at the clock, bytes, and copies that come of them: what is read is sent to many in the same turn.
+/// What a turn reads at the most between two looks at the clock: what is read is sent to many in the same turn.
 const READS_PER_LOOK: usize = 16;
 const BYTES_PER_LOOK: usize = 32 << 10;
+/// Copies that come of it.
 const COPIES_PER_LOOK: u64 = 1_024;
 
 /// Whose connections are read.
@@ -156,7 +157,7 @@ impl Core {
     pub(super) fn read_lines(&mut self, start_ns: u64, now: Time) {
         let budget_ns = self.turn.time_us_max * 1_000;
         let (mut inputs, mut bytes) = (0, 0);
-        let mut look_at = (READS_PER_LOOK, BYTES_PER_LOOK, self.shard.caused() + COPIES_PER_LOOK);
+        let mut seen = (0, 0, self.shard.caused()); // when the clock was looked at last
         let written_max = self.out.written_bytes() + self.turn.bytes_max;
         while inputs < self.turn.inputs_max && bytes < self.turn.bytes_max && self.out.written_bytes() < written_max {
             let Some(due) = self.due.pop_front() else { return };
@@ -169,11 +170,15 @@ impl Core {
                 }
             };
             inputs += 1;
-            if inputs >= look_at.0 || bytes >= look_at.1 || self.shard.caused() >= look_at.2 {
+            let (inputs_then, bytes_then, caused_then) = seen;
+            let is_much = inputs - inputs_then >= READS_PER_LOOK
+                || bytes - bytes_then >= BYTES_PER_LOOK
+                || self.shard.caused() - caused_then >= COPIES_PER_LOOK;
+            if is_much {
                 if self.clock.now_ns() - start_ns > budget_ns {
                     return;
                 }
-                look_at = (inputs + READS_PER_LOOK, bytes + BYTES_PER_LOOK, self.shard.caused() + COPIES_PER_LOOK);
+                seen = (inputs, bytes, self.shard.caused());
             }
         }
     }
