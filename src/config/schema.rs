@@ -42,6 +42,14 @@ pub struct Key<T> {
     pub set: fn(&mut T, Value),
 }
 
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
 impl<T> Key<T> {
     /// The value that it has in `owner`, as a file would have it.
     pub fn written(&self, owner: &T) -> String {
