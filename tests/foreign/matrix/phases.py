@@ -257,14 +257,18 @@ class Stage:
 
     def kept(self):
         """What is retained now, topic by topic: a refused message has replaced nothing."""
+        found = self.retained()
+        for topic in sorted(set(found) | set(self.store)):
+            self.ledger.check(f"{self.moment}: what is retained on {topic}", self.store.get(topic), found.get(topic))
+
+    def retained(self):
+        """What the broker has retained: topic to (payload, qos)."""
         reader = self.keep()
         reader.until(lambda: len(reader.heard) >= len(self.store), self.ledger.grace())
         reader.answer(wire.PUBACK, reader.publish("$barrier/done", "K", 1))
         reader.until(lambda: "K" in reader.seen)
-        found = {message[0]: message[1:3] for message in reader.heard if not message[0].startswith(NOT_OURS)}
-        for topic in sorted(set(found) | set(self.store)):
-            self.ledger.check(f"{self.moment}: what is retained on {topic}", self.store.get(topic), found.get(topic))
         reader.leave()
+        return {message[0]: message[1:3] for message in reader.heard if not message[0].startswith(NOT_OURS)}
 
     # ---- wills
 
@@ -313,11 +317,23 @@ class Stage:
             keeper.until(lambda: done in keeper.seen)
         found = {message[1]: (message[0], message[2], message[3]) for message in keeper.heard}
         keeper.heard.clear()
+        lasting = {}
         for guest, topic, payload, qos, retain in wishes:
             if payload in expected and retain:
-                self.store[topic] = (payload, qos)
+                lasting.setdefault(topic, []).append((payload, qos))
             what = f"{since}will for {topic} qos {qos}{' retained' if retain else ''}"
             self.ledger.check(self.cell(guest, what), expected.get(payload), found.get(payload))
+        self.store.update({topic: wills[-1] for topic, wills in lasting.items()})
+        self.decide({topic: wills for topic, wills in lasting.items() if len(wills) > 1}, since)
+
+    def decide(self, contested, since):
+        """Guests who are cut off at once have no order: of their retained wills for a topic, any may be the last."""
+        found = self.retained() if contested else {}
+        for topic, wills in contested.items():
+            is_one = found.get(topic) in wills
+            self.ledger.check(f"{self.moment}: {since}a will of these is retained on {topic}: {wills}", True, is_one)
+            if is_one:
+                self.store[topic] = found[topic]
 
 
 KEEPER = model.Who(cells.KEEPER, "keeper")
