@@ -6,7 +6,7 @@ use pregon::base::hash::Seed;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::homes::{Homes, ShardId};
 use pregon::engine::input::Input;
-use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits};
+use pregon::engine::limits::{COPIES_PER_INPUT_MAX, FEW_RECEIVERS_MAX, LETTERS_MAX, Limits};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 use support::policies::{Rules, Verb};
@@ -47,8 +47,12 @@ fn group_at(shard: usize, shards: usize, filter: &str) -> String {
 }
 
 fn audience(story: &mut Story, filter: &str, count: usize) -> Vec<Client> {
+    audience_named(story, "s", filter, count)
+}
+
+fn audience_named(story: &mut Story, name: &str, filter: &str, count: usize) -> Vec<Client> {
     let subscribe = |number: usize| {
-        let client = story.connect(Hello::v311(&format!("s{number}")));
+        let client = story.connect(Hello::v311(&format!("{name}{number}")));
         assert_eq!(story.subscribe(client, filter, 0), 0);
         client
     };
@@ -197,6 +201,42 @@ fn threat_1_messages_for_members_behind_a_full_way_wait_in_their_group_and_so_do
         room(&mut story, 0, 1, true);
         story.world.drive();
         assert_eq!(heard_numbers(&mut story, member), (0..3_000).collect::<Vec<_>>());
+    }
+}
+
+fn wide_room(story: &mut Story, has_room: bool) {
+    story.world.input(0, Input::WideRoom { has_room });
+    story.world.drive();
+}
+
+#[test]
+fn threat_1_without_room_for_what_goes_to_many_it_waits_and_so_does_whoever_says_it_and_nobody_else() {
+    for qos in [0, 1] {
+        let mut story = alone(COPIES_PER_INPUT_MAX, |_| {});
+        let many = audience(&mut story, "many/#", FEW_RECEIVERS_MAX + 1);
+        let few = audience_named(&mut story, "f", "few/#", FEW_RECEIVERS_MAX);
+        let [loud, quiet] = ["loud", "quiet"].map(|name| story.connect(Hello::v311(name)));
+        let say = |topic: &str, number: u16| {
+            Post::to(topic).qos(qos).id(number + 1).payload(number.to_string()).encode(Version::V311)
+        };
+        wide_room(&mut story, false);
+        for number in 0..3 {
+            offer(&mut story, loud, &say("many/a", number));
+            offer(&mut story, quiet, &say("few/a", number));
+        }
+        assert!(!story.world.links[loud.0].is_read, "who speaks to many waits");
+        assert!(story.world.links[quiet.0].is_read, "nobody else does");
+        for client in &few {
+            assert_eq!(heard_numbers(&mut story, *client), [0, 1, 2]);
+        }
+        for client in &many {
+            assert_eq!(heard_numbers(&mut story, *client), [0; 0], "it waits");
+        }
+        wide_room(&mut story, true);
+        assert!(story.world.links[loud.0].is_read);
+        for client in many {
+            assert_eq!(heard_numbers(&mut story, client), [0, 1, 2]);
+        }
     }
 }
 

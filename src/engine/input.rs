@@ -104,6 +104,11 @@ pub enum Input<'a> {
         /// Whether there is room.
         has_room: bool,
     },
+    /// What goes to many at once waits to be sent, as much of it as may, or there is room again.
+    WideRoom {
+        /// Whether there is room.
+        has_room: bool,
+    },
     /// Somebody slow has answered.
     Answer {
         /// Whose question it was; none where it was about a will.

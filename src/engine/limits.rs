@@ -51,7 +51,9 @@ pub const FETCHING_BYTES_MAX: u64 = 8 << 20;
 /// Deliveries of a session in memory at which no more are fetched for it.
 pub const FETCH_READY_MIN: usize = 32;
 /// Copies that one input may cause before the rest waits for the next turn; what it takes to find out who gets them counts like copies.
-pub const COPIES_PER_INPUT_MAX: usize = 100_000;
+pub const COPIES_PER_INPUT_MAX: usize = 10_000;
+/// Receivers of a message on one shard that are few: what goes to more gives way, and is sent while there is time.
+pub const FEW_RECEIVERS_MAX: usize = 16;
 /// Letters of a shard to itself that may wait: at the bound an input has caused enough. What one message or one packet causes comes on top.
 pub const LETTERS_MAX: usize = 4_096;
 /// Connections whose held bytes go on in one input, before the others are left to the next one.
@@ -368,7 +370,7 @@ impl Default for Limits {
             byte_rate_out: 0,
             will_bytes_max: 64 * 1024,
             user_properties_max: 1_000,
-            fanout_recipients_max: 10_000,
+            fanout_recipients_max: 2_000,
             backlog_bytes_max: 1 << 20,
             backlog_patience_ms: 200,
             write_stall_ms: 30_000,

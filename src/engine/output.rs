@@ -44,6 +44,7 @@ pub struct Write {
     packets: u32,
     recipients: Range<usize>,
     promises: Serial,
+    is_wide: bool,
 }
 
 /// A piece as the shell sees it.
@@ -61,6 +62,8 @@ pub struct Piece<'a> {
     pub recipients: &'a [Recipient],
     /// It may leave once this change is safe; [`Serial::NONE`] where it promises nothing.
     pub promises: Serial,
+    /// It belongs to a message for many, who can wait longer than others.
+    pub is_wide: bool,
 }
 
 /// A connection that must be served by another shard from now on.
@@ -294,6 +297,8 @@ pub struct Outputs {
     pub swept: Option<Serial>,
     /// What is written from now on waits for this change.
     promises: Serial,
+    /// What is written now belongs to a message for many.
+    is_wide: bool,
     /// Some piece waits for a change.
     has_promises: bool,
     /// What goes to other shards, one batch for each, in order.
@@ -428,6 +433,7 @@ impl Outputs {
             packets: write.packets,
             recipients: &self.recipients[write.recipients.clone()],
             promises: write.promises,
+            is_wide: write.is_wide,
         }
     }
 
@@ -442,10 +448,7 @@ impl Outputs {
         encode(&mut self.bytes);
         debug_assert!(self.bytes.len() > start, "a packet has at least two bytes");
         let head = start..self.bytes.len();
-        self.push(
-            Write { head, body: None, packet_id_at: None, packets, recipients: 0..0, promises: Serial::NONE },
-            &[Recipient { connection, packet_id: None }],
-        );
+        self.push(Write { packets, ..Write::of(head) }, &[Recipient { connection, packet_id: None }]);
     }
 
     /// Writes one packet with as much explanation as its receiver wants and takes, or not at all if it cannot fit.
@@ -453,9 +456,7 @@ impl Outputs {
         let start = self.bytes.len();
         if encode_fitting(packet, version, limits, &mut self.bytes) && self.bytes.len() > start {
             let head = start..self.bytes.len();
-            let write =
-                Write { head, body: None, packet_id_at: None, packets: 1, recipients: 0..0, promises: Serial::NONE };
-            self.push(write, &[Recipient { connection, packet_id: None }]);
+            self.push(Write::of(head), &[Recipient { connection, packet_id: None }]);
         }
     }
 
@@ -468,7 +469,7 @@ impl Outputs {
             self.bodies.len() - 1
         });
         let head = start..self.bytes.len();
-        Write { head, body, packet_id_at, packets: 1, recipients: 0..0, promises: Serial::NONE }
+        Write { body, packet_id_at, ..Write::of(head) }
     }
 
     /// Sends a drafted piece to all of `recipients`.
@@ -488,11 +489,19 @@ impl Outputs {
         result
     }
 
+    /// Writes pieces that belong to a message for many, if it is one.
+    pub fn widely<T>(&mut self, is_wide: bool, write: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.is_wide, is_wide);
+        let result = write(self);
+        self.is_wide = before;
+        result
+    }
+
     fn push(&mut self, mut write: Write, recipients: &[Recipient]) {
         let start = self.recipients.len();
         self.recipients.extend_from_slice(recipients);
         write.recipients = start..self.recipients.len();
-        write.promises = self.promises;
+        (write.promises, write.is_wide) = (self.promises, self.is_wide);
         let bytes = write.head.len() + write.body.map_or(0, |body| self.bodies[body].len());
         self.written_bytes += bytes * recipients.len();
         self.has_promises |= self.promises > Serial::NONE;
@@ -510,6 +519,12 @@ fn empty<T>(list: &mut Vec<T>) {
 }
 
 impl Write {
+    /// One packet that is nothing but a head.
+    fn of(head: Range<usize>) -> Self {
+        let promises = Serial::NONE;
+        Self { head, body: None, packet_id_at: None, packets: 1, recipients: 0..0, promises, is_wide: false }
+    }
+
     /// The piece holds so many packets instead of one.
     #[must_use]
     pub fn of_packets(self, packets: u32) -> Self {

@@ -148,7 +148,7 @@ const fn info(name: &'static str, reading: Reading, help: &'static str) -> Metri
 
 /// The table, in the order of the exposition.
 #[rustfmt::skip] // a row is a line or two, so that the table reads as one
-pub const METRICS: [Metric; 137] = [
+pub const METRICS: [Metric; 138] = [
     // The broker.
     info("pregon_build_info", Build(BUILD), "The version that runs."),
     info("pregon_shard_info", Cores, "The core that each shard is pinned to; none where it is not pinned."),
@@ -309,6 +309,8 @@ pub const METRICS: [Metric; 137] = [
     counter("pregon_mesh_full_total", Shard(|r| r.shell.mesh_full), "Times the way to another shard was full."),
     gauge("pregon_mesh_waiting_batches", Shard(|r| r.shell.mesh_depth),
         "Batches that wait for this shard at this moment."),
+    gauge("pregon_connections_late", Shard(|r| r.shell.late_connections),
+        "Connections that wait for their turn to be sent what goes to many, at this moment."),
     gauge("pregon_mesh_held_batches", Shard(|r| r.shell.mesh_held),
         "Batches that wait here for a full shard at this moment."),
     histogram("pregon_mesh_hop_seconds", |r| &r.shell.hop_latency,
@@ -450,6 +452,7 @@ const MEMORY: &[Part] = &[
     ("buffers", |r| r.shell.buffer_bytes),
     ("mesh", |r| r.shell.mesh_bytes),
     ("backlog", |r| r.sizes.memory.backlog),
+    ("late", |r| r.shell.late_bytes),
     ("connections", |r| r.sizes.memory.connections),
     ("partial_packets", |r| r.sizes.memory.partial_packets),
     ("topic_aliases", |r| r.sizes.memory.topic_aliases),

@@ -16,6 +16,7 @@ use super::gather::Gather;
 use super::held::Held;
 use super::journal::{Continuation, Journal};
 use super::judging::Judging;
+use super::late::Late;
 use super::leaving::Leavers;
 use super::letters::Unread;
 use super::lines::Lines;
@@ -56,6 +57,7 @@ pub struct Core {
     pub(super) net: Net,
     pub(super) lines: Lines,
     pub(super) leavers: Leavers,
+    pub(super) late: Late,
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
     /// Letters of other shards that are here.
@@ -183,6 +185,7 @@ impl Core {
             net: Net::new(parts.driver, parts.ring_entries)?,
             lines: Lines::default(),
             leavers: Leavers::default(),
+            late: Late::default(),
             gather: Gather::default(),
             inbox: parts.inbox,
             unread: Unread::new(shards),
@@ -266,6 +269,7 @@ impl Core {
         self.shake_hands(start_ns, now);
         self.look_at_time(now);
         self.perform(now);
+        self.send_late(now);
         self.go_on_judging(now);
         self.go_on_sweeping(now);
         self.go_on_writing();
@@ -332,6 +336,7 @@ impl Core {
         (shell.handshakes_waiting, shell.questions_waiting) = (hellos as u64, questions as u64);
         shell.waiting_oldest_ms = self.crowd.oldest_ms(self.clock.now());
         shell.buffer_bytes = (self.buffer.len() + self.net.buffer_bytes() + self.lines.heap_bytes()) as u64;
+        (shell.late_connections, shell.late_bytes) = self.late.len();
         shell.promises_waiting = self.promised.len() as u64;
         if !self.promised.is_empty() {
             shell.promises_stalled_ns = self.clock.now_ns().saturating_sub(self.promised_since_ns);

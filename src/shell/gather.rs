@@ -36,8 +36,10 @@ enum Slice {
 #[derive(Debug, Default)]
 pub struct Gather {
     entries: Vec<Entry>,
-    /// Connections that get something this turn.
+    /// Connections that get something this turn. One may stand here twice, if what it got first was for many.
     dirty: Vec<ConnectionKey>,
+    /// Those of which that is only what many get.
+    wide: Vec<ConnectionKey>,
     scratch: Vec<u8>,
     /// What the layers of a line have made of the scratch.
     wire: Vec<u8>,
@@ -53,6 +55,8 @@ pub enum Sent {
     All,
     /// Some wait in the outbox.
     Partly,
+    /// All wait in the outbox, for a later turn.
+    Late,
     /// The connection is broken.
     Broken,
 }
@@ -73,9 +77,13 @@ impl Gather {
                 self.entries.push(Entry { piece: number, recipient: *recipient, next: NONE });
                 if line.first == NONE {
                     line.first = place;
-                    self.dirty.push(line.key);
+                    if piece.is_wide { &mut self.wide } else { &mut self.dirty }.push(line.key);
                 } else {
-                    self.entries[line.last as usize].next = place;
+                    let last = &mut self.entries[line.last as usize];
+                    last.next = place;
+                    if !piece.is_wide && out.piece(last.piece as usize).is_wide {
+                        self.dirty.push(line.key);
+                    }
                 }
                 line.last = place;
             }
@@ -83,20 +91,27 @@ impl Gather {
         self.shared.resize(out.piece_count(), None);
     }
 
-    /// Sends to everybody who gets something, and says for each what became of it.
+    /// Sends to everybody who gets something, and says for each what became of it. Who gets only what many get comes last, and while there is time.
     pub fn flush(
         &mut self,
         out: &Outputs,
         lines: &mut Lines,
         stats: &mut ShellStats,
+        mut has_time: impl FnMut() -> bool,
         mut told: impl FnMut(&mut Line, Sent),
     ) {
-        let dirty = std::mem::take(&mut self.dirty);
-        for key in &dirty {
-            let Some(line) = lines.get_mut(*key) else { continue };
-            let sent = if line.backlog() > 0 {
+        let (dirty, wide) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.wide));
+        for (number, key) in dirty.iter().chain(&wide).enumerate() {
+            let Some(line) = lines.get_mut(*key).filter(|line| line.first != NONE) else { continue };
+            let sent = if line.state.is_late {
+                self.put_behind(out, line);
+                Sent::Late
+            } else if line.backlog() > 0 {
                 self.put_behind(out, line);
                 Sent::Partly
+            } else if number >= dirty.len() && !has_time() {
+                self.put_behind(out, line);
+                Sent::Late
             } else if out.has_promises() && self.promises(out, line.first) {
                 self.put_behind(out, line);
                 send_safe(line, stats)
@@ -108,13 +123,14 @@ impl Gather {
             (line.first, line.last) = (NONE, NONE);
             told(line, sent);
         }
-        self.dirty = dirty;
+        (self.dirty, self.wide) = (dirty, wide);
         self.clear();
     }
 
     fn clear(&mut self) {
         self.entries.clear();
         self.dirty.clear();
+        self.wide.clear();
         self.shared.clear();
     }
 
@@ -382,7 +398,7 @@ mod tests {
                 out.clear();
                 wish(&mut random, &mut peers, &mut out);
                 gather.collect(&out, &mut lines, &mut stats);
-                gather.flush(&out, &mut lines, &mut stats, |_, sent| assert_ne!(sent, Sent::Broken));
+                gather.flush(&out, &mut lines, &mut stats, || true, |_, sent| assert_ne!(sent, Sent::Broken));
                 for peer in &mut peers {
                     if random.chance(1, 2) {
                         let mut buffer = vec![0; random.index(20_000) + 1];
@@ -404,5 +420,48 @@ mod tests {
                 assert!(peer.heard == peer.expected, "seed {seed}: all bytes arrive in order");
             }
         }
+    }
+
+    #[test]
+    fn who_gets_something_from_few_is_sent_first_and_the_others_while_there_is_time() {
+        let (mut lines, mut gather, mut stats) = (Lines::default(), Gather::default(), ShellStats::default());
+        let peers: Vec<Peer> = (0..5).map(|index| peer(index, &mut lines)).collect();
+        let to = |index: usize| Recipient { connection: peers[index].key, packet_id: None };
+        let mut out = Outputs::new(1);
+        let say = |out: &mut Outputs, byte: u8, recipients: &[Recipient]| {
+            let draft = out.draft(None, |head| {
+                head.extend_from_slice(&[byte; 3]);
+                None
+            });
+            out.send(draft, recipients);
+        };
+        out.widely(true, |out| say(out, b'w', &[to(0), to(1), to(2), to(3)]));
+        say(&mut out, b'n', &[to(4), to(2)]); // who gets both, gets both first
+        let mut flush = |out: &Outputs, time: usize| {
+            let (mut left, mut seen) = (time, Vec::new());
+            let has_time = || {
+                left = left.saturating_sub(1);
+                left > 0
+            };
+            gather.collect(out, &mut lines, &mut stats);
+            gather.flush(out, &mut lines, &mut stats, has_time, |line, sent| {
+                line.state.is_late |= sent == Sent::Late;
+                seen.push((line.key.index(), sent));
+            });
+            seen
+        };
+        let seen = flush(&out, 2);
+        assert_eq!(seen, [(4, Sent::All), (2, Sent::All), (0, Sent::All), (1, Sent::Late), (3, Sent::Late)]);
+        out.clear();
+        say(&mut out, b'x', &[to(3), to(0)]);
+        assert_eq!(
+            flush(&out, 0),
+            [(3, Sent::Late), (0, Sent::All)],
+            "what comes for a late one waits behind the rest"
+        );
+        assert_eq!([0, 1, 3].map(|index| lines.get_mut(peers[index].key).unwrap().backlog()), [0, 3, 6]);
+        let mut heard = [0; 16];
+        let count = (&peers[2].stream).read(&mut heard).unwrap();
+        assert_eq!(&heard[..count], b"wwwnnn", "in their order");
     }
 }

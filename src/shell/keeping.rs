@@ -56,7 +56,9 @@ impl Core {
         while let Some((_, key)) = self.promised.pop_front_if(|(change, _)| *change <= upto) {
             if let Some(line) = self.lines.get_mut(key) {
                 line.keep_promises(upto);
-                self.send_outbox(key);
+                if !line.state.is_late {
+                    self.send_outbox(key);
+                }
             }
         }
         let closed = &mut self.closed;

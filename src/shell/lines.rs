@@ -94,6 +94,8 @@ pub struct LineState {
     pub is_listed: bool,
     /// Small reads behind each other, up to what makes it hot.
     pub heat: u8,
+    /// What goes to many has made it wait for its turn to be sent.
+    pub is_late: bool,
     /// When it was last heard: quarters of a second, cut.
     pub heard_at: u8,
 }
@@ -115,6 +117,8 @@ pub struct Outbox {
     is_last: bool,
     /// Bytes sent since the engine was told.
     pub taken: usize,
+    /// Bytes that were counted of it among those of late lines.
+    late: usize,
 }
 
 /// A piece of an outbox, and how much of it was sent already.
@@ -406,6 +410,18 @@ impl Line {
     /// How many of them it may take now.
     pub fn sendable(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.sendable())
+    }
+
+    /// Counts what waits here among the bytes of late lines; how much more that is than before.
+    pub fn count_late(&mut self) -> usize {
+        let Some(outbox) = &mut self.outbox else { return 0 };
+        let bytes = outbox.len();
+        bytes - std::mem::replace(&mut outbox.late, bytes)
+    }
+
+    /// The same bytes count no more; how much that was.
+    pub fn forget_late(&mut self) -> usize {
+        self.outbox.as_mut().map_or(0, |outbox| std::mem::take(&mut outbox.late))
     }
 
     /// The last change that something here waits for.

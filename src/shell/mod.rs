@@ -50,7 +50,8 @@ mod judging;
 #[cfg(test)]
 mod judging_tests;
 mod keeping;
-pub mod leaving;
+pub mod late;
+mod leaving;
 pub mod letters;
 pub mod lines;
 pub mod listener;

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::gather::Sent;
+use super::late::Allowance;
 use super::lines::{Line, Watch};
 use super::mesh::{Batch, Parcel};
 use super::reading::{enqueue, note_change};
@@ -9,6 +10,7 @@ use crate::base::bitset::Bits64;
 use crate::base::time::Time;
 use crate::engine::event::{Cause, Event};
 use crate::engine::homes::ShardId;
+use crate::engine::input::Input;
 use crate::engine::output::HandOver;
 
 impl Core {
@@ -77,8 +79,18 @@ impl Core {
         let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
         let has_waited = !self.promised.is_empty();
         let promised = &mut self.promised;
-        self.gather.flush(&self.out, &mut self.lines, &mut self.stats, |line, sent| match sent {
+        let (late, clock) = (&mut self.late, self.clock);
+        let mut allowance = Allowance::until(clock.now_ns() + self.turn.time_us_max * 1_000);
+        if !late.is_empty() {
+            allowance.end(); // they come first
+        }
+        let has_time = || allowance.take(|| clock.now_ns());
+        self.gather.flush(&self.out, &mut self.lines, &mut self.stats, has_time, |line, sent| match sent {
             Sent::All => {}
+            Sent::Late => {
+                promised.extend(line.last_promise().map(|change| (change, line.key)));
+                late.put(line);
+            }
             Sent::Partly => {
                 promised.extend(line.last_promise().map(|change| (change, line.key)));
                 if !line.state.awaits_room && line.sendable() > 0 {
@@ -94,11 +106,31 @@ impl Core {
         }
     }
 
+    /// Lines that had to wait are sent while there is time.
+    pub(super) fn send_late(&mut self, now: Time) {
+        if self.late.is_empty() {
+            return;
+        }
+        let clock = self.clock;
+        let mut allowance = Allowance::until(clock.now_ns() + self.turn.time_us_max * 1_000);
+        while allowance.take(|| clock.now_ns())
+            && let Some(key) = self.late.next()
+        {
+            let Some(line) = self.lines.get_mut(key).filter(|line| line.state.is_late) else { continue };
+            self.late.forget(line);
+            self.send_outbox(key);
+        }
+        if let Some(has_room) = self.late.room() {
+            self.shard.handle(Input::WideRoom { has_room }, now, &mut self.out);
+            self.wants_tick = true;
+        }
+    }
+
     fn close_lines(&mut self, now: Time) {
         let mut closes = std::mem::take(&mut self.out.closes);
         for key in closes.drain(..) {
             let Some(mut line) = self.lines.remove(key) else { continue };
-            self.forget(&line);
+            self.forget(&mut line);
             let left = if line.state.is_ending && line.backlog() == 0 {
                 line.part();
                 Some(line)
@@ -112,7 +144,8 @@ impl Core {
     }
 
     /// The ring watches a line no more.
-    fn forget(&mut self, line: &Line) {
+    fn forget(&mut self, line: &mut Line) {
+        self.late.forget(line);
         match line.state.watch {
             Watch::Off => {}
             Watch::Poll => self.net.forget(line.key),
@@ -125,9 +158,9 @@ impl Core {
 
     fn hand_over(&mut self) {
         for HandOver { connection, to, arrival } in std::mem::take(&mut self.out.hand_overs) {
-            let Some(line) = self.lines.remove(connection) else { continue };
+            let Some(mut line) = self.lines.remove(connection) else { continue };
             assert!(line.state.watch != Watch::Receive, "the kernel receives for nobody who may still move");
-            self.forget(&line);
+            self.forget(&mut line);
             // Entries that name the descriptor are with the kernel before another shard may close it.
             self.net.submit();
             self.stats.handed_over += 1;

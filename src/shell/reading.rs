@@ -120,7 +120,12 @@ impl Core {
                 line.state.awaits_room = true;
                 self.net.watch_writable(key, line.fd());
             }
-            note_change(line, &mut self.changed);
+            let is_known = self.shard.connection(key).is_none_or(|connection| connection.backlog > 0);
+            if after > 0 || is_known {
+                note_change(line, &mut self.changed);
+            } else {
+                line.outbox = None; // the engine has not heard that something waited
+            }
         }
     }
 
@@ -131,6 +136,7 @@ impl Core {
         }
         for key in std::mem::take(&mut self.broken) {
             let Some(line) = self.lines.get_mut(key) else { continue };
+            self.late.forget(line);
             line.give_up_sending();
             note_change(line, &mut self.changed);
             enqueue(line, &mut self.due); // what it has said takes effect, and behind that it ends

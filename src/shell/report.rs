@@ -94,6 +94,10 @@ pub struct ShellStats {
     pub journal_reads: u64,
     /// Pieces of sweeps.
     pub sweep_pieces: u64,
+    /// At this moment: connections that wait for their turn to be sent what goes to many.
+    pub late_connections: u64,
+    /// At this moment: bytes that wait so.
+    pub late_bytes: u64,
     /// At this moment: times that bytes for a client wait until what they promise is kept.
     pub promises_waiting: u64,
     /// At this moment: nanoseconds since the journal last let some of them go, or since the first of them came.

@@ -22,6 +22,7 @@ impl Core {
             || self.crowd.has_hellos()
             || !self.accepted.is_empty()
             || !self.changed.is_empty()
+            || !self.late.is_empty()
             || !self.broken.is_empty()
             || !self.rooms.is_empty()
             || !self.unread.is_empty()

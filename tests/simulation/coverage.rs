@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pregon::engine::stats::DropReason;
 
 /// Everything that some seed must have seen.
-pub const REQUIRED: [&str; 38] = [
+pub const REQUIRED: [&str; 39] = [
     "aliases received",
     "aliases sent",
     "connect lost",
@@ -18,6 +18,7 @@ pub const REQUIRED: [&str; 38] = [
     "kick",
     "letters left for a later turn",
     "letters past what is left of another sender's",
+    "no room for what goes to many",
     "mesh full",
     "message of a former session",
     "overlapping subscriptions",

@@ -149,6 +149,10 @@ impl Simulation {
         }
         self.look();
         self.tell_room(&pairs);
+        if self.dice.mesh.chance(1, 30) {
+            let shard = self.dice.mesh.index(shards);
+            self.tell_wide_room(shard, self.late.contains(&shard));
+        }
     }
 
     /// Tells shards which ways are full and which have room again.
@@ -173,13 +177,30 @@ impl Simulation {
         self.look();
     }
 
+    /// Tells a shard whether more of what goes to many may wait.
+    fn tell_wide_room(&mut self, shard: usize, has_room: bool) {
+        self.trace(|| format!("shard {shard} {} for what goes to many", if has_room { "has room" } else { "is full" }));
+        if has_room {
+            self.late.remove(&shard);
+        } else {
+            self.coverage.hit("no room for what goes to many");
+            self.late.insert(shard);
+        }
+        self.world.input(shard, Input::WideRoom { has_room });
+        self.look();
+    }
+
     /// Every way has room again.
     pub fn clear_mesh_room(&mut self) -> bool {
         let full = std::mem::take(&mut self.full);
         for (from, to) in &full {
             self.tell_mesh_room(*from, *to, true);
         }
-        !full.is_empty()
+        let late = std::mem::take(&mut self.late);
+        for shard in &late {
+            self.tell_wide_room(*shard, true);
+        }
+        !full.is_empty() || !late.is_empty()
     }
 
     /// The oldest connection on its way arrives at its home.

@@ -53,6 +53,8 @@ pub struct Simulation {
     pub wills: Vec<Will>,
     /// The ways that a shard believes to be full.
     pub full: BTreeSet<(usize, usize)>,
+    /// Shards that believe that no more of what goes to many may wait.
+    pub late: BTreeSet<usize>,
     /// What has happened.
     pub coverage: Coverage,
     /// The present step.
@@ -106,6 +108,7 @@ impl Simulation {
             messages: Vec::new(),
             wills: Vec::new(),
             full: BTreeSet::new(),
+            late: BTreeSet::new(),
             coverage: Coverage::default(),
             step_now,
             was_cut: None,

@@ -12,7 +12,7 @@ use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
 use crate::engine::limits::{
-    COPIES_PER_ACKNOWLEDGED, FANOUTS_PENDING_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap,
+    COPIES_PER_ACKNOWLEDGED, FANOUTS_PENDING_MAX, FEW_RECEIVERS_MAX, IDS_PER_COPY, INLINE_PAYLOAD_BYTES_MAX, Overlap,
 };
 use crate::engine::mesh::{Mesh, RunPiece};
 use crate::engine::message::{Message, Publication, SessionId, seconds_left};
@@ -109,8 +109,7 @@ impl Shard {
         let mut outcome = Outcome { matched: true, ..Outcome::default() };
         // [MQTT-4.6.0-6] A client's messages stay in order, also where it has begun a new session in between.
         let is_behind = self.is_behind_fanout(publication.origin, publication.topic);
-        let is_large = route.targets.len() > self.limits.fanout_recipients_max;
-        if is_behind || is_large {
+        if is_behind || self.is_put_off(&route) {
             let cargo = Cargo::Message(publication.keep(&mut self.chunks).clone());
             outcome =
                 if publication.is_unkept { self.outcome_unkept(&route, publication.qos) } else { Outcome::stored() };
@@ -126,6 +125,16 @@ impl Shard {
             self.slow_down_for_journal(publisher, out);
         }
         outcome
+    }
+
+    /// Whether a message for these is served bit by bit: they are very many, or many while others of the kind wait to be sent.
+    pub(super) fn is_put_off(&self, route: &Route) -> bool {
+        route.targets.len() > self.limits.fanout_recipients_max || (self.is_wide_full && self.is_wide(route))
+    }
+
+    /// Whether these are many: what they get gives way to what goes to few.
+    pub(super) fn is_wide(&self, route: &Route) -> bool {
+        route.targets.len() > FEW_RECEIVERS_MAX.min(self.limits.fanout_recipients_max)
     }
 
     /// [MQTT-4.6.0-6] Whether an older publication of the same session or topic has not reached everybody yet.
@@ -301,15 +310,17 @@ impl Shard {
     ) -> Outcome {
         let mut batches = mem::take(&mut self.batches);
         let mut outcome = Outcome::default();
-        for target in targets {
-            let delivered = if target.has_no_local && self.is_session(target.session, publication.origin) {
-                self.deliver_to_publisher(route, target, publication, &mut batches, publisher, now, out)
-            } else {
-                self.deliver_to(target, target.ids(&route.ids), publication, &mut batches, publisher, now, out)
-            };
-            outcome = outcome.merge(delivered);
-        }
-        flush(&mut batches, publication, now, out);
+        out.widely(self.is_wide(route), |out| {
+            for target in targets {
+                let delivered = if target.has_no_local && self.is_session(target.session, publication.origin) {
+                    self.deliver_to_publisher(route, target, publication, &mut batches, publisher, now, out)
+                } else {
+                    self.deliver_to(target, target.ids(&route.ids), publication, &mut batches, publisher, now, out)
+                };
+                outcome = outcome.merge(delivered);
+            }
+            flush(&mut batches, publication, now, out);
+        });
         self.batches = batches;
         outcome
     }

@@ -233,8 +233,7 @@ impl Shard {
             }
             return true;
         }
-        let is_large = route.targets.len() > self.limits.fanout_recipients_max;
-        if is_large || self.is_behind_fanout(run.origin, run.topic) {
+        if self.is_put_off(&route) || self.is_behind_fanout(run.origin, run.topic) {
             let bytes = kept.get_or_insert_with(|| self.chunks.copy(&[run.bytes])).clone();
             let piece = RunPiece { bytes, count: run.count, is_v5: run.is_v5, origin: run.origin };
             let _nobody_keeps_a_run = self.put_off(&route, Cargo::Run(piece), publisher, now, out);
@@ -281,14 +280,16 @@ impl Shard {
         for (index, target) in targets.clone().zip(&route.targets[targets]) {
             self.place_receiver(index, target, run, publisher, &mut receivers, out);
         }
-        self.write_run(run, kept, &receivers, out);
-        if !receivers.alone.is_empty() {
-            for mut publication in run.publications() {
-                for index in &receivers.alone {
-                    self.deliver_to_one(route, *index, &mut publication, publisher, now, out);
+        out.widely(self.is_wide(route), |out| {
+            self.write_run(run, kept, &receivers, out);
+            if !receivers.alone.is_empty() {
+                for mut publication in run.publications() {
+                    for index in &receivers.alone {
+                        self.deliver_to_one(route, *index, &mut publication, publisher, now, out);
+                    }
                 }
             }
-        }
+        });
         receivers.clear();
         self.run_receivers = receivers;
     }

@@ -1,0 +1,160 @@
+//! Lines that wait for their turn to be sent, for what goes to many at once leaves bit by bit.
+//!
+//! A message to thousands is thousands of calls to send, and whoever speaks to one other would wait for all of them. So lines that get
+//! something from few are sent first and all of them. For the others there is time in each turn; what it does not suffice for waits here, and
+//! what comes for such a line meanwhile leaves with it, by the same call.
+
+use std::collections::VecDeque;
+
+use super::lines::Line;
+use crate::engine::connection::ConnectionKey;
+
+/// Bytes that may wait so on a shard. Above, messages to many wait in the engine, and their publishers are not read; below half of it they go on.
+const BYTES_MAX: usize = 8 << 20;
+/// Lines that are sent between two looks at the clock.
+const LINES_PER_LOOK: usize = 8;
+
+/// The lines of one shard that wait so.
+#[derive(Debug, Default)]
+pub struct Late {
+    /// In the order in which they came. Some are gone, or were sent as something else came between.
+    keys: VecDeque<ConnectionKey>,
+    /// What was counted of them.
+    bytes: usize,
+    /// The engine knows that no more may wait.
+    is_full: bool,
+}
+
+/// How long a turn may send lines that can wait.
+#[derive(Debug)]
+pub struct Allowance {
+    until_ns: u64,
+    lines: usize,
+    is_over: bool,
+}
+
+impl Allowance {
+    /// Until this moment.
+    pub fn until(until_ns: u64) -> Self {
+        Self { until_ns, lines: 0, is_over: false }
+    }
+
+    /// Whether one more line is sent. Some are, whatever the time.
+    pub fn take(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
+        self.lines += 1;
+        if self.lines % LINES_PER_LOOK == 0 {
+            self.is_over |= now_ns() >= self.until_ns;
+        }
+        !self.is_over
+    }
+
+    /// None is.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Late {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many wait at most, and how many bytes.
+    pub fn len(&self) -> (u64, u64) {
+        (self.keys.len() as u64, self.bytes as u64)
+    }
+
+    /// A line waits, with all that its outbox has; or it does already, and there is more.
+    pub fn put(&mut self, line: &mut Line) {
+        if !std::mem::replace(&mut line.state.is_late, true) {
+            self.keys.push_back(line.key);
+        }
+        self.bytes += line.count_late();
+    }
+
+    /// The line that is to be sent next, or was.
+    pub fn next(&mut self) -> Option<ConnectionKey> {
+        self.keys.pop_front()
+    }
+
+    /// A line does not wait any more.
+    pub fn forget(&mut self, line: &mut Line) {
+        if std::mem::take(&mut line.state.is_late) {
+            self.bytes -= line.forget_late();
+        }
+    }
+
+    /// Whether more may wait, where that has changed since the last question.
+    pub fn room(&mut self) -> Option<bool> {
+        let has_changed = if self.is_full { self.bytes < BYTES_MAX / 2 } else { self.bytes > BYTES_MAX };
+        has_changed.then(|| {
+            self.is_full = !self.is_full;
+            !self.is_full
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn line(index: u64) -> Line {
+        let (ours, _) = UnixStream::pair().unwrap();
+        Line::new(ConnectionKey::from_bits(1 << 32 | index).unwrap(), OwnedFd::from(ours))
+    }
+
+    fn wait(late: &mut Late, line: &mut Line, bytes: usize) {
+        line.outbox.get_or_insert_default().push(&vec![0; bytes]);
+        late.put(line);
+    }
+
+    #[test]
+    fn a_line_waits_once_and_its_bytes_count_until_it_leaves() {
+        let mut late = Late::default();
+        let (mut a, mut b) = (line(0), line(1));
+        wait(&mut late, &mut a, 10);
+        wait(&mut late, &mut b, 1);
+        wait(&mut late, &mut a, 5);
+        assert_eq!(late.len(), (2, 16));
+        assert_eq!(late.next(), Some(a.key), "who came first is sent first");
+        late.forget(&mut a);
+        late.forget(&mut a);
+        assert_eq!(late.len(), (1, 1));
+        wait(&mut late, &mut a, 4);
+        assert_eq!(late.len(), (2, 20), "what the kernel did not take counts if it has to wait again");
+        assert_eq!([late.next(), late.next(), late.next()], [Some(b.key), Some(a.key), None]);
+    }
+
+    #[test]
+    fn threat_1_above_the_bound_there_is_no_room_until_half_of_it_is_free() {
+        let mut late = Late::default();
+        let mut lines: Vec<Line> = (0..4).map(line).collect();
+        lines.iter_mut().for_each(|line| wait(&mut late, line, BYTES_MAX / 4));
+        assert_eq!(late.room(), None, "as much as may wait");
+        wait(&mut late, &mut lines[0], 1);
+        assert_eq!([late.room(), late.room()], [Some(false), None], "it is said once");
+        late.forget(&mut lines[0]);
+        late.forget(&mut lines[1]);
+        assert_eq!(late.room(), None);
+        late.forget(&mut lines[2]);
+        assert_eq!([late.room(), late.room()], [Some(true), None]);
+    }
+
+    #[test]
+    fn some_lines_are_sent_whatever_the_time_and_none_once_it_is_over() {
+        let mut allowance = Allowance::until(100);
+        let before: usize = (0..100).filter(|_| allowance.take(|| 0)).count();
+        assert_eq!(before, 100);
+        let behind: usize = (0..100).filter(|_| allowance.take(|| 100)).count();
+        assert!(behind < LINES_PER_LOOK, "{behind}");
+        let mut allowance = Allowance::until(0);
+        assert_eq!((0..100).filter(|_| allowance.take(|| 100)).count(), LINES_PER_LOOK - 1);
+        allowance = Allowance::until(100);
+        allowance.end();
+        assert!(!allowance.take(|| 0));
+    }
+}
