@@ -54,6 +54,10 @@ pub const FETCH_READY_MIN: usize = 32;
 pub const COPIES_PER_INPUT_MAX: usize = 10_000;
 /// Receivers of a message on one shard that are few: what goes to more gives way, and is sent while there is time.
 pub const FEW_RECEIVERS_MAX: usize = 16;
+/// Which part of an input a message may be before what follows of its session waits aside: other letters of its shard go on.
+pub const HEAVY_PART: usize = 4;
+/// Bytes of letters that may wait so on a shard; at the bound they hold up others, as they came.
+pub const ASIDE_BYTES_MAX: usize = 8 << 20;
 /// Letters of a shard to itself that may wait: at the bound an input has caused enough. What one message or one packet causes comes on top.
 pub const LETTERS_MAX: usize = 4_096;
 /// Connections whose held bytes go on in one input, before the others are left to the next one.

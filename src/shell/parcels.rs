@@ -176,7 +176,8 @@ impl Core {
     /// Ends what is connected, once the letters that were here at the stop are read, or at the end of their time.
     fn say_goodbye_in_time(&mut self, now: Time) {
         let Some(until_ns) = self.letters_until_ns else { return };
-        if !self.unread.is_marked_read() && self.clock.now_ns() < until_ns {
+        let is_read = self.unread.is_marked_read() && !self.shard.has_letters_aside();
+        if !is_read && self.clock.now_ns() < until_ns {
             return;
         }
         self.letters_until_ns = None;

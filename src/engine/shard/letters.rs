@@ -79,24 +79,6 @@ struct Receiver {
 const PROGRESS_BYTES: u32 = 64 * 1024;
 
 impl Shard {
-    /// Messages of another shard, as far as an input may go. The others stay in the batch, in their order.
-    pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
-        let (mut letters, mut left) = (batch.drain(..), Vec::new());
-        while !self.has_caused_enough()
-            && let Some(letter) = letters.next()
-        {
-            if let Some(rest) = self.letter(from, letter, now, out) {
-                left.push(rest);
-                break;
-            }
-        }
-        left.extend(letters);
-        if !left.is_empty() {
-            *batch = left;
-            out.wake_at = Some(now);
-        }
-    }
-
     /// One message of another shard, or of this one to itself. What is left of a run that is too much for this input comes back.
     pub(super) fn letter(&mut self, from: ShardId, letter: Mesh, now: Time, out: &mut Outputs) -> Option<Mesh> {
         match letter {

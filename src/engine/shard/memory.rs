@@ -70,7 +70,7 @@ impl Shard {
 
     fn letter_bytes(&self) -> usize {
         let to_itself: usize = self.letters.iter().map(Mesh::charged_bytes).sum();
-        to_itself + self.journaling.waiting_bytes() + self.on_their_way.allocation_size()
+        to_itself + self.aside.bytes() + self.journaling.waiting_bytes() + self.on_their_way.allocation_size()
     }
 
     /// Topics and table, whose they are, and the messages, whose fixed part is charged with each and stands in the table.

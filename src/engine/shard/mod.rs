@@ -32,6 +32,7 @@
 mod accounts;
 mod ack_runs;
 mod acknowledge;
+mod aside;
 mod asked_wills;
 mod connect;
 mod deliver;
@@ -108,6 +109,7 @@ use crate::engine::subscriptions::index::Index;
 use crate::engine::subscriptions::interest::Interest;
 use crate::engine::subscriptions::shared::Groups;
 use crate::mqtt::Reason;
+use aside::Aside;
 use asked_wills::AskedWills;
 use departed::Departed;
 use durable::Journaling;
@@ -233,6 +235,7 @@ pub struct Shard {
     is_wide_full: bool,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
+    aside: Aside,
     /// Connections whose held bytes come next, in line: those that are held for their turn, each once, and some that are gone.
     resumed: VecDeque<ConnectionKey>,
     due: Due,
@@ -311,6 +314,7 @@ impl Shard {
             pressure: Pressure::new(seed),
             full_shards: Bits64::default(),
             letters: VecDeque::new(),
+            aside: Aside::new(seed),
             resumed: VecDeque::new(),
             due: Due::default(),
             wall: Wall::UNKNOWN,
@@ -455,6 +459,7 @@ impl Shard {
         assert_eq!(self.backlog_bytes, backlog, "what could not be sent yet is accounted for");
         self.check_line();
         self.due.check();
+        self.aside.check();
         self.check_seats();
         self.client_ids.check();
         assert_eq!(self.client_ids.len(), self.sessions.len(), "each session has a client id");

@@ -52,6 +52,7 @@ impl Shard {
         if !self.is_wide_full {
             self.go_on_with_fanout(now, out);
         }
+        self.go_on_with_aside(now, out);
         self.go_on_with_groups(now, out);
         self.go_on_with_departed();
         let more_quotas = self.sweep_quotas(now);

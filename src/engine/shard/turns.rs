@@ -96,7 +96,8 @@ impl Shard {
                 break;
             }
         }
-        let is_done = self.letters.is_empty() && self.resumed.is_empty() && self.due.groups.is_empty();
+        let is_done =
+            self.letters.is_empty() && self.resumed.is_empty() && self.due.groups.is_empty() && self.aside.is_empty();
         if !is_done || !self.fanouts.is_empty() || !self.departed.is_empty() {
             out.wake_at = Some(now);
         }
