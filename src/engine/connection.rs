@@ -47,7 +47,10 @@ impl Peer {
 #[derive(Debug)]
 pub enum Phase {
     /// Nothing but CONNECT is welcome.
-    AwaitConnect,
+    AwaitConnect {
+        /// When the handshake must be over.
+        by: Time,
+    },
     /// Credentials are being looked at, perhaps in several steps.
     Authenticating(Box<Handshake>),
     /// CONNACK with success has been written.
@@ -59,7 +62,16 @@ impl Phase {
     pub fn take_connect(&mut self) -> Box<[u8]> {
         match self {
             Self::Authenticating(handshake) => mem::take(&mut handshake.connect),
-            Self::AwaitConnect | Self::Connected => Box::default(),
+            Self::AwaitConnect { .. } | Self::Connected => Box::default(),
+        }
+    }
+
+    /// When the handshake must be over; nothing where it is.
+    pub fn handshake_by(&self) -> Option<Time> {
+        match self {
+            Self::AwaitConnect { by } => Some(*by),
+            Self::Authenticating(handshake) => Some(handshake.by),
+            Self::Connected => None,
         }
     }
 }
@@ -67,6 +79,8 @@ impl Phase {
 /// What is kept between CONNECT and the end of the authentication.
 #[derive(Debug)]
 pub struct Handshake {
+    /// When it must be over.
+    pub by: Time,
     /// The first byte of CONNECT.
     pub first: u8,
     /// The body of CONNECT, to be decoded again when the way is free.
@@ -139,8 +153,6 @@ pub struct Extras {
     pub asked: Option<OwnedAction>,
     /// The number of the question that is open.
     pub question: u32,
-    /// The certificate that was shown, once it has been judged.
-    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// The first filters of a SUBSCRIBE, of which it is known whether they may be subscribed to.
@@ -169,14 +181,15 @@ pub struct Connection {
     pub session: Option<SessionKey>,
     /// Who it is, once authenticated.
     pub identity: Option<Arc<Identity>>,
+    /// The certificate that was shown, once it has been judged. Not among what few need: where clients have certificates all of them do, and
+    /// most of these need nothing else.
+    pub certificate: Option<Arc<Certificate>>,
     /// Bytes that could not be handled yet: a partial packet, or all behind a hold.
     pub held: Option<Box<Begun>>,
     /// Answers that leave in the order of the requests.
     pub pipeline: Rare<Pipeline>,
     /// When the last packet came.
     pub last_received: Time,
-    /// When the handshake must be over.
-    pub handshake_by: Time,
     /// When the timing wheel looks at it next; never without an entry.
     pub looked_at: Tick,
     /// When what its client has proven expires. By the monotonic clock: who turns the one on the wall ends nothing and prolongs nothing.
@@ -208,15 +221,15 @@ impl Connection {
     pub fn new(peer: Peer, now: Time, handshake_by: Time) -> Self {
         Self {
             peer,
-            phase: Phase::AwaitConnect,
+            phase: Phase::AwaitConnect { by: handshake_by },
             version: Version::V311,
             is_bridge: false,
             session: None,
             identity: None,
+            certificate: None,
             held: None,
             pipeline: Rare::new(),
             last_received: now,
-            handshake_by,
             looked_at: Tick::NEVER,
             proven_until: Tick::NEVER,
             silence_max_ms: 0,
@@ -234,16 +247,14 @@ impl Connection {
 
     /// When the connection must be looked at: the end of the handshake, of the silence or of what was proven.
     pub fn deadline(&self) -> Time {
-        let proven_until = self.proven_until.time();
-        match self.phase {
-            Phase::AwaitConnect | Phase::Authenticating(_) => self.handshake_by,
-            Phase::Connected => {
-                let silent_until = self.last_received.after_ms(u64::from(self.silence_max_ms));
-                let has_keep_alive = self.silence_max_ms > 0;
-                let until = if has_keep_alive { silent_until.min(proven_until) } else { proven_until };
-                self.stalls_at().map_or(until, |stalls_at| until.min(stalls_at))
-            }
+        if let Some(handshake_by) = self.phase.handshake_by() {
+            return handshake_by;
         }
+        let proven_until = self.proven_until.time();
+        let silent_until = self.last_received.after_ms(u64::from(self.silence_max_ms));
+        let has_keep_alive = self.silence_max_ms > 0;
+        let until = if has_keep_alive { silent_until.min(proven_until) } else { proven_until };
+        self.stalls_at().map_or(until, |stalls_at| until.min(stalls_at))
     }
 
     /// When a packet that has begun has stayed away for too long; as long as we do not read, never.
@@ -285,11 +296,6 @@ impl Connection {
         if let Some(begun) = &mut self.held {
             begun.by = now.after_ms(read_stall_ms);
         }
-    }
-
-    /// The certificate that it has shown.
-    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
-        self.extras.as_ref()?.certificate.as_ref()
     }
 
     /// The address that failures are counted of; none where it is nobody's of his own.

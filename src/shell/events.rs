@@ -134,7 +134,7 @@ pub fn certificate_revoked(
 ) {
     let shard = shard.index();
     let user = identity.and_then(|identity| identity.user.as_deref());
-    let subject = certificate.map(|certificate| &*certificate.subject);
+    let subject = certificate.map(Certificate::subject);
     info!(shard, %peer, user, subject, %error, "a connection ends: its certificate is good no more");
 }
 

@@ -62,7 +62,7 @@ impl Core {
             return false;
         };
         if let Err(error) = layers.follow(plan) {
-            let (identity, shown) = (connection.identity.as_deref(), connection.certificate().map(|shown| &**shown));
+            let (identity, shown) = (connection.identity.as_deref(), connection.certificate.as_deref());
             events::certificate_revoked(self.id, connection.peer.address, identity, shown, &error);
             self.shard.handle(Input::Revoked { connection: key }, now, &mut self.out);
         }

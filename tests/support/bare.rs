@@ -90,11 +90,16 @@ impl Bare {
 
     /// Opens a connection and sends this CONNECT.
     pub fn connect_as(&mut self, shard: usize, connect: &[u8]) -> Client {
-        let peer = Peer { address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883), listener: 0 };
-        let key = self.shards[shard].accept(peer, self.now).expect("there is room for one more");
-        let client = Client { shard, key };
+        let client = self.open(shard);
         self.send(client, connect);
         client
+    }
+
+    /// Opens a connection that says nothing yet.
+    pub fn open(&mut self, shard: usize) -> Client {
+        let peer = Peer { address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883), listener: 0 };
+        let key = self.shards[shard].accept(peer, self.now).expect("there is room for one more");
+        Client { shard, key }
     }
 
     /// Subscribes, and forgets what was answered.

@@ -39,19 +39,26 @@ pub enum NameRule {
     Uri,
 }
 
-/// What is known of a client's certificate. Made once a connection.
+/// What is known of a client's certificate. Made once a connection, and kept as long as it is there: so all that is said stands in one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// SHA-256 of all its bytes.
     pub fingerprint: [u8; 32],
-    /// The whole subject as RFC 4514 writes it, with control characters of ASCII escaped.
-    pub subject: Box<str>,
-    /// The common name of its subject, if there is one and no other.
-    pub common_name: Result<Box<str>, NameFault>,
-    /// When it ends, in seconds since 1970.
-    pub not_after: u64,
-    /// What its user is called by the rule.
-    pub name: Result<Box<str>, NameFault>,
+    /// The subject, and behind it those of the names that are no part of it.
+    text: Box<str>,
+    subject_bytes: u32,
+    common_name: Result<Place, NameFault>,
+    name: Result<Place, NameFault>,
+}
+
+const _: () =
+    assert!(size_of::<Certificate>() <= 80, "each client with a certificate has one, and two counters before it");
+
+/// Where a name stands in the text of its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    start: u32,
+    bytes: u32,
 }
 
 /// Why bytes are no certificate.
@@ -73,7 +80,7 @@ pub enum NameFault {
     #[error("it has several such names")]
     Several,
     #[error("the name is empty or has {bytes} bytes, and may have {NAME_BYTES_MAX}")]
-    Length { bytes: usize },
+    Length { bytes: u32 },
     #[error("the name has a control character in it")]
     Control,
     #[error("the name is no UTF-8, printable or ASCII string")]
@@ -87,27 +94,51 @@ impl Certificate {
             return Err(CertificateError::TooLong { bytes: der.len() });
         }
         let certificate = X509::from_der(der).map_err(|_no_der| CertificateError::Der)?;
-        let content = certificate.tbs_certificate();
-        Ok(Self {
-            fingerprint: Sha256::digest(der).into(),
-            subject: content.subject().to_string().into(),
-            not_after: content.validity().not_after.to_unix_duration().as_secs(),
-            common_name: name(&certificate, NameRule::CommonName),
-            name: name(&certificate, rule),
-        })
+        let subject = certificate.tbs_certificate().subject().to_string();
+        let common_name = name(&certificate, NameRule::CommonName);
+        Ok(Self::new(Sha256::digest(der).into(), subject, common_name, name(&certificate, rule)))
+    }
+
+    /// One of which this is known.
+    pub(super) fn new(
+        fingerprint: [u8; 32],
+        subject: String,
+        common_name: Result<Box<str>, NameFault>,
+        name: Result<Box<str>, NameFault>,
+    ) -> Self {
+        let (subject_bytes, mut text) = (short(subject.len()), subject);
+        let common_name = common_name.map(|name| Place::of(&name, &mut text));
+        let name = name.map(|name| Place::of(&name, &mut text));
+        // A copy has the room that it needs, and not what the text grew by.
+        Self { fingerprint, text: text.as_str().into(), subject_bytes, common_name, name }
     }
 
     /// One of which a proxy tells nothing but the common name. No rule by fingerprint applies to it.
     pub fn told(common_name: &str) -> Self {
         let name = checked(common_name);
         let subject = name.clone().unwrap_or_default();
-        Self { fingerprint: [0; 32], subject, common_name: name.clone(), not_after: u64::MAX, name }
+        Self::new([0; 32], subject.into(), name.clone(), name)
+    }
+
+    /// The whole subject as RFC 4514 writes it, with control characters of ASCII escaped.
+    pub fn subject(&self) -> &str {
+        &self.text[..self.subject_bytes as usize]
+    }
+
+    /// The common name of its subject, if there is one and no other.
+    pub fn common_name(&self) -> Result<&str, NameFault> {
+        self.common_name.map(|place| place.read(&self.text))
+    }
+
+    /// What its user is called by the rule.
+    pub fn name(&self) -> Result<&str, NameFault> {
+        self.name.map(|place| place.read(&self.text))
     }
 
     /// What rules may ask of it.
     pub fn shown(&self) -> Shown {
-        let common_name = match &self.common_name {
-            Ok(name) => CommonName::One(name.clone()),
+        let common_name = match self.common_name() {
+            Ok(name) => CommonName::One(name.into()),
             Err(NameFault::Missing) => CommonName::None,
             Err(NameFault::Several | NameFault::Length { .. } | NameFault::Control | NameFault::Encoding) => {
                 CommonName::Unclear
@@ -115,6 +146,27 @@ impl Certificate {
         };
         Shown { fingerprint: self.fingerprint, common_name }
     }
+}
+
+impl Place {
+    /// That of a name, which is appended if it stands nowhere yet.
+    fn of(name: &str, text: &mut String) -> Self {
+        let start = text.find(name).unwrap_or_else(|| {
+            let end = text.len();
+            text.push_str(name);
+            end
+        });
+        Self { start: short(start), bytes: short(name.len()) }
+    }
+
+    fn read(self, text: &str) -> &str {
+        &text[self.start as usize..][..self.bytes as usize]
+    }
+}
+
+/// Bytes of a text that was made of a certificate.
+fn short(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("no byte of a certificate becomes a thousand letters")
 }
 
 type X509 = CertificateInner;
@@ -136,7 +188,7 @@ fn name(certificate: &X509, rule: NameRule) -> Result<Box<str>, NameFault> {
 /// A name is compared and never parsed, but it is written to logs and stands in rules.
 fn checked(name: &str) -> Result<Box<str>, NameFault> {
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
-        return Err(NameFault::Length { bytes: name.len() });
+        return Err(NameFault::Length { bytes: u32::try_from(name.len()).unwrap_or(u32::MAX) });
     }
     if name.chars().any(char::is_control) {
         return Err(NameFault::Control);
@@ -200,7 +252,7 @@ pub struct CertificateUser;
 impl Authenticator for CertificateUser {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
         let Some(certificate) = credentials.certificate else { return Verdict::Abstain };
-        match &certificate.name {
+        match certificate.name() {
             Ok(name) => Verdict::Allow(Arc::new(Identity::user(name, METHOD))),
             Err(_says_nothing) => Verdict::Abstain,
         }

@@ -301,7 +301,7 @@ impl std::fmt::Debug for Credentials<'_> {
             .field("listener", &self.listener)
             .field("version", &self.version)
             .field("now_unix_s", &self.now_unix_s)
-            .field("certificate", &self.certificate.map(|certificate| &certificate.subject))
+            .field("certificate", &self.certificate.map(Certificate::subject))
             .finish()
     }
 }

@@ -92,7 +92,7 @@ impl Shard {
 
     /// Whether a connection has shown a certificate.
     pub(super) fn has_certificate(&self, key: ConnectionKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| connection.certificate().is_some())
+        self.connections.get(key).is_some_and(|connection| connection.certificate.is_some())
     }
 
     /// Before anything of a session is touched: its connection becomes one of its user's, and a session that is not there yet is counted. Who

@@ -93,8 +93,10 @@ impl Shard {
         let is_assigned = connect.client_id.is_empty();
         let client_id = if is_assigned { self.assign_client_id() } else { connect.client_id.into() };
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(by) = connection.phase.handshake_by() else { return };
         self.holdings.take_out(connection);
         connection.phase = Phase::Authenticating(Box::new(Handshake {
+            by,
             first: frame.first,
             connect: frame.body.into(),
             client_id,
@@ -142,7 +144,7 @@ impl Shard {
             policy::Outcome::Later(link) => link,
         };
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let (peer, certificate) = (connection.peer, connection.certificate().cloned());
+        let (peer, certificate) = (connection.peer, connection.certificate.clone());
         let Phase::Authenticating(handshake) = &mut connection.phase else { return Flow::Gone };
         handshake.link = Some(link);
         let about = About::Credentials {
@@ -182,7 +184,7 @@ impl Shard {
         let connection = self.connections.get(key)?;
         match &connection.phase {
             Phase::Authenticating(handshake) => Some((handshake, connection)),
-            Phase::AwaitConnect | Phase::Connected => None,
+            Phase::AwaitConnect { .. } | Phase::Connected => None,
         }
     }
 
@@ -261,7 +263,7 @@ impl Shard {
         let is_welcome = auth.reason == Reason::ContinueAuthentication;
         let exchange = match &mut connection.phase {
             Phase::Authenticating(handshake) if is_welcome => handshake.exchange.take(),
-            Phase::Authenticating(_) | Phase::AwaitConnect | Phase::Connected => None,
+            Phase::Authenticating(_) | Phase::AwaitConnect { .. } | Phase::Connected => None,
         };
         let Some(mut exchange) = exchange else {
             return self.refuse(key, Some(Version::V5), Reason::ProtocolError, now, out);
@@ -282,7 +284,7 @@ impl Shard {
         // It may have been found out under rules that did not ask where he comes from.
         let identity = self.placed(key, identity);
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
-        let certificate = connection.certificate().cloned();
+        let certificate = connection.certificate.clone();
         self.holdings.take_out(connection);
         let body = connection.phase.take_connect();
         self.holdings.put_in(connection);
@@ -333,7 +335,7 @@ impl Shard {
     /// The identity of who is at the other end of a connection, with where he comes from if the rules ask for it.
     pub(super) fn placed(&self, key: ConnectionKey, identity: Arc<Identity>) -> Arc<Identity> {
         let Some(connection) = self.connections.get(key) else { return identity };
-        let shown = connection.certificate().map(|shown| &**shown);
+        let shown = connection.certificate.as_deref();
         self.policy.placed(identity, connection.peer.address.ip(), shown)
     }
 
@@ -441,6 +443,6 @@ fn credentials<'a>(
         listener: connection.peer.listener,
         version: connect.version,
         now_unix_s,
-        certificate: connection.certificate().map(|shown| &**shown),
+        certificate: connection.certificate.as_deref(),
     }
 }

@@ -10,7 +10,7 @@ use crate::base::time::Time;
 use crate::engine::auth::exchange::{Dialogue, Step};
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::{Action, ClientId, Decision};
-use crate::engine::connection::{Connection, ConnectionKey, Hold, Phase};
+use crate::engine::connection::{Connection, ConnectionKey, Hold};
 use crate::engine::event::Cause;
 use crate::engine::homes::ShardId;
 use crate::engine::input::Answer;
@@ -247,7 +247,7 @@ impl Shard {
 
     /// When the handshake of a connection has to be over; nothing where it is, or where the connection is gone.
     pub fn handshake_ends_by(&self, key: ConnectionKey) -> Option<Time> {
-        self.connections.get(key).filter(|connection| !connection.is_connected()).map(|open| open.handshake_by)
+        self.connections.get(key)?.phase.handshake_by()
     }
 
     /// The shard where the session of this client is, if it has one.
@@ -264,9 +264,6 @@ impl Shard {
 
     /// Whether the handshake of a connection is still under way.
     pub(super) fn is_in_handshake(&self, key: ConnectionKey) -> bool {
-        self.connections.get(key).is_some_and(|connection| match connection.phase {
-            Phase::AwaitConnect | Phase::Authenticating(_) => true,
-            Phase::Connected => false,
-        })
+        self.handshake_ends_by(key).is_some()
     }
 }

@@ -107,7 +107,7 @@ impl Shard {
             who: Arc::clone(&session.owner),
             client_id: self.client_id(session).as_str().into(),
             address: connection.map(|connection| connection.peer.address.ip()),
-            certificate: connection.and_then(|connection| connection.certificate().cloned()),
+            certificate: connection.and_then(|connection| connection.certificate.clone()),
             is_connected: connection.is_some(),
             goes_on,
             will: will.map(|will| ListedWill {

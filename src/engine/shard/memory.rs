@@ -133,7 +133,7 @@ fn held_bytes(connection: &Connection) -> usize {
 pub(super) fn lent_bytes(connection: &Connection) -> usize {
     let waiting = match &connection.phase {
         Phase::Connected => return 0,
-        Phase::AwaitConnect => 0,
+        Phase::AwaitConnect { .. } => 0,
         // Whoever is asked about it has a copy of what it says.
         Phase::Authenticating(handshake) => 2 * handshake.connect.len(),
     };

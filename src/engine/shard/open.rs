@@ -60,9 +60,7 @@ impl Shard {
         let handshake_by = now.after_ms(self.limits_of(arrival.peer.listener).connect_timeout_ms);
         let mut connection = Connection::new(arrival.peer, now, handshake_by);
         connection.seat = arrival.seat.take();
-        if arrival.certificate.is_some() {
-            connection.extras().certificate = arrival.certificate.take();
-        }
+        connection.certificate = arrival.certificate.take();
         connection.take_terms(&connect); // [MQTT-3.2.2-19] a refusal has to fit here too
         let key = self.connections.insert(connection);
         self.stats.connections_opened += 1;

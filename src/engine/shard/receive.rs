@@ -69,9 +69,9 @@ impl Shard {
         out: &mut Outputs,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        debug_assert!(matches!(connection.phase, Phase::AwaitConnect), "nobody was judged yet");
+        debug_assert!(matches!(connection.phase, Phase::AwaitConnect { .. }), "nobody was judged yet");
         if certificate.is_some() {
-            connection.extras().certificate = certificate;
+            connection.certificate = certificate;
         }
         if let Some(address) = address {
             connection.peer.address = address;
@@ -210,7 +210,7 @@ impl Shard {
             return Taken::Held;
         }
         let is_connect = bytes.first().is_none_or(|first| first >> 4 == PacketType::Connect.bits());
-        if !is_connect && matches!(connection.phase, Phase::AwaitConnect) {
+        if !is_connect && matches!(connection.phase, Phase::AwaitConnect { .. }) {
             // [MQTT-3.1.0-1] no need to wait for the end of what is no CONNECT.
             self.stats.protocol_errors += 1;
             self.end(key, Cause::Protocol(Reason::ProtocolError), now, out);
@@ -273,7 +273,7 @@ impl Shard {
         self.stats.packets_received_by_type[usize::from(frame.first >> 4)] += 1;
         self.stats.packet_bytes_received_by_type[usize::from(frame.first >> 4)] += frame.len as u64;
         match &connection.phase {
-            Phase::AwaitConnect => self.first_packet(key, frame, now, out),
+            Phase::AwaitConnect { .. } => self.first_packet(key, frame, now, out),
             Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),
             Phase::Connected if frame.first >> 4 == PacketType::Publish.bits() => self.publish(key, frame, now, out),
             Phase::Connected => self.packet(key, frame, now, out),

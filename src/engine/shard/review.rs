@@ -64,7 +64,7 @@ impl Shard {
     fn place_again(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(identity) = &connection.identity else { return };
-        let shown = connection.certificate().map(|shown| &**shown);
+        let shown = connection.certificate.as_deref();
         let placed = self.policy.placed(Arc::clone(identity), connection.peer.address.ip(), shown);
         if Arc::ptr_eq(&placed, identity) {
             return;

@@ -24,7 +24,7 @@ impl Shard {
             return;
         };
         let version = match &connection.phase {
-            Phase::AwaitConnect => {
+            Phase::AwaitConnect { .. } => {
                 let begun = connection.held.as_ref().map_or(&[][..], |begun| &begun.bytes);
                 is_connect_of_v5(begun).then_some(Version::V5)
             }

@@ -13,7 +13,6 @@ use crate::mqtt::version::{QoS, Version};
 fn der(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.not_after = rcgen::date_time_ymd(2030, 1, 1);
     change(&mut params);
     let key = KeyPair::generate().unwrap();
     params.self_signed(&key).unwrap().der().to_vec()
@@ -25,7 +24,7 @@ fn called(name: impl Into<DnValue>) -> Vec<u8> {
 }
 
 fn named(der: &[u8], rule: NameRule) -> Result<String, NameFault> {
-    Certificate::parse(der, rule).unwrap().name.map(Into::into)
+    Certificate::parse(der, rule).unwrap().name().map(Into::into)
 }
 
 /// By the common name.
@@ -51,15 +50,15 @@ fn credentials(certificate: Option<&Certificate>) -> Credentials<'_> {
 }
 
 #[test]
-fn a_certificate_is_known_by_its_bytes_its_subject_and_its_end() {
+fn a_certificate_is_known_by_its_bytes_and_its_subject() {
     let der = der(|params| {
         params.distinguished_name.push(DnType::OrganizationName, "the house, of all");
         params.distinguished_name.push(DnType::CommonName, "alice");
     });
     let certificate = Certificate::parse(&der, NameRule::default()).unwrap();
     let fingerprint: [u8; 32] = Sha256::digest(&der).into();
-    assert_eq!((certificate.fingerprint, certificate.not_after), (fingerprint, 1_893_456_000));
-    assert_eq!((&*certificate.subject, certificate.name.as_deref()), (r"CN=alice,O=the house\, of all", Ok("alice")));
+    assert_eq!(certificate.fingerprint, fingerprint);
+    assert_eq!((certificate.subject(), certificate.name()), (r"CN=alice,O=the house\, of all", Ok("alice")));
     assert_eq!(named(&der, NameRule::Subject).as_deref(), Ok(r"CN=alice,O=the house\, of all"));
 }
 
@@ -69,7 +68,7 @@ fn the_common_name_is_one_text_without_control_characters() {
     assert_eq!(common(DnValue::PrintableString("alice".try_into().unwrap())), Ok("alice".into()));
     let long = "n".repeat(NAME_BYTES_MAX + 1);
     assert_eq!(common(&long[1..]).map(|name| name.len()), Ok(NAME_BYTES_MAX));
-    assert_eq!(common(&*long), Err(NameFault::Length { bytes: NAME_BYTES_MAX + 1 }));
+    assert_eq!(common(&*long), Err(NameFault::Length { bytes: 257 }));
     assert_eq!(common(""), Err(NameFault::Length { bytes: 0 }));
     for name in ["alice\0", "\0alice", "a\nb", "a\u{7f}", "a\u{85}"] {
         assert_eq!(common(name), Err(NameFault::Control), "{name:?}");
@@ -77,6 +76,30 @@ fn the_common_name_is_one_text_without_control_characters() {
     assert_eq!(common(DnValue::TeletexString("alice".try_into().unwrap())), Err(NameFault::Encoding));
     assert_eq!(common(DnValue::BmpString("alice".try_into().unwrap())), Err(NameFault::Encoding));
     assert_eq!(named(&der(|_| {}), NameRule::CommonName), Err(NameFault::Missing));
+}
+
+#[test]
+fn names_that_are_parts_of_the_subject_take_no_room_of_their_own_and_all_others_do() {
+    let read = |rule, common: &str| {
+        let der = der(|params| {
+            params.distinguished_name.push(DnType::CommonName, common);
+            params.subject_alt_names = vec![SanType::DnsName("a.example".try_into().unwrap())];
+        });
+        Certificate::parse(&der, rule).unwrap()
+    };
+    let texts = |certificate: &Certificate| (certificate.text.len(), certificate.subject().len());
+    let alice = read(NameRule::CommonName, "alice");
+    assert_eq!((alice.subject(), alice.common_name(), alice.name()), ("CN=alice", Ok("alice"), Ok("alice")));
+    assert_eq!(texts(&alice), (8, 8));
+    let named = read(NameRule::Dns, "alice");
+    assert_eq!((named.subject(), named.common_name(), named.name()), ("CN=alice", Ok("alice"), Ok("a.example")));
+    assert_eq!(texts(&named), (17, 8));
+    let whole = read(NameRule::Subject, "a,b");
+    assert_eq!((whole.subject(), whole.common_name(), whole.name()), (r"CN=a\,b", Ok("a,b"), Ok(r"CN=a\,b")));
+    assert_eq!(texts(&whole), (10, 7));
+    // One name may stand across the end of another.
+    let edge = Certificate::new([0; 32], "ab".into(), Ok("bc".into()), Ok("abbc".into()));
+    assert_eq!((edge.subject(), edge.common_name(), edge.name()), ("ab", Ok("bc"), Ok("abbc")));
 }
 
 #[test]
@@ -138,7 +161,7 @@ fn threat_6_a_common_name_that_is_not_clear_escapes_no_denial_and_earns_no_allow
 #[test]
 fn a_name_that_a_proxy_tells_is_the_only_thing_that_is_known() {
     let told = Certificate::told("alice");
-    assert_eq!((told.name.as_deref(), &*told.subject, told.fingerprint), (Ok("alice"), "alice", [0; 32]));
+    assert_eq!((told.name(), told.subject(), told.fingerprint), (Ok("alice"), "alice", [0; 32]));
     assert_eq!(judged_by_name(&told), (true, true));
     let Verdict::Allow(who) = CertificateUser.authenticate(&credentials(Some(&told))) else { panic!("{told:?}") };
     assert_eq!(who.user.as_deref(), Some("alice"));
@@ -182,7 +205,8 @@ fn an_extension_that_stands_there_twice_or_cannot_be_read_says_nothing() {
     };
     assert_eq!(named(&with(&[good]), NameRule::Dns).as_deref(), Ok("a.b"));
     for contents in [&[good, good][..], &[&good[..6]], &[&[]], &[&b"\x30\x05\x82\x03a.\xff"[..]]] {
-        let wrong = Certificate::parse(&with(contents), NameRule::Dns).map(|certificate| certificate.name);
+        let wrong =
+            Certificate::parse(&with(contents), NameRule::Dns).map(|certificate| certificate.name().map(str::to_owned));
         assert!(matches!(wrong, Err(CertificateError::Der) | Ok(Err(NameFault::Encoding))), "{wrong:?}");
     }
 }
@@ -194,8 +218,8 @@ fn a_subject_with_something_that_is_no_text_is_no_name() {
         params.distinguished_name.push(DnType::OrganizationName, "a\nb");
     });
     let certificate = Certificate::parse(&spoilt, NameRule::Subject).unwrap();
-    assert_eq!(certificate.name, Err(NameFault::Control));
-    assert!(!certificate.subject.contains('\n'), "what is written to logs is escaped: {}", certificate.subject);
+    assert_eq!(certificate.name(), Err(NameFault::Control));
+    assert!(!certificate.subject().contains('\n'), "what is written to logs is escaped: {}", certificate.subject());
     assert_eq!(named(&der(|_| {}), NameRule::Subject), Err(NameFault::Length { bytes: 0 }));
 }
 
@@ -234,7 +258,7 @@ fn threat_6_a_name_from_a_certificate_widens_no_rule() {
         Acl::parse("[[rule]]\neffect = 'allow'\nactions = 'publish'\ntopics = 'home/%u/#'\n", Seed::new(1)).unwrap();
     for name in ["#", "+", "a/b", "%u", "%c", "+/#", "$SYS"] {
         let certificate = Certificate::parse(&called(name), NameRule::CommonName).unwrap();
-        assert_eq!(certificate.name.as_deref(), Ok(name));
+        assert_eq!(certificate.name(), Ok(name));
         let Verdict::Allow(who) = CertificateUser.authenticate(&credentials(Some(&certificate))) else {
             panic!("{name}")
         };

@@ -28,8 +28,8 @@ pub fn about_client(credentials: &Credentials<'_>, listener: Option<&str>) -> Ve
     let certificate = credentials.certificate.map(|shown| {
         json!({
             "fingerprint": write_fingerprint(&shown.fingerprint),
-            "common_name": shown.common_name.as_deref().ok(),
-            "subject": &*shown.subject,
+            "common_name": shown.common_name().ok(),
+            "subject": shown.subject(),
         })
     });
     tell("certificate", certificate.into());
@@ -115,18 +115,14 @@ mod tests {
                 "listener": "secure", "protocol": "5.0", "certificate": null,
             })
         );
-        let shown = Certificate {
-            fingerprint: [0xab; 32],
-            subject: "CN=dev-1,O=house".into(),
-            common_name: Ok("dev-1".into()),
-            not_after: 0,
-            name: Err(NameFault::Missing),
-        };
+        let (subject, name) = ("CN=dev-1,O=house".into(), Err(NameFault::Missing));
+        let shown = Certificate::new([0xab; 32], subject, Ok("dev-1".into()), name);
         let peer = ("::ffff:192.0.2.9".parse::<core::net::Ipv6Addr>().unwrap(), 1).into();
         let nameless = Credentials { certificate: Some(&shown), peer, ..credentials(None, Some(b"\xff\x00")) };
         let question = told(&about_client(&nameless, None));
         assert_eq!(question["certificate"]["fingerprint"], "ab".repeat(32));
         assert_eq!(question["certificate"]["common_name"], "dev-1");
+        assert_eq!(question["certificate"]["subject"], "CN=dev-1,O=house");
         assert_eq!(question["password_base64"], "/wA=");
         assert_eq!(question["address"], "192.0.2.9");
         assert!(question.get("password").is_none() && question["user"].is_null() && question["listener"].is_null());
