@@ -82,8 +82,8 @@ pub struct Core {
     pub(super) changed: Vec<ConnectionKey>,
     /// Connections with bytes that wait for a change to be safe, in order; a connection may stand here more than once.
     pub(super) promised: VecDeque<(Serial, ConnectionKey)>,
-    /// Connections that broke while we wrote.
-    pub(super) broken: Vec<ConnectionKey>,
+    /// Connections that broke while we wrote: the engine is to be told, and of some once more.
+    pub(super) broken: VecDeque<ConnectionKey>,
     /// Connections that the ring does not watch and should, if they are still here at the end of the turn.
     pub(super) unwatched: Vec<ConnectionKey>,
     /// Ways to other shards that became full (`false`) or free.
@@ -206,7 +206,7 @@ impl Core {
             hot: Hot::default(),
             changed: Vec::new(),
             promised: VecDeque::new(),
-            broken: Vec::new(),
+            broken: VecDeque::new(),
             unwatched: Vec::new(),
             rooms: Vec::new(),
             closed: Vec::new(),

@@ -87,7 +87,7 @@ impl Core {
                 }
                 note_change(line, changed);
             }
-            Sent::Broken => broken.push(line.key),
+            Sent::Broken => broken.extend(line.breaks()),
         });
         if !has_waited && !self.promised.is_empty() {
             self.promised_since_ns = self.clock.now_ns();
@@ -146,6 +146,9 @@ impl Core {
             }
             if is_read && std::mem::take(&mut line.state.has_unread) {
                 enqueue(line, &mut self.due);
+            }
+            if !is_read && line.state.is_shut {
+                self.broken.push_back(key); // whether something is left to be read is looked at again
             }
         }
     }

@@ -41,9 +41,9 @@ pub(super) struct Scene {
 }
 
 /// A client of 3.1.1 whose messages have identifiers that go up.
-struct Client {
-    stream: TcpStream,
-    key: ConnectionKey,
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) key: ConnectionKey,
     sent: u16,
     acknowledged: u16,
     heard: Vec<u8>,
@@ -114,7 +114,7 @@ impl Scene {
     }
 
     /// A client that is connected.
-    fn client(&mut self, id: char) -> Client {
+    pub(super) fn client(&mut self, id: char) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -127,16 +127,18 @@ impl Scene {
             connack.len() == 4
         });
         assert_eq!(connack, [0x20, 2, 0, 0]);
-        let known = |core: &mut Core| {
-            let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
-            keys.filter(|key| core.lines.get_mut(*key).is_some()).last()
-        };
-        let key = known(&mut self.core).expect("its line is the newest");
+        let key = self.newest_key();
         Client { stream, key, sent: 0, acknowledged: 0, heard: Vec::new() }
     }
 
+    /// The connection that has the last place, of those that nobody had before.
+    fn newest_key(&mut self) -> ConnectionKey {
+        let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
+        keys.filter(|key| self.core.lines.get_mut(*key).is_some()).last().expect("its line is the newest")
+    }
+
     /// One message after the other until the kernel receives for this client.
-    fn heat(&mut self, client: &mut Client) {
+    pub(super) fn heat(&mut self, client: &mut Client) {
         let before = client.sent;
         while self.watch_of(client) != Watch::Receive {
             assert!(client.sent < before + 100, "it does not become hot");
@@ -145,7 +147,7 @@ impl Scene {
         }
     }
 
-    fn until_acknowledged(&mut self, client: &mut Client) {
+    pub(super) fn until_acknowledged(&mut self, client: &mut Client) {
         self.until("every acknowledgement", |_| client.is_acknowledged());
     }
 
@@ -165,7 +167,7 @@ impl Scene {
         panic!("not after {TURNS_MAX} looks");
     }
 
-    fn pause(&mut self, client: &Client, is_read: bool) {
+    pub(super) fn pause(&mut self, client: &Client, is_read: bool) {
         self.core.out.reads.push((client.key, is_read));
         let now = self.core.clock.now();
         self.core.perform(now);
@@ -188,7 +190,7 @@ fn take(stream: &mut TcpStream, heard: &mut Vec<u8>) {
 
 impl Client {
     /// A message at QoS 1 with so many bytes of payload.
-    fn publish(&mut self, payload: u16) {
+    pub(super) fn publish(&mut self, payload: u16) {
         let bytes = self.message(payload);
         self.stream.write_all(&bytes).unwrap();
     }

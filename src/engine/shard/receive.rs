@@ -106,7 +106,7 @@ impl Shard {
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
             let is_asked_about = matches!(connection.phase, Phase::Authenticating(_));
-            let has_nothing = bytes.is_empty() && connection.held.is_none() && !is_asked_about;
+            let has_nothing = bytes.is_empty() && !is_asked_about && !has_whole_packet(connection);
             if !bytes.is_empty() {
                 self.holdings.take_out(connection);
                 append(&mut connection.held.get_or_insert_default().bytes, bytes);
@@ -411,6 +411,12 @@ fn bytes_max(bytes: &[u8], is_connected: bool, agreed: u32) -> u32 {
         Some(first) if first >> 4 == PacketType::Publish.bits() => agreed,
         _ => agreed.min(REQUEST_BYTES_MAX),
     }
+}
+
+/// Whether something whole is held back: what has only begun takes no effect once its connection is over.
+fn has_whole_packet(connection: &Connection) -> bool {
+    let held = connection.held.as_ref();
+    held.is_some_and(|begun| !matches!(next_frame(&begun.bytes, u32::MAX), Ok(Next::Need(_))))
 }
 
 /// Whether these bytes are one packet, and large enough to be worth sharing.
