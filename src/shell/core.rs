@@ -31,6 +31,7 @@ use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
 use super::ring::sys::give_back_memory;
+use super::stopping::LastLetters;
 use super::storage::Kept;
 use super::transport::layers::PENDING_BYTES_MAX;
 use crate::base::time::Time;
@@ -104,8 +105,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
-    /// Its clients are not told yet, for letters that were here before come first: until when they may.
-    pub(super) letters_until_ns: Option<u64>,
+    /// Its clients are not told yet, for letters that were on their way before come first.
+    pub(super) last_letters: Option<LastLetters>,
     /// Listeners whose connections are judged again.
     pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
@@ -215,7 +216,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
-            letters_until_ns: None,
+            last_letters: None,
             judgings: Vec::new(),
             journal: None,
             written: Vec::new(),

@@ -153,7 +153,7 @@ impl Core {
         }
     }
 
-    fn send_batches(&mut self) {
+    pub(super) fn send_batches(&mut self) {
         if self.out.mesh.iter().all(Vec::is_empty) {
             return; // most turns have nothing for others, and need not ask for the time
         }

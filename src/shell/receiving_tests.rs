@@ -38,6 +38,8 @@ pub(super) struct Scene {
     pub(super) ways: Ways,
     /// Those of the other shards, which are not there.
     pub(super) inboxes: Vec<Inbox>,
+    /// What all shards say of themselves.
+    pub(super) progress: Arc<Progress>,
 }
 
 /// A client of 3.1.1 whose messages have identifiers that go up.
@@ -76,6 +78,7 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
+        let progress = Progress::new(clock, vec![0; shards]);
         let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways)
             .unwrap()
             .desk(ShardId::new(0), 16);
@@ -94,12 +97,12 @@ impl Scene {
             driver: Driver::Ring,
             ring_entries,
             promise: Promise::of(&config.storage),
-            share: Progress::new(clock, vec![0; shards]).share(ShardId::new(0)),
+            share: progress.share(ShardId::new(0)),
             kept: None,
         });
         let mut core = core.unwrap();
         core.serve();
-        Self { core, address: bound.address, ways, inboxes }
+        Self { core, address: bound.address, ways, inboxes, progress }
     }
 
     /// Turns until something is so.
