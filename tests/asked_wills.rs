@@ -4,7 +4,7 @@ mod support;
 
 use pregon::engine::auth::Decision;
 use pregon::engine::auth::policy::Policy;
-use pregon::engine::input::Answer;
+use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::{
     Limits, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_MAX,
     WILLS_WAITING_OF_CLIENT_MAX, WILLS_WAITING_USER_PART,
@@ -297,4 +297,58 @@ fn threat_10_wills_of_one_user_leave_room_to_others() {
     let other = come_in(&mut story, &Hello::v5("other").login("other", "o").will("w", "other", 1, false));
     story.cut(other);
     assert_eq!(story.world.shards[0].asked_wills(), of_one + 1);
+}
+
+#[test]
+fn threat_3_wills_that_are_decided_one_after_the_other_are_published_a_few_in_an_input() {
+    let mut story = Story::over(World::with(1, Limits::default(), asking(), 7));
+    let watchers: Vec<Client> = (0..40)
+        .map(|number| {
+            let watcher = story.connect(Hello::v5(&format!("watcher{number}")));
+            story.subscribe(watcher, "w", 0);
+            watcher
+        })
+        .collect();
+    let words = ["first", "second", "third", "fourth"];
+    for word in words {
+        let mortal = come_in(&mut story, &Hello::v5("mortal").will("w", word, 0, false));
+        story.cut(mortal);
+    }
+    // Nobody is asked any more: behind the word about the first all of them are decided.
+    story.world.change_policy(Policy::open());
+    story.world.set_copies_per_input_max(50);
+    story.world.answer(Answer::Action(Decision::Allow));
+    let published = story.world.shards[0].stats().wills_published;
+    assert!(published <= 2, "{published} wills, each for 40, in an input of 50 copies");
+    assert_eq!(story.world.shards[0].asked_wills(), words.len() - usize::try_from(published).unwrap());
+    story.world.drive();
+    assert_eq!(counts(&story), (4, 0));
+    for watcher in watchers {
+        assert_eq!(payloads(&mut story, watcher), words, "in their order");
+    }
+}
+
+#[test]
+fn threat_3_wills_that_are_given_up_at_one_time_are_given_up_a_few_in_a_tick() {
+    const COUNT: u64 = 100;
+    let (mut story, watcher) = story(1);
+    for number in 0..COUNT {
+        let mortal = come_in(&mut story, &Hello::v5(&format!("m{number}")).will("w", "gone", 0, false));
+        story.cut(mortal);
+    }
+    while !story.world.questions.is_empty() {
+        story.world.answer(Answer::Action(Decision::Later)); // everybody is busy
+    }
+    story.world.now = story.world.now.after_ms(WILL_PATIENCE_MS);
+    story.world.set_copies_per_input_max(40);
+    let mut ticks = 0;
+    while story.world.shards[0].asked_wills() > 0 {
+        let before = counts(&story).1;
+        story.world.input(0, Input::Tick);
+        ticks += 1;
+        let denied = counts(&story).1 - before;
+        assert!((1..=20).contains(&denied), "{denied} in tick {ticks}");
+        assert!(story.world.takes_tick(0) || story.world.shards[0].asked_wills() == 0, "it asks for the next one");
+    }
+    assert_eq!((counts(&story), payloads(&mut story, watcher).len()), ((0, COUNT), 0));
 }

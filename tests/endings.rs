@@ -3,8 +3,10 @@
 mod support;
 
 use pregon::engine::auth::Decision;
+use pregon::engine::auth::policy::Policy;
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{COPIES_PER_INPUT_MAX, Limits};
+use pregon::engine::stats::{DropReason, Ledger};
 use pregon::mqtt::Version;
 use support::policies::{Rules, Verb};
 use support::story::{Client, Hello, Post, Story};
@@ -122,4 +124,112 @@ fn what_is_left_for_the_next_turn_when_its_client_ends_takes_effect() {
         let heard = topics(&mut story, reader);
         assert_eq!((heard.len(), heard.last().map(String::as_str)), (POSTS, Some(&*format!("t/{}", POSTS - 1))));
     }
+}
+
+/// Nothing reaches this client any more, and all that it has said was read.
+fn break_off(story: &mut Story, client: Client) {
+    story.world.drive();
+    story.world.break_off(client.0);
+    story.world.end(client.0);
+    story.world.drive();
+}
+
+/// More than it takes to find one that takes nothing, and less.
+fn around_the_stall_ms() -> (u64, u64) {
+    let limits = Limits::default();
+    (limits.write_stall_ms - 2_000, 2_000 + 2 * limits.backlog_patience_ms)
+}
+
+#[test]
+fn who_waits_for_an_answer_when_nothing_reaches_him_any_more_waits_no_longer_than_one_who_takes_nothing() {
+    let (before_ms, rest_ms) = around_the_stall_ms();
+    for (shards, is_answered) in [(1, true), (1, false), (2, true), (3, false)] {
+        let mut story = asking(shards);
+        let watcher = story.connect(Hello::v5("watcher"));
+        story.subscribe(watcher, "#", 0);
+        let brief = story.connect(hello(Version::V5));
+        story.publish(brief, Post::to("asked/a").payload("x"));
+        break_off(&mut story, brief);
+        story.world.advance(before_ms);
+        assert!(topics(&mut story, watcher).is_empty(), "what he has said before may still take effect");
+        if is_answered {
+            story.world.answer(Answer::Action(Decision::Allow));
+        }
+        story.world.advance(rest_ms);
+        let told: &[&str] = if is_answered { &["asked/a", "will"] } else { &["will"] };
+        assert_eq!(topics(&mut story, watcher), told);
+        assert!(story.world.links[brief.0].is_closed);
+        if !is_answered {
+            story.world.answer(Answer::Action(Decision::Allow));
+            story.world.drive();
+            assert!(topics(&mut story, watcher).is_empty(), "the answer finds nobody");
+        }
+    }
+}
+
+#[test]
+fn what_has_only_begun_keeps_nobody_whom_nothing_reaches() {
+    let limits = Limits { byte_rate: 10, ..Limits::default() };
+    let mut story = Story::over(World::with(2, limits, Policy::open(), 7));
+    let watcher = story.connect(Hello::v5("watcher"));
+    story.subscribe(watcher, "#", 0);
+    let brief = story.connect(hello(Version::V5));
+    let post = |topic: &str| Post::to(topic).payload(vec![0; 1_000]).encode(Version::V5);
+    // Behind the first one it is in debt for a long time; of the second one not all has come.
+    let mut said = post("whole");
+    said.extend_from_slice(&post("begun")[..500]);
+    story.send(brief, &said);
+    assert!(!story.world.links[brief.0].is_read && !story.world.links[brief.0].is_closed);
+    break_off(&mut story, brief);
+    assert!(story.world.links[brief.0].is_closed, "there is nothing to wait for");
+    assert_eq!(topics(&mut story, watcher), ["whole", "will"]);
+}
+
+#[test]
+fn what_is_sent_to_a_client_whom_nothing_reaches_is_dropped_or_waits_for_its_session() {
+    let (before_ms, rest_ms) = around_the_stall_ms();
+    for shards in [1, 2, 3] {
+        let mut story = asking(shards);
+        let reader = story.connect(Hello::v5("reader").expiry(600));
+        story.subscribe(reader, "lossy", 0);
+        story.subscribe(reader, "safe", 1);
+        let publisher = story.connect(Hello::v5("publisher"));
+        story.publish(reader, Post::to("asked/a").payload("x"));
+        break_off(&mut story, reader);
+        let sum = |story: &Story, of: fn(&Ledger) -> u64| -> u64 {
+            story.world.shards.iter().map(|shard| of(&shard.stats().ledger)).sum()
+        };
+        let delivered = sum(&story, |ledger| ledger.delivered);
+        for id in 1..=3 {
+            story.post(publisher, Post::to("lossy").payload("x"));
+            story.post(publisher, Post::to("safe").payload("x").qos(1).id(id));
+        }
+        assert_eq!(sum(&story, |ledger| ledger.dropped(DropReason::Slow)), 3);
+        assert_eq!(sum(&story, |ledger| ledger.delivered), delivered, "nobody has heard it");
+        story.world.advance(before_ms + rest_ms);
+        assert!(story.world.links[reader.0].is_closed);
+        let (back, is_present) = story.connect_present(Hello::v5("reader").expiry(600).resume());
+        let heard = story.deliveries(back);
+        assert!(is_present && heard.len() == 3, "{heard:?}");
+        assert!(heard.iter().all(|delivery| delivery.topic == "safe" && !delivery.dup), "{heard:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_receiver_whom_nothing_reaches() {
+    let limits = Limits { backlog_bytes_max: 1_000, ..Limits::default() };
+    let mut story = Story::over(World::with(2, limits, Policy::open(), 7));
+    let reader = story.connect(Hello::v5("reader"));
+    story.subscribe(reader, "a", 0);
+    story.world.links[reader.0].room = 0;
+    let publisher = story.connect(Hello::v5("publisher"));
+    for _ in 0..10 {
+        story.publish(publisher, Post::to("a").payload(vec![0; 1_000]));
+    }
+    assert!(!story.world.links[publisher.0].is_read, "it waits for the reader");
+    story.world.break_off(reader.0);
+    story.world.drive();
+    assert!(story.world.links[publisher.0].is_read);
+    story.publish(publisher, Post::to("a").payload(vec![0; 1_000]));
+    assert!(story.world.links[publisher.0].is_read, "and waits for it no more");
 }

@@ -13,6 +13,7 @@ use pregon::engine::input::{Answer, Input};
 use pregon::engine::limits::{FILTERS_PER_PACKET_MAX, Limits, Overlap};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
+use support::policies::{Rules, Verb};
 use support::story::{Client, Heard, Hello, Post, Story, Wish, subscribe, unsubscribe};
 use support::world::World;
 
@@ -554,6 +555,60 @@ fn threat_3_an_answer_makes_us_read_a_subscribe_on_and_not_again() {
     assert!(answer(&mut story) > COUNT as u64, "behind the last answer all of it takes effect");
     story.world.drive();
     assert!(matches!(story.hear(client), Some(Heard::SubAck(1, codes, _)) if codes == [0; COUNT]));
+}
+
+/// What a client has caused that subscribes to so many filters, each of which is asked about or not.
+fn caused_by_subscribe(count: usize, prefix: &str) -> u64 {
+    let mut story = judged_by(|_| {}, Counting::default());
+    let client = story.connect(Hello::v5("c"));
+    let before = story.world.shards[0].caused();
+    let filters: Vec<String> = (0..count).map(|number| format!("{prefix}/{number}")).collect();
+    let wishes: Vec<Wish<'_>> = filters.iter().map(|filter| Wish::to(filter, 0)).collect();
+    story.send(client, &subscribe(Version::V5, 1, &wishes, None));
+    while !story.world.questions.is_empty() {
+        story.world.answer(Answer::Action(Decision::Allow));
+        story.world.drive();
+    }
+    let Some(Heard::SubAck(1, codes, _)) = story.hear(client) else { panic!("all are answered") };
+    assert_eq!(codes.len(), count);
+    story.world.shards[0].caused() - before
+}
+
+#[test]
+fn a_subscribe_that_waits_costs_as_much_as_one_that_does_not() {
+    for count in [1, 2, 50, 300] {
+        assert_eq!(caused_by_subscribe(count, "later"), caused_by_subscribe(count, "now"), "of {count} filters");
+    }
+}
+
+#[test]
+fn a_packet_that_waits_for_an_answer_is_counted_once() {
+    let policy = Rules::default().later(Verb::Publish, "asked/#").later(Verb::Subscribe, "asked/#").policy();
+    let mut story = Story::over(World::with(1, Limits::default(), policy, 7));
+    let client = story.connect(Hello::v5("c"));
+    let received = |story: &Story| {
+        let stats = story.world.shards[0].stats();
+        let bytes: u64 = stats.packet_bytes_received_by_type.iter().sum();
+        (stats.packets_received, bytes)
+    };
+    let (packets, bytes) = received(&story);
+    let wishes = [Wish::to("asked/#", 0), Wish::to("free/#", 0)];
+    // Runs of neighbours take a way of their own, and so does what stands behind one that waits.
+    let posts = ["asked/a", "asked/a", "asked/a", "free/b", "free/b"];
+    let mut said = subscribe(Version::V5, 1, &wishes, None);
+    for topic in posts {
+        said.extend_from_slice(&Post::to(topic).payload("x").encode(Version::V5));
+    }
+    let len = said.len() as u64;
+    story.send(client, &said);
+    while !story.world.questions.is_empty() {
+        story.world.answer(Answer::Action(Decision::Allow));
+        story.world.drive();
+    }
+    assert!(matches!(story.hear(client), Some(Heard::SubAck(1, ..))));
+    let heard: Vec<String> = story.deliveries(client).into_iter().map(|delivery| delivery.topic).collect();
+    assert_eq!(heard, posts);
+    assert_eq!(received(&story), (packets + 1 + posts.len() as u64, bytes + len));
 }
 
 #[test]

@@ -147,6 +147,8 @@ pub struct Extras {
     pub answers: Vec<(OwnedAction, Decision)>,
     /// The number of the policy under which they were asked for: those of an older one count no more.
     pub answers_policy: u64,
+    /// The packet that waits for them was counted and charged when it came.
+    pub is_counted: bool,
     /// What is settled of the SUBSCRIBE that waits.
     pub settled: Option<Box<Settled>>,
     /// The action whose answer is awaited.

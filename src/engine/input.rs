@@ -75,7 +75,13 @@ pub enum Input<'a> {
         /// Which one.
         connection: ConnectionKey,
     },
-    /// The connection broke.
+    /// Nothing that is sent to the peer reaches it any more. What it has said before is still handled, as long as that does not take too long: the end
+    /// of the connection follows as [`Input::Ended`], or comes by itself.
+    Broken {
+        /// Which one.
+        connection: ConnectionKey,
+    },
+    /// The connection broke, and what it said before is not wanted.
     Lost {
         /// Which one.
         connection: ConnectionKey,

@@ -68,6 +68,9 @@ pub const COPIES_PER_ACKNOWLEDGED: usize = 8;
 pub const COPIES_PER_PACKET: usize = 4;
 /// What a filter costs that is subscribed to, given up, or taken out behind a session that has ended.
 pub const COPIES_PER_FILTER: usize = 8;
+/// The part of that for finding out whether it may be subscribed to: it may be long before the rest of its packet.
+pub const COPIES_PER_FILTER_JUDGED: usize = 2;
+const _: () = assert!(COPIES_PER_FILTER_JUDGED < COPIES_PER_FILTER);
 /// What a session costs that ends, whatever it had.
 pub const COPIES_PER_SESSION: usize = 32;
 /// Filters of a session that are gone over for as much as a copy costs.

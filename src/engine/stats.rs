@@ -9,7 +9,7 @@ use crate::mqtt::Reason;
 pub enum DropReason {
     /// The receiver was away and the message was QoS 0.
     Offline,
-    /// The receiver's connection was full and the message was QoS 0.
+    /// The receiver's connection was full, or nothing reached it any more, and the message was QoS 0.
     Slow,
     /// The receiver was above its rate and the message was QoS 0.
     AboveRate,

@@ -32,6 +32,7 @@ use super::ring::disk::Written;
 use super::ring::fetch::Brought;
 use super::ring::net::Net;
 use super::ring::sys::give_back_memory;
+use super::stopping::LastLetters;
 use super::storage::Kept;
 use super::transport::layers::PENDING_BYTES_MAX;
 use crate::base::time::Time;
@@ -84,8 +85,8 @@ pub struct Core {
     pub(super) changed: Vec<ConnectionKey>,
     /// Connections with bytes that wait for a change to be safe, in order; a connection may stand here more than once.
     pub(super) promised: VecDeque<(Serial, ConnectionKey)>,
-    /// Connections that broke while we wrote.
-    pub(super) broken: Vec<ConnectionKey>,
+    /// Connections that broke while we wrote: the engine is to be told, and of some once more.
+    pub(super) broken: VecDeque<ConnectionKey>,
     /// Connections that the ring does not watch and should, if they are still here at the end of the turn.
     pub(super) unwatched: Vec<ConnectionKey>,
     /// Ways to other shards that became full (`false`) or free.
@@ -106,8 +107,8 @@ pub struct Core {
     pub(super) due_at: Option<Time>,
     /// The broker stops: until when what is on its way is sent.
     pub(super) stop_at_ns: Option<u64>,
-    /// Its clients are not told yet, for letters that were here before come first: until when they may.
-    pub(super) letters_until_ns: Option<u64>,
+    /// Its clients are not told yet, for letters that were on their way before come first.
+    pub(super) last_letters: Option<LastLetters>,
     /// Listeners whose connections are judged again.
     pub(super) judgings: Vec<Judging>,
     /// What keeps changes, if anything does.
@@ -209,7 +210,7 @@ impl Core {
             hot: Hot::default(),
             changed: Vec::new(),
             promised: VecDeque::new(),
-            broken: Vec::new(),
+            broken: VecDeque::new(),
             unwatched: Vec::new(),
             rooms: Vec::new(),
             closed: Vec::new(),
@@ -218,7 +219,7 @@ impl Core {
             wall_told_at: None,
             due_at: None,
             stop_at_ns: None,
-            letters_until_ns: None,
+            last_letters: None,
             judgings: Vec::new(),
             journal: None,
             written: Vec::new(),

@@ -150,3 +150,45 @@ pub fn turned_away(shard: ShardId, count: u64, (handshakes, questions): (usize, 
 pub fn not_trusted(shard: ShardId, peer: SocketAddr) {
     debug!(shard = shard.index(), %peer, "a connection from where no proxy is trusted");
 }
+
+/// What is given up with the time to stop.
+#[derive(Debug)]
+pub(super) struct LeftBehind {
+    /// Clients that are still connected.
+    pub connections: usize,
+    /// Batches of other shards that are here.
+    pub letters_unread: usize,
+    /// Parcels for other shards that are here.
+    pub letters_unsent: usize,
+    /// Wills that wait for a word.
+    pub wills: usize,
+    /// Whether the journal has all that was promised.
+    pub is_kept: bool,
+}
+
+/// The broker stops, and clients hear of it before all messages were read that were on their way to them.
+pub(super) fn letters_given_up(shard: ShardId, unread: usize, unsent: usize, are_all_here: bool) {
+    let shard = shard.index();
+    warn!(
+        shard,
+        unread,
+        unsent,
+        are_all_here,
+        "half of runtime.drain_timeout is over: clients are told to go before all messages between shards were read"
+    );
+}
+
+/// The time to stop is over before everything was done.
+pub(super) fn stop_given_up(shard: ShardId, left: &LeftBehind) {
+    let LeftBehind { connections, letters_unread, letters_unsent, wills, is_kept } = *left;
+    let shard = shard.index();
+    warn!(
+        shard,
+        connections,
+        letters_unread,
+        letters_unsent,
+        wills,
+        is_kept,
+        "runtime.drain_timeout is over: what was still on its way is given up"
+    );
+}

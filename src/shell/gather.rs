@@ -66,13 +66,12 @@ impl Gather {
     pub fn collect(&mut self, out: &Outputs, lines: &mut Lines, stats: &mut ShellStats) {
         debug_assert!(self.entries.is_empty() && self.dirty.is_empty(), "the last turn was flushed");
         for (number, piece) in out.pieces().enumerate() {
-            let kind = usize::from(piece.first_byte().unwrap_or(0) >> 4);
-            stats.packets_sent[kind] += piece.recipients.len() as u64 * u64::from(piece.packets);
-            stats.packet_bytes_sent[kind] += (piece.recipients.len() * piece.len_for_one()) as u64;
+            let mut heard = 0;
             let number = u32::try_from(number).expect("a turn has fewer than 2^32 pieces");
             for recipient in piece.recipients {
                 let line = lines.get_mut(recipient.connection).filter(|line| !line.state.is_shut);
-                let Some(line) = line else { continue };
+                let Some(line) = line else { continue }; // nobody hears it
+                heard += 1;
                 let place = u32::try_from(self.entries.len()).expect("a turn has fewer than 2^32 copies");
                 self.entries.push(Entry { piece: number, recipient: *recipient, next: NONE });
                 if line.first == NONE {
@@ -87,6 +86,9 @@ impl Gather {
                 }
                 line.last = place;
             }
+            let kind = usize::from(piece.first_byte().unwrap_or(0) >> 4);
+            stats.packets_sent[kind] += heard * u64::from(piece.packets);
+            stats.packet_bytes_sent[kind] += heard * piece.len_for_one() as u64;
         }
         self.shared.resize(out.piece_count(), None);
     }
@@ -463,5 +465,26 @@ mod tests {
         let mut heard = [0; 16];
         let count = (&peers[2].stream).read(&mut heard).unwrap();
         assert_eq!(&heard[..count], b"wwwnnn", "in their order");
+    }
+
+    #[test]
+    fn what_nobody_hears_is_not_counted_as_sent() {
+        let (mut lines, mut gather, mut stats) = (Lines::default(), Gather::default(), ShellStats::default());
+        let peers: Vec<Peer> = (0..3).map(|index| peer(index, &mut lines)).collect();
+        lines.get_mut(peers[1].key).unwrap().state.is_shut = true;
+        lines.remove(peers[2].key);
+        let mut out = Outputs::new(1);
+        let draft = out.draft(None, |head| {
+            head.extend_from_slice(b"\x30\x04\0\x01ab");
+            Some(Head { packet_id_at: None, len: 6 })
+        });
+        let recipients: Vec<Recipient> =
+            peers.iter().map(|peer| Recipient { connection: peer.key, packet_id: None }).collect();
+        out.send(draft, &recipients);
+        gather.collect(&out, &mut lines, &mut stats);
+        let mut told = Vec::new();
+        gather.flush(&out, &mut lines, &mut stats, || true, |line, sent| told.push((line.key, sent)));
+        assert_eq!(told, [(peers[0].key, Sent::All)]);
+        assert_eq!((stats.packets_sent[3], stats.packet_bytes_sent[3], stats.sent_bytes), (1, 6, 6));
     }
 }

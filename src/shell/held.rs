@@ -19,6 +19,8 @@ pub struct Held {
 #[derive(Debug)]
 struct Queues {
     queues: Vec<VecDeque<Parcel>>,
+    /// How many of the first of each waited when it was asked for.
+    marked: Vec<usize>,
     /// The shards whose queue is not empty.
     full: Bits64,
 }
@@ -40,6 +42,16 @@ impl Held {
     pub fn retry(&mut self, ways: &Ways, from: ShardId) -> Bits64 {
         self.others.retry(ways, from);
         self.letters.retry(ways, from)
+    }
+
+    /// Remembers which messages wait now.
+    pub fn mark(&mut self) {
+        self.letters.marked = self.letters.queues.iter().map(VecDeque::len).collect();
+    }
+
+    /// Whether all messages that waited at that moment have found room.
+    pub fn has_sent_marked(&self) -> bool {
+        self.letters.marked.iter().all(|marked| *marked == 0)
     }
 
     /// Whether nothing waits.
@@ -64,7 +76,8 @@ impl Held {
 
 impl Queues {
     fn new(shards: usize) -> Self {
-        Self { queues: (0..shards).map(|_| VecDeque::new()).collect(), full: Bits64::EMPTY }
+        let queues = (0..shards).map(|_| VecDeque::new()).collect();
+        Self { queues, marked: vec![0; shards], full: Bits64::EMPTY }
     }
 
     /// Whether the first parcel has found no room.
@@ -88,11 +101,14 @@ impl Queues {
         let mut freed = Bits64::EMPTY;
         for bit in self.full.iter() {
             let to = ShardId::of_bit(bit);
-            let queue = &mut self.queues[to.index()];
+            let (queue, marked) = (&mut self.queues[to.index()], &mut self.marked[to.index()]);
             let mut has_sent = false;
             while let Some(parcel) = queue.pop_front() {
                 match ways.put_or_ask(from, to, parcel) {
-                    Ok(()) => has_sent = true,
+                    Ok(()) => {
+                        has_sent = true;
+                        *marked = marked.saturating_sub(1);
+                    }
                     Err(parcel) => {
                         queue.push_front(parcel);
                         break;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::mesh::Batch;
+use super::mesh::{Batch, Inbox};
 use crate::base::bitset::Bits64;
 use crate::engine::homes::ShardId;
 
@@ -39,6 +39,14 @@ impl Unread {
     pub fn put(&mut self, batch: Batch) {
         self.senders.insert(batch.from.bit());
         self.piles[batch.from.index()].batches.push_back(batch);
+    }
+
+    /// Batches that have come go to those of their senders.
+    pub fn take_in(&mut self, inbox: &Inbox) {
+        for _ in 0..inbox.batches() {
+            let Some(batch) = inbox.take_batch() else { return };
+            self.put(batch);
+        }
     }
 
     /// Who has sent something that is not read.

@@ -6,9 +6,9 @@
 //! | [`starting`] [`progress`] | the same before anybody comes in, and how far it is |
 //! | [`executor`] | one pinned executor a shard |
 //! | [`core`] `perform` | a turn: what is ready goes in, what the shard wishes is done |
-//! | `accepting` `reserve` `reading` `receiving` | who comes, descriptors that are not for them, what clients sent, those that the kernel receives for on its own |
+//! | `accepting` `reserve` `reading` `receiving` `breaking` | who comes, descriptors that are not for them, what clients sent, those that the kernel receives for on its own, those that nothing reaches any more |
 //! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
-//! | `parcels` [`letters`] `resting` | what other shards sent, whose turn it is to be read, the sleep between two turns |
+//! | `parcels` [`letters`] `resting` `stopping` | what other shards sent, whose turn it is to be read, the sleep between two turns, the end |
 //! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
@@ -31,6 +31,9 @@
 mod accepting;
 pub mod admission;
 pub mod archive;
+mod breaking;
+#[cfg(test)]
+mod breaking_tests;
 pub mod broker;
 pub mod clerks;
 pub mod clock;
@@ -76,6 +79,7 @@ mod resting;
 pub mod ring;
 mod room;
 pub mod starting;
+mod stopping;
 pub mod storage;
 pub mod transfer;
 pub mod transport;

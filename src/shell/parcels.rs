@@ -1,9 +1,5 @@
 //! What other shards and the operator's floor sent: each parcel is opened, and done as it says.
 
-use std::net::Shutdown;
-
-use socket2::SockRef;
-
 use super::core::Core;
 use super::lines::{Line, LineParts};
 use super::mesh::Parcel;
@@ -21,9 +17,6 @@ const CLIENTS_PER_TURN_MAX: usize = 64;
 const CLIENTS_PART: u64 = 2;
 /// Inputs that letters become in one turn.
 const LETTERS_PER_TURN_MAX: usize = 64;
-/// The part of the time to stop in which letters are read that were here before.
-const LETTERS_PART: u64 = 2;
-
 impl Core {
     /// What a turn takes in is bounded as what it reads: only behind it does the engine learn who is full, and slows down who is to blame.
     pub(super) fn open_parcels(&mut self, start_ns: u64, now: Time) {
@@ -32,7 +25,7 @@ impl Core {
             self.open_parcel(parcel, now);
         }
         let has_met_clients = self.meet_clients(now);
-        self.sort_letters();
+        self.unread.take_in(&self.inbox);
         let has_read = self.read_letters(start_ns, now);
         self.say_goodbye_in_time(now);
         if has_read || has_met_clients {
@@ -57,14 +50,6 @@ impl Core {
         }
         self.open_parcel(parcel, now);
         true
-    }
-
-    /// Batches that have come go to those of their senders.
-    fn sort_letters(&mut self) {
-        for _ in 0..self.inbox.batches() {
-            let Some(batch) = self.inbox.take_batch() else { return };
-            self.unread.put(batch);
-        }
     }
 
     /// Has the shard read letters, one input of each sender after the other. Who has sent more than an input takes is passed over for the
@@ -152,39 +137,6 @@ impl Core {
         if has_ended {
             // It has left while it was on its way, behind all that it has said.
             self.shard.handle(Input::Ended { connection: key }, now, &mut self.out);
-        }
-    }
-
-    /// Nobody comes in any more. What other shards have sent before is for those who are still here: they are told behind it, and hear of
-    /// it in the time that is left.
-    fn stop(&mut self, until_ns: u64) {
-        let now_ns = self.clock.now_ns();
-        self.stop_at_ns = Some(until_ns);
-        self.letters_until_ns = Some(now_ns + until_ns.saturating_sub(now_ns) / LETTERS_PART);
-        self.sort_letters();
-        self.unread.mark();
-        for (number, listener) in (0..).zip(self.listeners.drain(..)) {
-            self.net.stop_accepting(number);
-            // The ring may hold the socket until after the end of the process; whoever starts next wants its address now.
-            // A listener that cannot be shut is closed all the same.
-            let _ = SockRef::from(&listener.fd).shutdown(Shutdown::Both);
-            self.closed.push(listener.fd);
-        }
-        self.accepted.clear();
-    }
-
-    /// Ends what is connected, once the letters that were here at the stop are read, or at the end of their time.
-    fn say_goodbye_in_time(&mut self, now: Time) {
-        let Some(until_ns) = self.letters_until_ns else { return };
-        let is_read = self.unread.is_marked_read() && !self.shard.has_letters_aside();
-        if !is_read && self.clock.now_ns() < until_ns {
-            return;
-        }
-        self.letters_until_ns = None;
-        self.make_place(now);
-        self.shard.handle(Input::Shutdown, now, &mut self.out);
-        if let Some(journal) = &mut self.journal {
-            journal.finish();
         }
     }
 }

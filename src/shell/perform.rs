@@ -99,7 +99,7 @@ impl Core {
                 }
                 note_change(line, changed);
             }
-            Sent::Broken => broken.push(line.key),
+            Sent::Broken => broken.extend(line.breaks(late)),
         });
         if !has_waited && !self.promised.is_empty() {
             self.promised_since_ns = self.clock.now_ns();
@@ -116,9 +116,9 @@ impl Core {
         while allowance.take(|| clock.now_ns())
             && let Some(key) = self.late.next()
         {
-            let Some(line) = self.lines.get_mut(key).filter(|line| line.state.is_late) else { continue };
-            self.late.forget(line);
-            self.send_outbox(key);
+            if self.lines.get_mut(key).is_some_and(|line| line.state.is_late) {
+                self.send_outbox(key);
+            }
         }
         if let Some(has_room) = self.late.room() {
             self.shard.handle(Input::WideRoom { has_room }, now, &mut self.out);
@@ -180,10 +180,13 @@ impl Core {
             if is_read && std::mem::take(&mut line.state.has_unread) {
                 enqueue(line, &mut self.due);
             }
+            if !is_read && line.state.is_shut {
+                self.broken.push_back(key); // whether something is left to be read is looked at again
+            }
         }
     }
 
-    fn send_batches(&mut self) {
+    pub(super) fn send_batches(&mut self) {
         if self.out.mesh.iter().all(Vec::is_empty) {
             return; // most turns have nothing for others, and need not ask for the time
         }

@@ -24,6 +24,8 @@ struct Part {
     read_bytes: AtomicU64,
     records: AtomicU64,
     is_ready: AtomicBool,
+    /// The broker stops, and what waited here for room at that moment is with the other shards.
+    has_handed_on: AtomicBool,
     /// The broker stops, and what comes of that is on its way to the other shards.
     has_stopped: AtomicBool,
 }
@@ -108,6 +110,16 @@ impl Share {
     pub fn is_ready(&self, records: u64) {
         self.part().records.store(records, Ordering::Relaxed);
         self.part().is_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// The broker stops, and what waited here for room on the way to another shard is there.
+    pub fn has_handed_on(&self) {
+        self.part().has_handed_on.store(true, Ordering::Release); // behind all of it
+    }
+
+    /// Whether that is so on every shard: what was on its way here when the last of them heard of the stop is here.
+    pub fn have_all_handed_on(&self) -> bool {
+        self.progress.parts.iter().all(|part| part.has_handed_on.load(Ordering::Acquire))
     }
 
     /// The broker stops: nobody is connected here any more, and whatever comes of that is with the other shards.

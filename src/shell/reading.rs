@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -107,14 +106,15 @@ impl Core {
 
     /// Sends what waits for a connection and may be sent now.
     pub(super) fn send_outbox(&mut self, key: ConnectionKey) {
-        let Some(line) = self.lines.get_mut(key) else { return };
+        let Some(line) = self.lines.get_mut(key).filter(|line| !line.state.is_shut) else { return };
+        self.late.forget(line); // it is its turn
         let before = line.backlog();
         let sent = line.send_outbox();
         let after = line.backlog();
         self.stats.sends += 1;
         self.stats.sent_bytes += (before - after) as u64;
         if sent.is_err() {
-            self.broken.push(key);
+            self.broken.extend(line.breaks(&mut self.late));
         } else {
             if line.sendable() > 0 && !line.state.awaits_room {
                 line.state.awaits_room = true;
@@ -134,21 +134,14 @@ impl Core {
         for (to, has_room) in std::mem::take(&mut self.rooms) {
             self.shard.handle(Input::MeshRoom { to, has_room }, now, &mut self.out);
         }
-        for key in std::mem::take(&mut self.broken) {
-            let Some(line) = self.lines.get_mut(key) else { continue };
-            self.late.forget(line);
-            line.give_up_sending();
-            note_change(line, &mut self.changed);
-            enqueue(line, &mut self.due); // what it has said takes effect, and behind that it ends
-        }
+        self.tell_broken(now);
         let mut changed = std::mem::take(&mut self.changed);
         for key in changed.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
             line.state.is_changed = false;
             let (bytes, taken) = match &mut line.outbox {
                 Some(outbox) => (outbox.len(), std::mem::take(&mut outbox.taken)),
-                None if line.state.is_shut => (0, 0),
-                None => continue,
+                None => continue, // or it is broken, which is told
             };
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             let taken = u32::try_from(taken).unwrap_or(u32::MAX);
@@ -258,7 +251,7 @@ impl Core {
                     note_change(line, &mut self.changed);
                 }
             }
-            Err(_) => self.broken.push(key),
+            Err(_) => self.broken.extend(line.breaks(&mut self.late)),
         }
         let input = match opened {
             Ok(true) => return,
@@ -359,19 +352,6 @@ impl Core {
             }
         }
         self.unwatched = unwatched; // its memory is kept
-    }
-}
-
-impl Line {
-    /// The peer takes nothing any more. What it has said before is with the kernel or with us, and ends for sure: it is read like that
-    /// of a peer who has closed its side.
-    fn give_up_sending(&mut self) {
-        self.outbox = None;
-        self.state.is_ending = true;
-        if !std::mem::replace(&mut self.state.is_shut, true) {
-            // One that was reset cannot be shut, and needs not.
-            let _ = self.socket().shutdown(Shutdown::Both);
-        }
     }
 }
 

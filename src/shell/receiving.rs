@@ -100,6 +100,9 @@ impl Core {
         let Some(line) = self.lines.get_mut(key) else { return };
         line.state.watch = Watch::Off;
         self.unwatched.push(key);
+        if line.state.is_shut {
+            self.broken.push_back(key); // now it can be seen what is left to be read
+        }
         self.stats.receive_demotions += 1;
         if why == Ended::Paused {
             return; // it is as hot as before: the kernel goes on at the end of the turn

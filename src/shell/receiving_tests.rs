@@ -38,12 +38,14 @@ pub(super) struct Scene {
     pub(super) ways: Ways,
     /// Those of the other shards, which are not there.
     pub(super) inboxes: Vec<Inbox>,
+    /// What all shards say of themselves.
+    pub(super) progress: Arc<Progress>,
 }
 
 /// A client of 3.1.1 whose messages have identifiers that go up.
-struct Client {
-    stream: TcpStream,
-    key: ConnectionKey,
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) key: ConnectionKey,
     sent: u16,
     acknowledged: u16,
     heard: Vec<u8>,
@@ -76,6 +78,7 @@ impl Scene {
             ram_budget: 0,
         };
         let clock = Clock::start();
+        let progress = Progress::new(clock, vec![0; shards]);
         let desk = Clerks::start(0, &Arc::new(Force::new(Arc::clone(&shared.policy))), &ways)
             .unwrap()
             .desk(ShardId::new(0), 16);
@@ -94,12 +97,12 @@ impl Scene {
             driver: Driver::Ring,
             ring_entries,
             promise: Promise::of(&config.storage),
-            share: Progress::new(clock, vec![0; shards]).share(ShardId::new(0)),
+            share: progress.share(ShardId::new(0)),
             kept: None,
         });
         let mut core = core.unwrap();
         core.serve();
-        Self { core, address: bound.address, ways, inboxes }
+        Self { core, address: bound.address, ways, inboxes, progress }
     }
 
     /// Turns until something is so.
@@ -114,7 +117,7 @@ impl Scene {
     }
 
     /// A client that is connected.
-    fn client(&mut self, id: char) -> Client {
+    pub(super) fn client(&mut self, id: char) -> Client {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -127,16 +130,18 @@ impl Scene {
             connack.len() == 4
         });
         assert_eq!(connack, [0x20, 2, 0, 0]);
-        let known = |core: &mut Core| {
-            let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
-            keys.filter(|key| core.lines.get_mut(*key).is_some()).last()
-        };
-        let key = known(&mut self.core).expect("its line is the newest");
+        let key = self.newest_key();
         Client { stream, key, sent: 0, acknowledged: 0, heard: Vec::new() }
     }
 
+    /// The connection that has the last place, of those that nobody had before.
+    fn newest_key(&mut self) -> ConnectionKey {
+        let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
+        keys.filter(|key| self.core.lines.get_mut(*key).is_some()).last().expect("its line is the newest")
+    }
+
     /// One message after the other until the kernel receives for this client.
-    fn heat(&mut self, client: &mut Client) {
+    pub(super) fn heat(&mut self, client: &mut Client) {
         let before = client.sent;
         while self.watch_of(client) != Watch::Receive {
             assert!(client.sent < before + 100, "it does not become hot");
@@ -145,7 +150,7 @@ impl Scene {
         }
     }
 
-    fn until_acknowledged(&mut self, client: &mut Client) {
+    pub(super) fn until_acknowledged(&mut self, client: &mut Client) {
         self.until("every acknowledgement", |_| client.is_acknowledged());
     }
 
@@ -165,7 +170,7 @@ impl Scene {
         panic!("not after {TURNS_MAX} looks");
     }
 
-    fn pause(&mut self, client: &Client, is_read: bool) {
+    pub(super) fn pause(&mut self, client: &Client, is_read: bool) {
         self.core.out.reads.push((client.key, is_read));
         let now = self.core.clock.now();
         self.core.perform(now);
@@ -188,7 +193,7 @@ fn take(stream: &mut TcpStream, heard: &mut Vec<u8>) {
 
 impl Client {
     /// A message at QoS 1 with so many bytes of payload.
-    fn publish(&mut self, payload: u16) {
+    pub(super) fn publish(&mut self, payload: u16) {
         let bytes = self.message(payload);
         self.stream.write_all(&bytes).unwrap();
     }

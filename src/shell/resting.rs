@@ -15,7 +15,7 @@ const STOPPING_LOOK_MS: u64 = 5;
 
 impl Core {
     /// Whether the next turn has something to do already.
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.wants_tick
             || !self.due.is_empty()
             || !self.shaking.is_empty()
@@ -30,26 +30,6 @@ impl Core {
             || !self.out.is_empty()
             || !self.written.is_empty()
             || !self.judgings.is_empty()
-    }
-
-    /// Whether the broker stops and nothing is on its way any more. A shard that has nothing left to do waits for the last wills of the others.
-    pub fn is_finished(&self) -> bool {
-        let Some(until_ns) = self.stop_at_ns else { return false };
-        let has_stopped = self.letters_until_ns.is_none()
-            && self.lines.is_empty()
-            && self.held.is_empty()
-            && self.out.is_empty()
-            && self.shard.asked_wills() == 0;
-        if has_stopped {
-            self.share.has_stopped();
-        }
-        let is_kept = self.journal.as_ref().is_none_or(Journal::is_done);
-        self.clock.now_ns() >= until_ns
-            || (has_stopped
-                && is_kept
-                && !self.leavers.has_bytes()
-                && self.share.have_all_stopped()
-                && !self.has_work())
     }
 
     /// Between two turns: lets the driver do what it has to, and sleeps if there is nothing to do.

@@ -378,6 +378,28 @@ fn a_broker_that_stops_waits_for_the_word_about_its_last_wills() {
     }
 }
 
+#[test]
+fn a_broker_whose_time_to_stop_is_over_says_what_it_gives_up() {
+    let rules = WebServer::start(|_| allow());
+    let mut broker = Options::shards(2)
+        .set(&format!("auth.hook_rules_url={}", rules.url("/may")))
+        .set("auth.hook_cache=off")
+        .set("auth.hook_timeout=10s")
+        .set("runtime.drain_timeout=1s")
+        .start();
+    let _mortal = Client::connect(&broker, &Hello::v5("last").will("will", "gone", 1, true));
+    let asked = rules.count();
+    rules.open(false);
+    broker.terminate();
+    wait_until("the question", || rules.count() > asked);
+    wait_until("the end of the time to stop", || broker.log().contains("is given up"));
+    rules.open(true);
+    assert_eq!(broker.wait().code(), Some(0));
+    let log = broker.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("is given up")).collect();
+    assert!(matches!(told[..], [line] if line.contains("WARN") && line.contains("wills=1")), "{log}");
+}
+
 /// What this certificate lets a server do.
 fn server_config(path: &std::path::Path) -> Arc<ServerConfig> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).expect("it is there").collect();

@@ -281,6 +281,9 @@ impl Simulation {
             self.coverage.hit("cut in a packet");
         }
         self.was_cut = Some(link);
+        if link.is_multiple_of(2) {
+            self.world.break_off(link); // a send finds out before a read does
+        }
         self.world.cut(link);
         self.world.links[link].incoming.clear();
         self.look();

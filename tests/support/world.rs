@@ -55,6 +55,8 @@ pub struct Link {
     pub is_read: bool,
     /// Whether the broker has closed it.
     pub is_closed: bool,
+    /// Whether nothing that the broker sends arrives any more.
+    pub is_broken: bool,
     /// How many bytes may lie unread before the network takes no more; the rest is the broker's backlog.
     pub room: usize,
     /// Bytes that the broker could not send yet.
@@ -278,6 +280,7 @@ impl World {
             incoming: Vec::new(),
             is_read: true,
             is_closed: key.is_none(),
+            is_broken: false,
             room: usize::MAX,
             backlog: VecDeque::new(),
             told_backlog: 0,
@@ -334,6 +337,18 @@ impl World {
         let Some((shard, key)) = state.at.take() else { return };
         self.keys[shard].remove(&key);
         self.input(shard, Input::Lost { connection: key });
+    }
+
+    /// Nothing that the broker sends arrives any more. What the client has sent before lies in the network.
+    pub fn break_off(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        state.is_broken = true;
+        state.backlog.clear();
+        state.promised.clear();
+        (state.told_backlog, state.taken) = (0, 0);
+        if let Some((shard, key)) = state.at {
+            self.input(shard, Input::Broken { connection: key });
+        }
     }
 
     /// The client says goodbye behind all that it has sent, and the broker reads both at once.
@@ -657,6 +672,9 @@ impl World {
                 bytes.clear();
                 piece.write_for(*recipient, &mut bytes);
                 let state = &mut self.links[link];
+                if state.is_broken {
+                    continue;
+                }
                 if piece.promises > self.disks[shard].stored() || !state.promised.is_empty() {
                     state.promised.push_back((piece.promises, bytes.clone()));
                 } else {

@@ -17,7 +17,7 @@ use crate::engine::connection::Hold;
 use crate::engine::event::Event;
 use crate::engine::input::Answer;
 use crate::engine::limits::{
-    WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_MAX,
+    COPIES_PER_PACKET, WILL_PATIENCE_MS, WILL_PAUSE_MS, WILLS_ASKED_MAX, WILLS_WAITING_BYTES_MAX, WILLS_WAITING_MAX,
     WILLS_WAITING_OF_CLIENT_MAX, WILLS_WAITING_USER_PART,
 };
 use crate::engine::message::SessionId;
@@ -51,10 +51,12 @@ struct Waiting {
 /// The wills of a shard that wait. One per shard.
 #[derive(Debug, Default)]
 pub(super) struct AskedWills {
-    /// By client identifier, each in its order. The first one of each client is in the line or asked about.
+    /// By client identifier, each in its order. The first one of each client is in the line, asked about or decided.
     waiting: BTreeMap<Box<str>, VecDeque<Waiting>>,
     /// Whose first one is asked about next.
     line: VecDeque<Box<str>>,
+    /// Whose first one needs nobody's word any more: the input that found that out had caused enough.
+    decided: VecDeque<Box<str>>,
     /// By the number of the question, each with the number of the policy under which it was asked.
     asked: BTreeMap<u32, (Box<str>, u64)>,
     /// The last number.
@@ -103,6 +105,17 @@ impl AskedWills {
 
     fn first(&self, client_id: &str) -> Option<&Waiting> {
         self.waiting.get(client_id)?.front()
+    }
+
+    /// Whether somebody should have been asked by now about the first one in the line.
+    fn has_late(&self, now: Time) -> bool {
+        let next = self.line.front();
+        next.is_some_and(|client_id| self.first(client_id).is_none_or(|first| first.until <= now))
+    }
+
+    /// Whose it is, who stands in the line no more.
+    fn pop_late(&mut self, now: Time) -> Option<Box<str>> {
+        if self.has_late(now) { self.line.pop_front() } else { None }
     }
 
     /// Whether one more finds room, beside all and beside those of its user.
@@ -163,7 +176,8 @@ impl AskedWills {
     pub fn check(&self) {
         let all = || self.waiting.values().flatten();
         assert_eq!((all().count(), all().map(Waiting::bytes).sum()), (self.count, self.bytes), "wills are counted");
-        assert_eq!(self.waiting.len(), self.line.len() + self.asked.len(), "each client has one place");
+        let places = self.line.len() + self.asked.len() + self.decided.len();
+        assert_eq!(self.waiting.len(), places, "each client has one place");
         let mut of_users: BTreeMap<Box<str>, usize> = BTreeMap::new();
         for waiting in all() {
             if let Some(user) = waiting.user() {
@@ -175,7 +189,8 @@ impl AskedWills {
             self.waiting.values().all(|wills| wills.len() <= WILLS_WAITING_OF_CLIENT_MAX),
             "no client has too many"
         );
-        let mut places = self.line.iter().chain(self.asked.values().map(|(client_id, _)| client_id));
+        let asked = self.asked.values().map(|(client_id, _)| client_id);
+        let mut places = self.line.iter().chain(&self.decided).chain(asked);
         assert!(places.all(|client_id| self.first(client_id).is_some()), "who has a place has a will");
         assert!(self.asked.len() <= WILLS_ASKED_MAX && self.count <= WILLS_WAITING_MAX);
     }
@@ -265,31 +280,36 @@ impl Shard {
             self.asked_wills.not_before = Some(now.after_ms(WILL_PAUSE_MS));
             return;
         }
-        if let Some(Waiting { will, testator, .. }) = self.asked_wills.pop(&client_id) {
-            let is_allowed = decision == Decision::Allow && self.decide_will(&testator, &will) != Decision::Deny;
-            if is_allowed {
-                self.send_will(&testator, &will, now, out);
-            } else {
-                self.deny_will(&testator, &will, out);
-            }
+        if let Some(first) = self.asked_wills.pop(&client_id) {
+            let is_refused = || self.decide_will(&first.testator, &first.will) == Decision::Deny;
+            let is_allowed = decision == Decision::Allow && !is_refused();
+            self.end_wait(&first, is_allowed, now, out);
         }
         self.go_on_with_wills(&client_id, now, out);
         self.ask_about_next_wills(now, out);
     }
 
-    /// One will of a client is decided: its next one comes, and behind the last one it is read again.
+    /// A will that has waited is published or given up.
+    fn end_wait(&mut self, waited: &Waiting, is_allowed: bool, now: Time, out: &mut Outputs) {
+        self.charge(COPIES_PER_PACKET);
+        let Waiting { will, testator, .. } = waited;
+        if is_allowed {
+            self.send_will(testator, will, now, out);
+        } else {
+            self.deny_will(testator, will, out);
+        }
+    }
+
+    /// One will of a client is decided: its next one comes, and behind the last one it is read again. Where the input has caused enough, that is left
+    /// to a later one.
     fn go_on_with_wills(&mut self, client_id: &str, now: Time, out: &mut Outputs) {
-        while let Some(next) = self.asked_wills.first(client_id) {
-            match self.decide_will(&next.testator, &next.will) {
-                Decision::Later => return self.asked_wills.line.push_back(client_id.into()),
-                decided @ (Decision::Allow | Decision::Deny) => {
-                    let Waiting { will, testator, .. } = self.asked_wills.pop(client_id).expect("it was seen above");
-                    if decided == Decision::Allow {
-                        self.send_will(&testator, &will, now, out);
-                    } else {
-                        self.deny_will(&testator, &will, out);
-                    }
-                }
+        while self.asked_wills.first(client_id).is_some() {
+            if self.has_caused_enough() {
+                out.wake_at = Some(now);
+                return self.asked_wills.decided.push_back(client_id.into());
+            }
+            if !self.end_wait_of_first(client_id, now, out) {
+                return self.asked_wills.line.push_back(client_id.into());
             }
         }
         self.asked_wills.waiting.remove(client_id);
@@ -299,18 +319,50 @@ impl Shard {
         }
     }
 
-    /// Time has passed: wills about which nobody could be asked for too long are given up, and others are asked about.
+    /// The first will of a client is published or given up, unless somebody has to be asked about it. Whether it is.
+    fn end_wait_of_first(&mut self, client_id: &str, now: Time, out: &mut Outputs) -> bool {
+        let Some(first) = self.asked_wills.first(client_id) else { return true };
+        let is_allowed = match self.decide_will(&first.testator, &first.will) {
+            Decision::Later => return false,
+            Decision::Allow => true,
+            Decision::Deny => false,
+        };
+        let first = self.asked_wills.pop(client_id).expect("it was seen above");
+        self.end_wait(&first, is_allowed, now, out);
+        true
+    }
+
+    /// Time has passed: wills that were put off go on, those about which nobody could be asked for too long are given up, and others are asked about.
+    /// One of each at least, whatever else the tick has caused.
     pub(super) fn look_at_asked_wills(&mut self, now: Time, out: &mut Outputs) {
-        while let Some(client_id) = self.asked_wills.line.front()
-            && self.asked_wills.first(client_id).is_none_or(|first| first.until <= now)
+        let mut is_first = true;
+        while (is_first || !self.has_caused_enough())
+            && let Some(client_id) = self.asked_wills.decided.pop_front()
         {
-            let client_id = self.asked_wills.line.pop_front().expect("there is a front");
-            if let Some(Waiting { will, testator, .. }) = self.asked_wills.pop(&client_id) {
-                self.deny_will(&testator, &will, out);
+            is_first = false;
+            if self.end_wait_of_first(&client_id, now, out) {
+                self.go_on_with_wills(&client_id, now, out);
+            } else {
+                self.asked_wills.line.push_back(client_id);
+            }
+        }
+        is_first = true;
+        while (is_first || !self.has_caused_enough())
+            && let Some(client_id) = self.asked_wills.pop_late(now)
+        {
+            is_first = false;
+            if let Some(late) = self.asked_wills.pop(&client_id) {
+                self.end_wait(&late, false, now, out);
             }
             self.go_on_with_wills(&client_id, now, out);
         }
-        self.ask_about_next_wills(now, out);
+        let has_late = self.asked_wills.has_late(now);
+        if has_late || !self.asked_wills.decided.is_empty() {
+            out.wake_at = Some(now);
+        }
+        if !has_late {
+            self.ask_about_next_wills(now, out);
+        }
     }
 
     /// How many wills wait for the word of somebody slow.

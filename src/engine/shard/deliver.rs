@@ -326,7 +326,7 @@ impl Shard {
         }
         let Some(connection) = self.connections.get(key) else { return };
         let Some(session_key) = connection.session else { return };
-        let is_full = bytes > self.limits.backlog_bytes_max;
+        let is_full = bytes > self.limits.backlog_bytes_max || self.pressure.is_broken(key);
         let Some(link) = self.sessions.get_mut(session_key).and_then(|session| session.link_mut()) else { return };
         let was_full = std::mem::replace(&mut link.is_full, is_full);
         self.note_backlog(key, bytes, taken, is_full, now, out);

@@ -55,13 +55,18 @@ impl Pressure {
         }
     }
 
+    /// Whether nothing reaches a receiver any more.
+    pub fn is_broken(&self, receiver: ConnectionKey) -> bool {
+        self.receivers.get(&receiver).is_some_and(|receiver| receiver.is_broken)
+    }
+
     /// When somebody has to look at the receivers again.
     pub fn next_look(&self) -> Option<Time> {
         (!self.receivers.is_empty()).then_some(self.next_sweep)
     }
 }
 
-/// A receiver with unsent bytes.
+/// A receiver with unsent bytes, or one that nothing reaches.
 #[derive(Debug)]
 struct Receiver {
     waiting: BTreeSet<(ShardId, ConnectionKey)>,
@@ -73,6 +78,22 @@ struct Receiver {
     looked_at: Time,
     /// When it last took anything at all.
     moved_at: Time,
+    /// It will take nothing any more.
+    is_broken: bool,
+}
+
+impl Receiver {
+    fn new(now: Time) -> Self {
+        Self {
+            waiting: BTreeSet::new(),
+            is_full: false,
+            is_stalled: false,
+            taken: 0,
+            looked_at: now,
+            moved_at: now,
+            is_broken: false,
+        }
+    }
 }
 
 /// What a full receiver must take within the patience to go on slowing its publishers down.
@@ -349,18 +370,14 @@ impl Shard {
         now: Time,
         out: &mut Outputs,
     ) {
+        if self.pressure.is_broken(key) {
+            return;
+        }
         if bytes == 0 {
             let waiting = self.pressure.receivers.remove(&key).map(|receiver| receiver.waiting).unwrap_or_default();
             return self.relieve(waiting, out);
         }
-        let receiver = self.pressure.receivers.entry(key).or_insert_with(|| Receiver {
-            waiting: BTreeSet::new(),
-            is_full: false,
-            is_stalled: false,
-            taken: 0,
-            looked_at: now,
-            moved_at: now,
-        });
+        let receiver = self.pressure.receivers.entry(key).or_insert_with(|| Receiver::new(now));
         if taken > 0 {
             receiver.moved_at = now;
             receiver.taken = receiver.taken.saturating_add(taken);
@@ -370,6 +387,19 @@ impl Shard {
             let waiting = std::mem::take(&mut receiver.waiting);
             self.relieve(waiting, out);
         }
+    }
+
+    /// Nothing reaches a peer any more: its client is one that is full and takes nothing, for whom nobody waits. So messages for it are dropped or
+    /// wait in its session, as they are for any such, and it is gone as soon as one is. What it has said before has that long to take effect.
+    pub(super) fn line_broke(&mut self, key: ConnectionKey, now: Time, out: &mut Outputs) {
+        // Without a session nothing is sent to it but answers, and its handshake has an end.
+        if self.connections.get(key).is_some_and(|connection| connection.session.is_some()) {
+            let receiver = self.pressure.receivers.entry(key).or_insert_with(|| Receiver::new(now));
+            (receiver.is_broken, receiver.is_full, receiver.is_stalled) = (true, true, true);
+            let waiting = std::mem::take(&mut receiver.waiting);
+            self.relieve(waiting, out);
+        }
+        self.could_not_send(key, 0, 0, now, out);
     }
 
     /// A connection is gone: whoever waited for it goes on, and it waits for nobody.
@@ -411,6 +441,10 @@ impl Shard {
                 break;
             }
             self.charge(1);
+            if self.pressure.is_broken(key) {
+                self.end(key, Cause::ConnectionLost, now, out);
+                continue;
+            }
             self.reached(Limit::WriteStall);
             self.say_goodbye(key, Reason::UnspecifiedError, None, out);
             self.end(key, Cause::WriteStall, now, out);

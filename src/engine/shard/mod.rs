@@ -353,6 +353,7 @@ impl Shard {
                 self.introduce(connection, address, certificate, now, out);
             }
             Input::Ended { connection } => self.peer_ends(connection, now, out),
+            Input::Broken { connection } => self.line_broke(connection, now, out),
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.could_not_send(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => self.letters_of(from, batch, now, out),

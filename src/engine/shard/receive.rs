@@ -106,7 +106,7 @@ impl Shard {
         self.stats.bytes_received += bytes.len() as u64;
         if connection.is_held() {
             let is_asked_about = matches!(connection.phase, Phase::Authenticating(_));
-            let has_nothing = bytes.is_empty() && connection.held.is_none() && !is_asked_about;
+            let has_nothing = bytes.is_empty() && !is_asked_about && !has_whole_packet(connection);
             if !bytes.is_empty() {
                 self.holdings.take_out(connection);
                 append(&mut connection.held.get_or_insert_default().bytes, bytes);
@@ -217,9 +217,10 @@ impl Shard {
             return Taken::Gone;
         }
         let (is_connected, listener) = (connection.is_connected(), connection.peer.listener);
+        let is_again = connection.extras.as_ref().is_some_and(|extras| extras.is_counted);
         let agreed = self.limits_of(listener).packet_bytes_max;
         let maximum = bytes_max(bytes, is_connected, agreed);
-        if is_connected {
+        if is_connected && !is_again {
             match self.try_runs(key, bytes, now, out) {
                 RunTaken::Bytes(count) => return Taken::Bytes(count),
                 RunTaken::None => {}
@@ -229,10 +230,13 @@ impl Shard {
             Ok(Next::Need(count)) => return Taken::Needs(count),
             Ok(Next::Frame(frame)) => {
                 let frame = memory.map_or(frame, |memory| frame.within(memory));
-                (self.frame(key, frame, now, out), frame.len)
+                (self.frame(key, frame, is_again, now, out), frame.len)
             }
             Err(error) => (self.bad_frame(key, bytes, &error, now, out), 0),
         };
+        if is_again != (flow == Flow::Wait) {
+            self.note_counted(key, !is_again);
+        }
         match flow {
             Flow::Next => Taken::Bytes(count),
             Flow::Wait => Taken::Held,
@@ -264,14 +268,23 @@ impl Shard {
         }
     }
 
-    fn frame(&mut self, key: ConnectionKey, frame: Frame<'_>, now: Time, out: &mut Outputs) -> Flow {
-        self.charge(COPIES_PER_PACKET);
+    /// A packet that has to wait is looked at again, and is the same one then.
+    fn note_counted(&mut self, key: ConnectionKey, is_counted: bool) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.extras().is_counted = is_counted;
+        }
+    }
+
+    fn frame(&mut self, key: ConnectionKey, frame: Frame<'_>, is_again: bool, now: Time, out: &mut Outputs) -> Flow {
+        if !is_again {
+            self.charge(COPIES_PER_PACKET);
+            self.stats.packets_received += 1;
+            self.stats.packets_received_by_type[usize::from(frame.first >> 4)] += 1;
+            self.stats.packet_bytes_received_by_type[usize::from(frame.first >> 4)] += frame.len as u64;
+        }
         let Some(connection) = self.connections.get_mut(key) else { return Flow::Gone };
         // [MQTT-3.1.2-22] any packet of the client is a sign of life, our own are not.
         connection.last_received = now;
-        self.stats.packets_received += 1;
-        self.stats.packets_received_by_type[usize::from(frame.first >> 4)] += 1;
-        self.stats.packet_bytes_received_by_type[usize::from(frame.first >> 4)] += frame.len as u64;
         match &connection.phase {
             Phase::AwaitConnect { .. } => self.first_packet(key, frame, now, out),
             Phase::Authenticating(_) => self.packet_while_authenticating(key, frame, now, out),
@@ -398,6 +411,12 @@ fn bytes_max(bytes: &[u8], is_connected: bool, agreed: u32) -> u32 {
         Some(first) if first >> 4 == PacketType::Publish.bits() => agreed,
         _ => agreed.min(REQUEST_BYTES_MAX),
     }
+}
+
+/// Whether something whole is held back: what has only begun takes no effect once its connection is over.
+fn has_whole_packet(connection: &Connection) -> bool {
+    let held = connection.held.as_ref();
+    held.is_some_and(|begun| !matches!(next_frame(&begun.bytes, u32::MAX), Ok(Next::Need(_))))
 }
 
 /// Whether these bytes are one packet, and large enough to be worth sharing.

@@ -95,12 +95,12 @@ impl Route {
             return;
         }
         self.targets.sort_by_key(|target| target.session);
-        let is_single = self.targets.windows(2).all(|pair| pair[0].session != pair[1].session);
-        if is_single {
+        let sessions = self.targets.chunk_by(|one, other| one.session == other.session).count();
+        if sessions == self.targets.len() {
             return;
         }
         let ids = std::mem::take(&mut self.ids);
-        let mut merged: Vec<Target> = Vec::with_capacity(self.targets.len());
+        let mut merged: Vec<Target> = Vec::with_capacity(sessions);
         for target in &self.targets {
             merge(&mut merged, target, &ids, &mut self.ids);
         }
@@ -113,11 +113,10 @@ impl Route {
             merge(&mut self.own, target, &ids, &mut self.ids);
         }
         self.targets = merged;
-        // It is kept, and thousands of subscriptions may have become one target.
-        self.targets.shrink_to_fit();
-        self.own.shrink_to_fit();
-        self.ids.shrink_to_fit();
-        self.filters.shrink_to_fit();
+        debug_assert_eq!(self.targets.len(), sessions, "each session is one target");
+        give_room_back(&mut self.own);
+        give_room_back(&mut self.ids);
+        give_room_back(&mut self.filters);
     }
 
     /// What a session gets of its own messages, if one of its subscriptions is for them.
@@ -134,6 +133,17 @@ impl Route {
     /// Whether nobody wants the topic here.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// Room that a list of a route may have unused, whatever is in it: to give back less costs more than it brings.
+const ROOM_UNUSED_MIN: usize = 64;
+
+/// A route is kept, so a list of which most is unused gives its room back. One that has grown by doubling stays as it is: it is made anew after
+/// each change of a subscription, and would be moved each time.
+fn give_room_back<T>(list: &mut Vec<T>) {
+    if list.capacity() > 2 * list.len() && list.capacity() - list.len() > ROOM_UNUSED_MIN {
+        list.shrink_to_fit();
     }
 }
 
@@ -221,5 +231,55 @@ impl Routes {
                 self.routes.insert(topic.into(), Rc::clone(route));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list of so many with room for so many.
+    fn list(len: usize, capacity: usize) -> Vec<u32> {
+        let mut list = Vec::with_capacity(capacity);
+        list.extend(0..u32::try_from(len).unwrap());
+        assert_eq!(list.capacity(), capacity);
+        list
+    }
+
+    #[test]
+    fn only_a_list_of_which_much_is_unused_gives_its_room_back() {
+        for len in [0, 1, 3, 60, 64, 65, 100, 1_000, 5_000] {
+            for capacity in [1, 2, 64, 65, 66, 128, 129, 200, 201, 4_096, 10_000, 10_001] {
+                let capacity = capacity.max(len);
+                let mut list = list(len, capacity);
+                let place = list.as_ptr();
+                give_room_back(&mut list);
+                let is_much = capacity > 2 * len && capacity - len > ROOM_UNUSED_MIN;
+                assert_eq!(list.capacity() < capacity, is_much, "{len} of {capacity}");
+                assert!(is_much || list.as_ptr() == place, "it lies where it was");
+                assert!(list.capacity() <= (2 * len).max(len + ROOM_UNUSED_MIN), "{len} of {capacity}");
+            }
+        }
+    }
+
+    fn keys(count: u64) -> impl Iterator<Item = SessionKey> {
+        (1..=count).map(|number| SessionKey::from_bits((1 << 32) + number).expect("a key has a generation"))
+    }
+
+    #[test]
+    fn a_route_of_many_subscriptions_of_few_sessions_keeps_room_for_those_few() {
+        const EACH: usize = 4_096;
+        let mut route = Route::new((0, 0));
+        for session in keys(3) {
+            for id in 0..u32::try_from(EACH).unwrap() {
+                let options = Options::new(QoS::AtMostOnce).with_id(1 + id % 2).with_no_local(id % 2 == 0);
+                let target = Target::new(session, options, None, &mut route.ids);
+                route.targets.push(target);
+            }
+        }
+        route.filters = vec![FilterId::NONE; 2];
+        route.settle(Overlap::Merged);
+        assert_eq!((route.targets.len(), route.targets.capacity()), (3, 3));
+        assert_eq!((route.own.len(), route.own.capacity() <= 3 + ROOM_UNUSED_MIN), (3, true));
     }
 }

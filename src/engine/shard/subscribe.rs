@@ -11,7 +11,8 @@ use crate::engine::change::Change;
 use crate::engine::connection::{ConnectionKey, Settled};
 use crate::engine::event::Event;
 use crate::engine::limits::{
-    COPIES_PER_FILTER, FILTERS_COMPARED_PER_COPY, FILTERS_PER_PACKET_MAX, Limits, WILDCARD_LEVELS_MAX,
+    COPIES_PER_FILTER, COPIES_PER_FILTER_JUDGED, FILTERS_COMPARED_PER_COPY, FILTERS_PER_PACKET_MAX, Limits,
+    WILDCARD_LEVELS_MAX,
 };
 use crate::engine::mesh::{JoinTicket, Mesh};
 use crate::engine::output::Outputs;
@@ -48,9 +49,9 @@ impl Shard {
         if subscription_id != 0 && !self.limits.subscription_ids_available {
             return self.violation(key, Reason::SubscriptionIdentifiersNotSupported, now, out);
         }
-        self.charge(packet.count().min(FILTERS_PER_PACKET_MAX) * COPIES_PER_FILTER);
         // Every filter is judged before the first one takes effect: a late answer finds nothing half done.
         let Some(verdicts) = self.judge_all(key, session_key, &packet, out) else { return Flow::Wait };
+        self.charge(verdicts.len() * (COPIES_PER_FILTER - COPIES_PER_FILTER_JUDGED));
         let mut codes = Vec::with_capacity(packet.count());
         let mut joins = Vec::new();
         for (index, (requested, verdict)) in packet.entries().zip(verdicts).enumerate() {
@@ -100,15 +101,13 @@ impl Shard {
     pub(super) fn is_undecided(&mut self, key: ConnectionKey, body: &[u8], out: &mut Outputs) -> bool {
         let Some(mut settled) = self.take_settled(key) else { return false };
         let Some(session) = self.connections.get(key).and_then(|connection| connection.session) else { return false };
-        let known = settled.verdicts.len();
         let entries = Entries::in_last(body, settled.bytes_left);
         let is_decided = self.judge_on(key, session, &mut settled, entries, out);
-        self.charge((settled.verdicts.len() - known) * COPIES_PER_FILTER);
         self.keep_settled(key, settled);
         !is_decided
     }
 
-    /// Judges filters, of which these are the next ones; whether all that are looked at are settled.
+    /// Judges filters, of which these are the next ones, and charges for each that is settled now; whether all that are looked at are.
     fn judge_on(
         &mut self,
         key: ConnectionKey,
@@ -117,6 +116,7 @@ impl Shard {
         mut entries: Entries<'_>,
         out: &mut Outputs,
     ) -> bool {
+        let known = settled.verdicts.len();
         let mut is_decided = true;
         while is_decided && settled.verdicts.len() < FILTERS_PER_PACKET_MAX {
             settled.bytes_left = entries.bytes_left();
@@ -126,6 +126,7 @@ impl Shard {
                 None => is_decided = false,
             }
         }
+        self.charge((settled.verdicts.len() - known) * COPIES_PER_FILTER_JUDGED);
         self.forget_answers(key);
         is_decided
     }

@@ -1,0 +1,95 @@
+//! Lines that break while their clients are held, in a real ring: what was said before is read, and nobody waits for what will not come.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use super::core::Core;
+use super::receiving_tests::{Client, Scene};
+use crate::engine::connection::ConnectionKey;
+
+/// PINGREQ.
+const PING: [u8; 2] = [0xC0, 0];
+
+/// A send to this client fails.
+fn break_line(core: &mut Core, key: ConnectionKey) {
+    let line = core.lines.get_mut(key).expect("it is connected");
+    core.broken.extend(line.breaks(&mut core.late));
+}
+
+fn is_here(core: &mut Core, client: &Client) -> bool {
+    core.lines.get_mut(client.key).is_some()
+}
+
+/// The client goes without a word, and what is sent to it afterwards is answered by a reset.
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+#[test]
+fn who_is_held_and_has_nothing_to_say_is_gone_when_a_send_fails() {
+    let mut scene = Scene::new(64);
+    let mut reader = scene.client('r');
+    reader.stream.write_all(b"\x82\x06\0\x01\0\x01t\0").unwrap();
+    scene.until("SUBSCRIBE", |core| core.report().sizes.subscriptions == 1);
+    let mut publisher = scene.client('p');
+    scene.pause(&reader, false);
+    let reader_key = reader.key;
+    reset(reader.stream);
+    // The first one may still find a socket that is open.
+    for _ in 0..2 {
+        publisher.publish(10);
+        scene.until_acknowledged(&mut publisher);
+    }
+    scene.until("the end of the reader", |core| core.lines.get_mut(reader_key).is_none());
+    assert!(is_here(&mut scene.core, &publisher));
+}
+
+#[test]
+fn what_was_said_before_a_send_failed_is_handled_when_nothing_holds_it() {
+    let mut scene = Scene::new(64);
+    let mut client = scene.client('c');
+    scene.pause(&client, false);
+    client.stream.write_all(&PING).unwrap();
+    let received = scene.core.report().stats.packets_received;
+    break_line(&mut scene.core, client.key);
+    (0..50).for_each(|_| _ = scene.core.turn());
+    assert!(is_here(&mut scene.core, &client), "something is left to be read");
+    scene.pause(&client, true);
+    scene.until("its end", |core| !is_here(core, &client));
+    assert_eq!(scene.core.report().stats.packets_received, received + 1);
+}
+
+#[test]
+fn who_is_held_while_the_kernel_receives_is_gone_behind_what_it_has_received() {
+    let mut scene = Scene::new(64);
+    let mut client = scene.client('c');
+    scene.heat(&mut client);
+    scene.pause(&client, false);
+    break_line(&mut scene.core, client.key);
+    scene.until("its end", |core| !is_here(core, &client));
+}
+
+#[test]
+fn threat_3_the_engine_is_told_of_a_few_broken_lines_in_a_turn() {
+    const COUNT: usize = 50;
+    let mut scene = Scene::new(256);
+    let names = ('a'..='z').chain('A'..='X');
+    let clients: Vec<Client> = names.map(|name| scene.client(name)).collect();
+    assert_eq!(clients.len(), COUNT);
+    scene.core.turn.time_us_max = 0;
+    for client in &clients {
+        scene.pause(client, false);
+        break_line(&mut scene.core, client.key);
+        break_line(&mut scene.core, client.key); // told once
+    }
+    let mut left = COUNT;
+    while left > 0 {
+        assert_eq!(scene.core.broken.len(), left);
+        scene.core.turn();
+        let told = left - scene.core.broken.len();
+        assert!((1..=16).contains(&told), "{told} in one turn");
+        left -= told;
+    }
+    scene.until("the end of all", |core| core.lines.is_empty());
+}
