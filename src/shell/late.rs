@@ -42,7 +42,7 @@ impl Allowance {
     /// Whether one more line is sent. Some are, whatever the time.
     pub fn take(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
         self.lines += 1;
-        if self.lines % LINES_PER_LOOK == 0 {
+        if self.lines.is_multiple_of(LINES_PER_LOOK) {
             self.is_over |= now_ns() >= self.until_ns;
         }
         !self.is_over
@@ -74,7 +74,7 @@ impl Late {
     }
 
     /// The line that is to be sent next, or was.
-    pub fn next(&mut self) -> Option<ConnectionKey> {
+    pub fn pop(&mut self) -> Option<ConnectionKey> {
         self.keys.pop_front()
     }
 
@@ -120,20 +120,22 @@ mod tests {
         wait(&mut late, &mut b, 1);
         wait(&mut late, &mut a, 5);
         assert_eq!(late.len(), (2, 16));
-        assert_eq!(late.next(), Some(a.key), "who came first is sent first");
+        assert_eq!(late.pop(), Some(a.key), "who came first is sent first");
         late.forget(&mut a);
         late.forget(&mut a);
         assert_eq!(late.len(), (1, 1));
         wait(&mut late, &mut a, 4);
         assert_eq!(late.len(), (2, 20), "what the kernel did not take counts if it has to wait again");
-        assert_eq!([late.next(), late.next(), late.next()], [Some(b.key), Some(a.key), None]);
+        assert_eq!([late.pop(), late.pop(), late.pop()], [Some(b.key), Some(a.key), None]);
     }
 
     #[test]
     fn threat_1_above_the_bound_there_is_no_room_until_half_of_it_is_free() {
         let mut late = Late::default();
         let mut lines: Vec<Line> = (0..4).map(line).collect();
-        lines.iter_mut().for_each(|line| wait(&mut late, line, BYTES_MAX / 4));
+        for line in &mut lines {
+            wait(&mut late, line, BYTES_MAX / 4);
+        }
         assert_eq!(late.room(), None, "as much as may wait");
         wait(&mut late, &mut lines[0], 1);
         assert_eq!([late.room(), late.room()], [Some(false), None], "it is said once");

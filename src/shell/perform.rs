@@ -114,7 +114,7 @@ impl Core {
         let clock = self.clock;
         let mut allowance = Allowance::until(clock.now_ns() + self.turn.time_us_max * 1_000);
         while allowance.take(|| clock.now_ns())
-            && let Some(key) = self.late.next()
+            && let Some(key) = self.late.pop()
         {
             if self.lines.get_mut(key).is_some_and(|line| line.state.is_late) {
                 self.send_outbox(key);

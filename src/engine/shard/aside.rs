@@ -39,11 +39,14 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn of(from: ShardId, letter: &'a Mesh) -> Option<Self> {
-        let (topic, publisher) = match letter {
-            Mesh::Forward { message, publisher, .. } => (message.topic(), *publisher),
-            Mesh::Run { run, publisher } => (run.topic(), *publisher),
-            Mesh::Numbered { run, publisher, .. } => (run.topic(), Some(*publisher)),
-            _ => return None,
+        let (topic, publisher) = if let Mesh::Forward { message, publisher, .. } = letter {
+            (message.topic(), *publisher)
+        } else if let Mesh::Run { run, publisher } = letter {
+            (run.topic(), *publisher)
+        } else if let Mesh::Numbered { run, publisher, .. } = letter {
+            (run.topic(), Some(*publisher))
+        } else {
+            return None;
         };
         let publisher = publisher.map(|key| (from, key));
         Some(Self { origin: origin_of(letter)?, topic, publisher })
@@ -52,10 +55,12 @@ impl<'a> Said<'a> {
 
 /// Whose publications these are, if it is a letter with some.
 fn origin_of(letter: &Mesh) -> Option<SessionId> {
-    match letter {
-        Mesh::Forward { message, .. } => Some(message.origin),
-        Mesh::Run { run, .. } | Mesh::Numbered { run, .. } => Some(run.origin),
-        _ => None,
+    if let Mesh::Forward { message, .. } = letter {
+        Some(message.origin)
+    } else if let Mesh::Run { run, .. } | Mesh::Numbered { run, .. } = letter {
+        Some(run.origin)
+    } else {
+        None
     }
 }
 

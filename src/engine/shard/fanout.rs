@@ -129,7 +129,7 @@ impl Shard {
 
     /// Whether a message for these is served bit by bit: they are very many, or many while others of the kind wait to be sent.
     pub(super) fn is_put_off(&self, route: &Route) -> bool {
-        route.targets.len() > self.limits.fanout_recipients_max || (self.is_wide_full && self.is_wide(route))
+        route.targets.len() > self.limits.fanout_recipients_max || (self.pressure.is_wide_full && self.is_wide(route))
     }
 
     /// Whether these are many: what they get gives way to what goes to few.

@@ -35,6 +35,8 @@ pub(super) struct Pressure {
     for_ways: BTreeSet<(ShardId, (ShardId, ConnectionKey))>,
     /// Groups with something for members behind a full way.
     groups: BTreeSet<GroupKey>,
+    /// No more of what goes to many may wait to be sent.
+    pub is_wide_full: bool,
     /// Publishers that wait because the journal is tight.
     for_journal: BTreeSet<(ShardId, ConnectionKey)>,
     /// When the receivers are looked at again.
@@ -50,6 +52,7 @@ impl Pressure {
             for_shards: Vec::new(),
             for_ways: BTreeSet::new(),
             groups: BTreeSet::new(),
+            is_wide_full: false,
             for_journal: BTreeSet::new(),
             next_sweep: Time::ZERO,
         }

@@ -231,8 +231,6 @@ pub struct Shard {
     sweeping: Option<Box<Sweep>>,
     pressure: Pressure,
     full_shards: Bits64,
-    /// No more of what goes to many may wait to be sent.
-    is_wide_full: bool,
     /// Messages of this shard to itself.
     letters: VecDeque<Mesh>,
     aside: Aside,
@@ -319,7 +317,6 @@ impl Shard {
             due: Due::default(),
             wall: Wall::UNKNOWN,
             is_stopping: false,
-            is_wide_full: false,
             copies_left: COPIES_PER_INPUT_MAX,
             copies_per_input_max: COPIES_PER_INPUT_MAX,
             caused: 0,
@@ -357,7 +354,7 @@ impl Shard {
             Input::Lost { connection } => self.end(connection, Cause::ConnectionLost, now, out),
             Input::Backlog { connection, bytes, taken } => self.could_not_send(connection, bytes, taken, now, out),
             Input::Mesh { from, batch } => self.letters_of(from, batch, now, out),
-            Input::WideRoom { has_room } => self.is_wide_full = !has_room,
+            Input::WideRoom { has_room } => self.pressure.is_wide_full = !has_room,
             Input::MeshRoom { to, has_room } => self.mesh_room(to, has_room, now, out),
             Input::Answer { connection, number, answer } => match connection {
                 Some(key) => self.answer(key, number, answer, now, out),

@@ -49,7 +49,7 @@ impl Shard {
         let more_leaving = self.go_on_leaving(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
-        if !self.is_wide_full {
+        if !self.pressure.is_wide_full {
             self.go_on_with_fanout(now, out);
         }
         self.go_on_with_aside(now, out);
