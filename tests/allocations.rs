@@ -1,9 +1,10 @@
-//! What the steady state allocates, counted by an allocator of our own: nothing.
+//! What the steady state allocates, counted by an allocator of our own: nothing; and what clients hold that say nothing.
 #![expect(unsafe_code, reason = "the trait of a global allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use pregon::base::payload::Chunks;
 use pregon::base::random::Random;
@@ -11,11 +12,22 @@ use pregon::base::ring::Ring;
 use pregon::base::slab::Slab;
 use pregon::base::time::Time;
 use pregon::base::wheel::{Look, Wheel};
+use pregon::engine::auth::certificate::Certificate;
+use pregon::engine::input::Input;
 use pregon::engine::shard::memory::Memory;
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
 use pregon::mqtt::{QoS, Version};
 
+#[cfg(feature = "shell")]
+#[path = "../src/shell/transport/authority.rs"]
+mod authority;
+#[cfg(feature = "shell")]
+#[path = "broker/folder.rs"]
+mod folder;
+#[cfg(feature = "shell")]
+#[path = "allocations/secured.rs"]
+mod secured;
 mod support;
 
 use support::bare::{Bare, Client, connect, publish};
@@ -23,14 +35,34 @@ use support::bare::{Bare, Client, connect, publish};
 /// The system's allocator, counting for each thread on its own: tests run side by side.
 struct Counting;
 
+/// Sizes of blocks that are told apart, in steps of this; the last one stands for all that are larger.
+const STEP: usize = 16;
+const STEPS: usize = 1_024;
+
 thread_local! {
     static ALLOCATION_COUNT: Cell<u64> = const { Cell::new(0) };
     static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
+    static LIVE_BLOCKS: [Cell<i64>; STEPS] = const { [const { Cell::new(0) }; STEPS] };
+}
+
+/// The block that the broker's allocator takes for so many bytes: up to 64 in steps of 16, above in four steps to each doubling.
+fn block(bytes: usize) -> usize {
+    if bytes <= 64 { bytes.next_multiple_of(16) } else { bytes.next_multiple_of(bytes.next_power_of_two() / 8) }
+}
+
+/// So many blocks of this size more.
+fn note(bytes: usize, more: i64) {
+    LIVE_BLOCKS.with(|blocks| {
+        let blocks = &blocks[(block(bytes) / STEP).min(STEPS - 1)];
+        blocks.set(blocks.get() + more);
+    });
 }
 
 fn count(allocations: u64, bytes_before: usize, bytes_after: usize) {
     ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + allocations);
     LIVE_BYTES.set(LIVE_BYTES.get() + bytes_after.cast_signed() as i64 - bytes_before.cast_signed() as i64);
+    note(bytes_before, -1);
+    note(bytes_after, 1);
 }
 
 // SAFETY: each call is handed on unchanged to the system's allocator, which keeps the contract. The counters are
@@ -72,10 +104,34 @@ fn live_bytes_of<T>(build: impl FnOnce() -> T) -> (T, usize) {
     (result, usize::try_from(LIVE_BYTES.get() - before).expect("what is built holds memory"))
 }
 
+/// Blocks that the result of `build` holds: their sizes and how many there are of each.
+#[cfg(feature = "shell")]
+fn live_blocks_of<T>(build: impl FnOnce() -> T) -> (T, Vec<(usize, usize)>) {
+    let held = || LIVE_BLOCKS.with(|blocks| blocks.each_ref().map(Cell::get));
+    let before = held();
+    let result = build();
+    let grown = held().into_iter().zip(before).map(|(now, before)| now - before).enumerate();
+    let blocks = grown.skip(1).filter(|(_, count)| *count != 0).map(|(steps, count)| {
+        assert!(steps < STEPS - 1, "a block of more than {} bytes", STEPS * STEP);
+        (steps * STEP, usize::try_from(count).expect("what was there before is there"))
+    });
+    (result, blocks.collect())
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1);
     assert_eq!(live_bytes_of(|| vec![0_u8; 1_000]).1, 1_000);
+    for (bytes, taken) in [(1, 16), (64, 64), (65, 80), (128, 128), (129, 160), (405, 448), (1_025, 1_280)] {
+        assert_eq!(block(bytes), taken);
+    }
+}
+
+#[cfg(feature = "shell")]
+#[test]
+fn the_counter_tells_blocks_apart() {
+    let (_held, blocks) = live_blocks_of(|| (vec![0_u8; 1_000], [(); 2].map(|()| Box::new([0_u64; 5]))));
+    assert_eq!(blocks, [(48, 2), (1_024, 1)]);
 }
 
 #[test]
@@ -408,6 +464,18 @@ fn a_connected_client_stays_small() {
     println!("size_of Connection {}, Session {}", size_of::<Connection>(), size_of::<Session>());
     assert_small("connected", 284, |bare, number| {
         connect_clean(bare, number);
+        bare.clear();
+    });
+}
+
+#[test]
+fn a_connected_client_with_a_certificate_stays_small() {
+    assert_small("connected, with a certificate", 400, |bare, number| {
+        let client = bare.open(0);
+        let certificate = Some(Arc::new(Certificate::told(&format!("client-{number:07}"))));
+        let shown = Input::Introduced { connection: client.key, address: None, certificate };
+        bare.shards[0].handle(shown, bare.now, &mut bare.outs[0]);
+        bare.send(client, &connect(Version::V311, &format!("client-{number:07}"), true));
         bare.clear();
     });
 }

@@ -112,9 +112,9 @@ impl Core {
 
     /// The layers of a client of this listener, if it has any; nothing at all where they cannot be made.
     #[expect(clippy::option_option, reason = "a listener without layers is no fault")]
-    fn layers(&self, number: u16) -> Option<Option<Box<Layers>>> {
+    fn layers(&self, number: u16) -> Option<Option<Layers>> {
         let plan = self.listeners.get(usize::from(number))?.plan.as_ref();
-        plan.map(|plan| Layers::new(plan).map(Box::new)).transpose().ok()
+        plan.map(Layers::new).transpose().ok()
     }
 
     /// Places that the engine has freed this turn still have their lines: they go before the engine uses one again.

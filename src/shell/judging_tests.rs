@@ -63,7 +63,7 @@ fn threat_5_who_is_revoked_on_the_way_home_is_turned_back_before_anything_takes_
 
         let now = scene.core.clock.now();
         scene.core.listeners[0].plan = Some(plan(&after, Some(&old_plan)));
-        let parts = LineParts { fd: ours.into(), outbox: None, layers: Some(Box::new(pair.server)) };
+        let parts = LineParts { fd: ours.into(), outbox: None, layers: Some(pair.server) };
         scene.core.adopt(parts, arrival(), now);
         scene.core.turn();
 

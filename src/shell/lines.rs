@@ -9,6 +9,7 @@ use socket2::SockRef;
 use super::transport::layers::Layers;
 use crate::base::pages::Pages;
 use crate::base::payload::Payload;
+use crate::base::rare::Rare;
 use crate::engine::change::Serial;
 use crate::engine::connection::ConnectionKey;
 
@@ -37,10 +38,12 @@ pub struct Line {
 #[derive(Debug, Default)]
 struct Aside {
     /// Bytes that the kernel had received before it heard that they are not wanted now.
-    unwanted: Vec<u8>,
+    unwanted: Rare<Vec<u8>>,
     /// What stands between the socket and MQTT.
-    layers: Option<Box<Layers>>,
+    layers: Option<Layers>,
 }
+
+const _: () = assert!(size_of::<Aside>() <= 80, "each connection that is not plain has one");
 
 /// No entry.
 pub const NONE: u32 = u32::MAX;
@@ -65,7 +68,7 @@ pub struct LineParts {
     /// What the kernel has not taken.
     pub outbox: Option<Box<Outbox>>,
     /// What stands between the socket and MQTT.
-    pub layers: Option<Box<Layers>>,
+    pub layers: Option<Layers>,
 }
 
 /// What is watched and what is due.
@@ -362,14 +365,14 @@ impl Line {
 
     /// The same with layers between the socket and MQTT.
     #[must_use]
-    pub fn with_layers(self, layers: Option<Box<Layers>>) -> Self {
+    pub fn with_layers(self, layers: Option<Layers>) -> Self {
         let aside = layers.map(|layers| Box::new(Aside { layers: Some(layers), ..Aside::default() }));
         Self { aside, ..self }
     }
 
     /// What stands between the socket and MQTT.
     pub fn layers(&mut self) -> Option<&mut Layers> {
-        self.aside.as_mut()?.layers.as_deref_mut()
+        self.aside.as_mut()?.layers.as_mut()
     }
 
     /// Bytes came that are not wanted now.
@@ -385,7 +388,7 @@ impl Line {
     /// Takes them: they are wanted now.
     pub fn take_unwanted(&mut self) -> Vec<u8> {
         let Some(aside) = &mut self.aside else { return Vec::new() };
-        let unwanted = std::mem::take(&mut aside.unwanted);
+        let unwanted = aside.unwanted.take();
         if aside.layers.is_none() {
             self.aside = None;
         }

@@ -132,7 +132,7 @@ impl Core {
         self.stats.adopted += 1;
         self.make_place(now);
         // Before anything that it has said: its session, and what came behind CONNECT.
-        let key = if self.is_good(layers.as_deref_mut(), &arrival) {
+        let key = if self.is_good(layers.as_mut(), &arrival) {
             self.shard.adopt(arrival, now, &mut self.out)
         } else {
             self.shard.turn_back(arrival, now, &mut self.out)

@@ -1,5 +1,6 @@
 //! Which client certificates are good: by the chain to an authority, by the server's own copy, or by both; also when a session is resumed.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,6 +28,24 @@ pub struct Clients {
     is_mandatory: bool,
     /// Stands for all that decides.
     content: Fingerprint,
+}
+
+thread_local! {
+    /// A session of TLS 1.3 begins on this thread.
+    static IS_BEGINNING_13: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Begins a session whose client is known to speak TLS 1.3.
+///
+/// The library asks twice whether certificates are wanted: when a session begins, and when it answers to the hello. By the first answer it keeps
+/// all that is said until a certificate has come, which TLS 1.2 has clients sign; one of TLS 1.3 signs a digest of it, so the copy is never read. It
+/// takes a connection more than all the rest, for as long as its client cares to wait. Here the first answer is no. Should a client speak TLS 1.2
+/// after all, its signature has nothing to be checked against, and it is refused.
+pub fn of_13<T>(begin: impl FnOnce() -> T) -> T {
+    IS_BEGINNING_13.set(true);
+    let session = begin();
+    IS_BEGINNING_13.set(false);
+    session
 }
 
 /// The fingerprint of a certificate.
@@ -57,15 +76,19 @@ impl Clients {
     pub fn judge_again(&self, chain: Option<&[CertificateDer<'static>]>, at: UnixTime) -> Result<(), Error> {
         match chain.and_then(<[_]>::split_first) {
             Some((leaf, rest)) => self.verify_client_cert(leaf, rest, at).map(drop),
-            None if self.is_mandatory => Err(Error::NoCertificatesPresented),
-            None => Ok(()),
+            None => self.judge_nobody(),
         }
+    }
+
+    /// Judges a client that has shown nothing.
+    pub fn judge_nobody(&self) -> Result<(), Error> {
+        if self.is_mandatory { Err(Error::NoCertificatesPresented) } else { Ok(()) }
     }
 }
 
 impl ClientCertVerifier for Clients {
     fn offer_client_auth(&self) -> bool {
-        true
+        !IS_BEGINNING_13.get()
     }
 
     fn client_auth_mandatory(&self) -> bool {

@@ -2,15 +2,19 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use rustls::{CommonState, HandshakeKind};
 
-use super::clients::Clients;
-use super::plan::Plan;
+use super::clients::{self, Clients};
+use super::hello;
+use super::plan::{Plan, TlsPlan};
 use super::tls::{Opened, Tls, Told};
+use crate::base::rare::Rare;
 use crate::carrier::proxy::{self, Endpoints, Malformed};
 use crate::carrier::websocket::reader::{Control, End, Reader};
 use crate::carrier::websocket::refusal::Refusal;
@@ -46,10 +50,10 @@ pub struct Layers {
     tls: Option<Box<Tls>>,
     socket: Option<Socket>,
     /// The beginning of something, as it came.
-    pending: Vec<u8>,
+    pending: Rare<Vec<u8>>,
     stage: Stage,
-    /// When the client's certificate was judged; nothing before.
-    judged_at: Option<UnixTime>,
+    /// When the client's certificate was judged, in seconds since 1970; nothing before.
+    judged_at: Option<NonZeroU64>,
     /// The plan has changed while the library judges by the one of before.
     is_outdated: bool,
     /// The peer has said that nothing more follows.
@@ -61,6 +65,8 @@ pub struct Layers {
     /// The peer has not come in yet.
     is_stranger: bool,
 }
+
+const _: () = assert!(size_of::<Layers>() <= 72, "each connection that is not plain has them");
 
 /// How far a WebSocket has come.
 #[derive(Debug)]
@@ -136,12 +142,12 @@ impl Layers {
     /// The layers of a connection that was just accepted.
     pub fn new(plan: &Arc<Plan>) -> Result<Self, LayerError> {
         let tls = match &plan.tls {
-            Some(tls) => Some(Box::new(Tls::new(&tls.config)?)),
+            Some(tls) => Some(Box::new(begin(tls, tls.is_13_only)?)),
             None => None,
         };
         let socket = plan.websocket.as_ref().map(|_| Socket::Asking(Vec::new()));
         let awaits_proxy = plan.is_proxied;
-        let (plan, pending, stage) = (Arc::clone(plan), Vec::new(), Stage::Open);
+        let (plan, pending, stage) = (Arc::clone(plan), Rare::new(), Stage::Open);
         Ok(Self {
             plan,
             awaits_proxy,
@@ -180,6 +186,7 @@ impl Layers {
             self.is_outdated = true; // the library judges by the old plan yet
             return Ok(());
         };
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(at.get()));
         clients.judge_again(tls.agreed().peer_certificates(), at)
     }
 
@@ -281,7 +288,10 @@ impl Layers {
         if kept_bytes > bytes_max {
             return Err(LayerError::Pending(kept_bytes));
         }
-        self.pending = rest.to_vec(); // no byte of room is kept while nothing is pending
+        self.pending = Rare::new(); // no byte of room is kept while nothing is pending
+        if !rest.is_empty() {
+            *self.pending = rest.to_vec();
+        }
         Ok(goes_on)
     }
 
@@ -292,7 +302,7 @@ impl Layers {
         wire: &mut Vec<u8>,
         heard: &mut impl FnMut(Heard<'_>),
     ) -> Result<bool, LayerError> {
-        self.pending = Vec::new();
+        self.pending = Rare::new();
         let Some(socket) = &mut self.socket else {
             heard(Heard::Bytes(raw));
             return Ok(true);
@@ -309,6 +319,14 @@ impl Layers {
         let Self { plan, tls, socket, judged_at, is_outdated, is_unheard, .. } = self;
         let tls = tls.as_mut().expect("the caller has seen it");
         let clients = clients_of(plan);
+        if let Some(asking) = plan.tls.as_ref().filter(|_| clients.is_some())
+            && !tls.has_shaken()
+            && !asking.is_13_only
+            && hello::offers_13(raw)
+        {
+            // The session of before has seen nothing but the beginning of these bytes. This one keeps less.
+            **tls = begin(asking, true)?;
+        }
         let (mut answers, mut inner, mut refused) = (Vec::new(), Ok(true), None);
         let opened = tls.open(raw, wire, |told| match told {
             Told::Clear(bytes) => {
@@ -327,8 +345,11 @@ impl Layers {
                     refused = Some(LayerError::Pending(chain_bytes(agreed)));
                     return Err(rustls::CertificateError::BadEncoding.into());
                 }
-                if let Some(clients) = clients.filter(|_| is_resumed || *is_outdated) {
-                    clients.judge_again(chain, now)?;
+                match clients {
+                    Some(clients) if is_resumed || *is_outdated => clients.judge_again(chain, now)?,
+                    // The library has judged whoever has shown something, and has asked everybody.
+                    Some(clients) if chain.is_none() => clients.judge_nobody()?,
+                    Some(_) | None => {}
                 }
                 let rule = plan.user_from.unwrap_or_default();
                 let shown = chain.and_then(<[_]>::first).map(|leaf| Certificate::parse(leaf, rule));
@@ -336,7 +357,7 @@ impl Layers {
                     refused = Some(LayerError::Unreadable(error));
                     rustls::CertificateError::BadEncoding
                 })?;
-                *judged_at = Some(now);
+                *judged_at = NonZeroU64::new(now.as_secs());
                 heard(Heard::Secured { certificate: shown, is_resumed });
                 Ok(())
             }
@@ -369,7 +390,7 @@ impl Layers {
 
     fn seal_records(&mut self, clear: &[u8], wire: &mut Vec<u8>) -> Result<(), LayerError> {
         let tls = self.tls.as_mut().expect("the caller has seen it");
-        Ok(tls.seal(&mut self.pending, clear, wire)?)
+        Ok(tls.seal(pending(&mut self.pending), clear, wire)?)
     }
 
     /// Says once that nothing more follows.
@@ -398,9 +419,20 @@ impl Layers {
     fn say_goodbye_of_tls(&mut self, wire: &mut Vec<u8>) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_handshaking()) {
             // See above.
-            let _ = tls.say_goodbye(&mut self.pending, wire);
+            let _ = tls.say_goodbye(pending(&mut self.pending), wire);
         }
     }
+}
+
+/// A session of this listener; of a client that is known to speak TLS 1.3, or not.
+fn begin(plan: &TlsPlan, is_13: bool) -> Result<Tls, rustls::Error> {
+    let session = || Tls::new(&plan.config);
+    if is_13 { clients::of_13(session) } else { session() }
+}
+
+/// What is pending, to be looked at where it lies.
+fn pending(pending: &mut Rare<Vec<u8>>) -> &mut [u8] {
+    pending.used().map(Vec::as_mut_slice).unwrap_or_default()
 }
 
 /// How long the certificates are that a client has shown.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`layers`] | the layers of one connection, from the socket inward |
 //! | [`tls`] | one TLS session, driven by hand |
+//! | `hello` | whether a client's first words offer TLS 1.3 |
 //! | `keys` | keys of records, small while nothing is said |
 //! | [`plan`] | what all connections of a listener have in common |
 //! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
@@ -18,12 +19,17 @@
 #[cfg(test)]
 mod agreed_tests;
 #[cfg(test)]
+mod asking_tests;
+#[cfg(test)]
 pub(in crate::shell) mod authority;
 #[cfg(test)]
 mod chains_tests;
 pub mod clients;
 #[cfg(test)]
 mod greed_tests;
+mod hello;
+#[cfg(test)]
+mod hello_tests;
 mod keys;
 #[cfg(test)]
 mod keys_tests;

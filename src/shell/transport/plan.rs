@@ -101,6 +101,8 @@ pub struct TlsPlan {
     pub config: Arc<ServerConfig>,
     /// Who judges clients, if they are judged.
     pub clients: Option<Arc<Clients>>,
+    /// Whether nobody is served who speaks nothing newer than TLS 1.2.
+    pub is_13_only: bool,
     ticketer: Option<Arc<dyn ProducesTickets>>,
 }
 
@@ -208,7 +210,7 @@ impl TlsPlan {
             config.ticketer = Arc::clone(ticketer);
             config.send_tls13_tickets = TICKETS;
         }
-        Ok(Self { config: Arc::new(config), clients, ticketer })
+        Ok(Self { config: Arc::new(config), clients, is_13_only: files.is_13_only, ticketer })
     }
 }
 

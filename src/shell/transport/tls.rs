@@ -57,6 +57,11 @@ impl Tls {
         self.session.is_handshaking()
     }
 
+    /// Whether anything of the handshake is done with.
+    pub fn has_shaken(&self) -> bool {
+        self.shaken_bytes > 0
+    }
+
     /// Bytes of the handshake that are done with: the library may keep all of them as long as it lasts.
     pub fn shaken_bytes(&self) -> usize {
         self.shaken_bytes
