@@ -9,7 +9,7 @@
 //! | `accepting` `reserve` `reading` `receiving` `breaking` | who comes, descriptors that are not for them, what clients sent, those that the kernel receives for on its own, those that nothing reaches any more |
 //! | `crowd` | clients that come in faster than they can be served: who waits, and who is turned away |
 //! | `parcels` [`letters`] `resting` `stopping` | what other shards sent, whose turn it is to be read, the sleep between two turns, the end |
-//! | [`gather`] [`lines`] [`leaving`] | the connections: one vectored send each a turn, what waits, how they end |
+//! | [`gather`] [`lines`] [`late`] [`leaving`] | the connections: one vectored send each a turn, what waits, what waits for its turn, how they end |
 //! | [`ring`] | the shard's own ring; all unsafe code |
 //! | [`admission`] [`clerks`] [`reloading`] | who may come in, by the operator's files; who finds answers that take time; files that change |
 //! | `judging` | client certificates that are good no more |
@@ -54,7 +54,7 @@ mod judging;
 mod judging_tests;
 mod keeping;
 pub mod late;
-mod leaving;
+pub mod leaving;
 pub mod letters;
 pub mod lines;
 pub mod listener;
