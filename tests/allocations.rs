@@ -11,14 +11,21 @@ use pregon::base::ring::Ring;
 use pregon::base::slab::Slab;
 use pregon::base::time::Time;
 use pregon::base::wheel::{Look, Wheel};
+use pregon::engine::input::Input;
+use pregon::engine::limits::Limits;
 use pregon::engine::shard::memory::Memory;
+use pregon::mqtt::auth::Auth;
+use pregon::mqtt::packet::Packet;
 use pregon::mqtt::properties::{Properties, PropertyBuffer};
 use pregon::mqtt::property::Property;
-use pregon::mqtt::{QoS, Version};
+use pregon::mqtt::{QoS, Reason, Version};
 
 mod support;
 
 use support::bare::{Bare, Client, connect, publish};
+use support::policies::{CHALLENGE, Challenge, work_on_exchange};
+use support::story::{Hello, Story};
+use support::world::World;
 
 /// The system's allocator, counting for each thread on its own: tests run side by side.
 struct Counting;
@@ -246,6 +253,32 @@ fn a_packet_that_arrives_in_two_pieces_costs_what_is_kept_of_it() {
 }
 
 /// PUBLISH, PUBACK, and the same with each subscriber.
+/// A stranger may have said a lot before somebody slow has judged it, and what follows may wait for long.
+#[test]
+fn threat_1_the_memory_in_front_of_what_a_stranger_leaves_waiting_is_given_back() {
+    let mut story = Story::over(World::with(1, Limits::default(), Challenge::policy(), 7));
+    let method = Property::AuthMethod(CHALLENGE);
+    let stranger = story.hello(&Hello::v5("stranger").with(method).with(Property::AuthData(b"slow")));
+    let value = "v".repeat(60_000);
+    let mut properties = PropertyBuffer::default();
+    properties.push(method);
+    for _ in 0..4 {
+        properties.push(Property::User("n", &value));
+    }
+    let auth = Auth { reason: Reason::ContinueAuthentication, properties: properties.as_properties() };
+    let mut bytes = Vec::new();
+    Packet::Auth(auth).encode(Version::V5, &mut bytes);
+    bytes.push(0xF0); // the next one begins
+    let (shard, connection) = story.world.links[stranger.0].at.expect("it is open");
+    let before = LIVE_BYTES.get();
+    story.world.input(shard, Input::Received { connection, bytes: &bytes });
+    assert!(LIVE_BYTES.get() - before > 200_000, "it waits for the answer to CONNECT");
+    work_on_exchange(&mut story);
+    assert_eq!(story.world.questions.len(), 1, "the next step is asked about as well");
+    let left = LIVE_BYTES.get() - before;
+    assert!(left < 32_000, "{left} bytes for one that waits");
+}
+
 fn allocations_at_least_once(shards: usize, version: Version, subscribers: u32) -> u64 {
     let (mut bare, publisher) = broker(shards, version, version, subscribers, 1);
     let packet = publish(version, TOPIC, QoS::AtLeastOnce, Properties::NONE);

@@ -148,6 +148,35 @@ fn wills_of_one_client_stay_in_their_order() {
 }
 
 #[test]
+fn a_will_about_which_nobody_has_to_be_asked_comes_behind_one_of_its_client_that_waits() {
+    let policy = Rules::default().later(Verb::Will, "asked").policy();
+    let mut story = Story::over(World::with(2, Limits::default(), policy, 7));
+    let watcher = story.connect(Hello::v5("watcher"));
+    story.subscribe(watcher, "#", 1);
+    let first = come_in(&mut story, &Hello::v5("mortal").will("asked", "first", 0, false));
+    story.cut(first);
+    let second = story.connect(Hello::v5("mortal").will("free", "second", 0, false));
+    story.cut(second);
+    assert_eq!(payloads(&mut story, watcher), [""; 0]);
+    answer(&mut story, Decision::Allow);
+    assert_eq!(payloads(&mut story, watcher), ["first", "second"]);
+}
+
+#[test]
+fn a_will_that_stands_in_line_for_too_long_is_given_up_whoever_is_asked() {
+    let (mut story, watcher) = story(1);
+    for number in 0..=WILLS_ASKED_MAX {
+        let mortal = come_in(&mut story, &Hello::v5(&format!("m{number}")).will("w", "gone", 0, false));
+        story.cut(mortal);
+    }
+    story.world.advance(WILL_PATIENCE_MS - 1_000);
+    assert_eq!((story.world.shards[0].asked_wills(), counts(&story)), (WILLS_ASKED_MAX + 1, (0, 0)));
+    story.world.advance(2_000);
+    assert_eq!((story.world.shards[0].asked_wills(), counts(&story)), (WILLS_ASKED_MAX, (0, 1)));
+    assert_eq!(payloads(&mut story, watcher), [""; 0]);
+}
+
+#[test]
 fn a_will_about_which_nobody_could_be_asked_is_asked_about_again_for_a_while() {
     let (mut story, watcher) = story(1);
     for (is_saved, heard) in [(true, &["gone"][..]), (false, &[])] {

@@ -6,7 +6,7 @@ use pregon::base::hash::Seed;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::homes::{Homes, ShardId};
 use pregon::engine::input::Input;
-use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits};
+use pregon::engine::limits::{COPIES_PER_INPUT_MAX, LETTERS_MAX, Limits, RESUMED_PER_INPUT_MAX};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 use support::policies::{Rules, Verb};
@@ -109,6 +109,39 @@ fn threat_10_who_waits_for_his_turn_is_no_stalled_sender() {
     story.expect_open(publisher);
     story.world.advance(20_000);
     story.expect_closed(publisher); // nothing excuses its silence any more
+}
+
+#[test]
+fn threat_10_inputs_of_others_bring_nobody_forward_who_waits_for_his_turn() {
+    let mut story = alone(100, |_| {});
+    audience(&mut story, "a/#", 40);
+    let [publisher, other] = ["p", "o"].map(|name| story.connect(Hello::v311(name)));
+    offer(&mut story, publisher, &numbered(0..100));
+    let held = partial_bytes(&story, 0);
+    assert!(held > 0, "it waits");
+    (0..10).for_each(|_| offer(&mut story, other, &[0xC0, 0]));
+    assert_eq!(partial_bytes(&story, 0), held);
+    story.world.input(0, Input::Tick);
+    assert!(partial_bytes(&story, 0) < held);
+}
+
+#[test]
+fn a_tick_brings_so_many_forward_and_leaves_the_others_to_the_next_one() {
+    const MORE: usize = 10;
+    let mut story = alone(100, |_| {});
+    let reader = audience(&mut story, "a/#", 1)[0];
+    let publishers: Vec<Client> =
+        (0..RESUMED_PER_INPUT_MAX + MORE).map(|number| story.connect(Hello::v311(&format!("p{number}")))).collect();
+    story.world.set_copies_per_input_max(1);
+    for publisher in publishers {
+        offer(&mut story, publisher, &numbered(0..2));
+    }
+    story.world.set_copies_per_input_max(COPIES_PER_INPUT_MAX);
+    let heard = [(); 2].map(|()| {
+        story.world.input(0, Input::Tick);
+        heard_numbers(&mut story, reader).into_iter().filter(|number| *number == 1).count()
+    });
+    assert_eq!(heard, [RESUMED_PER_INPUT_MAX, MORE]);
 }
 
 #[test]

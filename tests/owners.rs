@@ -111,6 +111,69 @@ fn threat_5_who_comes_back_from_elsewhere_is_judged_anew_while_a_message_is_on_i
     }
 }
 
+#[test]
+fn threat_5_rules_that_ask_where_somebody_comes_from_know_it_of_whoever_was_here_before_them() {
+    for shards in [1, 3] {
+        let mut story = Story::over(World::with(shards, Limits::default(), open(), 7));
+        let [near, far] = [("near", "10.0.0.1"), ("far", "192.0.2.1")].map(|(id, address)| {
+            story.world.address = address.parse().expect("it is an address");
+            let reader = story.connect(alice(id));
+            assert_eq!(story.subscribe(reader, "#", 1), 1);
+            reader
+        });
+        let writer = story.connect(bob("writer"));
+        story.world.change_policy(under(AT_HOME));
+        story.world.drive();
+        say(&mut story, writer, 1, &["home/x", "open/x"]);
+        assert_eq!(topics(&mut story, near), ["home/x", "open/x"]);
+        assert_eq!(topics(&mut story, far), ["open/x"]);
+    }
+}
+
+#[test]
+fn threat_5_a_will_needs_the_right_to_be_retained_when_it_is_left_and_when_it_is_published() {
+    let rules = |retain: bool| {
+        under(&format!(
+            "rule = [
+                {{ effect = 'allow', actions = 'will', topics = 'w', retain = {retain} }},
+                {{ effect = 'allow', actions = 'subscribe', topics = '#' }},
+            ]"
+        ))
+    };
+    let mut story = Story::over(World::with(1, Limits::default(), rules(false), 7));
+    let refused = story.hello(&alice("refused").will("w", "x", 0, true));
+    story.expect_refused(refused, 0x87);
+    story.connect(alice("modest").will("w", "x", 0, false));
+    let watcher = story.connect(bob("watcher"));
+    story.subscribe(watcher, "w", 0);
+    for is_allowed in [true, false] {
+        story.world.change_policy(rules(true));
+        let mortal = story.connect(alice("mortal").will("w", "gone", 0, true));
+        story.world.change_policy(rules(is_allowed));
+        story.cut(mortal);
+        assert_eq!(topics(&mut story, watcher).len(), usize::from(is_allowed));
+    }
+}
+
+#[test]
+fn threat_5_messages_in_a_row_are_judged_by_their_quality_of_service() {
+    let rules = "rule = [
+        { effect = 'allow', actions = 'publish', topics = 't', qos_max = 0 },
+        { effect = 'allow', actions = 'subscribe', topics = '#' },
+    ]";
+    for version in [Version::V311, Version::V5] {
+        let mut story = Story::over(World::with(1, Limits::default(), under(rules), 7));
+        let reader = story.connect(bob("reader"));
+        story.subscribe(reader, "t", 1);
+        let writer = story.connect(Hello::new(version, "writer").login("alice", "a"));
+        for (qos, count) in [(0, 8), (1, 0)] {
+            let row = (1..=8).flat_map(|id| Post::to("t").qos(qos).id(id).payload("x").encode(version));
+            story.send(writer, &row.collect::<Vec<u8>>());
+            assert_eq!(topics(&mut story, reader).len(), count, "{version:?} at quality of service {qos}");
+        }
+    }
+}
+
 const EVERYTHING: &str = "
 rule = [
     { effect = 'allow', who = { user = 'bob' }, actions = 'publish', topics = '#' },

@@ -140,6 +140,17 @@ fn a_user_retains_so_many_bytes_and_a_shorter_message_is_always_taken() {
 }
 
 #[test]
+fn a_message_takes_the_room_of_the_one_in_whose_place_it_comes() {
+    let mut story = limited(1, |limits| limits.retained_bytes_max = 10_000);
+    let writer = story.connect(Hello::v5("w"));
+    for round in 0..100 {
+        let code = story.publish_fully(writer, set("t").payload("x".repeat(1_000)));
+        assert!(code < 0x80, "{code:#04x} in round {round}");
+    }
+    assert_eq!(retained(&story), 1);
+}
+
+#[test]
 fn a_will_that_is_retained_is_charged_to_the_user_of_its_session() {
     let mut story = limited(3, |limits| limits.retained_messages_per_user_max = 1);
     let watcher = story.connect(Hello::v5("watcher"));

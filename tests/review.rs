@@ -9,6 +9,7 @@ use pregon::engine::auth::policy::{Anonymous, Open, Policy};
 use pregon::engine::auth::{Action, Authoriser, ClientId, Decision, Verdict};
 use pregon::engine::input::Answer;
 use pregon::engine::limits::{Limits, REVIEWED_CONNECTIONS_MAX};
+use pregon::engine::stats::DropReason;
 use pregon::mqtt::Version;
 use support::policies::{Rules, Slow, Users, Verb};
 use support::story::{Client, Heard, Hello, Post, Story};
@@ -84,15 +85,17 @@ fn threat_5_a_revoked_right_ends_on_live_subscriptions_of_every_shard() {
 
 #[test]
 fn threat_5_what_waits_for_a_session_is_withheld() {
-    let mut story = open();
-    let from = story.connect(Hello::v5("publisher"));
-    let away = story.connect(Hello::v5("away").expiry(600));
-    story.subscribe(away, "#", 1);
-    story.cut(away);
-    say_both(&mut story, from, 1);
-    hide_secrets(&mut story);
-    let (back, _) = story.connect_present(Hello::v5("away").resume().expiry(600));
-    assert_eq!(topics(&mut story, back), ["open/x"]);
+    for qos in [0, 1] {
+        let mut story = Story::with(|limits| limits.queue_qos0 = true, Rules::default().policy());
+        let from = story.connect(Hello::v5("publisher"));
+        let away = story.connect(Hello::v5("away").expiry(600));
+        story.subscribe(away, "#", 1);
+        story.cut(away);
+        say_both(&mut story, from, qos);
+        hide_secrets(&mut story);
+        let (back, _) = story.connect_present(Hello::v5("away").resume().expiry(600));
+        assert_eq!(topics(&mut story, back), ["open/x"], "at quality of service {qos}");
+    }
 }
 
 #[test]
@@ -131,6 +134,8 @@ fn threat_5_a_member_of_a_group_that_may_not_read_gets_nothing() {
     hide_secrets(&mut story);
     say_both(&mut story, from, 1);
     assert_eq!(topics(&mut story, member), ["open/x"]);
+    let dropped = |why| story.world.shards.iter().map(|shard| shard.stats().ledger.dropped(why)).sum::<u64>();
+    assert_eq!([DropReason::NotAuthorized, DropReason::Offline].map(dropped), [1, 0]);
 }
 
 #[test]

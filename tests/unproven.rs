@@ -17,6 +17,9 @@ use support::world::World;
 
 const QUOTA: u8 = 0x97;
 
+/// More than there are before one is refused, whatever they hold.
+const STRANGERS_MAX: usize = 1_000;
+
 fn alone(policy: Policy) -> Story {
     Story::over(World::with(1, Limits::default(), policy, 7))
 }
@@ -54,6 +57,7 @@ fn fill(story: &mut Story, version: Version, bytes: &[u8]) -> (Vec<Client>, Clie
         }
         assert_eq!(story.hear_all(client), []);
         lucky.push(client);
+        assert!(lucky.len() < STRANGERS_MAX, "nobody is one too many");
     }
 }
 

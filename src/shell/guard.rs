@@ -49,7 +49,11 @@ mod tests {
             assert!(guarded::<()>(|| panic!("answered")).is_none());
             eprintln!("goes on");
             #[expect(clippy::disallowed_methods, reason = "it ends the process from another thread, as a shard would")]
-            let joined = std::thread::spawn(|| panic!("lost")).join();
+            let joined = std::thread::spawn(|| {
+                assert!(guarded::<()>(|| panic!("answered here, too")).is_none());
+                panic!("lost") // a thread that was guarded is so no longer
+            })
+            .join();
             eprintln!("came back: {joined:?}");
             return;
         }

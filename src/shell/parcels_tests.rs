@@ -125,12 +125,16 @@ fn threat_3_what_is_too_much_of_one_shard_holds_up_no_other_and_nobody_who_comes
     send(&scene, ONE, 0..FLOOD);
     send(&scene, ONE, [FLOOD]);
     send(&scene, OTHER, [LAST]);
-    let mut newcomer = move_in(&scene, 1);
     let (mut heard, mut answered) = (Vec::new(), Vec::new());
-    scene.until("the other's message and the newcomer", |_| {
+    scene.core.turn();
+    take(&mut reader, &mut heard);
+    assert!(numbers(&heard).contains(&LAST), "each has an input of the turn");
+    // The rest is here and waits when somebody comes in.
+    let mut newcomer = move_in(&scene, 1);
+    scene.until("the newcomer", |_| {
         take(&mut reader, &mut heard);
         take(&mut newcomer, &mut answered);
-        numbers(&heard).contains(&LAST) && answered.len() == 4
+        answered.len() == 4
     });
     let before = numbers(&heard).len();
     assert!(before < usize::from(FLOOD) / 2, "{before} messages of the flood came first");
@@ -165,6 +169,18 @@ fn who_comes_in_does_not_keep_letters_waiting() {
             answered.len() == 4
         });
     }
+}
+
+#[test]
+fn who_comes_in_has_a_part_of_the_time_of_a_turn_and_one_comes_in_at_least() {
+    let mut scene = scene();
+    scene.core.turn.time_us_max = 0;
+    let newcomers = [1, 2, 3].map(|number| move_in(&scene, number));
+    let left = newcomers.each_ref().map(|_| {
+        scene.core.turn();
+        scene.core.report().shell.mesh_depth
+    });
+    assert_eq!(left, [2, 1, 0]);
 }
 
 /// Turns until the reader is closed; what it has heard.
@@ -233,6 +249,41 @@ fn what_a_client_says_before_it_has_moved_moves_with_it() {
     rest.set_nonblocking(false).unwrap();
     rest.read_to_end(&mut heard).unwrap();
     assert!(heard == behind[..32 << 10], "nothing is lost on the way, {} bytes came", heard.len());
+}
+
+/// Messages that are too much for one input.
+const SAID: u8 = 20;
+
+/// They go to two topics in turn, for those of one are taken together.
+fn all_said() -> impl Iterator<Item = u8> {
+    (0..SAID).flat_map(|number| [0x30, 4, 0, 1, b't' + number % 2, number])
+}
+
+#[track_caller]
+fn expect_all_said(scene: &mut Scene, reader: &mut TcpStream) {
+    let mut heard = Vec::new();
+    scene.until("all that was said", |_| {
+        take(reader, &mut heard);
+        heard.len() == 6 * usize::from(SAID)
+    });
+    assert_eq!(numbers(&heard), (0..SAID).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_client_has_said_takes_effect_also_where_it_hears_nothing_any_more() {
+    let mut scene = scene();
+    let mut reader = subscriber(&mut scene);
+    let mut deaf = move_in(&scene, 1);
+    deaf.write_all(b"\x82\x06\0\x01\0\x01#\0").unwrap();
+    let mut answered = Vec::new();
+    scene.until("CONNACK and SUBACK", |_| {
+        take(&mut deaf, &mut answered);
+        answered.len() == 9
+    });
+    deaf.shutdown(Shutdown::Read).unwrap(); // what is sent to it fails
+    deaf.write_all(&all_said().collect::<Vec<u8>>()).unwrap();
+    expect_all_said(&mut scene, &mut reader);
+    scene.until("its end", |core| core.shard.sizes().connections == 1);
 }
 
 /// More than a test may take.

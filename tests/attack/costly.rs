@@ -174,10 +174,10 @@ fn ask_again_and_again(client: &mut Client, version: Version) -> BTreeSet<String
 }
 
 /// Listeners of one topic: some are connected, for the others messages wait.
-const HERE: usize = 5_000;
-const AWAY: usize = 4_999;
-/// Messages of each speaker.
-const MESSAGES: u16 = 10;
+const HERE: usize = 2_500;
+const AWAY: usize = 7_499;
+/// Messages of each speaker, all at once: what crosses to a shard then is far more than an input of it may cause.
+const MESSAGES: u16 = 25;
 /// One of so many of those who were away is asked what has waited.
 const ASKED_ONE_IN: usize = 50;
 /// What a listener may cost with all that waits for it.

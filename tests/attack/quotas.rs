@@ -7,7 +7,7 @@ use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
 
 use crate::client::Client;
-use crate::field::{Attack, Field, MEBIBYTE, SHARDS, Stage, metric, metric_now};
+use crate::field::{Attack, Field, MEBIBYTE, SHARDS, Stage, metric, metric_now, wait};
 use crate::packets::{connect_body, packet, text};
 use crate::patience::wait_until;
 use crate::process::Options;
@@ -59,11 +59,20 @@ fn sessions(stage: &Stage) {
             }
             if crowd == 0 {
                 field.expect_shrunk(LEFT_BYTES_MAX);
-                settled_bytes = field.memory().saturating_sub(field.base_bytes);
+                settled_bytes = least_growth(field);
             }
         }
         field.expect_shrunk(settled_bytes + FORGOTTEN_BYTES_MAX);
     });
+}
+
+/// What is left when the allocator has given back what it does not use, which it does within a second or two.
+fn least_growth(field: &Field<'_>) -> u64 {
+    let looks = (0..60).map(|_| {
+        wait(Duration::from_millis(50));
+        field.memory()
+    });
+    looks.min().expect("it was looked at").saturating_sub(field.base_bytes)
 }
 
 /// As many sessions as there may be, each with two subscriptions and messages that wait: the numbers of those that were let in.

@@ -195,6 +195,25 @@ fn what_is_gained_is_told_apart() {
 }
 
 #[test]
+fn where_somebody_comes_from_is_known_and_what_nobody_can_say_counts_as_lost() {
+    let scene = Scene::new("diff-unclear");
+    let broker = scene.start(2);
+    let mut a = alice(&broker, "a");
+    a.subscribe("a/#", 1);
+    fs::write(scene.path("here.toml"), RULES.replace("user = 'alice'", "address = '127.0.0.0/8'"))
+        .expect("there is room");
+    let (code, lines, complaints) = told(&scene.diff("here.toml", &[]));
+    assert_eq!((code, lines.len(), complaints.as_str()), (Some(0), 1, ""), "{lines:?}");
+    // More lines speak of it than are looked at.
+    let denials: Vec<String> = (0..2_000).map(|number| format!("topic deny a/{number}")).collect();
+    let many = ["user alice", &denials.join("\n"), "topic #"].join("\n");
+    fs::write(scene.path("many"), many).expect("there is room");
+    let (code, lines, complaints) = told(&scene.diff("many", &[]));
+    assert_eq!((code, complaints.as_str()), (Some(1), ""));
+    assert!(lines[1].starts_with("0 lost, 0 gained, 1 unclear: "), "{lines:?}");
+}
+
+#[test]
 fn threat_7_while_rules_may_be_half_written_what_is_in_force_is_told_by_both() {
     let scene = Scene { rules: ("acl_file", "acl"), ..Scene::new("diff-cautious") };
     let (acl, new) = (scene.path("acl"), scene.path("new.acl"));

@@ -170,3 +170,31 @@ fn what_is_read_slowly_is_not_lost_when_its_client_can_be_sent_nothing_any_more(
         }
     }
 }
+
+#[test]
+fn what_is_said_in_one_breath_with_connect_and_the_end_takes_effect_wherever_its_client_is_at_home() {
+    let trust = Trust::new("one-breath");
+    let web = ["address=127.0.0.1:0", "protocol=websocket"].map(|key| format!("listeners.web.{key}"));
+    let broker = web.iter().fold(trust.options(3), |options, key| options.set(key)).start();
+    let mut witness = Client::join(&broker, Version::V5, "witness");
+    witness.subscribe("#", 0);
+    // Most of so many come to another shard than their own.
+    for number in 0..16 {
+        let id = format!("hasty-{number}");
+        let connect = Hello::v311(&id).will(&format!("will/{id}"), "gone", 0, false).encode();
+        let last = Post::to(&format!("last/{id}")).payload("word").encode(Version::V311);
+        let _stays_open: Box<dyn Stream> = if number % 2 == 0 {
+            let mut web = WebSocket::open(stream::tcp(broker.named("web")));
+            let frames = [(BINARY, &connect[..]), (BINARY, &last), (CLOSE, &NORMAL)];
+            let all = frames.map(|(kind, said)| frame(kind, true, said)).concat();
+            web.stream.write_all(&all).expect("the broker takes bytes");
+            Box::new(web)
+        } else {
+            let mut tls = shake(&broker, &trust.anybody());
+            tls.conn.writer().write_all(&connect).expect("there is room");
+            say_last_within_tls(&mut tls, &last);
+            Box::new(tls)
+        };
+        assert_eq!([(); 2].map(|()| witness.take().topic), ["last", "will"].map(|kind| format!("{kind}/{id}")));
+    }
+}

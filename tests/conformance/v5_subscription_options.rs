@@ -2,7 +2,7 @@
 
 use crate::support::policies::{Rules, Verb};
 use crate::support::raw;
-use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story, Wish};
+use crate::support::story::{Client, Delivery, Heard, Hello, Post, Story, Wish, subscribe};
 use pregon::engine::limits::{Limits, Overlap};
 use pregon::mqtt::Version;
 use pregon::mqtt::property::Property;
@@ -129,6 +129,46 @@ fn retain_handling_decides_when_retained_messages_come() {
             reader = story.connect(Hello::v5("reader").expiry(60));
             assert_eq!(count(&mut story, reader), anew, "one of a new session");
         }
+    }
+}
+
+/// v5: X5-RH-0, X5-RH-1, X5-RH-2
+#[test]
+fn who_subscribes_while_a_retained_message_is_on_its_way_gets_it_once_if_it_asks_for_what_is_retained() {
+    for (handling, expected) in [(0, 1), (1, 1), (2, 0)] {
+        let mut story = Story::new(3);
+        let writer = writer(&mut story);
+        let shard_of = |story: &Story, client: Client| story.world.links[client.0].at.expect("it is here").0;
+        let from = shard_of(&story, writer);
+        let (to, home) = ((from + 1) % 3, (from + 2) % 3);
+        // Two clients of one shard, and a topic whose home is neither theirs nor the writer's.
+        let mut names = (0..).map(|number| format!("reader-{number}"));
+        let [told, late] = [(); 2].map(|()| {
+            loop {
+                let reader = story.connect(Hello::v5(&names.next().expect("there are more")));
+                if shard_of(&story, reader) == to {
+                    break reader;
+                }
+            }
+        });
+        let mut topics = (0..).map(|number| format!("t/{number}"));
+        let topic = topics.find(|topic| {
+            let before = story.world.shards[home].sizes().retained;
+            story.publish(writer, Post::to(topic).retain().payload("before"));
+            story.world.shards[home].sizes().retained > before
+        });
+        let topic = topic.expect("each shard is home to some");
+        story.subscribe(told, &topic, 0);
+        story.world.send(writer.0, &Post::to(&topic).retain().payload("new").encode(Version::V5));
+        story.world.read(writer.0, usize::MAX);
+        assert!(story.world.deliver_mesh(from, to, usize::MAX), "who was here has it, and its home does not");
+        let wishes = [Wish::to(&topic, 0).handling(handling)];
+        story.world.send(late.0, &subscribe(Version::V5, 1, &wishes, None));
+        story.world.read(late.0, usize::MAX);
+        story.world.drive();
+        let heard = story.hear_all(late);
+        let is_new = |heard: &&Heard| matches!(heard, Heard::Publish(delivery) if delivery.payload == b"new");
+        assert_eq!(heard.iter().filter(is_new).count(), expected, "{handling}: {heard:?}");
     }
 }
 

@@ -134,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_that_has_ended_takes_nothing_from_the_one_that_is_made_in_its_place() {
+        let (mut young, session, [a, _]) = scene();
+        let first = young.message_came();
+        young.subscribed(session, a, false, true);
+        young.unsubscribed(session, a);
+        young.check(|_, _| false);
+        let second = young.message_came();
+        young.subscribed(session, a, false, true);
+        young.message_over(first);
+        assert_eq!(young.is_younger(session, a, second), Some(true));
+        young.check(|_, _| true);
+    }
+
+    #[test]
     fn threat_8_what_no_message_is_older_than_is_forgotten_also_while_others_are_on_their_way() {
         let (mut young, session, [a, _]) = scene();
         let mut before = young.message_came();

@@ -1,6 +1,7 @@
 //! Who is let in by files as they are, and what is told of files that are wrong.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::config;
@@ -292,6 +293,42 @@ fn threat_7_rules_that_are_to_say_where_they_end_are_none_where_they_do_not() {
     let own = "[[rule]]\neffect = 'allow'\nactions = 'publish'\ntopics = 'a/#'\n";
     let rules_file = written(&scratch, "rules.toml", own.as_bytes());
     assert!(policy(&Auth { rules_file, acl_end: true, ..Auth::default() }).is_ok());
+}
+
+#[test]
+fn threat_7_only_rules_that_their_writer_is_done_with_give_at_once_what_they_give() {
+    let scratch = Scratch::new();
+    let [acl_file, beside] = ["rules", "beside"].map(|name| written(&scratch, name, b"topic a\n"));
+    let mut reader = Reader::new(&Auth { acl_file: acl_file.clone(), ..Auth::default() }, &Listeners::default());
+    let mut read = |occasion| reader.read_anew(occasion).map(|(_, taken)| taken).ok();
+    let (all, part) = (Some(Taken::All), Some(Taken::WhatItTakes));
+    let write = |path: &PathBuf, text: &str| fs::write(path, text).unwrap();
+    assert_eq!(read(Occasion::Seen), all, "nothing was in force");
+    write(&acl_file, "topic b\n");
+    assert_eq!([Occasion::Seen, Occasion::Seen, Occasion::Asked].map(&mut read), [part, part, all]);
+    write(&acl_file, "topic b\n");
+    assert_eq!(read(Occasion::Seen), all, "it says what it said");
+    // Whoever changes the mode of the file in force may go on writing into it.
+    write(&acl_file, "topic c\n");
+    touch_up(&acl_file);
+    assert_eq!([Occasion::Seen, Occasion::Asked].map(&mut read), [part, all]);
+    write(&beside, "topic d\n");
+    touch_up(&beside);
+    fs::rename(&beside, &acl_file).unwrap();
+    assert_eq!(read(Occasion::Seen), all, "what is put in its place was written before");
+    // What is made there is another file as well, and has just begun.
+    fs::rename(&acl_file, &beside).unwrap();
+    assert_eq!(read(Occasion::Seen), None);
+    write(&acl_file, "topic e\n");
+    assert_eq!([Occasion::Seen, Occasion::Asked].map(&mut read), [part, all]);
+}
+
+/// Changes its mode, until the kernel's clock has moved on since something was written into it.
+fn touch_up(path: &Path) {
+    let mode = || Permissions::from_mode(0o600);
+    while !read_placed(path, FILE_BYTES_MAX).unwrap().is_done {
+        fs::set_permissions(path, mode()).unwrap();
+    }
 }
 
 /// Who is to find the answer, where it is put off.
