@@ -105,7 +105,7 @@ impl Gather {
         let (dirty, wide) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.wide));
         for (number, key) in dirty.iter().chain(&wide).enumerate() {
             let Some(line) = lines.get_mut(*key).filter(|line| line.first != NONE) else { continue };
-            let sent = if line.state.is_late {
+            let sent = if line.is_late() {
                 self.put_behind(out, line);
                 Sent::Late
             } else if line.backlog() > 0 {
@@ -447,7 +447,9 @@ mod tests {
             };
             gather.collect(out, &mut lines, &mut stats);
             gather.flush(out, &mut lines, &mut stats, has_time, |line, sent| {
-                line.state.is_late |= sent == Sent::Late;
+                if sent == Sent::Late {
+                    line.make_late();
+                }
                 seen.push((line.key.index(), sent));
             });
             seen

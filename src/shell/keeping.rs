@@ -56,7 +56,7 @@ impl Core {
         while let Some((_, key)) = self.promised.pop_front_if(|(change, _)| *change <= upto) {
             if let Some(line) = self.lines.get_mut(key) {
                 line.keep_promises(upto);
-                if !line.state.is_late {
+                if !line.is_late() {
                     self.send_outbox(key);
                 }
             }

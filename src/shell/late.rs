@@ -67,10 +67,11 @@ impl Late {
 
     /// A line waits, with all that its outbox has; or it does already, and there is more.
     pub fn put(&mut self, line: &mut Line) {
-        if !std::mem::replace(&mut line.state.is_late, true) {
+        let (is_new, bytes) = line.make_late();
+        if is_new {
             self.keys.push_back(line.key);
         }
-        self.bytes += line.count_late();
+        self.bytes += bytes;
     }
 
     /// The line that is to be sent next, or was.
@@ -80,9 +81,7 @@ impl Late {
 
     /// A line does not wait any more.
     pub fn forget(&mut self, line: &mut Line) {
-        if std::mem::take(&mut line.state.is_late) {
-            self.bytes -= line.forget_late();
-        }
+        self.bytes -= line.forget_late();
     }
 
     /// Whether more may wait, where that has changed since the last question.

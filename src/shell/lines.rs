@@ -97,8 +97,6 @@ pub struct LineState {
     pub is_listed: bool,
     /// Small reads behind each other, up to what makes it hot.
     pub heat: u8,
-    /// What goes to many has made it wait for its turn to be sent.
-    pub is_late: bool,
     /// When it was last heard: quarters of a second, cut.
     pub heard_at: u8,
 }
@@ -120,8 +118,8 @@ pub struct Outbox {
     is_last: bool,
     /// Bytes sent since the engine was told.
     pub taken: usize,
-    /// Bytes that were counted of it among those of late lines.
-    late: usize,
+    /// Its line waits for its turn to be sent, and so many bytes were counted of it.
+    late: Option<usize>,
 }
 
 /// A piece of an outbox, and how much of it was sent already.
@@ -415,16 +413,22 @@ impl Line {
         self.outbox.as_ref().map_or(0, |outbox| outbox.sendable())
     }
 
-    /// Counts what waits here among the bytes of late lines; how much more that is than before.
-    pub fn count_late(&mut self) -> usize {
-        let Some(outbox) = &mut self.outbox else { return 0 };
-        let bytes = outbox.len();
-        bytes - std::mem::replace(&mut outbox.late, bytes)
+    /// Whether it waits for its turn to be sent, since it gets what goes to many.
+    pub fn is_late(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.late.is_some())
     }
 
-    /// The same bytes count no more; how much that was.
+    /// From now on it waits so. Whether it did not before, and how many more bytes wait.
+    pub fn make_late(&mut self) -> (bool, usize) {
+        let outbox = self.outbox.get_or_insert_default();
+        let bytes = outbox.len();
+        let before = outbox.late.replace(bytes);
+        (before.is_none(), bytes - before.unwrap_or(0))
+    }
+
+    /// It waits no more; how many of its bytes were counted.
     pub fn forget_late(&mut self) -> usize {
-        self.outbox.as_mut().map_or(0, |outbox| std::mem::take(&mut outbox.late))
+        self.outbox.as_mut().and_then(|outbox| outbox.late.take()).unwrap_or(0)
     }
 
     /// The last change that something here waits for.

@@ -29,7 +29,7 @@ const CONNECT: &[u8] = b"\0\x04MQTT\x04\x02\0\0";
 
 fn scene() -> Scene {
     let mut scene = Scene::among(3, 64, Config::default());
-    scene.core.shard.set_copies_per_input_max(1);
+    scene.core.shard.set_copies_per_input_max(16);
     scene
 }
 

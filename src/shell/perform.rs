@@ -116,7 +116,7 @@ impl Core {
         while allowance.take(|| clock.now_ns())
             && let Some(key) = self.late.pop()
         {
-            if self.lines.get_mut(key).is_some_and(|line| line.state.is_late) {
+            if self.lines.get_mut(key).is_some_and(|line| line.is_late()) {
                 self.send_outbox(key);
             }
         }

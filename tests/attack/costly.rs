@@ -181,7 +181,7 @@ const MESSAGES: u16 = 25;
 /// One of so many of those who were away is asked what has waited.
 const ASKED_ONE_IN: usize = 50;
 /// What a listener may cost with all that waits for it.
-const LISTENER_BYTES_MAX: u64 = 12 * KIBIBYTE;
+const LISTENER_BYTES_MAX: u64 = 20 * KIBIBYTE;
 
 fn audience(stage: &Stage) {
     raise_own_limit(HERE + 500);

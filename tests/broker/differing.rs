@@ -206,7 +206,7 @@ fn where_somebody_comes_from_is_known_and_what_nobody_can_say_counts_as_lost() {
     assert_eq!((code, lines.len(), complaints.as_str()), (Some(0), 1, ""), "{lines:?}");
     // More lines speak of it than are looked at.
     let denials: Vec<String> = (0..2_000).map(|number| format!("topic deny a/{number}")).collect();
-    let many = ["user alice", &denials.join("\n"), "topic #"].join("\n");
+    let many = ["user alice", &denials.join("\n"), "topic #", ""].join("\n");
     fs::write(scene.path("many"), many).expect("there is room");
     let (code, lines, complaints) = told(&scene.diff("many", &[]));
     assert_eq!((code, complaints.as_str()), (Some(1), ""));

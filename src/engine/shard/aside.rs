@@ -161,7 +161,7 @@ impl Shard {
     pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
         let heavy_min = (self.copies_left / HEAVY_PART).max(1);
         let (mut heavy, mut left) = (Vec::new(), Vec::new());
-        let mut letters = std::mem::take(batch).into_iter();
+        let mut letters = batch.drain(..);
         while !self.has_caused_enough()
             && let Some(letter) = letters.next()
         {
@@ -181,7 +181,9 @@ impl Shard {
             }
         }
         left.extend(letters);
-        *batch = if heavy.is_empty() { left } else { self.sort_out(from, left, &heavy, out) };
+        if !left.is_empty() {
+            *batch = if heavy.is_empty() { left } else { self.sort_out(from, left, &heavy, out) };
+        }
         if !batch.is_empty() || !self.aside.is_empty() {
             out.wake_at = Some(now);
         }
