@@ -1,6 +1,6 @@
 //! Letters of those of whom one message is a large part of an input: they wait aside, and hold up no other letters of their shard.
 //!
-//! A topic that thousands of filters match takes a millisecond to look up, and all letters behind those of whoever speaks to many such topics
+//! A topic that thousands of filters match takes about a millisecond to look up, and all letters behind those of whoever speaks to many such topics
 //! would wait for that. So once a message was so much, what follows of its session waits here, and so does what anybody says on the same topics,
 //! for a client may have begun another session in between. All that is said keeps its order, and whoever says it is not read while it waits.
 
