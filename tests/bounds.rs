@@ -244,18 +244,46 @@ fn threat_10_a_sender_that_stops_in_the_middle_of_a_packet_is_closed() {
     let mut story = alone(|limits| limits.read_stall_ms = 5_000);
     let (stalled, slow) = (story.connect(Hello::v5("stalled")), story.connect(Hello::v311("slow")));
     let packet = Post::to("t").payload(vec![b'x'; 10_000]).encode(Version::V311);
-    let (begun, rest) = packet.split_at(9_000);
     story.send(stalled, &Post::to("t").payload(vec![b'x'; 10_000]).encode(Version::V5)[..9_000]);
-    story.send(slow, begun);
-    for byte in &rest[..12] {
-        story.world.advance(1_000);
-        story.send(slow, &[*byte]); // a byte now and then is enough
+    for piece in packet.chunks(1_024) {
+        story.send(slow, piece);
+        story.world.advance(4_000);
     }
     assert!(story.world.links[stalled.0].is_closed && !story.world.links[slow.0].is_closed);
     assert_eq!(reached(&story, Limit::ReadStall), 1);
-    story.send(slow, &rest[12..]);
     story.world.advance(60_000);
     assert!(!story.world.links[slow.0].is_closed, "between packets silence is none of ours");
+}
+
+/// A byte now and then would hold what is here for ever, and whoever holds more has to send more.
+#[test]
+fn threat_10_a_sender_that_drips_holds_a_packet_no_longer_than_one_that_stops() {
+    let packet = Post::to("t").payload(vec![b'x'; 1 << 20]).encode(Version::V311);
+    let half = packet.len() / 2;
+    // What has come, how much more comes each second, and whether that is enough for five.
+    for (begun, drip, is_enough) in
+        [(2, 1, false), (2, 250, false), (2, 260, true), (half, 2_000, false), (half, 2_100, true)]
+    {
+        let mut story = alone(|limits| limits.read_stall_ms = 5_000);
+        let client = story.connect(Hello::v311("drips"));
+        story.send(client, &packet[..begun]);
+        for piece in packet[begun..].chunks(drip).take(11) {
+            story.world.advance(1_000);
+            if !story.world.links[client.0].is_closed {
+                story.send(client, piece);
+            }
+        }
+        assert_eq!(story.world.links[client.0].is_closed, !is_enough, "{drip} bytes a second behind {begun}");
+        assert_eq!(reached(&story, Limit::ReadStall), u64::from(!is_enough));
+    }
+    let mut story = alone(|limits| limits.read_stall_ms = 5_000);
+    let client = story.connect(Hello::v311("slow"));
+    let post = Post::to("t").payload(vec![b'x'; 100]).encode(Version::V311);
+    for piece in [&post, &post, &post].map(|post| post.split_at(50)).map(|(one, two)| [one, two]).as_flattened() {
+        story.send(client, piece);
+        story.world.advance(4_000);
+    }
+    assert!(!story.world.links[client.0].is_closed, "the end of a packet is enough, and the next one has as long");
 }
 
 /// Nobody can go on with a packet while he is not read.

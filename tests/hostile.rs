@@ -420,6 +420,46 @@ fn threat_3_whose_messages_are_too_much_on_another_shard_holds_up_no_other_there
 }
 
 #[test]
+fn threat_3_whose_messages_were_too_much_is_known_for_a_second() {
+    let mut story = Story::new(2);
+    let connect = |story: &mut Story, shard: usize, name: &str| connect_at(story, shard, name, Hello::v311);
+    let all = connect(&mut story, 1, "all");
+    let beginning = overlapping(&mut story, all, |_| None);
+    let loud = connect(&mut story, 0, "loud");
+    let routed = |story: &Story| story.world.shards[1].stats().ledger.routed;
+    // What comes a while later, and whether its first message is looked up with those of everybody else.
+    for (first, pause_ms, is_new) in [(1, 0, true), (11, 100, false), (21, 900, false), (31, 1_100, true)] {
+        story.world.advance(pause_ms);
+        let topics = (0..10).map(|number| format!("{beginning}{}", first + number));
+        read_at_once(&mut story, loud, &numbered(Version::V311, 0, topics));
+        let before = routed(&story);
+        story.world.deliver_mesh(0, 1, usize::MAX);
+        assert_eq!(routed(&story) - before, u64::from(is_new), "message {first}");
+        assert!(story.world.shards[1].has_letters_aside());
+        story.world.drive();
+        assert_eq!(heard_numbers(&mut story, all), (1..=10).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn many_messages_at_once_are_not_one_that_is_too_much() {
+    for (version, qos) in [(Version::V311, 0), (Version::V5, 0), (Version::V311, 1), (Version::V5, 1)] {
+        let mut story = Story::new(2);
+        story.world.set_copies_per_input_max(100);
+        let subscriber = audience(&mut story, 1, version, qos, 1)[0];
+        let publisher = connect_at(&mut story, 0, "p", |name| Hello::new(version, name));
+        let posts = numbered(version, qos, (0..300).map(|_| "a/b".to_owned()));
+        read_at_once(&mut story, publisher, &posts);
+        story.world.deliver_mesh(0, 1, usize::MAX);
+        let routed = story.world.shards[1].stats().ledger.routed;
+        assert!(routed >= 10, "only {routed} in one input");
+        assert!(!story.world.shards[1].has_letters_aside(), "they wait in their batch");
+        story.world.drive();
+        assert!(story.deliveries(subscriber).len() >= 64);
+    }
+}
+
+#[test]
 fn threat_1_filters_behind_the_bound_of_a_packet_are_refused_and_told_once() {
     const COUNT: usize = 100_000;
     for version in [Version::V311, Version::V5] {

@@ -18,6 +18,7 @@ use crate::engine::auth::certificate::Certificate;
 use crate::engine::auth::exchange::Dialogue;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy;
+use crate::engine::limits::{READ_PROGRESS_BYTES_MIN, READ_PROGRESS_PART};
 use crate::engine::output::OwnedAction;
 use crate::engine::quota::Meter;
 use crate::engine::session::SessionKey;
@@ -124,8 +125,29 @@ pub enum Hold {
 pub struct Begun {
     /// The bytes.
     pub bytes: BytesMut,
-    /// By when something more has to come of them.
+    /// How long their client may take.
+    pub patience: Patience,
+}
+
+/// How long we wait for more of a packet that has begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// By when something worth the wait has to have come.
     pub by: Time,
+    /// How many bytes there were when that was said.
+    bytes: usize,
+}
+
+impl Patience {
+    /// From now on, with so many bytes here.
+    pub fn from(now: Time, bytes: usize, read_stall_ms: u64) -> Self {
+        Self { by: now.after_ms(read_stall_ms), bytes }
+    }
+
+    /// Whether so many bytes by now are worth more of it: a byte now and then would hold what is here for ever.
+    pub fn is_earned(&self, bytes: usize) -> bool {
+        bytes >= self.bytes + READ_PROGRESS_BYTES_MIN.max(self.bytes / READ_PROGRESS_PART)
+    }
 }
 
 /// What few connections need.
@@ -261,7 +283,7 @@ impl Connection {
 
     /// When a packet that has begun has stayed away for too long; as long as we do not read, never.
     pub fn stalls_at(&self) -> Option<Time> {
-        self.held.as_ref().filter(|_| !self.is_held()).map(|begun| begun.by)
+        self.held.as_ref().filter(|_| !self.is_held()).map(|begun| begun.patience.by)
     }
 
     /// Takes note of who it is, and of how long that holds.
@@ -296,7 +318,7 @@ impl Connection {
     pub fn excuse_silence(&mut self, now: Time, read_stall_ms: u64) {
         self.last_received = self.last_received.max(now);
         if let Some(begun) = &mut self.held {
-            begun.by = now.after_ms(read_stall_ms);
+            begun.patience = Patience::from(now, begun.bytes.len(), read_stall_ms);
         }
     }
 

@@ -40,6 +40,10 @@ pub const FILTERS_PER_PACKET_MAX: usize = 1_000;
 /// Bytes of a packet of a connected client that is no PUBLISH: 0x95 above, by its fixed header. A packet of many small parts costs more than
 /// its bytes, and none of these needs as many as a payload.
 pub const REQUEST_BYTES_MAX: u32 = 1024 * 1024;
+/// Bytes of a packet that have to come within `read_stall`, unless that is all of it, before its client has as long again.
+pub const READ_PROGRESS_BYTES_MIN: usize = 1024;
+/// And this part of what is here already: the more somebody holds, the more he has to send.
+pub const READ_PROGRESS_PART: usize = 64;
 /// Levels of a filter with wildcards: 0x8F above. Deeper ones would make a shard get every publication of the others.
 pub const WILDCARD_LEVELS_MAX: usize = 32;
 /// Copies of one session whose messages are fetched from the journal at once.
@@ -54,8 +58,12 @@ pub const FETCH_READY_MIN: usize = 32;
 pub const COPIES_PER_INPUT_MAX: usize = 10_000;
 /// Receivers of a message on one shard that are few: what goes to more gives way, and is sent while there is time.
 pub const FEW_RECEIVERS_MAX: usize = 16;
-/// Which part of an input a message may be before what follows of its session waits aside: other letters of its shard go on.
+/// Which part of an input a message may be before what its session says waits aside: other letters of its shard go on.
 pub const HEAVY_PART: usize = 4;
+/// How long it is known of a session that one of its messages was so much.
+pub const HEAVY_KNOWN_MS: u64 = 1_000;
+/// Of how many sessions that is known at a time.
+pub const HEAVY_KNOWN_MAX: usize = 1_024;
 /// Bytes of letters that may wait so on a shard; at the bound they hold up others, as they came.
 pub const ASIDE_BYTES_MAX: usize = 8 << 20;
 /// Letters of a shard to itself that may wait: at the bound an input has caused enough. What one message or one packet causes comes on top.

@@ -205,7 +205,7 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key!(
         limits.read_stall_ms as "read_stall",
         Kind::time(Millis, 100, DAY_MS),
-        "How long nothing more may come of a packet that has begun before its client's connection is closed."
+        "How long a packet that has begun may take for the next 1,024 bytes, or for a sixty-fourth of what has come, before its client's connection is closed."
     ),
     key!(limits.maximum_qos, QOS, "The highest quality of service on offer."),
     key!(limits.retain_available, Kind::Flag, "Whether messages may be retained."),

@@ -1,7 +1,7 @@
 //! Letters of those of whom one message is a large part of an input: they wait aside, and hold up no other letters of their shard.
 //!
 //! A topic that thousands of filters match takes about a millisecond to look up, and all letters behind those of whoever speaks to many such topics
-//! would wait for that. So once a message was so much, what follows of its session waits here, and so does what anybody says on the same topics,
+//! would wait for that. So once a message was so much, what its session says waits here for a while, and so does what anybody says on the same topics,
 //! for a client may have begun another session in between. All that is said keeps its order, and whoever says it is not read while it waits.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use crate::base::hash::{Map, Seed, Set, map, set};
 use crate::base::time::Time;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::ShardId;
-use crate::engine::limits::{ASIDE_BYTES_MAX, HEAVY_PART};
+use crate::engine::limits::{ASIDE_BYTES_MAX, HEAVY_KNOWN_MAX, HEAVY_KNOWN_MS, HEAVY_PART};
 use crate::engine::mesh::Mesh;
 use crate::engine::message::SessionId;
 use crate::engine::output::Outputs;
@@ -28,6 +28,8 @@ pub(super) struct Aside {
     origins: Map<SessionId, u32>,
     topics: Map<Box<str>, u32>,
     publishers: Map<(ShardId, ConnectionKey), u32>,
+    /// Sessions of which a message was so much lately, and until when that counts.
+    known: Map<SessionId, Time>,
 }
 
 /// What a letter with publications says of them.
@@ -49,16 +51,16 @@ impl<'a> Said<'a> {
             return None;
         };
         let publisher = publisher.map(|key| (from, key));
-        Some(Self { origin: origin_of(letter)?, topic, publisher })
+        Some(Self { origin: origin_of(letter)?.0, topic, publisher })
     }
 }
 
-/// Whose publications these are, if it is a letter with some.
-fn origin_of(letter: &Mesh) -> Option<SessionId> {
+/// Whose publications these are and how many, if it is a letter with some.
+fn origin_of(letter: &Mesh) -> Option<(SessionId, u32)> {
     if let Mesh::Forward { message, .. } = letter {
-        Some(message.origin)
+        Some((message.origin, 1))
     } else if let Mesh::Run { run, .. } | Mesh::Numbered { run, .. } = letter {
-        Some(run.origin)
+        Some((run.origin, run.count))
     } else {
         None
     }
@@ -86,7 +88,7 @@ impl Aside {
     /// Nothing waits.
     pub fn new(seed: Seed) -> Self {
         let (origins, topics, publishers) = (map(seed), map(seed), map(seed));
-        Self { letters: VecDeque::new(), bytes: 0, origins, topics, publishers }
+        Self { letters: VecDeque::new(), bytes: 0, origins, topics, publishers, known: map(seed) }
     }
 
     /// Whether nothing waits.
@@ -104,6 +106,23 @@ impl Aside {
         !self.is_empty()
             && Said::of(from, letter)
                 .is_some_and(|said| self.origins.contains_key(&said.origin) || self.topics.contains_key(said.topic))
+    }
+
+    /// Whether a message of this letter's session was so much lately.
+    fn is_of_known(&self, letter: &Mesh, now: Time) -> bool {
+        !self.known.is_empty()
+            && origin_of(letter).and_then(|(origin, _)| self.known.get(&origin)).is_some_and(|until| now < *until)
+    }
+
+    /// A message of this session was so much. Where too many are known all are forgotten, to be found out anew.
+    fn know(&mut self, origin: SessionId, now: Time) {
+        if self.known.len() >= HEAVY_KNOWN_MAX && !self.known.contains_key(&origin) {
+            self.known.retain(|_, until| now < *until);
+            if self.known.len() >= HEAVY_KNOWN_MAX {
+                self.known.clear();
+            }
+        }
+        self.known.insert(origin, now.after_ms(HEAVY_KNOWN_MS));
     }
 
     /// A letter waits, behind all others. Its publisher, if it had none that waited before.
@@ -159,22 +178,21 @@ impl Aside {
 impl Shard {
     /// Messages of another shard, as far as an input may go. The others stay in the batch, in their order, but for those that wait aside.
     pub(super) fn letters_of(&mut self, from: ShardId, batch: &mut Vec<Mesh>, now: Time, out: &mut Outputs) {
-        let heavy_min = (self.copies_left / HEAVY_PART).max(1);
+        let heavy_min = self.heavy_min();
         let (mut heavy, mut left) = (Vec::new(), Vec::new());
         let mut letters = batch.drain(..);
         while !self.has_caused_enough()
             && let Some(letter) = letters.next()
         {
-            if self.aside.is_behind(from, &letter) {
+            if self.aside.is_behind(from, &letter) || self.aside.is_of_known(&letter, now) {
                 if let Some(letter) = self.set_aside(from, letter, out) {
                     left.push(letter);
                     break;
                 }
                 continue;
             }
-            let (before, origin) = (self.copies_left, origin_of(&letter));
-            let rest = self.letter(from, letter, now, out);
-            heavy.extend(origin.filter(|_| before - self.copies_left >= heavy_min));
+            let (rest, too_much) = self.weighed_letter(from, letter, heavy_min, now, out);
+            heavy.extend(too_much);
             if let Some(rest) = rest {
                 left.push(rest);
                 break;
@@ -187,6 +205,32 @@ impl Shard {
         if !batch.is_empty() || !self.aside.is_empty() {
             out.wake_at = Some(now);
         }
+    }
+
+    /// What one message may cause before its session is too much for the others.
+    fn heavy_min(&self) -> u64 {
+        (self.copies_per_input_max / HEAVY_PART).max(1) as u64
+    }
+
+    /// Reads a letter; says what is left of it, and whose messages were so much each.
+    fn weighed_letter(
+        &mut self,
+        from: ShardId,
+        letter: Mesh,
+        heavy_min: u64,
+        now: Time,
+        out: &mut Outputs,
+    ) -> (Option<Mesh>, Option<SessionId>) {
+        let (before, said) = (self.caused, origin_of(&letter));
+        let rest = self.letter(from, letter, now, out);
+        let caused = self.caused - before;
+        let left = rest.as_ref().and_then(origin_of).map_or(0, |(_, count)| count);
+        let too_much = said.filter(|(_, count)| caused >= heavy_min * u64::from((count - left).max(1)));
+        let origin = too_much.map(|(origin, _)| origin);
+        if let Some(origin) = origin {
+            self.aside.know(origin, now);
+        }
+        (rest, origin)
     }
 
     /// Puts aside what is left of those who have caused so much, as far as there is room; gives back the others.
@@ -232,12 +276,12 @@ impl Shard {
 
     /// Letters that wait aside are read, as far as this input may go.
     pub(super) fn go_on_with_aside(&mut self, now: Time, out: &mut Outputs) {
-        let reserve = self.reserve();
+        let (reserve, heavy_min) = (self.reserve(), self.heavy_min());
         while self.may_cause_more(reserve)
             && let Some((from, letter)) = self.aside.next()
         {
             let publication = letter.clone();
-            if let Some(rest) = self.letter(from, letter, now, out) {
+            if let (Some(rest), _) = self.weighed_letter(from, letter, heavy_min, now, out) {
                 self.aside.put_rest(from, rest);
             } else if let Some((shard, publisher)) = self.aside.over(from, &publication) {
                 self.tell(shard, Mesh::Relief { publisher }, out);

@@ -289,6 +289,7 @@ impl Shard {
     /// The present input has caused so many copies, or work that costs as much: at its bound what follows waits for the next turn.
     pub(super) fn charge(&mut self, copies: usize) {
         self.copies_left = self.copies_left.saturating_sub(copies);
+        self.caused += copies as u64;
     }
 
     /// Whether the session's owner may read this topic; "later" is no at this point, for nobody can wait here.

@@ -46,8 +46,8 @@ impl Shard {
         }
         let Some(group) = self.groups.get_mut(key) else { return Outcome::default() };
         self.stats.ledger.routed += 1;
-        self.copies_left = self.copies_left.saturating_sub(1);
         let accepted = group.accept(message, &bounds);
+        self.charge(1);
         let outcome = match self.count_accepted(&accepted) {
             None => Outcome { noted: is_kept, ..Outcome::stored() },
             Some(why) => Outcome {
@@ -109,6 +109,7 @@ impl Shard {
             return self.stats.ledger.drop_one(DropReason::AboveRate);
         }
         let accepted = group.accept(message, &bounds);
+        self.charge(1);
         // Nobody waits to hear of it.
         let _is_dropped = self.count_accepted(&accepted);
         self.note_settled_of(key, out);

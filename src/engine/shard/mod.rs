@@ -242,7 +242,7 @@ pub struct Shard {
     /// Copies that the present input may still cause before the rest waits for the next turn.
     copies_left: usize,
     copies_per_input_max: usize,
-    /// Copies that all inputs before have caused.
+    /// Copies that all inputs so far have caused, also beyond their bounds.
     caused: u64,
     /// How often a session's owner changed its rights: routes made before are made again.
     owners_changed: u64,
@@ -372,11 +372,9 @@ impl Shard {
             Input::Shutdown => self.shutdown(now, out),
         }
         self.settle(may_go_on, now, out);
-        self.caused += (self.copies_per_input_max - self.copies_left) as u64;
     }
 
-    /// Copies that all inputs so far have caused, and work that costs as much. What the last message of an input has caused beyond its bound is
-    /// not counted.
+    /// Copies that all inputs so far have caused, and work that costs as much.
     pub fn caused(&self) -> u64 {
         self.caused
     }

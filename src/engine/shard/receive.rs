@@ -10,7 +10,7 @@ use super::Shard;
 use super::verbatim::RunTaken;
 use crate::base::time::Time;
 use crate::engine::auth::certificate::Certificate;
-use crate::engine::connection::{Begun, Connection, ConnectionKey, Peer, Phase};
+use crate::engine::connection::{Begun, Connection, ConnectionKey, Patience, Peer, Phase};
 use crate::engine::event::Cause;
 use crate::engine::limits::{CONNECT_BYTES_MAX, COPIES_PER_PACKET, REQUEST_BYTES_MAX};
 use crate::engine::output::Outputs;
@@ -114,17 +114,19 @@ impl Shard {
             }
             return has_nothing;
         }
-        let mut held = BytesMut::new();
+        let (mut held, mut patience) = (BytesMut::new(), None);
         if connection.held.is_some() {
             self.holdings.take_out(connection);
-            held = connection.held.take().map_or_else(BytesMut::new, |begun| begun.bytes);
+            if let Some(begun) = connection.held.take() {
+                (held, patience) = (begun.bytes, Some(begun.patience));
+            }
             self.holdings.put_in(connection);
         }
         while !held.is_empty() {
             match self.take_held(key, &mut held, now, out) {
-                Taken::Bytes(_) => {}
+                Taken::Bytes(_) => patience = None, // what follows is another packet
                 Taken::Needs(_) if bytes.is_empty() => {
-                    self.put_aside(key, held, now);
+                    self.put_aside(key, held, patience, now);
                     return true;
                 }
                 Taken::Needs(count) => {
@@ -134,7 +136,7 @@ impl Shard {
                 }
                 Taken::Held => {
                     append(&mut held, bytes);
-                    self.put_aside(key, held, now);
+                    self.put_aside(key, held, patience, now);
                     return false;
                 }
                 Taken::Gone => return false,
@@ -148,11 +150,11 @@ impl Shard {
             match self.take_one(key, bytes, None, now, out) {
                 Taken::Bytes(count) => bytes = &bytes[count..],
                 Taken::Needs(_) => {
-                    self.put_aside(key, bytes.into(), now);
+                    self.put_aside(key, bytes.into(), None, now);
                     return true;
                 }
                 Taken::Held => {
-                    self.put_aside(key, bytes.into(), now);
+                    self.put_aside(key, bytes.into(), None, now);
                     return false;
                 }
                 Taken::Gone => return false,
@@ -257,11 +259,14 @@ impl Shard {
         }
     }
 
-    fn put_aside(&mut self, key: ConnectionKey, bytes: BytesMut, now: Time) {
-        let by = now.after_ms(self.limits.read_stall_ms);
+    /// Bytes wait with their connection: for more of their packet, if there was patience with that as long as too little came.
+    fn put_aside(&mut self, key: ConnectionKey, bytes: BytesMut, patience: Option<Patience>, now: Time) {
+        let patience = patience
+            .filter(|patience| !patience.is_earned(bytes.len()))
+            .unwrap_or_else(|| Patience::from(now, bytes.len(), self.limits.read_stall_ms));
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.holdings.take_out(connection);
-        connection.held = (!bytes.is_empty()).then(|| Box::new(Begun { bytes, by }));
+        connection.held = (!bytes.is_empty()).then(|| Box::new(Begun { bytes, patience }));
         self.holdings.put_in(connection);
         if connection.held.is_some() && connection.is_connected() {
             self.look_at_connection(key);
