@@ -16,7 +16,7 @@ use super::gather::Gather;
 use super::held::Held;
 use super::journal::{Continuation, Journal};
 use super::judging::Judging;
-use super::late::Late;
+use super::late::{Allowance, Late};
 use super::leaving::Leavers;
 use super::letters::Unread;
 use super::lines::Lines;
@@ -59,6 +59,8 @@ pub struct Core {
     pub(super) lines: Lines,
     pub(super) leavers: Leavers,
     pub(super) late: Late,
+    /// What this turn may send of what can wait.
+    pub(super) allowance: Allowance,
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
     /// Letters of other shards that are here.
@@ -187,6 +189,7 @@ impl Core {
             lines: Lines::default(),
             leavers: Leavers::default(),
             late: Late::default(),
+            allowance: Allowance::default(),
             gather: Gather::default(),
             inbox: parts.inbox,
             unread: Unread::new(shards),
@@ -255,6 +258,7 @@ impl Core {
     pub fn turn(&mut self) -> bool {
         let start_ns = self.clock.now_ns();
         let now = at_ns(start_ns);
+        self.allowance = Allowance::new(self.turn.time_us_max * 1_000, !self.late.is_empty());
         self.tell_wall(now);
         self.net.poke();
         self.sort_ready();
