@@ -121,8 +121,10 @@ pub struct Core {
     pub(super) brought: Vec<Brought>,
     /// When the journal last let bytes go that waited for it, or the first of them came.
     pub(super) promised_since_ns: u64,
-    /// What the shards tell each other at the end.
+    /// What the shards tell each other at the beginning and at the end.
     pub(super) share: Share,
+    /// It was told that this shard has heard of the others.
+    has_settled: bool,
     promise: Promise,
     replayed: Replayed,
 }
@@ -229,6 +231,7 @@ impl Core {
             brought: Vec::new(),
             promised_since_ns: 0,
             share: parts.share,
+            has_settled: false,
             promise: parts.promise,
             replayed: Replayed::default(),
         };
@@ -275,6 +278,7 @@ impl Core {
         self.look_at_time(now);
         self.perform(now);
         self.send_late(now);
+        self.tell_settled();
         self.go_on_judging(now);
         self.go_on_sweeping(now);
         self.go_on_writing();
@@ -292,6 +296,14 @@ impl Core {
             }
         }
         has_worked
+    }
+
+    /// What the others had to say before anybody comes in is here, and what they have to hear is on its way.
+    fn tell_settled(&mut self) {
+        if !self.has_settled && !self.shard.awaits_others() {
+            self.has_settled = true;
+            self.share.has_settled();
+        }
     }
 
     /// The clock on the wall may be turned, so it is looked at once a second, or when there is something to do again.
