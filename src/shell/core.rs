@@ -16,7 +16,7 @@ use super::gather::Gather;
 use super::held::Held;
 use super::journal::{Continuation, Journal};
 use super::judging::Judging;
-use super::late::Late;
+use super::late::{Allowance, Late};
 use super::leaving::Leavers;
 use super::letters::Unread;
 use super::lines::Lines;
@@ -59,6 +59,8 @@ pub struct Core {
     pub(super) lines: Lines,
     pub(super) leavers: Leavers,
     pub(super) late: Late,
+    /// What this turn may send of what can wait.
+    pub(super) allowance: Allowance,
     pub(super) gather: Gather,
     pub(super) inbox: Inbox,
     /// Letters of other shards that are here.
@@ -119,8 +121,10 @@ pub struct Core {
     pub(super) brought: Vec<Brought>,
     /// When the journal last let bytes go that waited for it, or the first of them came.
     pub(super) promised_since_ns: u64,
-    /// What the shards tell each other at the end.
+    /// What the shards tell each other at the beginning and at the end.
     pub(super) share: Share,
+    /// It was told that this shard has heard of the others.
+    has_settled: bool,
     promise: Promise,
     replayed: Replayed,
 }
@@ -187,6 +191,7 @@ impl Core {
             lines: Lines::default(),
             leavers: Leavers::default(),
             late: Late::default(),
+            allowance: Allowance::default(),
             gather: Gather::default(),
             inbox: parts.inbox,
             unread: Unread::new(shards),
@@ -226,6 +231,7 @@ impl Core {
             brought: Vec::new(),
             promised_since_ns: 0,
             share: parts.share,
+            has_settled: false,
             promise: parts.promise,
             replayed: Replayed::default(),
         };
@@ -255,6 +261,7 @@ impl Core {
     pub fn turn(&mut self) -> bool {
         let start_ns = self.clock.now_ns();
         let now = at_ns(start_ns);
+        self.allowance = Allowance::new(self.turn.time_us_max * 1_000, !self.late.is_empty());
         self.tell_wall(now);
         self.net.poke();
         self.sort_ready();
@@ -271,6 +278,7 @@ impl Core {
         self.look_at_time(now);
         self.perform(now);
         self.send_late(now);
+        self.tell_settled();
         self.go_on_judging(now);
         self.go_on_sweeping(now);
         self.go_on_writing();
@@ -288,6 +296,14 @@ impl Core {
             }
         }
         has_worked
+    }
+
+    /// What the others had to say before anybody comes in is here, and what they have to hear is on its way.
+    fn tell_settled(&mut self) {
+        if !self.has_settled && !self.shard.awaits_others() {
+            self.has_settled = true;
+            self.share.has_settled();
+        }
     }
 
     /// The clock on the wall may be turned, so it is looked at once a second, or when there is something to do again.

@@ -25,32 +25,47 @@ pub struct Late {
     is_full: bool,
 }
 
-/// How long a turn may send lines that can wait.
-#[derive(Debug)]
+/// How long a turn may send lines that can wait: one time, however often it sends. Those that waited when it began have all of it. A line of waiting
+/// ones that forms in a turn has used it up, and is sent from the next one on.
+#[derive(Debug, Default)]
 pub struct Allowance {
-    until_ns: u64,
+    time_ns: u64,
+    /// Some waited when the turn began.
+    has_line: bool,
+    /// None before the first is sent.
+    until_ns: Option<u64>,
     lines: usize,
     is_over: bool,
 }
 
 impl Allowance {
-    /// Until this moment.
-    pub fn until(until_ns: u64) -> Self {
-        Self { until_ns, lines: 0, is_over: false }
+    /// A turn begins that has so much time for them.
+    pub fn new(time_ns: u64, has_line: bool) -> Self {
+        Self { time_ns, has_line, ..Self::default() }
     }
 
-    /// Whether one more line is sent. Some are, whatever the time.
-    pub fn take(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
+    /// Whether one more line is sent that has not waited: none is while others wait.
+    pub fn takes_new(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
+        !self.has_line && self.take(now_ns)
+    }
+
+    /// Whether one more is sent that has.
+    pub fn takes_waiting(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
+        self.has_line && self.take(now_ns)
+    }
+
+    /// Some are, whatever the time.
+    fn take(&mut self, now_ns: impl FnOnce() -> u64) -> bool {
+        if self.is_over {
+            return false;
+        }
         self.lines += 1;
-        if self.lines.is_multiple_of(LINES_PER_LOOK) {
-            self.is_over |= now_ns() >= self.until_ns;
+        if self.until_ns.is_none() || self.lines.is_multiple_of(LINES_PER_LOOK) {
+            let now_ns = now_ns();
+            let until_ns = *self.until_ns.get_or_insert(now_ns + self.time_ns);
+            self.is_over = self.lines.is_multiple_of(LINES_PER_LOOK) && now_ns >= until_ns;
         }
         !self.is_over
-    }
-
-    /// None is.
-    pub fn end(&mut self) {
-        self.is_over = true;
     }
 }
 
@@ -147,15 +162,24 @@ mod tests {
 
     #[test]
     fn some_lines_are_sent_whatever_the_time_and_none_once_it_is_over() {
-        let mut allowance = Allowance::until(100);
-        let before: usize = (0..100).filter(|_| allowance.take(|| 0)).count();
-        assert_eq!(before, 100);
-        let behind: usize = (0..100).filter(|_| allowance.take(|| 100)).count();
+        let mut allowance = Allowance::new(100, false);
+        let before: usize = (0..100).filter(|_| allowance.takes_new(|| 50)).count();
+        assert_eq!(before, 100, "time begins with the first");
+        let behind: usize = (0..100).filter(|_| allowance.takes_new(|| 150)).count();
         assert!(behind < LINES_PER_LOOK, "{behind}");
-        let mut allowance = Allowance::until(0);
-        assert_eq!((0..100).filter(|_| allowance.take(|| 100)).count(), LINES_PER_LOOK - 1);
-        allowance = Allowance::until(100);
-        allowance.end();
-        assert!(!allowance.take(|| 0));
+        assert!(!allowance.takes_new(|| 0), "in this turn none is");
+        let mut allowance = Allowance::new(0, false);
+        assert_eq!((0..100).filter(|_| allowance.takes_new(|| 100)).count(), LINES_PER_LOOK - 1);
+    }
+
+    #[test]
+    fn who_waited_when_a_turn_began_has_all_of_its_time_and_who_begins_to_wait_in_it_none() {
+        let taken = |has_line| {
+            let mut allowance = Allowance::new(0, has_line);
+            let new = (0..100).filter(|_| allowance.takes_new(|| 0)).count();
+            (new, (0..100).filter(|_| allowance.takes_waiting(|| 0)).count())
+        };
+        assert_eq!(taken(false), (LINES_PER_LOOK - 1, 0));
+        assert_eq!(taken(true), (0, LINES_PER_LOOK - 1));
     }
 }

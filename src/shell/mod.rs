@@ -54,6 +54,8 @@ mod judging;
 mod judging_tests;
 mod keeping;
 pub mod late;
+#[cfg(test)]
+mod late_tests;
 pub mod leaving;
 pub mod letters;
 pub mod lines;

@@ -13,6 +13,7 @@ use super::receiving_tests::Scene;
 use crate::config::Config;
 use crate::engine::auth::identity::Identity;
 use crate::engine::auth::policy::Policy;
+use crate::engine::change::Serial;
 use crate::engine::connection::Peer;
 use crate::engine::homes::ShardId;
 use crate::engine::mesh::{Mesh, RunPiece};
@@ -326,4 +327,20 @@ fn threat_5_another_policy_is_in_force_before_the_messages_that_wait() {
     scene.core.turn();
     assert_eq!(scene.core.report().shell.mesh_depth, 4);
     assert_eq!(scene.core.shard.policy().number(), number);
+}
+
+#[test]
+fn threat_8_a_shard_lets_nobody_in_before_the_others_have_said_who_their_members_are() {
+    let mut scene = Scene::among(2, 64, Config::default());
+    let now = scene.core.clock.now();
+    let progress = Arc::clone(&scene.progress);
+    progress.share(ShardId::new(ONE)).has_settled();
+    scene.core.shard.restored(Serial::NONE, now, &mut scene.core.out);
+    (0..10).for_each(|_| _ = scene.core.turn());
+    assert_eq!(progress.first_unsettled(), Some(HERE));
+    let from = ShardId::new(ONE);
+    Batch::each(vec![Mesh::Rejoined], from, 0, |batch| {
+        scene.ways.put(ShardId::new(HERE), Parcel::Batch(batch)).unwrap();
+    });
+    scene.until("the word of the other shard", |_| progress.first_unsettled().is_none());
 }

@@ -2,7 +2,6 @@
 
 use super::core::Core;
 use super::gather::Sent;
-use super::late::Allowance;
 use super::lines::{Line, Watch};
 use super::mesh::{Batch, Parcel};
 use super::reading::{enqueue, note_change};
@@ -79,12 +78,8 @@ impl Core {
         let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
         let has_waited = !self.promised.is_empty();
         let promised = &mut self.promised;
-        let (late, clock) = (&mut self.late, self.clock);
-        let mut allowance = Allowance::until(clock.now_ns() + self.turn.time_us_max * 1_000);
-        if !late.is_empty() {
-            allowance.end(); // they come first
-        }
-        let has_time = || allowance.take(|| clock.now_ns());
+        let (late, allowance, clock) = (&mut self.late, &mut self.allowance, self.clock);
+        let has_time = || allowance.takes_new(|| clock.now_ns());
         self.gather.flush(&self.out, &mut self.lines, &mut self.stats, has_time, |line, sent| match sent {
             Sent::All => {}
             Sent::Late => {
@@ -106,14 +101,13 @@ impl Core {
         }
     }
 
-    /// Lines that had to wait are sent while there is time.
+    /// Lines that had to wait are sent while there is time, but for those that have begun to in this turn.
     pub(super) fn send_late(&mut self, now: Time) {
         if self.late.is_empty() {
             return;
         }
         let clock = self.clock;
-        let mut allowance = Allowance::until(clock.now_ns() + self.turn.time_us_max * 1_000);
-        while allowance.take(|| clock.now_ns())
+        while self.allowance.takes_waiting(|| clock.now_ns())
             && let Some(key) = self.late.pop()
         {
             if self.lines.get_mut(key).is_some_and(|line| line.is_late()) {
@@ -179,6 +173,7 @@ impl Core {
             }
             if is_read && std::mem::take(&mut line.state.has_unread) {
                 enqueue(line, &mut self.due);
+                self.unwatched.push(key);
             }
             if !is_read && line.state.is_shut {
                 self.broken.push_back(key); // whether something is left to be read is looked at again

@@ -24,6 +24,8 @@ struct Part {
     read_bytes: AtomicU64,
     records: AtomicU64,
     is_ready: AtomicBool,
+    /// It has heard of the others what it has to know before anybody comes in, and told them.
+    has_settled: AtomicBool,
     /// The broker stops, and what waited here for room at that moment is with the other shards.
     has_handed_on: AtomicBool,
     /// The broker stops, and what comes of that is on its way to the other shards.
@@ -78,6 +80,11 @@ impl Progress {
         self.is_open.store(true, Ordering::Relaxed);
     }
 
+    /// The first shard that has not heard of the others what it has to know before anybody comes in.
+    pub fn first_unsettled(&self) -> Option<usize> {
+        self.parts.iter().position(|part| !part.has_settled.load(Ordering::Acquire))
+    }
+
     /// How it stands; none once clients come in.
     pub fn standing(&self) -> Option<Standing> {
         let is_open = self.is_open.load(Ordering::Relaxed);
@@ -110,6 +117,11 @@ impl Share {
     pub fn is_ready(&self, records: u64) {
         self.part().records.store(records, Ordering::Relaxed);
         self.part().is_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// It has heard of the others what it has to know before anybody comes in, and told them.
+    pub fn has_settled(&self) {
+        self.part().has_settled.store(true, Ordering::Release);
     }
 
     /// The broker stops, and what waited here for room on the way to another shard is there.
@@ -238,6 +250,16 @@ mod tests {
         let told = standing(&[part(0, 0, false), part(0, 0, true)], 0);
         assert_eq!((told.percent(), told.left_s), (100, Some(0)));
         assert_eq!(told.to_string(), "starting: 1 of 2 shards are ready");
+    }
+
+    #[test]
+    fn nobody_has_settled_before_the_last_shard_has() {
+        let progress = Progress::new(Clock::start(), [0; 3]);
+        let seen = [1, 0, 2].map(|shard| {
+            progress.share(ShardId::new(shard)).has_settled();
+            progress.first_unsettled()
+        });
+        assert_eq!(seen, [Some(0), Some(2), None]);
     }
 
     #[test]

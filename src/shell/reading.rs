@@ -50,13 +50,17 @@ impl Core {
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
         let (mut writable, mut orphans) = (Vec::new(), Vec::new());
         let (written, brought) = (&mut self.written, &mut self.brought);
+        let (broken, late) = (&mut self.broken, &mut self.late);
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
-            Ready::Readable { key, is_ending, is_over } => {
+            Ready::Readable { key, is_ending, is_gone, is_over } => {
                 // What is on its way of a poll that has given way to a receive is told by that one too.
                 let Some(line) = lines.tagged(key).filter(|line| line.state.watch != Watch::Receive) else { return };
                 line.state.is_ending |= is_ending;
+                if is_gone {
+                    broken.extend(line.breaks(late)); // as if a send had failed: it may not be read for long
+                }
                 if is_over {
                     line.state.watch = Watch::Off;
                     unwatched.push(line.key);
@@ -338,14 +342,15 @@ impl Core {
         }
     }
 
-    /// Connections that the ring does not watch and that are still here.
+    /// Connections that the ring does not watch and that are still here. One that is watched for one event at a time and has something to say that is
+    /// not wanted now would be told of in each turn.
     pub(super) fn watch_lines(&mut self) {
         let mut unwatched = std::mem::take(&mut self.unwatched);
         for key in unwatched.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
             if self.hot.wants(line) {
                 self.promote(key);
-            } else if line.state.watch == Watch::Off {
+            } else if line.state.watch == Watch::Off && !(line.state.is_fresh && line.state.has_unread) {
                 line.state.watch = Watch::Poll;
                 // One that may still move is watched for one event at a time, so that it moves without a trace.
                 self.net.watch(key, line.fd(), !line.state.is_fresh);

@@ -23,6 +23,7 @@ use crate::engine::accounts::terms::Terms;
 use crate::engine::auth::policy::Policy;
 use crate::engine::connection::ConnectionKey;
 use crate::engine::homes::{Homes, ShardId};
+use crate::engine::output::Recipient;
 use crate::engine::shard::Shared;
 use crate::engine::subscriptions::interest::Interest;
 
@@ -135,7 +136,7 @@ impl Scene {
     }
 
     /// The connection that has the last place, of those that nobody had before.
-    fn newest_key(&mut self) -> ConnectionKey {
+    pub(super) fn newest_key(&mut self) -> ConnectionKey {
         let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
         keys.filter(|key| self.core.lines.get_mut(*key).is_some()).last().expect("its line is the newest")
     }
@@ -196,6 +197,18 @@ impl Client {
     pub(super) fn publish(&mut self, payload: u16) {
         let bytes = self.message(payload);
         self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// Where what is for it goes.
+    pub(super) fn as_recipient(&self) -> Recipient {
+        Recipient { connection: self.key, packet_id: None }
+    }
+
+    /// Looks at what has come: the beginning of these bytes, or all of them.
+    pub(super) fn has_heard(&mut self, expected: &[u8]) -> bool {
+        take(&mut self.stream, &mut self.heard);
+        assert!(expected.starts_with(&self.heard), "{:?} came and not {expected:?}", self.heard);
+        self.heard.len() == expected.len()
     }
 
     fn message(&mut self, payload: u16) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! A broker that starts: its shards read what they had kept, and nobody comes in yet.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -16,6 +17,8 @@ use crate::engine::homes::ShardId;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same where they have a journal to read.
 const REPLAY_PATIENCE: Duration = Duration::from_hours(1);
+/// How often it is looked whether the shards have heard of each other.
+const SETTLED_LOOK: Duration = Duration::from_millis(1);
 /// How often somebody hears how it stands.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,9 @@ impl Starting {
     /// Waits until all shards are ready and lets clients in. While that goes on, `tell` hears every few seconds how it stands.
     pub fn finish(mut self, tell: impl FnMut(&Standing)) -> Result<Broker, StartError> {
         self.broker.driver = self.await_shards(tell)?;
+        // They tell each other who their members are, and send on the wills of before: nobody is to be ahead of that.
+        await_settled(&self.progress, self.patience(), SETTLED_LOOK, thread::park_timeout)
+            .map_err(|shard| StartError::Shard { shard, reason: silent(self.patience()) })?;
         let ways = &self.broker.reporter.ways;
         for number in 0..ways.shards() {
             post(ways, ShardId::new(number), Parcel::Serve);
@@ -55,7 +61,7 @@ impl Starting {
     }
 
     fn await_shards(&mut self, mut tell: impl FnMut(&Standing)) -> Result<&'static str, StartError> {
-        let patience = if self.has_journal { REPLAY_PATIENCE } else { PATIENCE };
+        let patience = self.patience();
         let shards = self.broker.threads.len();
         let told = await_all(&self.handshakes, shards, patience, TELL_EVERY, || {
             if let Some(standing) = self.progress.standing() {
@@ -65,12 +71,35 @@ impl Starting {
         told.map_err(|unready| match unready {
             Unready::Refused { shard, reason } => StartError::Shard { shard: shard.index(), reason },
             Unready::Ended => why_it_ended(&mut self.broker.threads),
-            Unready::Silent { ready } => {
-                let reason = format!("it did not answer within {} s", patience.as_secs());
-                StartError::Shard { shard: ready, reason }
-            }
+            Unready::Silent { ready } => StartError::Shard { shard: ready, reason: silent(patience) },
         })
     }
+
+    fn patience(&self) -> Duration {
+        if self.has_journal { REPLAY_PATIENCE } else { PATIENCE }
+    }
+}
+
+fn silent(patience: Duration) -> String {
+    format!("it did not answer within {} s", patience.as_secs())
+}
+
+/// Waits until every shard has heard of the others what it has to know before anybody comes in. Who has not in time, if somebody has not.
+fn await_settled(
+    progress: &Progress,
+    patience: Duration,
+    between: Duration,
+    mut pause: impl FnMut(Duration),
+) -> Result<(), usize> {
+    let mut waited = Duration::ZERO;
+    while let Some(shard) = progress.first_unsettled() {
+        if waited >= patience {
+            return Err(shard);
+        }
+        pause(between);
+        waited += between;
+    }
+    Ok(())
 }
 
 /// Why not all shards are ready.
@@ -128,6 +157,7 @@ mod tests {
     use crossbeam_channel::unbounded;
 
     use super::*;
+    use crate::shell::clock::Clock;
 
     const BETWEEN: Duration = Duration::from_millis(1);
     const LONG: Duration = Duration::from_mins(1);
@@ -143,6 +173,26 @@ mod tests {
             }
         });
         assert_eq!((driver, told), (Ok("ring"), 6));
+    }
+
+    #[test]
+    fn threat_8_nobody_comes_in_before_all_shards_have_heard_of_each_other() {
+        let progress = Progress::new(Clock::start(), [0; 2]);
+        progress.share(ShardId::new(0)).has_settled();
+        let mut looks = 0;
+        assert_eq!(
+            await_settled(&progress, 3 * BETWEEN, BETWEEN, |_| looks += 1),
+            Err(1),
+            "it waits no longer than that"
+        );
+        assert_eq!(looks, 3);
+        let settled = await_settled(&progress, LONG, BETWEEN, |_| {
+            looks += 1;
+            if looks == 10 {
+                progress.share(ShardId::new(1)).has_settled();
+            }
+        });
+        assert_eq!((settled, looks), (Ok(()), 10));
     }
 
     #[test]

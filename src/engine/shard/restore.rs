@@ -429,12 +429,15 @@ impl Shard {
     /// A shard has spoken after a restart. After the last one time goes on for what waited for them: until then a will does not find
     /// everybody who wants it.
     pub(super) fn shard_is_back(&mut self, from: ShardId, now: Time, out: &mut Outputs) {
-        if self.members_are_back(from, now, out) {
-            self.bequeath_again(now, out);
-            if self.sweep_sessions(now, out) {
-                out.wake_at = Some(now);
-            }
+        if self.members_are_back(from, now, out) && (self.bequeath_again(now, out) || self.sweep_sessions(now, out)) {
+            out.wake_at = Some(now);
         }
+    }
+
+    /// Whether time stands still for sessions: not all shards know their subscriptions again, or wills of before are not on their way. Whoever comes
+    /// in now may be ahead of his own last will.
+    pub fn awaits_others(&self) -> bool {
+        self.lending.awaits_members() || self.bequests.are_waiting()
     }
 
     /// Gives the sessions their queues and windows. Which they are, and whether their clients were there; and what is still owed to

@@ -54,8 +54,10 @@ pub(super) struct Sweep {
 /// What comes next.
 #[derive(Debug)]
 enum Stage {
-    /// The messages of put-off fan-outs, which later copies name, and of wills on their way.
+    /// The messages of put-off fan-outs, which later copies name.
     Fanouts,
+    /// Wills on their way to other shards, by their numbers.
+    Bequests(VecDeque<SessionId>),
     /// What has crossed shards.
     Passages(VecDeque<Passage>),
     /// What members have of groups for good.
@@ -121,6 +123,7 @@ impl Shard {
         while allowance.is_left() && !sweep.is_fetching {
             sweep.stage = match std::mem::replace(&mut sweep.stage, Stage::Fanouts) {
                 Stage::Fanouts => self.retell_fanouts(&mut sweep, &mut allowance, out),
+                Stage::Bequests(left) => self.retell_bequests(&mut sweep, left, &mut allowance, out),
                 Stage::Passages(left) => self.retell_passages(left, &mut allowance, out),
                 Stage::Assigned(left) => self.retell_assigned(left, &mut allowance, out),
                 Stage::Groups(index) => self.retell_group(index, &mut allowance, out),
@@ -147,14 +150,31 @@ impl Shard {
             sweep.told.insert(body, ());
             out.stowed.extend(self.stowage.find(body).map(|stowed| (record, stowed)));
         }
-        let bequests: Vec<_> = self.bequests.all().map(|(number, bequest)| (number, bequest.clone())).collect();
-        for (number, Bequest { body, message }) in bequests {
+        Stage::Bequests(self.bequests.all().map(|(number, _)| number).collect())
+    }
+
+    /// Those that have begun since are in the newer part of the journal, and of those that are over it says so.
+    fn retell_bequests(
+        &mut self,
+        sweep: &mut Sweep,
+        mut left: VecDeque<SessionId>,
+        allowance: &mut Allowance,
+        out: &mut Outputs,
+    ) -> Stage {
+        while allowance.is_left() {
+            let Some(number) = left.pop_front() else { return self.passages_to_retell() };
+            let Some(Bequest { body, message }) = self.bequests.get(number).cloned() else { continue };
             if !sweep.told.contains_key(&body) {
                 self.retell_body(body, &message, allowance, out);
                 sweep.told.insert(body, ());
             }
+            allowance.spend(CHANGE_BYTES);
             self.note(Change::Bequest { number, body }, out);
         }
+        Stage::Bequests(left)
+    }
+
+    fn passages_to_retell(&self) -> Stage {
         let mut passages: Vec<_> = self.passages.come().collect();
         passages.sort_unstable(); // a hash map's order must not show
         Stage::Passages(passages.into())

@@ -44,9 +44,10 @@ impl Due {
 impl Shard {
     /// Sweeps the wheels, serves the next piece of a fan-out, cleans up a little.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outputs) {
-        // Of the copies that are left, each of these four leaves half to those behind it, the last thing that it does excepted.
+        // Of the copies that are left, each of these five leaves half to those behind it, the last thing that it does excepted.
         let more_reviews = self.go_on_reviewing(now, out);
         let more_leaving = self.go_on_leaving(now, out);
+        let more_bequests = self.bequeath_again(now, out);
         let more_connections = self.sweep_connections(now, out);
         let more_sessions = self.sweep_sessions(now, out);
         if !self.pressure.is_wide_full {
@@ -63,6 +64,7 @@ impl Shard {
         if self.declared.wants_everything() {
             self.declared.retry(&self.interest);
         }
+        let more_sessions = more_sessions || more_bequests;
         if more_reviews || more_leaving || more_connections || more_sessions || more_quotas || more_rates {
             out.wake_at = Some(now);
         }
@@ -71,8 +73,7 @@ impl Shard {
     /// When a tick is due next, for a shell that is about to sleep; `None` while nothing is scheduled.
     pub fn next_due(&self, now: Time) -> Option<Time> {
         let connections = self.connection_wheel.next_due_hint(now);
-        let is_waiting = self.lending.awaits_members();
-        let sessions = if is_waiting { None } else { self.session_wheel.next_due_hint(now) };
+        let sessions = if self.awaits_others() { None } else { self.session_wheel.next_due_hint(now) };
         let quotas = self.quota_wheel.next_due_hint(now);
         let rates = self.rate_wheel.next_due_hint(now);
         let others = [self.pressure.next_look(), self.asked_wills.next_look()];
@@ -181,8 +182,8 @@ impl Shard {
     }
 
     pub(super) fn sweep_sessions(&mut self, now: Time, out: &mut Outputs) -> bool {
-        if self.lending.awaits_members() {
-            return false; // not all shards know their subscriptions again
+        if self.awaits_others() {
+            return false;
         }
         let mut has_more = false;
         if self.due.sessions.is_empty() {

@@ -6,11 +6,10 @@
 //! service 2 (see `passages.rs`). Its home notes that it is *bequeathed*, asks the other shards, and after a restart asks again, until
 //! all have it safely. Then they are told to forget the number.
 //!
-//! After a restart no will is published before every shard has spoken, unless its client is back: clients come in when all shards know
-//! their subscriptions again.
+//! After a restart no will is published before every shard has spoken, and those that were on their way are sent again, some in each turn, before
+//! all others. Clients come in behind that: what they say then is no older than their last wills.
 
-use std::collections::BTreeMap;
-use std::mem;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Shard;
 use super::asked_wills::Testator;
@@ -20,6 +19,7 @@ use crate::base::time::Time;
 use crate::engine::change::{Change, Serial};
 use crate::engine::event::Event;
 use crate::engine::homes::ShardId;
+use crate::engine::limits::COPIES_PER_PACKET;
 use crate::engine::mesh::{Mesh, RoutingKey};
 use crate::engine::message::{Message, Once, Passage, Publication, SessionId};
 use crate::engine::output::Outputs;
@@ -33,8 +33,8 @@ pub(super) struct Bequests {
     open: BTreeMap<SessionId, Bequest>,
     /// Numbers up to this one are of before a restart: nobody knows which shards remember them.
     known_before: u64,
-    /// After a restart: those that were on their way have not been sent again.
-    are_waiting: bool,
+    /// After a restart: those that were on their way and have not been sent again, in their order.
+    again: VecDeque<SessionId>,
 }
 
 /// What other shards have to have.
@@ -52,6 +52,11 @@ impl Bequests {
         self.open.iter().map(|(number, bequest)| (*number, bequest))
     }
 
+    /// The one of this number, while it is on its way.
+    pub fn get(&self, number: SessionId) -> Option<&Bequest> {
+        self.open.get(&number)
+    }
+
     /// One is there again after a restart.
     pub fn restore(&mut self, number: SessionId, bequest: Bequest) {
         self.open.insert(number, bequest);
@@ -59,7 +64,13 @@ impl Bequests {
 
     /// All are there, and these are all numbers that were given before the restart.
     pub fn restored(&mut self, serial: u64) {
-        (self.known_before, self.are_waiting) = (serial, true);
+        self.known_before = serial;
+        self.again = self.open.keys().copied().collect();
+    }
+
+    /// Whether some of before a restart have not been sent again.
+    pub fn are_waiting(&self) -> bool {
+        !self.again.is_empty()
     }
 }
 
@@ -88,7 +99,10 @@ impl Shard {
     /// Publishes a will that may be published.
     pub(super) fn send_will(&mut self, testator: &Testator, will: &Will, now: Time, out: &mut Outputs) {
         let (id, owner) = (testator.session, self.owner_of_retained(will.retain, &testator.owner));
-        self.bequeath_again(now, out); // a client's last wills stay in order
+        // A client's last wills stay in order. Where nobody comes in before all of them are sent, none waits here.
+        while let Some(number) = self.bequests.again.pop_front() {
+            self.send_bequest(number, now, out);
+        }
         let topic = will.topic();
         let mut publication = Publication::new(topic.as_str(), will.forwarded(), will.payload(), will.qos, id);
         publication.retain = will.retain; // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
@@ -152,20 +166,29 @@ impl Shard {
         self.bequests.open.contains_key(&number)
     }
 
-    /// After a restart every shard knows its subscriptions again: wills that were on their way are sent to all others once more.
-    pub(super) fn bequeath_again(&mut self, now: Time, out: &mut Outputs) {
-        if !mem::take(&mut self.bequests.are_waiting) {
-            return;
+    /// After a restart every shard knows its subscriptions again: wills that were on their way are sent to all others once more, as far as this
+    /// input may go. Whether there are more.
+    pub(super) fn bequeath_again(&mut self, now: Time, out: &mut Outputs) -> bool {
+        if self.lending.awaits_members() {
+            return false; // whoever is the last to speak brings it on
         }
-        let open: Vec<(SessionId, Message)> =
-            self.bequests.all().map(|(number, bequest)| (number, bequest.message.clone())).collect();
-        for (number, message) in open {
-            let routing = self.routings.insert(Routing::new(Waiter::Bequest(number)));
-            let mut publication = Publication::of(&message);
-            (publication.is_again, publication.once) = (true, Some(once(number)));
-            let outcome = self.route(&mut publication, None, Some(routing), now, out);
-            self.stored(routing, outcome, 0, now, out);
+        let reserve = self.reserve();
+        while self.may_cause_more(reserve)
+            && let Some(number) = self.bequests.again.pop_front()
+        {
+            self.charge(COPIES_PER_PACKET);
+            self.send_bequest(number, now, out);
         }
+        self.bequests.are_waiting()
+    }
+
+    fn send_bequest(&mut self, number: SessionId, now: Time, out: &mut Outputs) {
+        let Some(message) = self.bequests.get(number).map(|bequest| bequest.message.clone()) else { return };
+        let routing = self.routings.insert(Routing::new(Waiter::Bequest(number)));
+        let mut publication = Publication::of(&message);
+        (publication.is_again, publication.once) = (true, Some(once(number)));
+        let outcome = self.route(&mut publication, None, Some(routing), now, out);
+        self.stored(routing, outcome, 0, now, out);
     }
 }
 
