@@ -10,6 +10,8 @@ mod certificates;
 mod configuration;
 #[path = "fuzz/frames.rs"]
 mod frames;
+#[path = "fuzz/hello.rs"]
+mod hello;
 #[path = "fuzz/journal.rs"]
 mod journal;
 #[path = "fuzz/passwords.rs"]
@@ -32,6 +34,7 @@ use std::path::Path;
 
 use pregon::mqtt::Version;
 use pregon::ops::request;
+use pregon::shell::transport::hello::offers_13;
 
 fn replay(target: &str, body: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
@@ -118,6 +121,11 @@ fn the_corpus_of_tokens_is_harmless() {
 #[test]
 fn the_corpus_of_certificates_is_harmless() {
     replay("certificates", certificates::certificates);
+}
+
+#[test]
+fn the_corpus_of_first_words_is_harmless() {
+    replay("hello", hello::hello);
 }
 
 #[test]

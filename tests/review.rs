@@ -127,15 +127,17 @@ fn threat_5_retained_messages_are_withheld() {
 
 #[test]
 fn threat_5_a_member_of_a_group_that_may_not_read_gets_nothing() {
-    let mut story = open();
-    let from = story.connect(Hello::v5("publisher"));
-    let member = story.connect(Hello::v5("member"));
-    story.subscribe(member, "$share/g/#", 1);
-    hide_secrets(&mut story);
-    say_both(&mut story, from, 1);
-    assert_eq!(topics(&mut story, member), ["open/x"]);
-    let dropped = |why| story.world.shards.iter().map(|shard| shard.stats().ledger.dropped(why)).sum::<u64>();
-    assert_eq!([DropReason::NotAuthorized, DropReason::Offline].map(dropped), [1, 0]);
+    for qos in [0, 1] {
+        let mut story = open();
+        let from = story.connect(Hello::v5("publisher"));
+        let member = story.connect(Hello::v5("member"));
+        story.subscribe(member, "$share/g/#", 1);
+        hide_secrets(&mut story);
+        say_both(&mut story, from, qos);
+        assert_eq!(topics(&mut story, member), ["open/x"], "at quality of service {qos}");
+        let dropped = |why| story.world.shards.iter().map(|shard| shard.stats().ledger.dropped(why)).sum::<u64>();
+        assert_eq!([DropReason::NotAuthorized, DropReason::Offline].map(dropped), [1, 0]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Connections that the kernel receives for, in a real ring: hot and cold again, out of buffers, paused and closed in flight.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -328,6 +328,28 @@ fn what_was_received_when_a_client_is_made_to_wait_is_kept_in_order() {
         scene.until_acknowledged(&mut client);
         scene.heat(&mut client);
     }
+}
+
+#[test]
+fn what_was_received_with_the_end_takes_effect_also_where_it_is_too_much_for_one_turn() {
+    const MESSAGES: u64 = 20;
+    let mut scene = Scene::new(64);
+    scene.core.shard.set_copies_per_input_max(4);
+    let mut reader = scene.client('r');
+    reader.stream.write_all(b"\x82\x06\0\x01\0\x01#\0").unwrap();
+    scene.until("SUBSCRIBE", |core| core.report().sizes.subscriptions == 1);
+    let mut client = scene.client('a');
+    scene.heat(&mut client);
+    let handled = scene.core.report().stats.packets_received;
+    let said: Vec<u8> = (0..MESSAGES).flat_map(|_| client.message(1)).collect();
+    client.stream.write_all(&said).unwrap();
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    scene.sort_until(|core| core.due.iter().any(|due| matches!(due, Due::Ended(_, Ended::Over))));
+    assert!(has_piece(&scene.core, client.key), "one turn finds both");
+    scene.core.turn();
+    assert!(scene.core.report().stats.packets_received < handled + MESSAGES, "some of it has to wait");
+    scene.until("its end", |core| core.lines.get_mut(client.key).is_none());
+    assert_eq!(scene.core.report().stats.packets_received, handled + MESSAGES);
 }
 
 #[test]

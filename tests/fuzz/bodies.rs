@@ -6,7 +6,7 @@
 mod disk;
 #[path = "../support/medium.rs"]
 mod medium;
-#[path = "../support/world.rs"]
+#[path = "../support/world/mod.rs"]
 mod world;
 
 use pregon::engine::auth::policy::Policy;

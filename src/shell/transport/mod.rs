@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`layers`] | the layers of one connection, from the socket inward |
 //! | [`tls`] | one TLS session, driven by hand |
-//! | `hello` | whether a client's first words offer TLS 1.3 |
+//! | [`hello`] | whether a client's first words offer TLS 1.3 |
 //! | `keys` | keys of records, small while nothing is said |
 //! | [`plan`] | what all connections of a listener have in common |
 //! | [`secrets`] | certificates, their secrets, lists of revoked ones: the operator's files |
@@ -27,7 +27,7 @@ mod chains_tests;
 pub mod clients;
 #[cfg(test)]
 mod greed_tests;
-mod hello;
+pub mod hello;
 #[cfg(test)]
 mod hello_tests;
 mod keys;

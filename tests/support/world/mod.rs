@@ -1,11 +1,18 @@
 //! A whole broker in memory: shards, the mesh between them, clients as streams of bytes, one clock that somebody turns.
 //!
 //! Nothing happens by itself: [`World::drive`] performs what the shards wish until all is quiet, [`World::advance`]
-//! turns the clock. A simulation that wants its own order of events uses the single steps instead.
+//! turns the clock. A simulation that wants its own order of events uses the single steps instead: those of clients and
+//! of the mesh are in `network`.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod network;
+
+use std::collections::VecDeque;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+
+pub use network::Link;
+use network::Wires;
 
 use super::disk::Disk;
 use pregon::base::hash::Seed;
@@ -14,7 +21,6 @@ use pregon::engine::accounts::Accounts;
 use pregon::engine::accounts::terms::Terms;
 use pregon::engine::auth::policy::Policy;
 use pregon::engine::change::{Change, Serial};
-use pregon::engine::connection::{ConnectionKey, Peer};
 use pregon::engine::event::Event;
 use pregon::engine::homes::{Homes, ShardId};
 use pregon::engine::input::{Answer, Fetched, Input};
@@ -42,34 +48,6 @@ pub const WALL_S: u64 = 1_800_000_000;
 /// Milliseconds between two ticks of a shard.
 pub const TICK_MS: u64 = 100;
 
-/// One client's network connection.
-#[derive(Debug)]
-pub struct Link {
-    /// Where the broker serves it now, unless it is closed or on its way to its home.
-    pub at: Option<(usize, ConnectionKey)>,
-    /// Bytes that the client has sent and the broker has not read.
-    pub outgoing: VecDeque<u8>,
-    /// Bytes that the broker has sent and nobody has looked at.
-    pub incoming: Vec<u8>,
-    /// Whether the broker reads.
-    pub is_read: bool,
-    /// Whether the broker has closed it.
-    pub is_closed: bool,
-    /// Whether nothing that the broker sends arrives any more.
-    pub is_broken: bool,
-    /// How many bytes may lie unread before the network takes no more; the rest is the broker's backlog.
-    pub room: usize,
-    /// Bytes that the broker could not send yet.
-    pub backlog: VecDeque<u8>,
-    told_backlog: usize,
-    /// Bytes of the backlog that the network has taken and the broker does not know of.
-    taken: usize,
-    /// Bytes that wait for the disk, each with what it waits for, and whatever comes behind them.
-    promised: VecDeque<(Serial, Vec<u8>)>,
-    /// Whose they are, if it is closed once they have left.
-    closing: Option<usize>,
-}
-
 /// The broker and its clients.
 pub struct World {
     /// The shards, in the order of their numbers.
@@ -83,11 +61,9 @@ pub struct World {
     pub now: Time,
     /// All network connections there ever were.
     pub links: Vec<Link>,
-    keys: Vec<BTreeMap<ConnectionKey, usize>>,
+    wires: Wires,
     /// Messages between shards on their way: from, to.
     pub mesh: Vec<Vec<VecDeque<Mesh>>>,
-    /// How many of the first of them are left of a batch that was too much for one input.
-    begun: Vec<Vec<usize>>,
     /// Connections on their way to their home.
     pub moving: VecDeque<(usize, usize, Box<Arrival>)>,
     /// Questions nobody has answered: which shard asks, what.
@@ -96,30 +72,17 @@ pub struct World {
     pub events: Vec<(usize, Event)>,
     /// Whether every shard's invariants are proven after each step.
     pub is_checked: bool,
-    /// Connections whose backlog has changed and whose shard does not know yet.
-    notices: Vec<usize>,
     /// Messages that were read and are on their way to their shards.
     fetches: Vec<VecDeque<Fetched>>,
     wants_tick: Vec<bool>,
     /// What the clock on the wall shows, in seconds since 1970.
     wall_s: u64,
-    next_landing: usize,
     /// Letters that came back because they were too much for one turn.
     pub letters_left: u64,
     /// Which listener new connections come in by.
     pub listener: u16,
     /// Where they come from.
     pub address: IpAddr,
-}
-
-impl Link {
-    /// The network takes of the backlog what it has room for.
-    fn fill(&mut self) {
-        let room = self.room.saturating_sub(self.incoming.len());
-        let count = self.backlog.len().min(room);
-        self.incoming.extend(self.backlog.drain(..count));
-        self.taken += count;
-    }
 }
 
 /// Who takes in what is moved.
@@ -234,18 +197,15 @@ impl World {
             outs: (0..shards).map(|_| Outputs::new(shards)).collect(),
             now: Time::from_millis(START_MS),
             links: Vec::new(),
-            keys: vec![BTreeMap::new(); shards],
+            wires: Wires::new(shards),
             mesh: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
-            begun: vec![vec![0; shards]; shards],
             moving: VecDeque::new(),
             questions: Vec::new(),
             events: Vec::new(),
             is_checked: true,
-            notices: Vec::new(),
             fetches: (0..shards).map(|_| VecDeque::new()).collect(),
             wants_tick: vec![false; shards],
             wall_s: WALL_S,
-            next_landing: 0,
             letters_left: 0,
             listener: 0,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -257,148 +217,9 @@ impl World {
         self.wall_s = wall_s.wrapping_sub((self.now.as_millis() - START_MS) / 1_000);
     }
 
-    /// A new connection, accepted by the next shard in turn.
-    pub fn connect(&mut self) -> usize {
-        let landing = self.next_landing % self.shards.len();
-        self.next_landing += 1;
-        self.connect_to(landing)
-    }
-
-    /// A new connection, accepted by this shard.
-    pub fn connect_to(&mut self, landing: usize) -> usize {
-        self.connect_from(landing, self.address, self.listener)
-    }
-
-    /// A new connection from this address by this listener, accepted by this shard.
-    pub fn connect_from(&mut self, landing: usize, address: IpAddr, listener: u16) -> usize {
-        let link = self.links.len();
-        let address = SocketAddr::new(address, u16::try_from(link % 60_000).unwrap_or(0) + 1024);
-        let key = self.shards[landing].accept(Peer { address, listener }, self.now);
-        self.links.push(Link {
-            at: key.map(|key| (landing, key)),
-            outgoing: VecDeque::new(),
-            incoming: Vec::new(),
-            is_read: true,
-            is_closed: key.is_none(),
-            is_broken: false,
-            room: usize::MAX,
-            backlog: VecDeque::new(),
-            told_backlog: 0,
-            taken: 0,
-            promised: VecDeque::new(),
-            closing: None,
-        });
-        if let Some(key) = key {
-            self.keys[landing].insert(key, link);
-        }
-        link
-    }
-
-    /// The client sends bytes; they lie in the network until the broker reads them.
-    pub fn send(&mut self, link: usize, bytes: &[u8]) {
-        self.links[link].outgoing.extend(bytes);
-    }
-
-    /// The broker reads up to `most` of the bytes that lie in the network. Whether there were any.
-    pub fn read(&mut self, link: usize, most: usize) -> bool {
-        let Link { at: Some((shard, key)), is_read: true, .. } = self.links[link] else { return false };
-        let count = self.links[link].outgoing.len().min(most);
-        if count == 0 {
-            return false;
-        }
-        let bytes: Vec<u8> = self.links[link].outgoing.drain(..count).collect();
-        self.input(shard, Input::Received { connection: key, bytes: &bytes });
-        true
-    }
-
-    /// Everything that has arrived at the client since the last call.
-    pub fn receive(&mut self, link: usize) -> Vec<u8> {
-        let bytes = std::mem::take(&mut self.links[link].incoming);
-        self.drain_backlog(link, usize::MAX);
-        bytes
-    }
-
-    /// The network takes up to `most` bytes of what the broker could not send, as far as there is room.
-    pub fn drain_backlog(&mut self, link: usize, most: usize) {
-        let state = &mut self.links[link];
-        let room = state.room.saturating_sub(state.incoming.len());
-        let count = state.backlog.len().min(room).min(most);
-        state.incoming.extend(state.backlog.drain(..count));
-        state.taken += count;
-        self.tell_backlog(link);
-    }
-
-    /// The client's network breaks, or it closes without a word.
-    pub fn cut(&mut self, link: usize) {
-        let state = &mut self.links[link];
-        state.is_closed = true;
-        state.outgoing.clear();
-        state.backlog.clear();
-        let Some((shard, key)) = state.at.take() else { return };
-        self.keys[shard].remove(&key);
-        self.input(shard, Input::Lost { connection: key });
-    }
-
-    /// Nothing that the broker sends arrives any more. What the client has sent before lies in the network.
-    pub fn break_off(&mut self, link: usize) {
-        let state = &mut self.links[link];
-        state.is_broken = true;
-        state.backlog.clear();
-        state.promised.clear();
-        (state.told_backlog, state.taken) = (0, 0);
-        if let Some((shard, key)) = state.at {
-            self.input(shard, Input::Broken { connection: key });
-        }
-    }
-
-    /// The client says goodbye behind all that it has sent, and the broker reads both at once.
-    pub fn end(&mut self, link: usize) {
-        self.read(link, usize::MAX);
-        let Some((shard, key)) = self.links[link].at else { return };
-        self.input(shard, Input::Ended { connection: key });
-    }
-
     /// From now on an input of each shard causes no more copies than that.
     pub fn set_copies_per_input_max(&mut self, copies: usize) {
         self.shards.iter_mut().for_each(|shard| shard.set_copies_per_input_max(copies));
-    }
-
-    /// Delivers one batch from one shard to another, or what is left of the last one: one input. Whether there was any.
-    pub fn deliver_mesh(&mut self, from: usize, to: usize, most: usize) -> bool {
-        let queue = &mut self.mesh[from][to];
-        let left = self.begun[from][to];
-        let count = if left > 0 { left } else { queue.len().min(most) };
-        if count == 0 {
-            return false;
-        }
-        let mut batch: Vec<Mesh> = queue.drain(..count).collect();
-        self.input(to, Input::Mesh { from: ShardId::new(from), batch: &mut batch });
-        self.begun[from][to] = batch.len();
-        // What was too much for one input comes before all else from there, by itself, and behind what others have sent.
-        for letter in batch.into_iter().rev() {
-            self.mesh[from][to].push_front(letter);
-            self.letters_left += 1;
-        }
-        true
-    }
-
-    /// Whether a batch is being read that a shard has sent to this one, and that was too much for one input.
-    pub fn has_begun(&self, from: usize, to: usize) -> bool {
-        self.begun[from][to] > 0
-    }
-
-    /// The oldest connection on its way arrives at its home. Whether there was any.
-    pub fn arrive(&mut self) -> bool {
-        let Some((link, home, arrival)) = self.moving.pop_front() else { return false };
-        if self.links[link].is_closed {
-            return true; // the client is gone: the socket is closed with the arrival
-        }
-        self.tell_wall(home);
-        let key = self.shards[home].adopt(arrival, self.now, &mut self.outs[home]);
-        self.links[link].at = Some((home, key));
-        self.keys[home].insert(key, link);
-        self.perform(home);
-        true
     }
 
     /// Answers the oldest open question.
@@ -452,7 +273,7 @@ impl World {
             }
         }
         for shard in 0..self.shards.len() {
-            if std::mem::take(&mut self.wants_tick[shard]) {
+            if mem::take(&mut self.wants_tick[shard]) {
                 self.input(shard, Input::Tick);
                 has_moved = true;
             }
@@ -479,25 +300,8 @@ impl World {
         let upto = disk.stored();
         self.input(shard, Input::Written { spots: &spots });
         self.input(shard, Input::Stored { upto });
-        for link in 0..self.links.len() {
-            if self.links[link].at.is_some_and(|(at, _)| at == shard) || self.links[link].closing == Some(shard) {
-                self.keep_promises(link, upto);
-            }
-        }
+        self.keep_promises(shard, upto);
         true
-    }
-
-    /// What waits for the disk and is safe goes on its way.
-    fn keep_promises(&mut self, link: usize, upto: Serial) {
-        let state = &mut self.links[link];
-        while let Some((_, bytes)) = state.promised.pop_front_if(|(promises, _)| *promises <= upto) {
-            state.backlog.extend(bytes);
-        }
-        state.fill();
-        if state.closing.is_some() && state.promised.is_empty() {
-            state.is_closed = true;
-        }
-        self.tell_backlog(link);
     }
 
     /// The power goes, and comes back: every connection is gone, and shards know what their disks have kept.
@@ -540,7 +344,7 @@ impl World {
         for disk in &mut next.disks {
             disk.store(usize::MAX);
         }
-        next.links = std::mem::take(&mut self.links);
+        next.links = mem::take(&mut self.links);
         (next.now, next.is_checked) = (self.now, self.is_checked);
         *self = next;
         self.restart();
@@ -548,20 +352,9 @@ impl World {
 
     /// Every connection is gone, and whatever was on its way.
     fn lose_everybody(&mut self) {
-        for link in &mut self.links {
-            link.at = None;
-            link.is_closed = true;
-            link.outgoing.clear();
-            link.backlog.clear();
-            link.promised.clear();
-        }
-        self.moving.clear();
+        self.lose_network();
         self.questions.clear();
-        self.notices.clear();
         self.fetches.iter_mut().for_each(VecDeque::clear);
-        self.mesh.iter_mut().flatten().for_each(VecDeque::clear);
-        self.begun.iter_mut().flatten().for_each(|left| *left = 0);
-        self.keys.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Shards know what their disks have kept.
@@ -610,30 +403,12 @@ impl World {
 
     /// Whether a shard has put off work to its next tick.
     pub fn takes_tick(&mut self, shard: usize) -> bool {
-        std::mem::take(&mut self.wants_tick[shard])
+        mem::take(&mut self.wants_tick[shard])
     }
 
     fn perform(&mut self, shard: usize) {
-        let mut out = std::mem::take(&mut self.outs[shard]);
-        self.write(shard, &out);
-        for (key, is_read) in out.reads.drain(..) {
-            if let Some(link) = self.keys[shard].get(&key) {
-                self.links[*link].is_read = is_read;
-            }
-        }
-        for hand_over in out.hand_overs.drain(..) {
-            let link = self.keys[shard].remove(&hand_over.connection).expect("a connection that moves is served here");
-            self.links[link].at = None;
-            self.moving.push_back((link, hand_over.to.index(), hand_over.arrival));
-        }
-        for key in out.closes.drain(..) {
-            if let Some(link) = self.keys[shard].remove(&key) {
-                let link = &mut self.links[link];
-                link.closing = (!link.promised.is_empty()).then_some(shard);
-                link.is_closed = link.closing.is_none();
-                link.at = None;
-            }
-        }
+        let mut out = mem::take(&mut self.outs[shard]);
+        self.carry(shard, &mut out);
         self.disks[shard].take(&mut out.changes, &mut out.stowed, out.swept);
         for Fetch { reader, wanted } in out.fetches.drain(..) {
             let bytes = wanted.iter().map(|wanted| u64::from(wanted.spot.bytes)).sum();
@@ -641,17 +416,12 @@ impl World {
             let messages = wanted.iter().map(|wanted| (wanted.body, Some(disk.read(*wanted).expect("it was stowed"))));
             self.fetches[shard].push_back(Fetched { reader, bytes, messages: messages.collect() });
         }
-        for (to, letters) in out.mesh.iter_mut().enumerate() {
-            self.mesh[shard][to].extend(letters.drain(..));
-        }
         self.questions.extend(out.questions.drain(..).map(|question| (shard, question)));
         self.events.extend(out.events.drain(..).map(|event| (shard, event)));
         self.wants_tick[shard] |= out.wake_at.is_some();
         out.clear();
         self.outs[shard] = out;
-        for link in std::mem::take(&mut self.notices) {
-            self.tell_backlog(link);
-        }
+        self.tell_backlogs();
         if self.is_checked {
             self.shards[shard].check();
             // Moved connections count as closed where they were.
@@ -660,51 +430,6 @@ impl World {
             let retained =
                 self.shards.iter().map(Shard::charged_retained).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
             self.shared.accounts.check(here + self.moving.len() as u64, retained);
-        }
-    }
-
-    fn write(&mut self, shard: usize, out: &Outputs) {
-        let mut touched = Vec::new();
-        let mut bytes = Vec::new();
-        for piece in out.pieces() {
-            for recipient in piece.recipients {
-                let Some(link) = self.keys[shard].get(&recipient.connection).copied() else { continue };
-                bytes.clear();
-                piece.write_for(*recipient, &mut bytes);
-                let state = &mut self.links[link];
-                if state.is_broken {
-                    continue;
-                }
-                if piece.promises > self.disks[shard].stored() || !state.promised.is_empty() {
-                    state.promised.push_back((piece.promises, bytes.clone()));
-                } else {
-                    state.backlog.extend(&bytes);
-                }
-                touched.push(link);
-            }
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for link in touched {
-            let state = &mut self.links[link];
-            state.fill();
-            if state.backlog.len() != state.told_backlog {
-                self.notices.push(link);
-            }
-        }
-    }
-
-    fn tell_backlog(&mut self, link: usize) {
-        let state = &mut self.links[link];
-        let bytes = state.backlog.len();
-        if bytes == state.told_backlog {
-            return;
-        }
-        state.told_backlog = bytes;
-        let taken = u32::try_from(std::mem::take(&mut state.taken)).unwrap_or(u32::MAX);
-        if let Some((shard, key)) = state.at {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.input(shard, Input::Backlog { connection: key, bytes, taken });
         }
     }
 }
