@@ -20,14 +20,14 @@ fn is_here(core: &mut Core, client: &Client) -> bool {
     core.lines.get_mut(client.key).is_some()
 }
 
-/// The client goes without a word, and what is sent to it afterwards is answered by a reset.
+/// The client goes without a word, by a reset.
 fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(stream);
 }
 
 #[test]
-fn who_is_held_and_has_nothing_to_say_is_gone_when_a_send_fails() {
+fn who_is_held_and_has_closed_is_gone_when_it_takes_nothing_that_is_sent_to_it() {
     let mut scene = Scene::new(64);
     let mut reader = scene.client('r');
     reader.stream.write_all(b"\x82\x06\0\x01\0\x01t\0").unwrap();
@@ -35,14 +35,47 @@ fn who_is_held_and_has_nothing_to_say_is_gone_when_a_send_fails() {
     let mut publisher = scene.client('p');
     scene.pause(&reader, false);
     let reader_key = reader.key;
-    reset(reader.stream);
-    // The first one may still find a socket that is open.
+    drop(reader.stream);
+    // The first one is answered by a reset.
     for _ in 0..2 {
         publisher.publish(10);
         scene.until_acknowledged(&mut publisher);
     }
     scene.until("the end of the reader", |core| core.lines.get_mut(reader_key).is_none());
     assert!(is_here(&mut scene.core, &publisher));
+}
+
+#[test]
+fn who_is_held_and_reset_is_gone_though_nothing_is_sent_to_it() {
+    for is_hot in [false, true] {
+        let mut scene = Scene::new(64);
+        let mut client = scene.client('c');
+        if is_hot {
+            scene.heat(&mut client);
+        }
+        scene.pause(&client, false);
+        let key = client.key;
+        reset(client.stream);
+        scene.until("its end", |core| core.lines.get_mut(key).is_none());
+    }
+}
+
+#[test]
+fn what_was_said_before_a_reset_is_handled_when_nothing_holds_it() {
+    let mut scene = Scene::new(64);
+    let mut client = scene.client('c');
+    scene.pause(&client, false);
+    client.stream.write_all(&PING).unwrap();
+    let received = scene.core.report().stats.packets_received;
+    let key = client.key;
+    reset(client.stream);
+    scene.until("the reset", |core| core.lines.get_mut(key).is_some_and(|line| line.state.is_shut));
+    (0..50).for_each(|_| _ = scene.core.turn());
+    scene.core.out.reads.push((key, true));
+    let now = scene.core.clock.now();
+    scene.core.perform(now);
+    scene.until("its end", |core| core.lines.get_mut(key).is_none());
+    assert_eq!(scene.core.report().stats.packets_received, received + 1);
 }
 
 #[test]

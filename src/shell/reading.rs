@@ -50,13 +50,17 @@ impl Core {
         let (mut leaving, mut ended, mut is_waker_over) = (Vec::new(), Vec::new(), false);
         let (mut writable, mut orphans) = (Vec::new(), Vec::new());
         let (written, brought) = (&mut self.written, &mut self.brought);
+        let (broken, late) = (&mut self.broken, &mut self.late);
         self.net.drain(|ready| match ready {
             Ready::Accepted(number, fd) => accepted.push_back((number, fd)),
             Ready::AcceptEnded(number, error) => ended.push((number, error)),
-            Ready::Readable { key, is_ending, is_over } => {
+            Ready::Readable { key, is_ending, is_gone, is_over } => {
                 // What is on its way of a poll that has given way to a receive is told by that one too.
                 let Some(line) = lines.tagged(key).filter(|line| line.state.watch != Watch::Receive) else { return };
                 line.state.is_ending |= is_ending;
+                if is_gone {
+                    broken.extend(line.breaks(late)); // as if a send had failed: it may not be read for long
+                }
                 if is_over {
                     line.state.watch = Watch::Off;
                     unwatched.push(line.key);

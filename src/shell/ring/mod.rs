@@ -49,6 +49,8 @@ pub enum Ready {
         key: ConnectionKey,
         /// Whether the peer has closed its side: whoever reads must read to the end.
         is_ending: bool,
+        /// Whether nothing reaches the peer any more either, as after a reset.
+        is_gone: bool,
         /// Whether the descriptor has to be watched again.
         is_over: bool,
     },

@@ -265,7 +265,7 @@ impl Plain {
         }
         let readable = std::mem::take(&mut *self.news.bell.readable.lock().unwrap_or_else(PoisonError::into_inner));
         for key in readable.into_iter().chain(self.untapped.iter().copied()) {
-            sink(Ready::Readable { key, is_ending: false, is_over: false });
+            sink(Ready::Readable { key, is_ending: false, is_gone: false, is_over: false });
         }
         for key in std::mem::take(&mut self.writers) {
             sink(Ready::Writable(key));

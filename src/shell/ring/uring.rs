@@ -22,6 +22,8 @@ const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
 /// What tells that a peer will send no more.
 const ENDING: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+/// What tells that it will take no more either: both sides are closed.
+const GONE: i32 = libc::POLLHUP as i32;
 
 /// Completions for each entry of the submission queue.
 const COMPLETIONS_PER_ENTRY: u32 = 4;
@@ -346,7 +348,8 @@ fn decode(
         // A watch that failed is told as well: the read that follows finds out why.
         Kind::Read => {
             let is_ending = result < 0 || result & ENDING != 0;
-            let readable = key_of(tag).map(|key| Ready::Readable { key, is_ending, is_over });
+            let is_gone = result >= 0 && result & GONE != 0;
+            let readable = key_of(tag).map(|key| Ready::Readable { key, is_ending, is_gone, is_over });
             readable.into_iter().for_each(sink);
         }
         Kind::Receive => key_of(tag).into_iter().for_each(|key| decode_receive(key, entry, lending, sink)),
