@@ -104,6 +104,31 @@ fn who_is_held_while_the_kernel_receives_is_gone_behind_what_it_has_received() {
 }
 
 #[test]
+fn threat_10_a_stranger_who_is_held_and_speaks_on_keeps_nobody_awake() {
+    let mut scene = Scene::new(64);
+    let mut stream = TcpStream::connect(scene.address).unwrap();
+    scene.until("a stranger", |core| !core.lines.is_empty());
+    let key = scene.newest_key();
+    let hold = |core: &mut Core, is_read| {
+        core.out.reads.push((key, is_read));
+        let now = core.clock.now();
+        core.perform(now);
+    };
+    hold(&mut scene.core, false);
+    stream.write_all(&[0x10]).unwrap();
+    scene.until("what it says", |core| core.lines.get_mut(key).is_some_and(|line| line.state.has_unread));
+    let before = scene.core.report().shell.ring_completions;
+    (0..100).for_each(|_| _ = scene.core.turn());
+    let told = scene.core.report().shell.ring_completions - before;
+    assert!(told < 10, "told {told} times of the same bytes");
+    hold(&mut scene.core, true);
+    let read = scene.core.report().shell.read_bytes;
+    scene.until("what it has said", |core| core.report().shell.read_bytes > read);
+    stream.write_all(&[0x0D]).unwrap();
+    scene.until("what follows", |core| core.report().shell.read_bytes > read + 1);
+}
+
+#[test]
 fn threat_3_the_engine_is_told_of_a_few_broken_lines_in_a_turn() {
     const COUNT: usize = 50;
     let mut scene = Scene::new(256);

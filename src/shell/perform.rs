@@ -173,6 +173,7 @@ impl Core {
             }
             if is_read && std::mem::take(&mut line.state.has_unread) {
                 enqueue(line, &mut self.due);
+                self.unwatched.push(key);
             }
             if !is_read && line.state.is_shut {
                 self.broken.push_back(key); // whether something is left to be read is looked at again

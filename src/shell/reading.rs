@@ -342,14 +342,15 @@ impl Core {
         }
     }
 
-    /// Connections that the ring does not watch and that are still here.
+    /// Connections that the ring does not watch and that are still here. One that is watched for one event at a time and has something to say that is
+    /// not wanted now would be told of in each turn.
     pub(super) fn watch_lines(&mut self) {
         let mut unwatched = std::mem::take(&mut self.unwatched);
         for key in unwatched.drain(..) {
             let Some(line) = self.lines.get_mut(key) else { continue };
             if self.hot.wants(line) {
                 self.promote(key);
-            } else if line.state.watch == Watch::Off {
+            } else if line.state.watch == Watch::Off && !(line.state.is_fresh && line.state.has_unread) {
                 line.state.watch = Watch::Poll;
                 // One that may still move is watched for one event at a time, so that it moves without a trace.
                 self.net.watch(key, line.fd(), !line.state.is_fresh);

@@ -136,7 +136,7 @@ impl Scene {
     }
 
     /// The connection that has the last place, of those that nobody had before.
-    fn newest_key(&mut self) -> ConnectionKey {
+    pub(super) fn newest_key(&mut self) -> ConnectionKey {
         let keys = (0..4_096).filter_map(|index| ConnectionKey::from_bits(1 << 32 | index));
         keys.filter(|key| self.core.lines.get_mut(*key).is_some()).last().expect("its line is the newest")
     }
