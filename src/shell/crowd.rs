@@ -205,7 +205,9 @@ impl Core {
     fn has_left(&mut self, key: ConnectionKey, now: Time) -> bool {
         let Some(line) = self.lines.get_mut(key) else { return true };
         let is_connected = self.shard.handshake_ends_by(key).is_none();
-        if is_connected || matches!(line.socket().take_error(), Ok(None)) {
+        // The kernel tells of a reset once, and whoever it told may have been somebody else.
+        let is_reset = line.state.is_shut || !matches!(line.socket().take_error(), Ok(None));
+        if is_connected || !is_reset {
             return false;
         }
         line.state.is_ending = true;
