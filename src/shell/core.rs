@@ -87,6 +87,8 @@ pub struct Core {
     pub(super) changed: Vec<ConnectionKey>,
     /// Connections with bytes that wait for a change to be safe, in order; a connection may stand here more than once.
     pub(super) promised: VecDeque<(Serial, ConnectionKey)>,
+    /// The same of those who get only what many get.
+    pub(super) promised_wide: VecDeque<(Serial, ConnectionKey)>,
     /// Connections that broke while we wrote: the engine is to be told, and of some once more.
     pub(super) broken: VecDeque<ConnectionKey>,
     /// Connections that the ring does not watch and should, if they are still here at the end of the turn.
@@ -215,6 +217,7 @@ impl Core {
             hot: Hot::default(),
             changed: Vec::new(),
             promised: VecDeque::new(),
+            promised_wide: VecDeque::new(),
             broken: VecDeque::new(),
             unwatched: Vec::new(),
             rooms: Vec::new(),
@@ -354,8 +357,8 @@ impl Core {
         shell.waiting_oldest_ms = self.crowd.oldest_ms(self.clock.now());
         shell.buffer_bytes = (self.buffer.len() + self.net.buffer_bytes() + self.lines.heap_bytes()) as u64;
         (shell.late_connections, shell.late_bytes) = self.late.len();
-        shell.promises_waiting = self.promised.len() as u64;
-        if !self.promised.is_empty() {
+        shell.promises_waiting = (self.promised.len() + self.promised_wide.len()) as u64;
+        if self.has_promised() {
             shell.promises_stalled_ns = self.clock.now_ns().saturating_sub(self.promised_since_ns);
         }
         let ring = self.net.stats();

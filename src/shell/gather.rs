@@ -57,6 +57,8 @@ pub enum Sent {
     Partly,
     /// All wait in the outbox, for a later turn.
     Late,
+    /// Some wait in the outbox until a change is safe, and only what many get.
+    Promised,
     /// The connection is broken.
     Broken,
 }
@@ -105,18 +107,24 @@ impl Gather {
         let (dirty, wide) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.wide));
         for (number, key) in dirty.iter().chain(&wide).enumerate() {
             let Some(line) = lines.get_mut(*key).filter(|line| line.first != NONE) else { continue };
+            let is_wide = number >= dirty.len();
             let sent = if line.is_late() {
                 self.put_behind(out, line);
                 Sent::Late
             } else if line.backlog() > 0 {
                 self.put_behind(out, line);
                 Sent::Partly
-            } else if number >= dirty.len() && !has_time() {
-                self.put_behind(out, line);
-                Sent::Late
             } else if out.has_promises() && self.promises(out, line.first) {
                 self.put_behind(out, line);
-                send_safe(line, stats)
+                if is_wide && line.sendable() > 0 && !has_time() {
+                    Sent::Late
+                } else {
+                    let sent = send_safe(line, stats);
+                    if is_wide && sent == Sent::Partly { Sent::Promised } else { sent }
+                }
+            } else if is_wide && !has_time() {
+                self.put_behind(out, line);
+                Sent::Late
             } else if line.layers().is_some() {
                 self.seal_line(out, line, stats)
             } else {

@@ -51,14 +51,32 @@ impl Core {
         }
     }
 
-    /// Bytes that waited for these changes leave.
-    fn keep_promises(&mut self, upto: Serial) {
+    /// Whether bytes wait for a change to be safe.
+    pub(super) fn has_promised(&self) -> bool {
+        !self.promised.is_empty() || !self.promised_wide.is_empty()
+    }
+
+    /// Bytes that waited for these changes leave: what goes to few at once, what goes to many as any of its kind.
+    pub(super) fn keep_promises(&mut self, upto: Serial) {
         while let Some((_, key)) = self.promised.pop_front_if(|(change, _)| *change <= upto) {
             if let Some(line) = self.lines.get_mut(key) {
                 line.keep_promises(upto);
                 if !line.is_late() {
                     self.send_outbox(key);
                 }
+            }
+        }
+        let clock = self.clock;
+        while let Some((_, key)) = self.promised_wide.pop_front_if(|(change, _)| *change <= upto) {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.keep_promises(upto);
+            if line.is_late() || line.sendable() == 0 {
+                continue;
+            }
+            if self.allowance.takes_new(|| clock.now_ns()) {
+                self.send_outbox(key);
+            } else {
+                self.late.put(line);
             }
         }
         let closed = &mut self.closed;

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use super::core::Core;
 use super::receiving_tests::{Client, Scene};
+use crate::engine::change::Serial;
+use crate::engine::output::Outputs;
 
 /// Lines that a turn sends whatever the time.
 const LINES_MIN: usize = 7;
@@ -19,6 +21,19 @@ fn audience(scene: &mut Scene) -> Vec<Client> {
     scene.until("SUBSCRIBE", |core| core.report().sizes.subscriptions == count);
     scene.core.turn.time_us_max = 0;
     readers
+}
+
+/// A message for many, of which these get their copies once this change is safe.
+fn send_to_many(core: &mut Core, readers: &[Client], promises: Serial) {
+    let recipients: Vec<_> = readers.iter().map(Client::as_recipient).collect();
+    let write = |out: &mut Outputs| {
+        let draft = out.draft(None, |head| {
+            head.extend_from_slice(b"\x30\x04\0\x01tx");
+            None
+        });
+        out.send(draft, &recipients);
+    };
+    core.out.widely(true, |out| out.promising(promises, write));
 }
 
 fn waiting(core: &Core) -> usize {
@@ -49,17 +64,26 @@ fn a_turn_that_sends_twice_sends_for_one_time() {
     let now = scene.core.clock.now();
     scene.core.turn();
     for readers in readers.chunks(LINES_MIN) {
-        let recipients: Vec<_> = readers.iter().map(Client::as_recipient).collect();
-        scene.core.out.widely(true, |out| {
-            let draft = out.draft(None, |head| {
-                head.extend_from_slice(b"\x30\x04\0\x01tx");
-                None
-            });
-            out.send(draft, &recipients);
-        });
+        send_to_many(&mut scene.core, readers, Serial::NONE);
         scene.core.perform(now);
     }
     assert_eq!(waiting(&scene.core), readers.len() - LINES_MIN);
+}
+
+#[test]
+fn what_many_get_when_a_change_is_safe_is_sent_for_one_time_as_well() {
+    let mut scene = Scene::new(256);
+    let mut readers = audience(&mut scene);
+    let (now, change) = (scene.core.clock.now(), Serial::new(5));
+    scene.core.turn();
+    send_to_many(&mut scene.core, &readers, change);
+    scene.core.perform(now);
+    assert_eq!((waiting(&scene.core), scene.core.promised_wide.len()), (0, readers.len()), "nothing is safe");
+    scene.core.keep_promises(change);
+    assert_eq!((waiting(&scene.core), scene.core.has_promised()), (readers.len() - LINES_MIN, false));
+    for reader in &mut readers {
+        scene.until("the message", |_| reader.has_heard(b"\x90\x03\0\x01\0\x30\x04\0\x01tx"));
+    }
 }
 
 #[test]

@@ -75,18 +75,19 @@ impl Core {
             return;
         }
         self.gather.collect(&self.out, &mut self.lines, &mut self.stats);
+        let has_waited = self.has_promised();
         let (net, changed, broken) = (&mut self.net, &mut self.changed, &mut self.broken);
-        let has_waited = !self.promised.is_empty();
-        let promised = &mut self.promised;
+        let (promised, promised_wide) = (&mut self.promised, &mut self.promised_wide);
         let (late, allowance, clock) = (&mut self.late, &mut self.allowance, self.clock);
         let has_time = || allowance.takes_new(|| clock.now_ns());
         self.gather.flush(&self.out, &mut self.lines, &mut self.stats, has_time, |line, sent| match sent {
             Sent::All => {}
             Sent::Late => {
-                promised.extend(line.last_promise().map(|change| (change, line.key)));
+                promised_wide.extend(line.last_promise().map(|change| (change, line.key)));
                 late.put(line);
             }
-            Sent::Partly => {
+            Sent::Partly | Sent::Promised => {
+                let promised = if sent == Sent::Partly { &mut *promised } else { &mut *promised_wide };
                 promised.extend(line.last_promise().map(|change| (change, line.key)));
                 if !line.state.awaits_room && line.sendable() > 0 {
                     line.state.awaits_room = true;
@@ -96,7 +97,7 @@ impl Core {
             }
             Sent::Broken => broken.extend(line.breaks(late)),
         });
-        if !has_waited && !self.promised.is_empty() {
+        if !has_waited && self.has_promised() {
             self.promised_since_ns = self.clock.now_ns();
         }
     }
