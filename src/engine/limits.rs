@@ -71,7 +71,7 @@ pub const LETTERS_MAX: usize = 4_096;
 /// Connections whose held bytes go on in one input, before the others are left to the next one.
 pub const RESUMED_PER_INPUT_MAX: usize = 1_024;
 /// What a copy of quality of service 1 or 2 costs, in copies of 0: it has an identifier and a place in its receiver's window.
-pub const COPIES_PER_ACKNOWLEDGED: usize = 8;
+pub const COPIES_PER_ACKNOWLEDGED: usize = 3;
 /// What a packet costs that is looked at by itself, whatever comes of it.
 pub const COPIES_PER_PACKET: usize = 4;
 /// What a filter costs that is subscribed to, given up, or taken out behind a session that has ended.

@@ -264,7 +264,7 @@ impl Core {
     pub fn turn(&mut self) -> bool {
         let start_ns = self.clock.now_ns();
         let now = at_ns(start_ns);
-        self.allowance = Allowance::new(self.turn.time_us_max * 1_000, !self.late.is_empty());
+        self.allowance = Allowance::new(self.turn.time_us_max * 1_000, self.wants_tick, !self.late.is_empty());
         self.tell_wall(now);
         self.net.poke();
         self.sort_ready();

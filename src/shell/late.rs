@@ -13,6 +13,9 @@ use crate::engine::connection::ConnectionKey;
 const BYTES_MAX: usize = 8 << 20;
 /// Lines that are sent between two looks at the clock.
 const LINES_PER_LOOK: usize = 8;
+/// The part of its time that a turn sends for where the shard has put something off: more may come of that for the same lines, and the longer they
+/// wait the more leaves by one call.
+const BEHIND_PART: u64 = 4;
 
 /// The lines of one shard that wait so.
 #[derive(Debug, Default)]
@@ -39,8 +42,9 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// A turn begins that has so much time for them.
-    pub fn new(time_ns: u64, has_line: bool) -> Self {
+    /// A turn begins that has so much time for them, or a part of it where the shard is behind with its work.
+    pub fn new(time_ns: u64, is_behind: bool, has_line: bool) -> Self {
+        let time_ns = if is_behind { time_ns / BEHIND_PART } else { time_ns };
         Self { time_ns, has_line, ..Self::default() }
     }
 
@@ -162,20 +166,27 @@ mod tests {
 
     #[test]
     fn some_lines_are_sent_whatever_the_time_and_none_once_it_is_over() {
-        let mut allowance = Allowance::new(100, false);
+        let mut allowance = Allowance::new(100, false, false);
         let before: usize = (0..100).filter(|_| allowance.takes_new(|| 50)).count();
         assert_eq!(before, 100, "time begins with the first");
         let behind: usize = (0..100).filter(|_| allowance.takes_new(|| 150)).count();
         assert!(behind < LINES_PER_LOOK, "{behind}");
         assert!(!allowance.takes_new(|| 0), "in this turn none is");
-        let mut allowance = Allowance::new(0, false);
+        let mut allowance = Allowance::new(0, false, false);
         assert_eq!((0..100).filter(|_| allowance.takes_new(|| 100)).count(), LINES_PER_LOOK - 1);
+        let mut now_ns = 0;
+        let mut taken = |is_behind| {
+            let mut allowance = Allowance::new(1_000, is_behind, false);
+            (0..1_000).filter(|_| allowance.takes_new(|| std::mem::replace(&mut now_ns, now_ns + 50))).count()
+        };
+        let (all, part) = (taken(false), taken(true));
+        assert!(part * 3 < all, "{part} of {all} where the shard is behind");
     }
 
     #[test]
     fn who_waited_when_a_turn_began_has_all_of_its_time_and_who_begins_to_wait_in_it_none() {
         let taken = |has_line| {
-            let mut allowance = Allowance::new(0, has_line);
+            let mut allowance = Allowance::new(0, false, has_line);
             let new = (0..100).filter(|_| allowance.takes_new(|| 0)).count();
             (new, (0..100).filter(|_| allowance.takes_waiting(|| 0)).count())
         };
