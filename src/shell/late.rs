@@ -174,10 +174,13 @@ mod tests {
         assert!(!allowance.takes_new(|| 0), "in this turn none is");
         let mut allowance = Allowance::new(0, false, false);
         assert_eq!((0..100).filter(|_| allowance.takes_new(|| 100)).count(), LINES_PER_LOOK - 1);
-        let mut now_ns = 0;
-        let mut taken = |is_behind| {
-            let mut allowance = Allowance::new(1_000, is_behind, false);
-            (0..1_000).filter(|_| allowance.takes_new(|| std::mem::replace(&mut now_ns, now_ns + 50))).count()
+        let taken = |is_behind| {
+            let (mut allowance, mut now_ns) = (Allowance::new(1_000, is_behind, false), 0);
+            let mut look = || {
+                now_ns += 50;
+                allowance.takes_new(|| now_ns)
+            };
+            (0..1_000).filter(|_| look()).count()
         };
         let (all, part) = (taken(false), taken(true));
         assert!(part * 3 < all, "{part} of {all} where the shard is behind");
