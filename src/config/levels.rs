@@ -9,7 +9,7 @@ use super::text::LIST_ENTRIES_MAX;
 use crate::base::nearest::nearest_name;
 
 /// The modules that write events. An area is one of them or what it lies in; a test holds the list against the source.
-pub const EVENT_MODULES: [&str; 20] = [
+pub const EVENT_MODULES: [&str; 21] = [
     "cli::serve",
     "ops::control",
     "ops::http",
@@ -26,6 +26,7 @@ pub const EVENT_MODULES: [&str; 20] = [
     "shell::moving",
     "shell::reloading",
     "shell::replay",
+    "shell::returning",
     "shell::storage",
     "shell::ring::uring",
     "shell::web::hook",

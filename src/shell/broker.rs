@@ -12,7 +12,7 @@ use glommio::ExecutorJoinHandle;
 use socket2::SockRef;
 
 use super::admission::{PolicyError, Reader};
-use super::clerks::Clerks;
+use super::clerks::{Clerks, Desk};
 use super::clock::Clock;
 use super::core::Parts;
 use super::enquiry::Enquiry;
@@ -22,6 +22,7 @@ use super::mesh::{Parcel, Ways, connect};
 use super::progress::Progress;
 use super::reloading::{Force, Looked, Order, ReloadError, Reloading, Tally, Unit};
 use super::report::{Promise, Report};
+use super::returning::Returning;
 use super::ring::sys::raise_open_files;
 use super::starting::Starting;
 use super::storage::{Kept, Storage, StorageError, seed_of};
@@ -108,10 +109,7 @@ pub struct Broker {
     pub(super) threads: Vec<ExecutorJoinHandle<()>>,
     pub(super) driver: &'static str,
     drain_timeout_ms: u64,
-    /// Who answers what takes time.
-    clerks: Clerks,
-    /// Who asks web servers.
-    askers: Askers,
+    helpers: Helpers,
     files: Files,
     /// Who looks whether files have changed, once clients may come in.
     reloading: Option<Reloading>,
@@ -119,6 +117,17 @@ pub struct Broker {
     storage: Option<Storage>,
     promise: Promise,
     data_dir: String,
+}
+
+/// Threads beside the shards, in the order in which they end.
+#[derive(Debug)]
+struct Helpers {
+    /// Who answer what takes time.
+    clerks: Clerks,
+    /// Who ask web servers.
+    askers: Askers,
+    /// Who gives back memory that was freed.
+    _returning: Returning,
 }
 
 /// What the operator's files have made.
@@ -171,7 +180,7 @@ impl Broker {
         let shared = shared(config, &policy, &accounts, places.len(), seed, storage.as_ref().map(Storage::id));
         let promise = Promise::of(&config.storage);
         let force = Arc::new(Force::new(Arc::clone(&policy)));
-        let (clerks, askers) = helpers(config, &reader, &force, &ways)?;
+        let helpers = Helpers::start(config, &reader, &force, &ways)?;
         let mut sockets = by_shard(&mut listeners, places.len());
         let (sender, handshakes) = bounded(places.len());
         let mut threads = Vec::new();
@@ -185,7 +194,7 @@ impl Broker {
                 seed: seed.wrapping_add(number as u64 + 1),
                 inbox,
                 ways: ways.clone(),
-                desk: clerks.desk(id, config.auth.waiting_max.div_ceil(places.len())).with_web(askers.desk()),
+                desk: helpers.desk(id, config.auth.waiting_max.div_ceil(places.len())),
                 listeners: std::mem::take(&mut sockets[number]),
                 turn: config.turn.clone(),
                 spin_before_park_us: config.runtime.spin_before_park_us,
@@ -209,8 +218,7 @@ impl Broker {
             threads,
             driver: "",
             drain_timeout_ms: config.runtime.drain_timeout_ms,
-            clerks,
-            askers,
+            helpers,
             files: Files { reader: Some((reader, looked)), force, tally },
             reloading: None,
             storage,
@@ -261,7 +269,7 @@ impl Broker {
         let mut units: Vec<Unit> =
             (0..).zip(&self.listening).filter_map(|(number, open)| open.unit(number, &ways)).collect();
         if let Some((mut reader, files)) = self.files.reader.take() {
-            let keys = self.askers.order();
+            let keys = self.helpers.askers.order();
             units.push(Unit {
                 name: "auth".to_owned(),
                 files,
@@ -301,10 +309,26 @@ impl Broker {
             post(&ways, ShardId::new(number), Parcel::Stop { until_ns });
         }
         let results: Vec<_> = self.threads.into_iter().map(ExecutorJoinHandle::join).collect();
-        drop(self.clerks);
-        drop(self.askers);
+        drop(self.helpers);
         drop(self.storage);
         if results.iter().all(Result::is_ok) { Stopped::Clean } else { Stopped::Broken }
+    }
+}
+
+impl Helpers {
+    fn start(config: &Config, reader: &Reader, force: &Arc<Force>, ways: &Ways) -> Result<Self, StartError> {
+        let clerks = Clerks::start(clerks_for(config, &force.policy()), force, ways)
+            .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
+        let askers = Askers::start(reader.hook(), config.auth.hook_connections, reader.fetched(), force, ways)
+            .map_err(|error| StartError::System { what: "the thread of somebody who asks web servers", error })?;
+        let returning = Returning::start()
+            .map_err(|error| StartError::System { what: "the thread that gives memory back", error })?;
+        Ok(Self { clerks, askers, _returning: returning })
+    }
+
+    /// Where a shard asks on which so many questions may wait.
+    fn desk(&self, shard: ShardId, waiting_max: usize) -> Desk {
+        self.clerks.desk(shard, waiting_max).with_web(self.askers.desk())
     }
 }
 
@@ -423,15 +447,6 @@ fn terms(config: &Config) -> Terms {
     let plain = config.listeners.tcp.iter().map(|_| ListenerTerms::default());
     let named = config.listeners.named.iter().map(Listener::terms);
     Terms::of(&config.limits).with_listeners(plain.chain(named).collect()).with_bans(config.auth.bans())
-}
-
-/// Those who find the answers that take time.
-fn helpers(config: &Config, reader: &Reader, force: &Arc<Force>, ways: &Ways) -> Result<(Clerks, Askers), StartError> {
-    let clerks = Clerks::start(clerks_for(config, &force.policy()), force, ways)
-        .map_err(|error| StartError::System { what: "a clerk's thread", error })?;
-    let askers = Askers::start(reader.hook(), config.auth.hook_connections, reader.fetched(), force, ways)
-        .map_err(|error| StartError::System { what: "the thread of somebody who asks web servers", error })?;
-    Ok((clerks, askers))
 }
 
 /// Nobody is needed where every answer comes at once.

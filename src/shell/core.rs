@@ -27,6 +27,7 @@ use super::reading::Due;
 use super::receiving::Hot;
 use super::replay::{ReplayError, replay};
 use super::report::{Promise, Reloads, Replayed, Report, ShellStats, WebStats};
+use super::returning::Pages;
 use super::ring::buffers::PIECE_BYTES_MAX;
 use super::ring::disk::Written;
 use super::ring::fetch::Brought;
@@ -101,6 +102,8 @@ pub struct Core {
     pub(super) buffer: Vec<u8>,
     /// What the layers of a connection have to say themselves.
     pub(super) wire: Vec<u8>,
+    /// What it has freed.
+    pub(super) pages: Pages,
     /// Put-off work of the engine wants a tick.
     pub(super) wants_tick: bool,
     /// When deadlines were last looked at.
@@ -222,6 +225,7 @@ impl Core {
             unwatched: Vec::new(),
             rooms: Vec::new(),
             closed: Vec::new(),
+            pages: Pages::default(),
             wants_tick: false,
             looked_at: Time::ZERO,
             wall_told_at: None,

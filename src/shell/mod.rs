@@ -22,7 +22,7 @@
 //! | [`mesh`] [`held`] | the ways between shards, what finds no room there |
 //! | [`listening`] [`listener`] | all listeners of a broker, their sockets |
 //! | [`clock`] [`events`] `denials` | the time, what the log hears, and how often of what rules refuse |
-//! | [`guard`] | what a panic brings about |
+//! | [`guard`] [`returning`] | what a panic brings about; memory that nobody uses any more |
 //! | [`report`] [`enquiry`] | what a shard tells the operator's floor about itself, and about who is here |
 //!
 //! Nothing here decides anything about MQTT: that is the engine's part. Nothing above here touches a shard: it asks for a
@@ -78,6 +78,7 @@ pub mod replay;
 pub mod report;
 mod reserve;
 mod resting;
+pub mod returning;
 pub mod ring;
 mod room;
 pub mod starting;

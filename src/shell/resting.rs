@@ -39,7 +39,10 @@ impl Core {
     pub async fn breathe(&mut self, has_worked: bool) {
         if !has_worked {
             self.rest().await;
-        } else if self.net.needs_executor() {
+            return;
+        }
+        self.pages.note_work();
+        if self.net.needs_executor() {
             self.net.wait(Some(Duration::ZERO), |_| ()).await;
         }
     }
@@ -51,6 +54,7 @@ impl Core {
         self.inbox.park();
         let has_sent = self.retry_held();
         if !has_sent && self.inbox.is_empty() {
+            self.pages.let_go(self.clock.now());
             self.stats.parks += 1;
             let timeout = self.next_due().map(|due| Duration::from_millis(self.clock.now().until_ms(due) + 1));
             let inbox = &self.inbox;
@@ -88,10 +92,20 @@ impl Core {
         let stop = self.stop_at_ns.map(|until_ns| at_ns(until_ns).min(now.after_ms(STOPPING_LOOK_MS)));
         let journal = self.journal.as_ref().and_then(Journal::next_due_ns).map(at_ns);
         let denials = self.denials.next_due();
-        [self.due_at, again, self.leavers.next_due(), self.hot.next_due(), paused, stop, journal, denials]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.due_at,
+            again,
+            self.leavers.next_due(),
+            self.hot.next_due(),
+            paused,
+            stop,
+            journal,
+            denials,
+            self.pages.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub(super) fn look_at_time(&mut self, now: Time) {

@@ -1,4 +1,4 @@
-//! The end of memory: the broker may refuse or end, and what it had acknowledged is there afterwards.
+//! The end of memory, at which what was acknowledged outlives the broker, and memory that has done its work.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use pregon::mqtt::Version;
 
 use crate::client::Client;
 use crate::folder::Folder;
-use crate::patience::PATIENCE;
+use crate::patience::{PATIENCE, wait_until};
 use crate::process::Options;
 use crate::support::story::{Heard, Hello, Post};
 
@@ -60,6 +60,24 @@ fn threat_9_what_was_acknowledged_survives_the_end_of_memory() {
     let mut hearer = Client::join(&broker, Version::V5, "hearer");
     hearer.subscribe("kept/retained", 1);
     assert_eq!(hearer.take().payload, b"retained");
+}
+
+#[test]
+fn memory_that_is_not_used_any_more_is_given_back_though_nobody_says_anything() {
+    const MESSAGES: u64 = 1_000;
+    const ALL_BYTES: u64 = MESSAGES * PAYLOAD_BYTES as u64;
+    let broker = Options::shards(2).start();
+    let mut speaker = Client::join(&broker, Version::V5, "speaker");
+    let mut retain = |number: u64, payload: Vec<u8>| {
+        speaker.post(&Post::to(&format!("kept/{number}")).qos(1).retain().payload(payload));
+    };
+    retain(0, payload(0));
+    let before = broker.memory_private();
+    (1..=MESSAGES).for_each(|number| retain(number, payload(number)));
+    assert!(broker.memory_private() >= before + ALL_BYTES, "each lies there");
+    (0..=MESSAGES).for_each(|number| retain(number, Vec::new()));
+    speaker.leave();
+    wait_until("what nobody needs to be given back", || broker.memory_private() < before + ALL_BYTES / 4);
 }
 
 /// Message after message, until the broker refuses one, ends, or says nothing more: how many were said, and how many acknowledged.

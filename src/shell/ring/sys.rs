@@ -73,10 +73,17 @@ fn open_files() -> io::Result<libc::rlimit> {
     Ok(limit)
 }
 
-/// Gives back to the system what this thread has freed. It takes as long as there is memory to look at: nobody is served yet.
+/// Gives back to the system what this thread has freed, and what others have let go of. It takes as long as there is memory to give back and
+/// pages of this thread to look at: for a thread that serves nobody.
 pub fn give_back_memory() {
     // SAFETY: the call takes no pointers, and what is in use stays where it is.
     unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
+/// Lets go of this thread's pages in which nothing is in use any more: others may use them, or give them back.
+pub fn give_back_freed_pages() {
+    // SAFETY: the call takes no pointers, and what is in use stays where it is.
+    unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
 /// This thread gives way to all others of the process from now on: it runs in what time they leave, and in a small part of theirs.
