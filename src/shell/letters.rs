@@ -1,6 +1,7 @@
-//! Letters of other shards that are here and not read: by sender in their order, and the senders in turn.
+//! Letters of other shards that are here and not read: by sender in their order, and the senders in rounds.
 //!
-//! What is too much for one input of the engine stays in its batch. The batch goes on when its sender is next, and not before the others
+//! In each round everybody who has sent something is read once, and who has come first is read first: where little waits, letters are read in the
+//! order in which they came, whoever has sent them. What is too much for one input of the engine stays in its batch. The batch goes on when its sender is next, and not before the others
 //! had their turn: one sender holds up nobody else, whatever it has sent.
 
 use std::collections::VecDeque;
@@ -15,14 +16,17 @@ pub struct Unread {
     piles: Vec<Pile>,
     /// Whose pile is not empty.
     senders: Bits64,
-    /// Whose turn it is, or of the next one that has sent something.
-    turn: usize,
+    /// Who was read in this round and has sent more.
+    had_turn: Bits64,
+    /// Batches that have ever come.
+    count: u64,
 }
 
 /// What one sender has sent.
 #[derive(Debug, Default)]
 struct Pile {
-    batches: VecDeque<Batch>,
+    /// Each with how many had come before it.
+    batches: VecDeque<(u64, Batch)>,
     /// The first of them is being read.
     is_begun: bool,
     /// How many of them were there when it was asked for.
@@ -32,13 +36,16 @@ struct Pile {
 impl Unread {
     /// None of any of so many shards.
     pub fn new(shards: usize) -> Self {
-        Self { piles: (0..shards).map(|_| Pile::default()).collect(), senders: Bits64::EMPTY, turn: 0 }
+        let piles = (0..shards).map(|_| Pile::default()).collect();
+        Self { piles, senders: Bits64::EMPTY, had_turn: Bits64::EMPTY, count: 0 }
     }
 
     /// A batch has come.
     pub fn put(&mut self, batch: Batch) {
         self.senders.insert(batch.from.bit());
-        self.piles[batch.from.index()].batches.push_back(batch);
+        let pile = &mut self.piles[batch.from.index()];
+        pile.batches.push_back((self.count, batch));
+        self.count += 1;
     }
 
     /// Batches that have come go to those of their senders.
@@ -67,23 +74,29 @@ impl Unread {
     /// The first batch of whoever is next of these senders, and whether nothing of it was read before. Behind him the others come.
     pub fn next(&mut self, of: Bits64) -> Option<(&mut Batch, bool)> {
         let waiting = self.senders.intersect(of);
-        let later = waiting.iter().find(|bit| ShardId::of_bit(*bit).index() >= self.turn);
-        let sender = ShardId::of_bit(later.or_else(|| waiting.first())?);
-        self.turn = sender.index() + 1;
-        let pile = &mut self.piles[sender.index()];
+        let mut left = waiting.difference(self.had_turn);
+        if left.is_empty() {
+            (left, self.had_turn) = (waiting, Bits64::EMPTY);
+        }
+        let arrival =
+            |bit: &u32| self.piles[ShardId::of_bit(*bit).index()].batches.front().map(|(arrival, _)| *arrival);
+        let bit = left.iter().min_by_key(arrival)?;
+        self.had_turn.insert(bit);
+        let pile = &mut self.piles[ShardId::of_bit(bit).index()];
         let is_new = !std::mem::replace(&mut pile.is_begun, true);
-        pile.batches.front_mut().map(|batch| (batch, is_new))
+        pile.batches.front_mut().map(|(_, batch)| (batch, is_new))
     }
 
     /// The first batch of this sender is read: what it was charged.
     pub fn pop(&mut self, sender: ShardId) -> usize {
         let pile = &mut self.piles[sender.index()];
-        let batch = pile.batches.pop_front().expect("it was being read");
+        let (_, batch) = pile.batches.pop_front().expect("it was being read");
         debug_assert!(batch.letters.is_empty(), "all of it was read");
         pile.is_begun = false;
         pile.marked = pile.marked.saturating_sub(1);
         if pile.batches.is_empty() {
             self.senders.remove(sender.bit());
+            self.had_turn.remove(sender.bit()); // he has taken nothing from those who come before what he sends next
         }
         batch.bytes
     }
@@ -130,8 +143,31 @@ mod tests {
         }
         assert_eq!((unread.len(), unread.is_empty()), (5, false));
         let read = read_all(&mut unread);
-        assert_eq!(read, [(0, 0), (2, 0), (3, 0), (0, 1), (2, 0), (3, 0), (3, 0), (3, 0), (3, 1)]);
+        assert_eq!(read, [(3, 0), (0, 0), (2, 0), (3, 0), (2, 0), (0, 1), (3, 0), (3, 0), (3, 1)]);
         assert_eq!((unread.len(), unread.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn who_has_come_first_is_read_first_whoever_was_read_before() {
+        let mut unread = Unread::new(4);
+        for round in 0..5 {
+            let order = [2, 0, 3, 1].map(|from| (from + round) % 4);
+            for from in order {
+                unread.put(batch(from, 0, 1));
+            }
+            let Some((first, _)) = unread.next(Bits64::all_below(4)) else { panic!("four have sent something") };
+            assert_eq!(first.from.index(), order[0]);
+            first.letters.clear();
+            unread.pop(ShardId::new(order[0]));
+            unread.put(batch(order[0], 1, 1));
+            let [_, second, third, fourth] = order.map(|from| (from, 0));
+            assert_eq!(read_all(&mut unread), [second, third, fourth, (order[0], 1)]);
+        }
+        unread.put(batch(0, 0, 1));
+        assert_eq!(read_all(&mut unread), [(0, 0)]);
+        unread.put(batch(0, 1, 1));
+        unread.put(batch(1, 0, 1));
+        assert_eq!(read_all(&mut unread), [(0, 1), (1, 0)], "that he was read before is over");
     }
 
     #[test]

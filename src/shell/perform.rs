@@ -21,11 +21,12 @@ impl Core {
         }
         if !self.out.is_empty() {
             self.note_events();
+            // What a client hears is on its way to the other shards already: whoever asks there because of it comes behind it.
+            self.send_batches();
             self.send_pieces();
             self.close_lines(now);
             self.hand_over();
             self.pause_and_resume();
-            self.send_batches();
         }
         self.tell_denials(self.out.denials_count(), now);
         self.wants_tick |= self.out.wake_at.is_some();

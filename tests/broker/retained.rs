@@ -52,6 +52,34 @@ fn wildcard_finds_the_retained_messages_of_every_shard() {
     }
 }
 
+/// Nothing acknowledges a message of QoS 0, but an answer to what was said behind it has been heard: who subscribes only then comes behind
+/// it, also where it has its home elsewhere. A shard that is behind may read who asks first, so it is not every time.
+#[test]
+fn who_subscribes_behind_an_answer_finds_what_was_published_before_it() {
+    const ROUNDS: usize = 3_000;
+    let broker = Broker::start(3);
+    let join =
+        |name: &str| (0..3).map(|number| Client::join(&broker, Version::V5, &format!("{name}{number}"))).collect();
+    let (mut publishers, mut subscribers): (Vec<Client>, Vec<Client>) = (join("publisher"), join("subscriber"));
+    let mut early = 0;
+    for round in 0..ROUNDS {
+        let topic = format!("room/{round}");
+        let publisher = &mut publishers[round % 3];
+        publisher.publish(&Post::to(&topic).payload("stale").retain());
+        publisher.publish(&Post::to(&topic).payload("new").retain());
+        publisher.send(&[0xc0, 0]);
+        publisher.expect("PINGRESP", |heard| *heard == Heard::PingResp);
+        let subscriber = &mut subscribers[round / 3 % 3];
+        subscriber.subscribe(&topic, 0);
+        let first = subscriber.take();
+        early += usize::from(!first.retain || first.payload != b"new");
+        if first.payload != b"new" {
+            assert_eq!(subscriber.take().payload, b"new", "behind the older one");
+        }
+    }
+    assert!(early <= ROUNDS / 100, "{early} of {ROUNDS} came before what they should have found");
+}
+
 #[test]
 fn empty_payload_erases() {
     let broker = Broker::start(3);
