@@ -8,7 +8,6 @@ import pathlib
 import re
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -30,12 +29,6 @@ def token(user, groups=(), ends_in=3600, secret=SECRET, **further):
     claims = {"sub": user, "groups": list(groups), "exp": int(time.time()) + ends_in, **further}
     signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return signed + "." + base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Files:
@@ -100,7 +93,7 @@ class Broker:
         self.files, self.changes, self.rules = files, 0, f"rules-{time.monotonic_ns()}"
         self.socket = files.path(f"s{time.monotonic_ns()}")
         settings = {
-            "runtime.shards": SHARDS, "auth.anonymous": "yes", "auth.password_file": files.path("users"),
+            "runtime.shards": SHARDS, "admin.listen": "127.0.0.1:0", "auth.anonymous": "yes", "auth.password_file": files.path("users"),
             "auth.token_keys": files.path("keys"), "auth.token_groups_claim": "groups", "auth.token_leeway": "0s",
             "auth.failures_max": "unlimited",  # whoever is refused here is no guesser
             "listeners.unix.address": f"unix:{self.socket}",
@@ -118,8 +111,7 @@ class Broker:
             files.write(self.rules, rules)
             settings[key] = files.path(self.rules)
         self.asks_for_claims = "auth.token_acl_claim" in settings
-        self.admin = free_port()
-        arguments = [program, "--memory", "--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{self.admin}"]
+        arguments = [program, "--memory", "--listen", "127.0.0.1:0"]
         for name, value in settings.items():
             arguments += ["--set", f"{name}={value}"]
         self.log = files.path(f"log-{time.monotonic_ns()}")
@@ -129,6 +121,7 @@ class Broker:
         for name in ("tls", "mutual", "ws", "wss", "proxy"):
             self.doors[name] = self.port(rf"listening.*address=127\.0\.0\.1:(\d+) name={name}$")
         self.doors["tcp"] = self.port(r"listening.*address=127\.0\.0\.1:(\d+)$")
+        self.admin = self.port(r"metrics and health.*address=127\.0\.0\.1:(\d+)$")
 
     def port(self, pattern):
         for _ in range(600):
@@ -138,6 +131,7 @@ class Broker:
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
+        self.process.kill()
         raise RuntimeError(f"the broker does not listen: {pathlib.Path(self.log).read_text()[-2000:]}")
 
     def metric(self, name):
