@@ -2,7 +2,7 @@
 //!
 //! The allocator gives back what was freed on the way, a second later, when some thread frees more. In a broker that has become quiet nobody
 //! does: what a crowd has needed would stay with it for minutes. And where somebody does it is a shard, whose clients wait meanwhile: a
-//! gigabyte takes 15 to 35 ms. So a thread that gives way to all others does it, more often than the allocator would. Each shard only lets go of
+//! gigabyte takes 13 to 35 ms. So a thread that gives way to all others does it, more often than the allocator would. Each shard only lets go of
 //! its own pages, which is 50 microseconds for each gigabyte that it has in use, between two turns.
 
 use std::io;
