@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::ring::sys::{give_back_freed_pages, give_back_memory, give_way};
+use super::ring::sys::{give_back_memory, give_way, let_go_of_empty_pages};
 use crate::base::time::Time;
 
 /// How often what was freed goes back: before the second is over behind which the allocator does it by itself, in whatever thread frees next.
@@ -77,7 +77,7 @@ impl Pages {
     pub fn let_go(&mut self, now: Time) {
         if self.due.take_if(|due| now.has_passed(*due)).is_some() {
             self.looked_at = now;
-            give_back_freed_pages();
+            let_go_of_empty_pages();
         }
     }
 }

@@ -81,7 +81,7 @@ pub fn give_back_memory() {
 }
 
 /// Lets go of this thread's pages in which nothing is in use any more: others may use them, or give them back.
-pub fn give_back_freed_pages() {
+pub fn let_go_of_empty_pages() {
     // SAFETY: the call takes no pointers, and what is in use stays where it is.
     unsafe { libmimalloc_sys::mi_collect(false) };
 }
